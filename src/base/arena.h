@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+/* Bump allocation out of one block whose size is known before the run.
+ *
+ * A builder runs twice over the same code: first with a measuring arena (no memory, every pointer NULL,
+ * `used` counts), then with one of exactly that size. What does not fit fails at the start. */
+#ifndef WN_BASE_ARENA_H
+#define WN_BASE_ARENA_H
+
+#include "winnow/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+#define WN_ARENA_ALIGN ((size_t)64)
+
+typedef struct wn__arena {
+    const char *name; /* borrowed; appears in messages: "weights", "activations", ... */
+    char *base;       /* NULL while measuring */
+    size_t size;      /* bytes of the block; SIZE_MAX while measuring */
+    size_t used;      /* bytes handed out, each allocation rounded up to WN_ARENA_ALIGN */
+} wn__arena;
+
+/* An arena that only counts. */
+void wn__arena_measure(const char *name, wn__arena *out);
+static inline bool wn__arena_measuring(const wn__arena *a) { return a->base == NULL; }
+/* Reserves size bytes, zeroed, 64-byte aligned (huge pages advised). NOMEM names the arena and the size. */
+WN_NODISCARD wn_status wn__arena_create(const char *name, size_t size, wn__arena *out);
+/* 64-byte aligned, zeroed on first use of the block; *out is NULL while measuring. NOMEM when full. */
+WN_NODISCARD wn_status wn__arena_alloc(wn__arena *a, size_t bytes, void **out);
+/* Gives back all that was handed out since `used` was `mark` (contents are not cleared). */
+void wn__arena_reset(wn__arena *a, size_t mark);
+/* Frees the block; safe on a zeroed struct and on a measuring arena. */
+void wn__arena_free(wn__arena *a);
+
+#endif
