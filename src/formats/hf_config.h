@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+/* config.json of Hugging Face directories: LlamaForCausalLM (SwiGLU), ArceeForCausalLM (ungated squared-ReLU), and the families that share
+ * the Llama block with q/k/v biases as a stated difference (MistralForCausalLM, Qwen2ForCausalLM). */
+#ifndef WN_FORMATS_HF_CONFIG_H
+#define WN_FORMATS_HF_CONFIG_H
+
+#include "winnow/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum wn__mlp_kind { WN_MLP_SWIGLU, WN_MLP_RELU2 } wn__mlp_kind;
+typedef enum wn__rope_kind { WN_ROPE_DEFAULT, WN_ROPE_LINEAR, WN_ROPE_LLAMA3 } wn__rope_kind;
+
+#define WN_MAX_EOS 8
+
+typedef struct wn__model_config {
+    int64_t vocab_size, hidden_size, intermediate_size;
+    int64_t layers, heads, kv_heads, head_dim;
+    int64_t max_positions; /* max_position_embeddings */
+    double rms_eps;        /* 1e-6 */
+    double rope_theta;     /* 10000 */
+    wn__rope_kind rope;
+    double rope_factor, rope_low_freq, rope_high_freq; /* llama3 scaling */
+    int64_t rope_original_positions;
+    wn__mlp_kind mlp;
+    bool qkv_bias, o_bias; /* attention_bias sets both; Qwen2 sets the first only */
+    bool mlp_bias;
+    bool tied; /* tie_word_embeddings */
+    double init_std; /* initializer_range, 0.02 */
+    int32_t bos; /* -1: none */
+    int32_t eos[WN_MAX_EOS];
+    int32_t eos_count;
+} wn__model_config;
+
+/* Reads config.json (and generation_config.json beside it, whose eos list wins). FORMAT names the file, the key and the value found;
+ * UNSUPPORTED names an architecture, activation or rope type that is not implemented and lists those that are. Both the flat
+ * `rope_theta`/`rope_scaling` and the nested `rope_parameters` spelling are read. The result satisfies wn__model_config_check. */
+WN_NODISCARD wn_status wn__hf_config_read(const char *dir, wn__model_config *out);
+/* config.json alone from memory; for tests and fuzzing. */
+WN_NODISCARD wn_status wn__hf_config_parse(const char *bytes, size_t size, const char *name, wn__model_config *out);
+/* Writes config.json and generation_config.json into dir: LlamaForCausalLM for SwiGLU, ArceeForCausalLM for squared ReLU, Qwen2ForCausalLM
+ * when only q/k/v have biases. torch_dtype float32. Both rope spellings are written where they agree. */
+WN_NODISCARD wn_status wn__hf_config_write(const char *dir, const wn__model_config *config);
+/* Ranges and divisibility: heads % kv_heads == 0, even head_dim, positive sizes below 2^31, finite eps and theta, ... INVALID names the field, the
+ * value and the nearest legal one. */
+WN_NODISCARD wn_status wn__model_config_check(const wn__model_config *config);
+/* Parameters by the formula (tied head counted once). */
+int64_t wn__model_config_params(const wn__model_config *config);
+
+/* Tensors of a checkpoint directory, from model.safetensors or from the shards of model.safetensors.index.json. Shard names must be plain
+ * file names in the same directory; a tensor must be in exactly the shard the index says. */
+typedef struct wn__hf_weights wn__hf_weights;
+WN_NODISCARD wn_status wn__hf_weights_open(const char *dir, wn__hf_weights **out);
+void wn__hf_weights_close(wn__hf_weights *w);
+size_t wn__hf_weights_count(const wn__hf_weights *w);
+/* i-th tensor in name order; the view's data may be unaligned. */
+void wn__hf_weights_at(const wn__hf_weights *w, size_t i, const char **name, wn_tensor *view, const char **file);
+/* false if absent. */
+bool wn__hf_weights_find(const wn__hf_weights *w, const char *name, wn_tensor *view);
+/* Writes tensors as model.safetensors, or as shards of at most shard_bytes with an index (0: one file). */
+struct wn__st_item;
+WN_NODISCARD wn_status wn__hf_weights_write(const char *dir, const struct wn__st_item *items, size_t count, uint64_t shard_bytes);
+
+#endif
