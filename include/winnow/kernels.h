@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+/* Asking the kernel table: what there is, what would run and why, whether it is right, how fast it is. */
+#ifndef WINNOW_KERNELS_H
+#define WINNOW_KERNELS_H
+
+#include "winnow/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One row of the table. All strings are static. */
+typedef struct wn_kernel_info {
+    const char *op;      /* "spmm24" */
+    const char *summary; /* of the op */
+    const char *variant; /* "avx512" */
+    const char *name;    /* "spmm24_avx512" */
+    const char *needs;   /* "avx512", "-" */
+    int rank;
+    bool available; /* this machine (and WN_CPU) can run it */
+} wn_kernel_info;
+
+WN_API size_t wn_kernel_count(void);
+/* i < wn_kernel_count(). */
+WN_API void wn_kernel_get(size_t i, wn_kernel_info *out);
+
+/* Why each variant of an op is accepted or refused for a stated case: problem is "m=64,n=96,k=128" with the sizes the op's case generator
+ * names (winnow kernels --op OP lists them); missing sizes take defaults. Text of one line for each variant, malloc'ed; the chosen one is marked with "*". */
+WN_API WN_NODISCARD wn_status wn_plan_explain(const char *op, const char *problem, char **out);
+
+/* The harness (also behind the tests). For every variant of the ops whose name matches the glob, runs each generated case: poisoned outputs,
+ * odd strides, tails, empty and 1-sized dimensions, denormals, infinities, adversarial 2:4 patterns, 1 thread = N threads bit for bit, repeat = same bits,
+ * and compares with ref within the contract's derived bound. */
+typedef struct wn_check_options {
+    const char *op;      /* glob, NULL: all */
+    const char *variant; /* glob, NULL: all that can run here */
+    uint64_t seed;
+    int threads;         /* the N above; <= 0: 3 */
+    bool quick;          /* fewer random cases */
+} wn_check_options;
+typedef struct wn_check_result {
+    const char *name; /* variant */
+    const char *problem; /* case, only valid in the callback */
+    bool passed;
+    const char *message; /* what differed and the command that repeats it; "" when passed */
+    double worst;        /* largest |error|/bound over the case, 0 for exact ops */
+} wn_check_result;
+typedef void wn_check_fn(void *ctx, const wn_check_result *result);
+/* Calls fn for each case. *failed counts those not passed. */
+WN_API WN_NODISCARD wn_status wn_kernels_check(const wn_check_options *options, wn_check_fn *fn, void *ctx, int64_t *cases, int64_t *failed);
+
+/* Times one case of an op on each variant that accepts it: medians of interleaved repeats on random data. */
+typedef struct wn_time_result {
+    const char *name;
+    double seconds; /* median */
+    double flops;   /* executed, 0 if the notion does not fit */
+    double bytes;   /* least traffic */
+} wn_time_result;
+typedef void wn_time_fn(void *ctx, const wn_time_result *result);
+WN_API WN_NODISCARD wn_status wn_kernels_time(const char *op, const char *problem, int threads, int repeats, wn_time_fn *fn, void *ctx);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
