@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/* A linear layer y = x W^T (+ bias) whose weight has a structure.
+ *
+ * One small interface, one file for each structure (linear_dense.c, linear_sparse24.c). A model, an optimizer, a checkpoint and a session never
+ * ask which one they hold. Adding a structure: a new file with a wn__linear_type, a line in linear.c's list, a name in structure.c. */
+#ifndef WN_NN_LINEAR_H
+#define WN_NN_LINEAR_H
+
+#include "kernels/op.h"
+#include "nn/param.h"
+#include "nn/structure.h"
+
+typedef struct wn__linear wn__linear;
+
+/* A tensor that training must keep besides the parameters (a mask, a scale): saved in training.safetensors as "<layer>.<suffix>". */
+typedef struct wn__state {
+    char name[WN_NAME_MAX];
+    wn_tensor view;
+} wn__state;
+
+/* Bytes as they would be counted in the table at the start of a run. */
+typedef struct wn__linear_bytes {
+    size_t dense;    /* the weight if it were dense, in the model's dtype */
+    size_t master;   /* master weight kept for training */
+    size_t forward;  /* what the forward product reads */
+    size_t backward; /* what the input-gradient product reads, if separate */
+    size_t state;    /* masks and the like */
+} wn__linear_bytes;
+
+typedef struct wn__linear_type {
+    wn__structure_kind kind;
+    /* Allocates and registers; l->name, in, out, has_bias and structure are set. */
+    wn_status (*build)(wn__linear *l, wn__build *b);
+    /* Brings derived state (mask, packs) up to date with the master weight. step: optimizer steps done; once per step and after loading. */
+    wn_status (*prepare)(wn__linear *l, wn__exec *x, int64_t step);
+    /* y[N,out] = (accumulate ? y : 0) + x[N,in] W^T + bias */
+    wn_status (*forward)(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out, bool accumulate);
+    /* Adds to the gradients; dx[N,in] = (accumulate ? dx : 0) + dy W, unless absent. */
+    wn_status (*backward)(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy, const wn_tensor *dx, bool accumulate);
+    /* Adds regularisation to the gradients (masked decay), after clipping, before the optimizer. NULL: none. */
+    wn_status (*regularize)(wn__linear *l, wn__exec *x);
+    /* Writes the weight the forward pass multiplies by into out[out,in] (zeros written out). */
+    wn_status (*merge)(wn__linear *l, wn__exec *x, const wn_tensor *out);
+    void (*bytes)(const wn__linear *l, wn__linear_bytes *out);
+} wn__linear_type;
+
+struct wn__linear {
+    const wn__linear_type *type;
+    char name[WN_NAME_MAX]; /* "model.layers.0.mlp.up_proj" */
+    int64_t in, out;
+    bool has_bias;
+    wn__structure structure;
+    wn__params *params; /* the model's list */
+    size_t weight, bias; /* their numbers in params */
+    wn__state state[4];
+    size_t state_count;
+    int64_t flips;     /* mask positions changed by the last prepare, -1 when no new mask was made */
+    int64_t positions; /* of the mask */
+    bool ready;        /* derived state exists */
+    union {
+        struct wn__linear_sparse24 *sparse24; /* owned, freed by wn__linear_free */
+    } as;
+};
+
+/* Chooses the type by structure and builds. Parameters are "<name>.weight" and "<name>.bias". */
+WN_NODISCARD wn_status wn__linear_build(wn__linear *l, const char *name, int64_t in, int64_t out, bool bias, const wn__structure *structure, wn__build *b);
+void wn__linear_free(wn__linear *l);
+
+#endif

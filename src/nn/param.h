@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+/* Trained tensors by name, and the arenas a model is built in. */
+#ifndef WN_NN_PARAM_H
+#define WN_NN_PARAM_H
+
+#include "base/arena.h"
+#include "tensor/tensor.h"
+
+#define WN_NAME_MAX 128
+
+typedef struct wn__param {
+    char name[WN_NAME_MAX]; /* Hugging Face's: "model.layers.0.mlp.up_proj.weight" */
+    wn_tensor w;            /* master values */
+    wn_tensor g;            /* gradient, added to by backward; absent when not training */
+    wn_tensor m, v;         /* AdamW moments; absent when not training */
+    bool decay;             /* weight decay applies: matrices yes, norms and biases no */
+} wn__param;
+
+/* A list that grows while a model is built; addresses are stable only afterwards. */
+typedef struct wn__params {
+    wn__param *item;
+    size_t count, capacity;
+} wn__params;
+
+/* Where a model's tensors come from. The same building code runs with measuring arenas first. */
+typedef struct wn__build {
+    wn__arena *weights;   /* master weights and, for structured layers, masks and packs */
+    wn__arena *gradients; /* one block, so that it can be zeroed at once; NULL when not training */
+    wn__arena *moments;   /* NULL when not training */
+    wn__arena *activations;
+    wn__params *params;
+    wn_dtype dtype; /* F32, or F64 for tests */
+    bool training;
+} wn__build;
+
+/* Allocates w (and g, m, v when training) and appends the parameter; *index receives its number. */
+WN_NODISCARD wn_status wn__param_add(wn__build *b, const char *name, int ndim, const int64_t *shape, bool decay, size_t *index);
+wn__param *wn__params_find(const wn__params *p, const char *name); /* NULL if absent */
+void wn__params_free(wn__params *p);
+
+#endif
