@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+/* Everything public at once. */
+#ifndef WINNOW_WINNOW_H
+#define WINNOW_WINNOW_H
+
+#include "winnow/data.h"
+#include "winnow/kernels.h"
+#include "winnow/model.h"
+#include "winnow/status.h"
+#include "winnow/tensor.h"
+#include "winnow/tokenizer.h"
+#include "winnow/train.h"
+
+#endif
