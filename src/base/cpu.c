@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+// Processor features by CPUID and XGETBV, the WN_CPU override, and the few facts of the machine
+// others ask for. Nothing here runs an instruction that it tests for.
+#include "base/cpu.h"
+
+#include "base/log.h"
+#include <pthread.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+// Read by everybody after pthread_once, never written again.
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static uint32_t flags_detected, flags_allowed;
+static char model[49];
+
+#if defined(__x86_64__)
+static bool all_set(uint64_t word, uint64_t mask) {
+    return (word & mask) == mask;
+}
+
+// XCR0: the register state that the operating system saves.
+static uint64_t saved_state(void) {
+    uint32_t lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return (uint64_t)hi << 32 | lo;
+}
+
+static uint32_t detect_flags(void) {
+    enum { STATE_AVX = 0x6, STATE_AVX512 = 0xe6, STATE_AMX = 0x60000 };
+    const uint32_t osxsave_avx_fma_f16c = 1U << 27 | 1U << 28 | 1U << 12 | 1U << 29;
+    const uint32_t avx512_f_dq_cd_bw_vl = 1U << 16 | 1U << 17 | 1U << 28 | 1U << 30 | 1U << 31;
+    uint32_t a, b, c, d, a1 = 0, b1, c1, d1, flags = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !all_set(c, osxsave_avx_fma_f16c)) return 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    if (a >= 1) (void)__get_cpuid_count(7, 1, &a1, &b1, &c1, &d1);
+    uint64_t state = saved_state();
+    if (all_set(state, STATE_AVX) && b & 1U << 5) flags |= WN_CPU_AVX2;
+    if (flags & WN_CPU_AVX2 && all_set(state, STATE_AVX512) && all_set(b, avx512_f_dq_cd_bw_vl)) {
+        flags |= WN_CPU_AVX512;
+        if (a1 & 1U << 5) flags |= WN_CPU_AVX512BF16;
+        if (c & 1U << 11) flags |= WN_CPU_AVX512VNNI;
+        if (c & 1U << 6) flags |= WN_CPU_AVX512VBMI2;
+        if (all_set(state, STATE_AMX) && all_set(d, 1U << 22 | 1U << 24)) flags |= WN_CPU_AMXBF16;
+    }
+    return flags;
+}
+
+// The brand string: 48 bytes in three leaves, padded with blanks on either side.
+static void detect_model(void) {
+    uint32_t word[12];
+    for (uint32_t i = 0; i < 3; i++) {
+        uint32_t *w = word + 4 * i;
+        if (!__get_cpuid(0x80000002U + i, &w[0], &w[1], &w[2], &w[3])) return;
+    }
+    char text[49] = {0};
+    memcpy(text, word, sizeof word);
+    size_t skip = strspn(text, " "), end = strlen(text);
+    while (end > skip && text[end - 1] == ' ')
+        end--;
+    memcpy(model, text + skip, end - skip);
+}
+#else
+static uint32_t detect_flags(void) {
+    return 0;
+}
+static void detect_model(void) {}
+#endif
+
+// What WN_CPU leaves of `flags`.
+static uint32_t apply_environment(uint32_t flags) {
+    const char *limit = getenv("WN_CPU");
+    if (limit == NULL || limit[0] == '\0' || strcmp(limit, "avx512") == 0) return flags;
+    if (strcmp(limit, "avx2") == 0) return flags & WN_CPU_AVX2;
+    if (strcmp(limit, "none") == 0) return 0;
+    wn__log(WN_LOG_WARN, "WN_CPU=%s is ignored: expected none, avx2 or avx512", limit);
+    return flags;
+}
+
+static void detect(void) {
+    flags_detected = detect_flags();
+    flags_allowed = apply_environment(flags_detected);
+    detect_model();
+    if (model[0] == '\0') strcpy(model, "unknown");
+}
+
+uint32_t wn__cpu_flags(void) {
+    (void)pthread_once(&once, detect);
+    return flags_allowed;
+}
+
+uint32_t wn__cpu_detected(void) {
+    (void)pthread_once(&once, detect);
+    return flags_detected;
+}
+
+const char *wn__cpu_model(void) {
+    (void)pthread_once(&once, detect);
+    return model;
+}
+
+int wn__cpu_count(void) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    // Machines of more than 1024 CPUs refuse this set's size; they have at least the online ones.
+    long n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
+                                                         : sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+uint64_t wn__memory_total(void) {
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+}
+
+uint64_t wn__memory_peak(void) {
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+    return (uint64_t)usage.ru_maxrss * 1024; // Linux counts KiB
+}
+
+double wn__clock(void) {
+    struct timespec t;
+    if (clock_gettime(CLOCK_MONOTONIC, &t) != 0) return 0;
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
