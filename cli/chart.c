@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+/* Charts: ranges, round tick steps, and the two renderings. Values that are not finite are skipped.
+ * A y range is cut at the 98th percentile of the values when the very first ones would flatten the
+ * rest. */
+#include "chart.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct range {
+    double low, high, step;
+} range;
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* A step of 1, 2 or 5 times a power of ten that gives about `ticks` ticks; bounds rounded outwards
+ * to it. */
+static range round_range(double low, double high, int ticks) {
+    if (!(high > low)) high = low + (low != 0 ? fabs(low) * 0.1 : 1);
+    double raw = (high - low) / ticks, power = pow(10, floor(log10(raw))), unit = raw / power;
+    double step = power * (unit <= 1 ? 1 : unit <= 2 ? 2 : unit <= 5 ? 5 : 10);
+    return (range){floor(low / step + 1e-9) * step, ceil(high / step - 1e-9) * step, step};
+}
+
+static range x_range(const chart *c) {
+    double low = INFINITY, high = -INFINITY;
+    for (size_t i = 0; i < c->count; i++)
+        for (size_t j = 0; j < c->line[i].count; j++) {
+            low = fmin(low, c->line[i].x[j]);
+            high = fmax(high, c->line[i].x[j]);
+        }
+    if (!(low <= high)) low = 0, high = 1;
+    range r = round_range(low, high, 8);
+    r.low = low;
+    r.high = high > low ? high : low + 1;
+    return r;
+}
+
+static range y_range(const chart *c) {
+    size_t total = 0, n = 0;
+    for (size_t i = 0; i < c->count; i++)
+        total += c->line[i].count;
+    double *all = malloc((total + 1) * sizeof *all);
+    if (!all) return round_range(0, 1, 6);
+    for (size_t i = 0; i < c->count; i++)
+        for (size_t j = 0; j < c->line[i].count; j++)
+            if (isfinite(c->line[i].y[j])) all[n++] = c->line[i].y[j];
+    qsort(all, n, sizeof *all, by_value);
+    double low = n ? all[0] : 0, high = n ? all[n - 1] : 1, cut = n ? all[(n - 1) * 98 / 100] : 1;
+    if (n >= 50 && cut > low && high - low > 1.6 * (cut - low)) high = cut;
+    free(all);
+    return round_range(low, high, 6);
+}
+
+enum { WIDTH = 860, HEIGHT = 460, LEFT = 72, RIGHT = 24, TOP = 48, BOTTOM = 56 };
+
+static double px(const range *r, double x) {
+    return LEFT + (x - r->low) / (r->high - r->low) * (WIDTH - LEFT - RIGHT);
+}
+static double py(const range *r, double y) {
+    return HEIGHT - BOTTOM - (y - r->low) / (r->high - r->low) * (HEIGHT - TOP - BOTTOM);
+}
+
+static const char *const palette[] = {"#2f6fde", "#d9480f", "#2b8a3e", "#9c36b5",
+                                      "#c2255c", "#0b7285", "#846358", "#495057"};
+static const char *colour_of(int i) {
+    return palette[(size_t)i % (sizeof palette / sizeof *palette)];
+}
+
+static void xml_text(FILE *out, const char *s) {
+    for (; *s; s++) {
+        if (*s == '<')
+            fputs("&lt;", out);
+        else if (*s == '&')
+            fputs("&amp;", out);
+        else if (*s == '>')
+            fputs("&gt;", out);
+        else if ((unsigned char)*s >= 0x20)
+            fputc(*s, out);
+    }
+}
+
+/* "1200", "20k", "0.05" */
+static const char *tick_text(double v, double step, char *out, size_t n) {
+    if (fabs(v) < step * 1e-9) v = 0;
+    if (fabs(v) >= 1e6)
+        snprintf(out, n, "%gM", v / 1e6);
+    else if (fabs(v) >= 1e4)
+        snprintf(out, n, "%gk", v / 1e3);
+    else
+        snprintf(out, n, "%.10g", v);
+    return out;
+}
+
+static void svg_axes(FILE *out, const chart *c, const range *x, const range *y) {
+    char text[40];
+    for (double v = y->low; v <= y->high + y->step * 1e-6; v += y->step) {
+        fprintf(out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT,
+                WIDTH - RIGHT, py(y, v), py(y, v));
+        fprintf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", LEFT - 8,
+                py(y, v) + 4, tick_text(v, y->step, text, sizeof text));
+    }
+    for (double v = ceil(x->low / x->step - 1e-9) * x->step; v <= x->high + x->step * 1e-6;
+         v += x->step) {
+        fprintf(out, "<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", px(x, v),
+                px(x, v), HEIGHT - BOTTOM, HEIGHT - BOTTOM + 5);
+        fprintf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", px(x, v),
+                HEIGHT - BOTTOM + 20, tick_text(v, x->step, text, sizeof text));
+    }
+    fprintf(out,
+            "<line class=\"tick\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n<text class=\"title\" "
+            "x=\"%d\" y=\"26\">",
+            LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM, LEFT);
+    xml_text(out, c->title);
+    fprintf(out, "</text>\n<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">",
+            (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 14);
+    xml_text(out, c->x_label);
+    fprintf(out,
+            "</text>\n<text transform=\"translate(18 %d) rotate(-90)\" text-anchor=\"middle\">",
+            (TOP + HEIGHT - BOTTOM) / 2);
+    xml_text(out, c->y_label);
+    fputs("</text>\n", out);
+}
+
+static bool drawable(const chart_line *l, size_t j) {
+    return isfinite(l->x[j]) && isfinite(l->y[j]);
+}
+
+static void svg_path(FILE *out, const chart_line *l, const range *x, const range *y, double smooth,
+                     const char *style) {
+    bool pen = false;
+    double mean = 0, weight = 0;
+    fprintf(out, "<path clip-path=\"url(#area)\" fill=\"none\" stroke=\"%s\" %s d=\"",
+            colour_of(l->colour), style);
+    for (size_t j = 0; j < l->count; j++) {
+        if (!drawable(l, j)) continue;
+        mean = smooth * mean + (1 - smooth) * l->y[j];
+        weight = smooth * weight + (1 - smooth);
+        fprintf(out, "%c%.1f %.1f", pen ? 'L' : 'M', px(x, l->x[j]), py(y, mean / weight));
+        pen = true;
+    }
+    fputs("\"/>\n", out);
+}
+
+static void svg_line(FILE *out, const chart_line *l, const range *x, const range *y) {
+    if (l->points) {
+        svg_path(out, l, x, y, 0, "stroke-width=\"1.6\" stroke-dasharray=\"5 3\"");
+        for (size_t j = 0; j < l->count; j++)
+            if (drawable(l, j) && l->y[j] <= y->high)
+                fprintf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.4\" fill=\"%s\"/>",
+                        px(x, l->x[j]), py(y, l->y[j]), colour_of(l->colour));
+        fputc('\n', out);
+    } else if (l->count > 40) {
+        svg_path(out, l, x, y, 0, "stroke-width=\"1\" opacity=\"0.35\"");
+        svg_path(out, l, x, y, 0.9, "stroke-width=\"2\"");
+    } else {
+        svg_path(out, l, x, y, 0, "stroke-width=\"2\"");
+    }
+}
+
+static void svg_legend(FILE *out, const chart *c) {
+    for (size_t i = 0; i < c->count; i++) {
+        const chart_line *l = &c->line[i];
+        int y = TOP + 14 + 18 * (int)i;
+        fprintf(
+            out,
+            "<line x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\" stroke=\"%s\" stroke-width=\"2\"%s/>",
+            WIDTH - RIGHT - 210, WIDTH - RIGHT - 186, y, y, colour_of(l->colour),
+            l->points ? " stroke-dasharray=\"5 3\"" : "");
+        if (l->points)
+            fprintf(out, "<circle cx=\"%d\" cy=\"%d\" r=\"3.4\" fill=\"%s\"/>", WIDTH - RIGHT - 198,
+                    y, colour_of(l->colour));
+        fprintf(out, "<text x=\"%d\" y=\"%d\">", WIDTH - RIGHT - 178, y + 4);
+        xml_text(out, l->label);
+        fputs("</text>\n", out);
+    }
+}
+
+void chart_svg(FILE *out, const chart *c) {
+    range x = x_range(c), y = y_range(c);
+    fprintf(out,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d "
+            "%d\">\n"
+            "<style>text{font:13px "
+            "system-ui,sans-serif;fill:#343a40}.title{font-size:16px;font-weight:600}.grid{stroke:#"
+            "dee2e6}.tick{stroke:#868e96}</style>\n"
+            "<defs><clipPath id=\"area\"><rect x=\"%d\" y=\"%d\" width=\"%d\" "
+            "height=\"%d\"/></clipPath></defs>\n<rect width=\"100%%\" height=\"100%%\" "
+            "fill=\"#ffffff\"/>\n",
+            WIDTH, HEIGHT, WIDTH, HEIGHT, LEFT, TOP - 4, WIDTH - LEFT - RIGHT,
+            HEIGHT - TOP - BOTTOM + 8);
+    svg_axes(out, c, &x, &y);
+    for (size_t i = 0; i < c->count; i++)
+        svg_line(out, &c->line[i], &x, &y);
+    svg_legend(out, c);
+    fputs("</svg>\n", out);
+}
+
+static void text_points(const chart *c, const range *x, const range *y, char *grid, int columns,
+                        int rows) {
+    static const char marks[] = "*o+x#%@&";
+    for (size_t i = 0; i < c->count; i++)
+        for (size_t j = 0; j < c->line[i].count; j++) {
+            const chart_line *l = &c->line[i];
+            if (!drawable(l, j) || l->y[j] > y->high || l->y[j] < y->low) continue;
+            int column = (int)((l->x[j] - x->low) / (x->high - x->low) * (columns - 1) + 0.5);
+            int row = rows - 1 - (int)((l->y[j] - y->low) / (y->high - y->low) * (rows - 1) + 0.5);
+            grid[row * columns + column] = marks[i % (sizeof marks - 1)];
+        }
+}
+
+void chart_text(FILE *out, const chart *c, int columns, int rows) {
+    range x = x_range(c), y = y_range(c);
+    char low[40], high[40];
+    columns = columns < 30 ? 20 : columns - 10;
+    rows = rows < 6 ? 6 : rows;
+    char *grid = malloc((size_t)columns * (size_t)rows);
+    if (!grid) return;
+    memset(grid, ' ', (size_t)columns * (size_t)rows);
+    text_points(c, &x, &y, grid, columns, rows);
+    fprintf(out, "%s\n", c->title);
+    for (int r = 0; r < rows; r++) {
+        bool labelled = r % 4 == 0 || r == rows - 1;
+        if (labelled)
+            fprintf(out, "%8.4g |", y.high - (y.high - y.low) * r / (rows - 1));
+        else
+            fputs("         |", out);
+        fprintf(out, "%.*s\n", columns, grid + (size_t)r * (size_t)columns);
+    }
+    fprintf(out, "         +%s%*s   %s\n", tick_text(x.low, 0, low, sizeof low),
+            columns - 1 - (int)strlen(low), tick_text(x.high, 0, high, sizeof high), c->x_label);
+    for (size_t i = 0; i < c->count; i++)
+        fprintf(out, "         %c %s\n", "*o+x#%@&"[i % 8], c -> line[i].label);
+    free(grid);
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+/* winnow eval, with the byte trigram as a yardstick. */
+#include "command.h"
+#include "json_out.h"
+#include "session.h"
+#include <stdlib.h>
+#include <string.h>
+#include <winnow/data.h>
+#include <winnow/model.h>
+
+static bool is_shard(const char *path) {
+    size_t n = strlen(path);
+    return n > 7 && strcmp(path + n - 7, ".tokens") == 0;
+}
+
+/* The bytes of a text file, or of a shard by way of the model's tokenizer; malloc'ed. */
+static wn_status text_of(const wn_tokenizer *t, const char *path, char **out, size_t *size) {
+    if (!is_shard(path)) {
+        *out = read_file(path, size);
+        return *out ? WN_OK : WN_IO;
+    }
+    wn_tokens ids = {0};
+    wn_status status = wn_shard_read(path, &ids);
+    if (status == WN_OK) status = wn_tokenizer_decode(t, ids.id, ids.count, false, out, size);
+    wn_tokens_free(&ids);
+    return status;
+}
+
+static wn_status trigram(const options *o, wn_session *s, double *out) {
+    char *train = NULL, *held = NULL;
+    size_t train_size = 0, held_size = 0;
+    wn_status status =
+        text_of(wn_session_tokenizer(s), opt_text(o, O_trigram), &train, &train_size);
+    if (status == WN_OK)
+        status = text_of(wn_session_tokenizer(s), opt_text(o, O_data), &held, &held_size);
+    if (status == WN_OK) status = wn_trigram_bits_per_byte(train, train_size, held, held_size, out);
+    free(train);
+    free(held);
+    return status;
+}
+
+static void print_result(const options *o, const wn_eval_result *r, double baseline) {
+    if (opt_flag(o, O_json)) {
+        json_out j = {.file = stdout};
+        json_open(&j, NULL, '{');
+        json_real(&j, "loss", r->loss);
+        json_real(&j, "perplexity", r->perplexity);
+        json_real(&j, "bits_per_byte", r->bits_per_byte);
+        json_int(&j, "tokens", r->tokens);
+        json_int(&j, "bytes", r->bytes);
+        json_real(&j, "seconds", r->seconds);
+        if (baseline > 0) json_real(&j, "trigram_bits_per_byte", baseline);
+        json_close(&j, '}');
+        putchar('\n');
+        return;
+    }
+    char tokens[40], bytes[40];
+    printf("loss %.4f nats a token | ppl %.2f | bpb %.4f | %s tokens, %s bytes, %.1f s\n", r->loss,
+           r->perplexity, r->bits_per_byte, count_text((double)r->tokens, tokens, sizeof tokens),
+           count_text((double)r->bytes, bytes, sizeof bytes), r->seconds);
+    if (baseline > 0)
+        printf("byte trigram (Witten-Bell) on the same split: bpb %.4f; the model needs %.1f%% %s "
+               "bits\n",
+               baseline,
+               100 * (r->bits_per_byte < baseline ? 1 - r->bits_per_byte / baseline
+                                                  : r->bits_per_byte / baseline - 1),
+               r->bits_per_byte < baseline ? "fewer" : "more");
+}
+
+int command_EVAL(const options *o) {
+    if (!opt_text(o, O_data)) return usage_error("winnow eval needs --data FILE");
+    wn_session *s = NULL;
+    wn_status status = open_session(o, &s);
+    wn_eval_options e = {.seq_len = o->value[O_seq_len].given ? opt_int(o, O_seq_len) : 0,
+                         .max_tokens = opt_int(o, O_max_tokens)};
+    wn_eval_result r = {0};
+    double baseline = 0;
+    if (status == WN_OK) status = wn_eval(s, opt_text(o, O_data), &e, &r);
+    if (status == WN_OK && opt_text(o, O_trigram)) status = trigram(o, s, &baseline);
+    wn_session_free(s);
+    if (status != WN_OK) return report(status);
+    print_result(o, &r, baseline);
+    return EXIT_OK;
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+/* winnow generate */
+#include "command.h"
+#include "json_out.h"
+#include "session.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* Text goes to standard output as it appears; with --json it is kept. */
+typedef struct sink {
+    bool keep;
+    char *text;
+    size_t size;
+    bool failed;
+} sink;
+
+static bool on_text(void *ctx, const char *bytes, size_t n) {
+    sink *s = ctx;
+    if (!s->keep) return fwrite(bytes, 1, n, stdout) == n && fflush(stdout) == 0;
+    char *grown = realloc(s->text, s->size + n + 1);
+    if (!grown) return !(s->failed = true);
+    memcpy(grown + s->size, bytes, n);
+    s->text = grown;
+    s->size += n;
+    s->text[s->size] = '\0';
+    return true;
+}
+
+static void print_json(const char *prompt, size_t size, const sink *s, const wn_tokens *ids,
+                       const wn_generate_stats *stats) {
+    json_out j = {.file = stdout};
+    json_open(&j, NULL, '{');
+    json_bytes(&j, "prompt", prompt, size);
+    json_bytes(&j, "text", s->text ? s->text : "", s->size);
+    json_open(&j, "ids", '[');
+    for (size_t i = 0; i < ids->count; i++)
+        json_int(&j, NULL, ids->id[i]);
+    json_close(&j, ']');
+    json_int(&j, "prompt_tokens", stats->prompt_tokens);
+    json_int(&j, "new_tokens", stats->new_tokens);
+    json_real(&j, "prompt_seconds", stats->prompt_seconds);
+    json_real(&j, "new_seconds", stats->new_seconds);
+    json_bool(&j, "ended", stats->ended);
+    json_close(&j, '}');
+    putchar('\n');
+}
+
+static int run(const options *o, wn_session *s, const char *prompt, size_t size) {
+    wn_generate_options g = {.sampling = {.temperature = opt_real(o, O_temperature),
+                                          .top_k = opt_int(o, O_top_k),
+                                          .top_p = opt_real(o, O_top_p),
+                                          .seed = (uint64_t)opt_int(o, O_seed)},
+                             .max_tokens = opt_int(o, O_tokens),
+                             .ignore_eos = opt_flag(o, O_ignore_eos),
+                             .no_cache = !opt_flag(o, O_cache)};
+    sink out = {.keep = opt_flag(o, O_json)};
+    wn_tokens ids = {0};
+    wn_generate_stats stats = {0};
+    if (!out.keep && !opt_flag(o, O_quiet)) fwrite(prompt, 1, size, stdout);
+    wn_status status = wn_generate(s, prompt, size, &g, on_text, &out, &ids, &stats);
+    if (status == WN_OK && out.keep)
+        print_json(prompt, size, &out, &ids, &stats);
+    else if (status == WN_OK)
+        putchar('\n');
+    fflush(stdout);
+    if (status == WN_OK && !out.keep && !opt_flag(o, O_quiet))
+        fprintf(stderr, "[%lld prompt tokens in %.3f s; %lld new in %.3f s, %.1f tok/s]\n",
+                (long long)stats.prompt_tokens, stats.prompt_seconds, (long long)stats.new_tokens,
+                stats.new_seconds,
+                stats.new_seconds > 0 ? (double)stats.new_tokens / stats.new_seconds : 0);
+    free(out.text);
+    wn_tokens_free(&ids);
+    if (out.failed) return usage_error("out of memory");
+    return report(status);
+}
+
+int command_GENERATE(const options *o) {
+    const char *prompt = opt_text(o, O_prompt) ? opt_text(o, O_prompt) : "";
+    char *owned = NULL;
+    size_t size = strlen(prompt);
+    if (strcmp(prompt, "-") == 0) {
+        prompt = owned = read_file("-", &size);
+        if (!owned) return EXIT_FAILED;
+    }
+    wn_session *s = NULL;
+    wn_status status = open_session(o, &s);
+    int code = status == WN_OK ? run(o, s, prompt, size) : report(status);
+    wn_session_free(s);
+    free(owned);
+    return code;
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+/* winnow kernels: the table; --problem explains a choice; --check and --time reach the harness. */
+#include "command.h"
+#include "json_out.h"
+#include <fnmatch.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <winnow/kernels.h>
+
+static bool wanted(const options *o, const wn_kernel_info *k) {
+    const char *op = opt_text(o, O_op), *variant = opt_text(o, O_variant);
+    return (!op || fnmatch(op, k->op, 0) == 0) &&
+           (!variant || fnmatch(variant, k->variant, 0) == 0);
+}
+
+static int list_json(const options *o) {
+    json_out j = {.file = stdout};
+    json_open(&j, NULL, '[');
+    for (size_t i = 0; i < wn_kernel_count(); i++) {
+        wn_kernel_info k;
+        wn_kernel_get(i, &k);
+        if (!wanted(o, &k)) continue;
+        json_open(&j, NULL, '{');
+        json_text(&j, "op", k.op);
+        json_text(&j, "summary", k.summary);
+        json_text(&j, "variant", k.variant);
+        json_text(&j, "name", k.name);
+        json_text(&j, "needs", k.needs);
+        json_int(&j, "rank", k.rank);
+        json_bool(&j, "available", k.available);
+        json_close(&j, '}');
+    }
+    json_close(&j, ']');
+    putchar('\n');
+    return EXIT_OK;
+}
+
+static int list(const options *o) {
+    const char *op = "";
+    size_t shown = 0;
+    for (size_t i = 0; i < wn_kernel_count(); i++) {
+        wn_kernel_info k;
+        wn_kernel_get(i, &k);
+        if (!wanted(o, &k)) continue;
+        if (strcmp(op, k.op) != 0) printf("%s: %s\n", op = k.op, k.summary);
+        printf("  %-24s rank %-3d needs %-12s %s\n", k.name, k.rank, k.needs,
+               k.available ? "" : "not on this machine");
+        shown++;
+    }
+    if (!shown) return usage_error("no kernel matches; 'winnow kernels' lists all");
+    return EXIT_OK;
+}
+
+static int explain(const options *o) {
+    char *text = NULL;
+    wn_status status = wn_plan_explain(opt_text(o, O_op),
+                                       opt_text(o, O_problem) ? opt_text(o, O_problem) : "", &text);
+    if (status != WN_OK) return report(status);
+    fputs(text, stdout);
+    free(text);
+    return EXIT_OK;
+}
+
+typedef struct check_state {
+    json_out *json; /* NULL: text */
+    char last[80];
+    int64_t cases, failed;
+    double worst;
+} check_state;
+
+static void flush_variant(check_state *s) {
+    if (!*s->last) return;
+    if (s->json) {
+        json_open(s->json, NULL, '{');
+        json_text(s->json, "name", s->last);
+        json_int(s->json, "cases", s->cases);
+        json_int(s->json, "failed", s->failed);
+        json_real(s->json, "worst", s->worst);
+        json_close(s->json, '}');
+    } else {
+        printf("%-28s %4lld cases  %s  largest error %.3f of its bound\n", s->last,
+               (long long)s->cases, s->failed ? "FAILED" : "ok    ", s->worst);
+    }
+}
+
+static void on_check(void *ctx, const wn_check_result *r) {
+    check_state *s = ctx;
+    if (strcmp(s->last, r->name) != 0) {
+        flush_variant(s);
+        snprintf(s->last, sizeof s->last, "%s", r->name);
+        s->cases = s->failed = 0;
+        s->worst = 0;
+    }
+    s->cases++;
+    s->failed += !r->passed;
+    s->worst = fmax(s->worst, r->worst);
+    if (!r->passed) fprintf(stderr, "%s %s: %s\n", r->name, r->problem, r->message);
+}
+
+static int check(const options *o) {
+    wn_check_options c = {.op = opt_text(o, O_op),
+                          .variant = opt_text(o, O_variant),
+                          .seed = (uint64_t)opt_int(o, O_seed),
+                          .threads = (int)opt_int(o, O_threads),
+                          .quick = opt_flag(o, O_quick)};
+    json_out j = {.file = stdout};
+    check_state s = {.json = opt_flag(o, O_json) ? &j : NULL};
+    int64_t cases = 0, failed = 0;
+    if (s.json) json_open(&j, NULL, '[');
+    wn_status status = wn_kernels_check(&c, on_check, &s, &cases, &failed);
+    flush_variant(&s);
+    if (s.json) {
+        json_close(&j, ']');
+        putchar('\n');
+    }
+    if (status != WN_OK) return report(status);
+    if (!s.json) printf("%lld cases, %lld failed\n", (long long)cases, (long long)failed);
+    return failed ? EXIT_INVALID_MODEL : EXIT_OK;
+}
+
+typedef struct time_state {
+    json_out *json;
+    double first; /* seconds of the first line, the comparison of the others */
+} time_state;
+
+static void on_time(void *ctx, const wn_time_result *r) {
+    time_state *s = ctx;
+    if (s->json) {
+        json_open(s->json, NULL, '{');
+        json_text(s->json, "name", r->name);
+        json_real(s->json, "seconds", r->seconds);
+        json_real(s->json, "flops", r->flops);
+        json_real(s->json, "bytes", r->bytes);
+        json_close(s->json, '}');
+        return;
+    }
+    if (s->first == 0) s->first = r->seconds;
+    printf("%-28s %10.1f us  %8.1f GFLOP/s  %7.1f GB/s  %6.2fx\n", r->name, r->seconds * 1e6,
+           r->flops / r->seconds / 1e9, r->bytes / r->seconds / 1e9, s->first / r->seconds);
+}
+
+static int time_variants(const options *o) {
+    json_out j = {.file = stdout};
+    time_state s = {.json = opt_flag(o, O_json) ? &j : NULL};
+    if (!opt_text(o, O_op))
+        return usage_error("--time needs --op, as --op matmul --problem m=512,n=512,k=512");
+    if (s.json) json_open(&j, NULL, '[');
+    wn_status status =
+        wn_kernels_time(opt_text(o, O_op), opt_text(o, O_problem) ? opt_text(o, O_problem) : "",
+                        (int)opt_int(o, O_threads), (int)opt_int(o, O_repeats), on_time, &s);
+    if (s.json) {
+        json_close(&j, ']');
+        putchar('\n');
+    }
+    return report(status);
+}
+
+int command_KERNELS(const options *o) {
+    if (opt_flag(o, O_check)) return check(o);
+    if (opt_flag(o, O_time)) return time_variants(o);
+    if (opt_text(o, O_problem) && !opt_text(o, O_op)) return usage_error("--problem needs --op");
+    if (opt_text(o, O_problem)) return explain(o);
+    return opt_flag(o, O_json) ? list_json(o) : list(o);
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+/* winnow train: options to wn_train, events to lines, signals to a clean stop, and loss.svg at the
+ * end. */
+#include "command.h"
+#include "plot.h"
+#include "progress.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Set by SIGINT and SIGTERM, read after every update. A handler can reach nothing but a global. */
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number) {
+    (void)number;
+    if (stopped) _Exit(EXIT_INTERRUPTED); /* the second time: at once */
+    stopped = 1;
+}
+
+static bool stop(void *ctx) {
+    (void)ctx;
+    return stopped != 0;
+}
+
+static void on_event(void *ctx, const wn_train_event *e) {
+    progress_event(ctx, e);
+}
+
+static void set_data_options(const options *o, wn_train_options *t) {
+    t->out = opt_text(o, O_out);
+    t->data = opt_text(o, O_data);
+    t->eval_data = opt_text(o, O_eval_data);
+    t->eval_fraction = opt_real(o, O_eval_fraction);
+    t->tokenizer = opt_text(o, O_tokenizer);
+    t->init_from = opt_text(o, O_init_from);
+    t->resume = opt_flag(o, O_resume);
+    t->vocab_size = (int32_t)opt_int(o, O_vocab_size);
+    t->shuffle = opt_flag(o, O_shuffle);
+}
+
+static void set_model_options(const options *o, wn_train_options *t) {
+    t->hidden_size = opt_int(o, O_hidden_size);
+    t->intermediate_size = opt_int(o, O_intermediate_size);
+    t->layers = opt_int(o, O_layers);
+    t->heads = opt_int(o, O_heads);
+    t->kv_heads = opt_int(o, O_kv_heads);
+    t->mlp = opt_text(o, O_mlp);
+    t->tie_embeddings = opt_flag(o, O_tie_embeddings);
+    t->rope_theta = opt_real(o, O_rope_theta);
+    t->init_std = opt_real(o, O_init_std);
+    t->mask_every = opt_int(o, O_mask_every);
+    t->mask_freeze_after = opt_int(o, O_mask_freeze_after);
+    t->mask_decay = opt_real(o, O_mask_decay);
+}
+
+static void set_optimisation_options(const options *o, wn_train_options *t) {
+    t->steps = opt_int(o, O_steps);
+    t->batch_size = opt_int(o, O_batch_size);
+    t->seq_len = opt_int(o, O_seq_len);
+    t->grad_accum = opt_int(o, O_grad_accum);
+    t->lr = opt_real(o, O_lr);
+    t->min_lr_ratio = opt_real(o, O_min_lr_ratio);
+    t->schedule = opt_text(o, O_schedule);
+    t->warmup = opt_int(o, O_warmup);
+    t->wsd_decay = opt_int(o, O_wsd_decay);
+    t->beta1 = opt_real(o, O_beta1);
+    t->beta2 = opt_real(o, O_beta2);
+    t->eps = opt_real(o, O_eps);
+    t->weight_decay = opt_real(o, O_weight_decay);
+    t->clip_norm = opt_real(o, O_clip_norm);
+    t->seed = (uint64_t)opt_int(o, O_seed);
+}
+
+static void set_run_options(const options *o, wn_train_options *t) {
+    t->log_every = opt_int(o, O_log_every);
+    t->eval_every = opt_int(o, O_eval_every);
+    t->eval_batches = opt_int(o, O_eval_batches);
+    t->sample_every = opt_int(o, O_sample_every);
+    t->sample_prompt = opt_text(o, O_sample_prompt) ? opt_text(o, O_sample_prompt) : "";
+    t->sample_tokens = opt_int(o, O_sample_tokens);
+    t->save_every = opt_int(o, O_save_every);
+    t->keep = opt_int(o, O_keep);
+    t->max_seconds = opt_real(o, O_max_time);
+    t->threads = (int)opt_int(o, O_threads);
+    t->kernels = opt_text(o, O_kernels);
+    t->strict_kernels = opt_flag(o, O_strict_kernels);
+    t->dry_run = opt_flag(o, O_dry_run);
+}
+
+/* --sparsity in order, with --sparse before them so that they refine it; malloc'ed. */
+static const char **sparsity_rules(const options *o, size_t *count) {
+    const option_value *v = &o->value[O_sparsity];
+    const char **rules = calloc(v->count + 1, sizeof *rules);
+    if (!rules) return NULL;
+    *count = 0;
+    if (opt_flag(o, O_sparse)) rules[(*count)++] = "mlp.*=2:4:tile";
+    for (size_t i = 0; i < v->count; i++)
+        rules[(*count)++] = v->list[i];
+    return rules;
+}
+
+static wn_status draw_loss(const char *out) {
+    size_t n = strlen(out) + 16;
+    char *path = malloc(n);
+    if (!path) return WN_NOMEM;
+    snprintf(path, n, "%s/loss.svg", out);
+    wn_status status = plot_runs(&out, 1, "step", "loss", path);
+    free(path);
+    return status;
+}
+
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int command_TRAIN(const options *o) {
+    if (!opt_text(o, O_out)) return usage_error("winnow train needs --out DIR");
+    if (!opt_text(o, O_data) && !opt_flag(o, O_resume))
+        return usage_error("winnow train needs --data FILE (or --resume)");
+    wn_train_options t;
+    wn_train_defaults(&t);
+    set_data_options(o, &t);
+    set_model_options(o, &t);
+    set_optimisation_options(o, &t);
+    set_run_options(o, &t);
+    size_t count = 0;
+    const char **rules = sparsity_rules(o, &count);
+    char *resolved = options_json(o);
+    wn_status status = WN_NOMEM;
+    progress p;
+    progress_begin(&p, opt_flag(o, O_quiet));
+    if (rules && resolved) {
+        t.sparsity = rules;
+        t.sparsity_count = count;
+        t.resolved = resolved;
+        catch_signals();
+        status = wn_train(&t, on_event, stop, &p);
+        progress_end(&p);
+        if ((status == WN_OK || status == WN_CANCELLED) && !t.dry_run && draw_loss(t.out) != WN_OK)
+            fprintf(stderr, "winnow: loss.svg was not drawn: %s\n", wn_last_error());
+    }
+    if (status == WN_CANCELLED)
+        fprintf(stderr, "stopped; go on with: winnow train --out %s --resume\n", t.out);
+    int code = report(status);
+    free(rules);
+    free(resolved);
+    return code;
+}

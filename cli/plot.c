@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+/* See plot.h. */
+#include "plot.h"
+#include "chart.h"
+#include "command.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <winnow/train.h>
+
+typedef struct lines {
+    wn_series *series;
+    chart_line *line;
+    char (*label)[96];
+    size_t count;
+} lines;
+
+static const char *last_part(const char *path) {
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    size_t begin = n;
+    while (begin && path[begin - 1] != '/')
+        begin--;
+    return path + begin;
+}
+
+static wn_status add(lines *l, const char *run, int colour, const char *kind, const char *x,
+                     const char *y, bool many) {
+    wn_series *s = &l->series[l->count];
+    wn_status status = wn_metrics_series(run, kind, x, y, s);
+    if (status != WN_OK || s->count == 0) return status;
+    const char *name = strcmp(kind, "eval") == 0 ? "held out" : "training";
+    snprintf(l->label[l->count], sizeof *l->label, many ? "%.60s, %s" : "%.0s%s", last_part(run),
+             name);
+    l->line[l->count] =
+        (chart_line){l->label[l->count], s->x, s->y, s->count, strcmp(kind, "eval") == 0, colour};
+    if (!many) l->line[l->count].colour = (int)l->count;
+    l->count++;
+    return WN_OK;
+}
+
+static wn_status write_chart(const chart *c, const char *path) {
+    char *text = NULL;
+    size_t size = 0;
+    if (!path) {
+        struct winsize w = {0};
+        bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col >= 40;
+        chart_text(stdout, c, known ? w.ws_col - 1 : 79, 20);
+        return WN_OK;
+    }
+    FILE *f = open_memstream(&text, &size);
+    if (f) chart_svg(f, c);
+    bool ok = f && fclose(f) == 0 && replace_file(path, text, size);
+    free(text);
+    return ok ? WN_OK : WN_IO;
+}
+
+wn_status plot_runs(const char *const *run, size_t count, const char *x, const char *y,
+                    const char *path) {
+    lines l = {calloc(2 * count, sizeof *l.series), calloc(2 * count, sizeof *l.line),
+               calloc(2 * count, sizeof *l.label), 0};
+    char title[160];
+    wn_status status = l.series && l.line && l.label ? WN_OK : WN_NOMEM;
+    for (size_t i = 0; i < count && status == WN_OK; i++) {
+        status = add(&l, run[i], (int)i, "step", x, y, count > 1);
+        if (status == WN_OK) status = add(&l, run[i], (int)i, "eval", x, y, count > 1);
+    }
+    snprintf(title, sizeof title, "%.60s %s", count == 1 ? last_part(run[0]) : "runs:", y);
+    chart c = {title, x, strcmp(y, "loss") == 0 ? "loss, nats a token" : y, l.line, l.count};
+    if (status == WN_OK) status = write_chart(&c, path);
+    for (size_t i = 0; l.series && i < 2 * count; i++)
+        wn_series_free(&l.series[i]);
+    free(l.series);
+    free(l.line);
+    free(l.label);
+    return status;
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+/* Charts of runs' metrics. */
+#ifndef WN_CLI_PLOT_H
+#define WN_CLI_PLOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <winnow/status.h>
+
+/* Draws value y over x of every run (training lines and evaluations) to an SVG file, or to the
+ * terminal when path is NULL. */
+wn_status plot_runs(const char *const *run, size_t count, const char *x, const char *y,
+                    const char *path);
+
+#endif

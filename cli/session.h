@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+/* Opening a model as the command line says. */
+#ifndef WN_CLI_SESSION_H
+#define WN_CLI_SESSION_H
+
+#include "options.h"
+#include <winnow/model.h>
+
+wn_status open_session(const options *o, wn_session **out);
+
+#endif
