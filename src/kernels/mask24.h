@@ -40,5 +40,7 @@ typedef struct wn__decay24 {
 
 /* The 90 transposable masks in the order above: bit 4 row + column. */
 extern const uint16_t wn__tile_masks24[90];
+/* INVALID "NaN at row i, column j" for the first NaN in row-major order. A variant that meets one names it through this. */
+WN_NODISCARD wn_status wn__mask24_refuse_nan(const wn__mask24 *p);
 
 #endif

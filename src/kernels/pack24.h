@@ -37,4 +37,9 @@ typedef struct wn__unpack24 {
 extern const uint8_t wn__nibble_of_mask24[16];
 extern const uint8_t wn__mask_of_nibble24[16];
 
+/* INVALID names the first group (or, when values_t is given, the first column of a 4-row block) that the mask keeps too much of, or a mask bit
+ * beyond c. Every variant refuses through these, before it writes anything. */
+WN_NODISCARD wn_status wn__pack24_refuse_mask(const wn__pack24 *p);
+WN_NODISCARD wn_status wn__unpack24_refuse_index(const wn__unpack24 *p);
+
 #endif
