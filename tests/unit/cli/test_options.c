@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+/* The option parser: spellings, types, ranges, suggestions, configuration files, JSON; and the
+ * charts' ranges by what they draw. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "chart.h"
+#include "options.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char error[600];
+
+#define PARSE(o, ...) parse(o, (const char *const[]){"winnow", __VA_ARGS__, NULL})
+static bool parse(options *o, const char *const *argv) {
+    int argc = 0;
+    while (argv[argc])
+        argc++;
+    error[0] = '\0';
+    return options_parse(o, argc, argv, error, sizeof error);
+}
+
+static void test_spellings(void **state) {
+    (void)state;
+    options o;
+    assert_true(PARSE(&o, "train", "--batch_size", "4", "--seq-len=64", "-n", "2k", "--sparse",
+                      "True", "--no-shuffle", "--tie-embeddings", "False", "-s9"));
+    assert_int_equal(opt_int(&o, O_batch_size), 4);
+    assert_int_equal(opt_int(&o, O_seq_len), 64);
+    assert_int_equal(opt_int(&o, O_steps), 2000);
+    assert_int_equal(opt_int(&o, O_seed), 9);
+    assert_true(opt_flag(&o, O_sparse));
+    assert_false(opt_flag(&o, O_shuffle));
+    assert_false(opt_flag(&o, O_tie_embeddings));
+    options_free(&o);
+}
+
+static void test_bare_flag_leaves_the_next_word(void **state) {
+    (void)state;
+    options o;
+    assert_true(PARSE(&o, "generate", "--ignore-eos", "model", "--cache=False"));
+    assert_true(opt_flag(&o, O_ignore_eos));
+    assert_false(opt_flag(&o, O_cache));
+    assert_int_equal(o.arguments, 1);
+    assert_string_equal(o.argument[0], "model");
+    options_free(&o);
+}
+
+static void test_lists_keep_their_order(void **state) {
+    (void)state;
+    options o;
+    assert_true(PARSE(&o, "train", "--sparsity", "mlp.*=2:4", "--sparsity=mlp.down*=dense"));
+    assert_int_equal(o.value[O_sparsity].count, 2);
+    assert_string_equal(o.value[O_sparsity].list[1], "mlp.down*=dense");
+    options_free(&o);
+}
+
+static void expect_refusal(const char *const *argv, const char *fragment) {
+    options o;
+    assert_false(parse(&o, argv));
+    if (!strstr(error, fragment)) fail_msg("'%s' does not hold '%s'", error, fragment);
+    options_free(&o);
+}
+
+static void test_refusals_name_the_nearest(void **state) {
+    (void)state;
+    expect_refusal((const char *const[]){"winnow", "train", "--sparsty", "x", NULL},
+                   "the nearest is --sparsity");
+    expect_refusal((const char *const[]){"winnow", "trian", NULL}, "the nearest is 'train'");
+    expect_refusal((const char *const[]){"winnow", "train", "--layers", "0", NULL},
+                   "the nearest legal value is 1");
+    expect_refusal((const char *const[]){"winnow", "train", "--layers", "2.5", NULL},
+                   "not a whole number");
+    expect_refusal((const char *const[]){"winnow", "train", "--lr", "nan", NULL}, "not a number");
+    expect_refusal((const char *const[]){"winnow", "train", "--lr", "0x10", NULL}, "not a number");
+    expect_refusal((const char *const[]){"winnow", "train", "--sparse=maybe", NULL},
+                   "not True or False");
+    expect_refusal((const char *const[]){"winnow", "train", "--data", NULL},
+                   "--data needs a value");
+    expect_refusal((const char *const[]){"winnow", "train", "extra", NULL}, "takes no arguments");
+    expect_refusal((const char *const[]){"winnow", "eval", NULL}, "needs MODEL");
+    expect_refusal((const char *const[]){"winnow", "doctor", "--lr", "1", NULL},
+                   "unknown option --lr of 'winnow doctor'");
+    expect_refusal((const char *const[]){"winnow", NULL}, "no command");
+}
+
+static void test_configuration_file(void **state) {
+    (void)state;
+    options o;
+    assert_true(PARSE(&o, "train", "--lr", "0.5"));
+    assert_true(options_parse_file(
+        &o, "# a run\nlr = 0.1\nbatch_size = 3 # small\n\nsparsity = mlp.*=2:4\nsparse = true",
+        "run.conf", error, sizeof error));
+    assert_true(opt_real(&o, O_lr) == 0.5); /* the command line wins */
+    assert_int_equal(opt_int(&o, O_batch_size), 3);
+    assert_string_equal(o.value[O_sparsity].list[0], "mlp.*=2:4");
+    assert_false(options_parse_file(&o, "x\n", "run.conf", error, sizeof error));
+    assert_non_null(strstr(error, "run.conf: line 1: expected 'name = value'"));
+    assert_false(options_parse_file(&o, "\nlayer = 3\n", "run.conf", error, sizeof error));
+    assert_non_null(strstr(error, "line 2: unknown option 'layer'; the nearest is 'layers'"));
+    options_free(&o);
+}
+
+static void test_defaults_are_legal(void **state) {
+    (void)state;
+    for (int i = 0; i < O_COUNT; i++) {
+        const option_row *r = option_at((option_id)i);
+        if (r->type == INT || r->type == COUNT || r->type == REAL || r->type == SECONDS) {
+            char *end = NULL;
+            double v = strtod(r->fallback, &end);
+            assert_true(*r->fallback && !*end && v >= r->min && v <= r->max);
+        }
+        assert_true(r->commands != 0);
+        assert_true(*r->help != '\0');
+    }
+}
+
+static void test_json(void **state) {
+    (void)state;
+    options o;
+    assert_true(PARSE(&o, "eval", "m", "--data", "a\"b\n\xff", "--threads", "2"));
+    char *text = options_json(&o);
+    assert_non_null(text);
+    assert_non_null(strstr(text, "\"data\": \"a\\\"b\\n\\ufffd\""));
+    assert_non_null(strstr(text, "\"threads\": 2"));
+    assert_null(strstr(text, "\"lr\""));
+    free(text);
+    options_free(&o);
+}
+
+static void test_help_lists_every_option(void **state) {
+    (void)state;
+    for (int i = 0; i < CMD_COUNT; i++)
+        assert_int_equal(command_find(command_at((command_id)i)->name), i);
+    assert_int_equal(command_find("nothing"), CMD_COUNT);
+}
+
+static void test_chart_skips_what_is_not_finite(void **state) {
+    (void)state;
+    double x[] = {0, 1, 2, 3}, y[] = {4, (double)NAN, 2, (double)INFINITY};
+    chart_line line = {"a<b", x, y, 4, false, 0};
+    chart c = {"t & u", "step", "loss", &line, 1};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    assert_non_null(f);
+    chart_svg(f, &c);
+    chart_text(f, &c, 60, 10);
+    assert_int_equal(fclose(f), 0);
+    assert_null(strstr(text, "nan"));
+    assert_null(strstr(text, "inf"));
+    assert_non_null(strstr(text, "a&lt;b"));
+    assert_non_null(strstr(text, "t &amp; u"));
+    free(text);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_spellings),
+        cmocka_unit_test(test_bare_flag_leaves_the_next_word),
+        cmocka_unit_test(test_lists_keep_their_order),
+        cmocka_unit_test(test_refusals_name_the_nearest),
+        cmocka_unit_test(test_configuration_file),
+        cmocka_unit_test(test_defaults_are_legal),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_help_lists_every_option),
+        cmocka_unit_test(test_chart_skips_what_is_not_finite),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
