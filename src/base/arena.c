@@ -10,6 +10,20 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAVE_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(HAVE_ASAN)
+#include <sanitizer/asan_interface.h>
+#define FORBID(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define PERMIT(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define FORBID(p, n) ((void)(p), (void)(n))
+#define PERMIT(p, n) ((void)(p), (void)(n))
+#endif
+
 #define HUGE_PAGE ((size_t)2 << 20)
 
 // Rounds up to a multiple of step, a power of two; false on overflow.
@@ -55,6 +69,7 @@ wn_status wn__arena_create(const char *name, size_t size, wn__arena *out) {
     if (base == NULL)
         return wn__fail(WN_NOMEM, "%s: cannot reserve %zu bytes; this machine has %llu", name, size,
                         (unsigned long long)wn__memory_total());
+    FORBID(base, block);
     *out = (wn__arena){.name = name, .base = base, .size = block};
     return WN_OK;
 }
@@ -65,17 +80,25 @@ wn_status wn__arena_alloc(wn__arena *a, size_t bytes, void **out) {
     if (!round_up(bytes, WN_ARENA_ALIGN, &step) || step > a->size - a->used)
         return wn__fail(WN_NOMEM, "%s: %zu bytes asked for, %zu of %zu are left", a->name, bytes,
                         a->size - a->used, a->size);
-    if (!wn__arena_measuring(a)) *out = a->base + a->used;
+    if (!wn__arena_measuring(a)) {
+        *out = a->base + a->used;
+        PERMIT(*out, step);
+    }
     a->used += step;
     return WN_OK;
 }
 
 void wn__arena_reset(wn__arena *a, size_t mark) {
-    if (mark < a->used) a->used = mark;
+    if (mark >= a->used) return;
+    if (!wn__arena_measuring(a)) FORBID(a->base + mark, a->used - mark);
+    a->used = mark;
 }
 
 void wn__arena_free(wn__arena *a) {
     size_t bytes;
-    if (a->base != NULL && map_bytes(a->size, &bytes)) (void)munmap(a->base, bytes);
+    if (a->base != NULL && map_bytes(a->size, &bytes)) {
+        PERMIT(a->base, a->size);
+        (void)munmap(a->base, bytes);
+    }
     memset(a, 0, sizeof *a);
 }

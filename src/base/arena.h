@@ -22,7 +22,8 @@ typedef struct wn__arena {
 /* An arena that only counts. */
 void wn__arena_measure(const char *name, wn__arena *out);
 static inline bool wn__arena_measuring(const wn__arena *a) { return a->base == NULL; }
-/* Reserves size bytes, zeroed, 64-byte aligned (huge pages advised). NOMEM names the arena and the size. */
+/* Reserves size bytes (rounded up to WN_ARENA_ALIGN), zeroed, 64-byte aligned (huge pages advised). NOMEM names the
+ * arena and the size. Under AddressSanitizer, touching what is not handed out is an error. */
 WN_NODISCARD wn_status wn__arena_create(const char *name, size_t size, wn__arena *out);
 /* 64-byte aligned, zeroed on first use of the block; *out is NULL while measuring. NOMEM when full. */
 WN_NODISCARD wn_status wn__arena_alloc(wn__arena *a, size_t bytes, void **out);

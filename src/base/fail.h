@@ -5,9 +5,11 @@
 
 #include "winnow/status.h"
 
-/* Sets the thread's message (at most 1023 bytes, longer text is cut) and returns status. */
+/* Sets the thread's message (at most 1023 bytes, longer text is cut; control characters become '?')
+ * and returns status. Arguments may point into the current message. */
 wn_status wn__fail(wn_status status, const char *fmt, ...) WN_PRINTF(2, 3);
-/* Puts "text: " before the current message; returns status. For callers that know the file or tensor name. */
+/* Puts "text: " before the current message; returns status. For callers that know the file or
+ * tensor name. */
 wn_status wn__fail_in(wn_status status, const char *fmt, ...) WN_PRINTF(2, 3);
 /* As wn__fail(WN_IO, ...) with ": strerror(errno)" appended. ENOMEM becomes WN_NOMEM. */
 wn_status wn__fail_errno(const char *fmt, ...) WN_PRINTF(1, 2);

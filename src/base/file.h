@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A read-only map of a whole file. An empty file has data NULL and size 0. */
+/* A read-only map of a whole regular file, which must not shrink while mapped. An empty file has data NULL and size 0. */
 typedef struct wn__map {
     const uint8_t *data;
     size_t size;

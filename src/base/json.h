@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* JSON values. The one file that knows jansson is json.c; a wn__json is its reference-counted value.
- * Parsing rejects duplicate keys, invalid UTF-8, trailing bytes and nesting deeper than 64. */
+ * Parsing rejects duplicate keys, invalid UTF-8, trailing bytes, integers beyond 64 bits, NUL bytes in keys (in
+ * strings they are fine) and nesting deeper than 64. */
 #ifndef WN_BASE_JSON_H
 #define WN_BASE_JSON_H
 
@@ -34,7 +35,7 @@ const char *wn__json_typename(const wn__json *j); /* "a string", "missing", ... 
 wn__json *wn__json_get(const wn__json *object, const char *key);
 size_t wn__json_count(const wn__json *j); /* members or elements */
 wn__json *wn__json_at(const wn__json *array, size_t i);
-/* Object iteration in file order: start with *iter = NULL; false at the end. key_size counts embedded NULs. */
+/* Object iteration in file order: start with *iter = NULL; false at the end. Any output may be NULL. */
 bool wn__json_next(const wn__json *object, void **iter, const char **key, size_t *key_size, wn__json **value);
 const char *wn__json_string(const wn__json *j, size_t *size); /* NULL unless a string; size may be NULL */
 int64_t wn__json_int(const wn__json *j);
@@ -46,7 +47,8 @@ bool wn__json_bool(const wn__json *j);
 WN_NODISCARD wn_status wn__json_get_int(const wn__json *o, const char *name, const char *key, const int64_t *fallback, int64_t *out);
 WN_NODISCARD wn_status wn__json_get_real(const wn__json *o, const char *name, const char *key, const double *fallback, double *out);
 WN_NODISCARD wn_status wn__json_get_bool(const wn__json *o, const char *name, const char *key, const bool *fallback, bool *out);
-/* *out is borrowed; NULL fallback pointer means required, a pointer to NULL means absent is fine. */
+/* *out is borrowed; NULL fallback pointer means required, a pointer to NULL means absent is fine. A NUL byte in the
+ * string is FORMAT. */
 WN_NODISCARD wn_status wn__json_get_string(const wn__json *o, const char *name, const char *key, const char *const *fallback, const char **out);
 
 /* Building. The new_* functions return NULL when out of memory; set/append take the reference of `value` even on
@@ -62,7 +64,7 @@ wn__json *wn__json_new_null(void);
 wn__json *wn__json_ref(wn__json *j); /* one more reference */
 WN_NODISCARD wn_status wn__json_set(wn__json *object, const char *key, wn__json *value);
 WN_NODISCARD wn_status wn__json_append(wn__json *array, wn__json *value);
-/* Text in insertion order, malloc'ed. indent 0: one line. Reals print with 17 significant digits. */
+/* Text in insertion order, malloc'ed. indent 0: one line without blanks. Reals print with 17 significant digits. */
 WN_NODISCARD wn_status wn__json_dump(const wn__json *j, int indent, char **out);
 
 #endif

@@ -19,7 +19,8 @@ WN_NODISCARD wn_status wn__pool_create(int threads, wn__pool **out);
 void wn__pool_free(wn__pool *pool);
 int wn__pool_threads(const wn__pool *pool); /* 1 for NULL */
 /* Runs and waits. grain >= 1. A NULL pool, one block, or a call from inside a block runs inline in order.
- * Calls from several outside threads at once are serialised. */
+ * Calls from several outside threads at once are serialised. A nested call keeps its block's worker number (0 when
+ * it names another pool). Blocks run in the default floating-point environment, whatever the caller's is. */
 void wn__parallel_for(wn__pool *pool, int64_t n, int64_t grain, wn__range_fn *fn, void *ctx);
 
 #endif
