@@ -2,7 +2,6 @@
 // What every variant of the 2:4 ops shares: the constant tables, and the searches through data that
 // name what is wrong with it.
 #include "base/fail.h"
-#include "base/half.h"
 #include "kernels/mask24.h"
 #include "kernels/pack24.h"
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // adamw, the specification: one element at a time in double, rounded when stored.
 #include "kernels/adamw.h"
-#include "kernels/ref/element.h"
+#include "kernels/declare.h"
+#include "kernels/element.h"
 
 #include <math.h>
 

@@ -2,7 +2,8 @@
 // attention and attention_grad, the specification. Nothing is kept: a weight is computed anew from
 // q, k and lse wherever it is needed, and outputs are summed BLOCK columns at a time.
 #include "kernels/attention.h"
-#include "kernels/ref/element.h"
+#include "kernels/declare.h"
+#include "kernels/element.h"
 
 #include <math.h>
 

@@ -2,7 +2,8 @@
 // cross_entropy, the specification.
 #include "kernels/cross_entropy.h"
 #include "base/fail.h"
-#include "kernels/ref/element.h"
+#include "kernels/declare.h"
+#include "kernels/element.h"
 
 #include <math.h>
 

@@ -2,7 +2,8 @@
 // add, fill, copy and normal, the specification.
 #include "kernels/elementwise.h"
 #include "base/philox.h"
-#include "kernels/ref/element.h"
+#include "kernels/declare.h"
+#include "kernels/element.h"
 
 #include <string.h>
 

@@ -3,7 +3,8 @@
 // in the order of the tokens, rounded to the dtype each time.
 #include "kernels/embed.h"
 #include "base/fail.h"
-#include "kernels/ref/element.h"
+#include "kernels/declare.h"
+#include "kernels/element.h"
 
 #include <string.h>
 

@@ -2,7 +2,8 @@
 // mask24, flips24 and decay24, the specification. Magnitudes are compared as doubles, which hold
 // every weight exactly; only the sums of TILE are in float.
 #include "kernels/mask24.h"
-#include "kernels/ref/element.h"
+#include "kernels/declare.h"
+#include "kernels/element.h"
 
 #include <math.h>
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // matmul, the specification: one dot product in double for each element.
 #include "kernels/matmul.h"
-#include "kernels/ref/element.h"
+#include "kernels/declare.h"
+#include "kernels/element.h"
 
 static void rows(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;

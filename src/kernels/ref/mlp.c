@@ -2,7 +2,8 @@
 // swiglu, relu2 and their gradients, the specification. Everything is read before anything is
 // written, so outputs may be inputs.
 #include "kernels/mlp.h"
-#include "kernels/ref/element.h"
+#include "kernels/declare.h"
+#include "kernels/element.h"
 
 #include <math.h>
 

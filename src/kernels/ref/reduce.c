@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // sum, sumsq, colsum and nonfinite, the specification.
 #include "kernels/reduce.h"
-#include "kernels/ref/element.h"
+#include "kernels/declare.h"
+#include "kernels/element.h"
 
 #include <math.h>
 

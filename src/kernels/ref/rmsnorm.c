@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // rmsnorm and rmsnorm_grad, the specification.
 #include "kernels/rmsnorm.h"
-#include "kernels/ref/element.h"
+#include "kernels/declare.h"
+#include "kernels/element.h"
 
 #include <math.h>
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // rope_table and rope, the specification.
 #include "kernels/rope.h"
-#include "kernels/ref/element.h"
+#include "kernels/declare.h"
+#include "kernels/element.h"
 
 #include <math.h>
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // spmm24, the specification: both slots of every group are multiplied, zeros of short groups too.
 #include "kernels/spmm24.h"
-#include "kernels/ref/element.h"
+#include "kernels/declare.h"
+#include "kernels/element.h"
 
 // sum_i x[t,i] W[o,i]; slots that name a padding column are left out.
 static double product(const wn__spmm24 *p, int64_t t, int64_t o) {

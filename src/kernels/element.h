@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* One element of a float tensor as a double and back. Loading is exact; storing rounds once, to
  * nearest even. i counts elements from data, strides already applied. */
-#ifndef WN_KERNELS_REF_ELEMENT_H
-#define WN_KERNELS_REF_ELEMENT_H
+#ifndef WN_KERNELS_ELEMENT_H
+#define WN_KERNELS_ELEMENT_H
 
 #include "base/half.h"
-#include "kernels/declare.h"
+#include "tensor/tensor.h"
 
 static inline double wn__get(const wn_tensor *t, int64_t i) {
     switch (t->dtype) {
