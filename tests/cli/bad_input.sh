@@ -1,0 +1,51 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Training refuses what it cannot do, and says what to do instead.
+. "$(dirname "$0")/lib.sh"
+make_text "$dir/text"
+
+: >"$dir/empty"
+# shellcheck disable=SC2086
+{
+    run 1 train --data "$dir/empty" --out "$dir/r1" $tiny --steps 2; says "empty"
+    printf 'a' >"$dir/one"
+    run 1 train --data "$dir/one" --out "$dir/r2" $tiny --steps 2; says "one"
+    run 1 train --data "$dir/absent" --out "$dir/r3" $tiny --steps 2; says "absent"
+    run 1 train --data "$dir/text" --out "$dir/r4" $tiny --steps 2 --sparsity 'nothing.*=2:4'; says "nothing.*"; says "mlp.up_proj"
+    run 1 train --data "$dir/text" --out "$dir/r5" $tiny --steps 2 --sparsity 'mlp.*=3:4'; says "3:4"
+    run 1 train --data "$dir/text" --out "$dir/r6" $tiny --steps 2 --intermediate-size 66 --sparse; says "66"; says "64"
+    run 0 train --data "$dir/text" --out "$dir/r7" $tiny --steps 2 --intermediate-size 66 --sparsity 'mlp.*=2:4:row'
+    run 1 train --data "$dir/text" --out "$dir/r8" $tiny --steps 2 --heads 5; says "5"
+    run 1 train --data "$dir/text" --out "$dir/r9" $tiny --steps 2 --schedule cubic; says "cosine"
+    run 1 train --data "$dir/text" --out "$dir/r10" $tiny --steps 2 --mlp gelu; says "relu2"
+    run 1 train --data "$dir/text" --out "$dir/r11" $tiny --steps 2 --kernels matmul:nothing; says "nothing"
+    run 1 train --out "$dir/absent" --resume --steps 3; says "absent"
+
+    run 0 train --data "$dir/text" --out "$dir/a" $tiny --steps 3
+    run 1 train --data "$dir/text" --out "$dir/a" $tiny --steps 3; says "--resume"
+    # a vocabulary that does not match
+    run 0 tokenize --train "$dir/text" --vocab-size 500 --out "$dir/t500.json"
+    run 1 train --data "$dir/text" --init-from "$dir/a" --tokenizer "$dir/t500.json" --out "$dir/r12" $tiny --steps 2; says "300"
+    # a checkpoint of another model
+    run 0 train --data "$dir/text" --out "$dir/b" $tiny --steps 3 --layers 1
+    cp "$dir/b/latest/training.safetensors" "$dir/a/latest/training.safetensors"
+    run 1 train --out "$dir/a" --resume --steps 6; says "training.safetensors"
+    run 0 train --data "$dir/text" --out "$dir/c" $tiny --steps 3
+    printf 'x' | dd of="$dir/c/latest/training.safetensors" bs=1 seek=2000 conv=notrunc 2>/dev/null
+    run 1 train --out "$dir/c" --resume --steps 6; says "training.safetensors"
+}
+
+# A full disk and a read-only folder (root ignores modes, so both are mounts).
+if [ "$(id -u)" = 0 ] && mkdir "$dir/small" && mount -t tmpfs -o size=600k none "$dir/small" 2>/dev/null; then
+    # shellcheck disable=SC2086
+    run 1 train --data "$dir/text" --out "$dir/small/run" $tiny --steps 4 --save-every 2 --hidden-size 64
+    says "No space left"
+    [ ! -e "$dir/small/run/latest" ] || [ -s "$dir/small/run/latest/state.json" ] || fail "a broken checkpoint was published"
+    find "$dir/small" -name '*.tmp*' | grep . && fail "temporary files stay behind"
+    mount -o remount,ro "$dir/small"
+    # shellcheck disable=SC2086
+    run 1 train --data "$dir/text" --out "$dir/small/other" $tiny --steps 2
+    says "Read-only file system"
+    umount "$dir/small"
+fi
+exit 0

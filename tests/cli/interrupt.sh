@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# SIGINT ends with a checkpoint and 130; kill -9 loses at most what came after the last one; resuming gives the losses of a run never stopped.
+. "$(dirname "$0")/lib.sh"
+make_text "$dir/text"
+options="$tiny --sparse --steps 400 --save-every 10 --log-every 1"
+
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/whole" $options
+losses() { grep '"kind": *"step"' "$1/metrics.jsonl" | sed 's/.*"step": *\([0-9]*\).*"loss": *\([^,}]*\).*/\1 \2/'; }
+losses "$dir/whole" >"$dir/want"
+[ "$(wc -l <"$dir/want")" = 400 ] || fail "$(wc -l <"$dir/want") losses, not 400"
+
+# shellcheck disable=SC2086
+"$WINNOW" train --data "$dir/text" --out "$dir/int" $options >"$out" 2>"$err" &
+child=$!
+until [ -e "$dir/int/latest" ]; do sleep 0.02; done
+kill -INT $child
+wait $child
+[ $? = 130 ] || fail "SIGINT does not end with 130"
+run 0 train --out "$dir/int" --resume
+losses "$dir/int" | cmp - "$dir/want" || fail "the losses differ after SIGINT and resume"
+
+# shellcheck disable=SC2086
+"$WINNOW" train --data "$dir/text" --out "$dir/kill" $options >"$out" 2>"$err" &
+child=$!
+until [ -e "$dir/kill/latest" ]; do sleep 0.02; done
+sleep 0.3$(($$ % 10))
+kill -9 $child
+wait $child 2>/dev/null
+run 0 train --out "$dir/kill" --resume
+losses "$dir/kill" | cmp - "$dir/want" || fail "the losses differ after kill -9 and resume"
+cmp "$dir/kill/latest/model.safetensors" "$dir/whole/latest/model.safetensors" || fail "the models differ"

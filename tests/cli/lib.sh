@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh
+# Sourced by the command-line tests: a scratch folder, a small text, and checks that say what they saw.
+set -u
+: "${WINNOW:?path of the program}"
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+out=$dir/out err=$dir/err
+
+fail() {
+    echo "FAILED: $*"
+    echo "--- standard output"; head -n 40 "$out" 2>/dev/null
+    echo "--- standard error"; head -n 40 "$err" 2>/dev/null
+    exit 1
+}
+
+# run CODE ARGUMENTS...: runs winnow and checks its exit code.
+run() {
+    want=$1
+    shift
+    "$WINNOW" "$@" >"$out" 2>"$err" </dev/null
+    got=$?
+    [ "$got" = "$want" ] || fail "exit code $got, not $want: winnow $*"
+}
+
+says() { grep -qF -- "$1" "$err" || fail "standard error lacks: $1"; }
+prints() { grep -qF -- "$1" "$out" || fail "standard output lacks: $1"; }
+
+# About 60 kB of made-up prose with structure to learn, the same every time.
+make_text() {
+    awk 'BEGIN {
+        srand(7)
+        n = split("the a one some every", d, " "); m = split("river house garden letter evening window carriage sister stranger morning", s, " ")
+        k = split("saw found left kept wanted remembered followed lost", v, " "); a = split("quietly again slowly at_last with_care", w, " ")
+        for (i = 0; i < 1300; i++) {
+            t = d[1 + int(rand() * n)] " " s[1 + int(rand() * m)] " " v[1 + int(rand() * k)] " " d[1 + int(rand() * n)] " " s[1 + int(rand() * m)] " " w[1 + int(rand() * a)] "."
+            gsub("_", " ", t); print toupper(substr(t, 1, 1)) substr(t, 2)
+        } }' >"$1"
+}
+
+# A tiny model's options, so that a run takes a second or two.
+tiny="--vocab-size 300 --hidden-size 32 --layers 2 --heads 2 --seq-len 32 --batch-size 4 --warmup 4 --log-every 5 --eval-every 0 --threads 2"

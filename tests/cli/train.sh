@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# A run from text to a directory that evaluates, generates, inspects, plots and resumes.
+. "$(dirname "$0")/lib.sh"
+make_text "$dir/text"
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/run" $tiny --sparse --steps 40 --save-every 20 --keep 5 --lr 5e-3
+says "2:4 sparsity enabled - converted 4 MLP layers"
+says "step 40/40 100% | loss "
+says "eval 40 | loss "
+says "mask "
+says "save 40 | "
+for file in run.json metrics.jsonl loss.svg tokenizer.json latest/config.json latest/generation_config.json latest/tokenizer.json latest/tokenizer_config.json \
+    latest/model.safetensors latest/training.safetensors latest/state.json step-000020/model.safetensors; do
+    [ -s "$dir/run/$file" ] || fail "$file is missing"
+done
+[ "$(readlink "$dir/run/latest")" = step-000040 ] || fail "latest points to $(readlink "$dir/run/latest")"
+grep -q '"ArceeForCausalLM"' "$dir/run/latest/config.json" || fail "the architecture is not Arcee"
+grep -q 'PreTrainedTokenizerFast' "$dir/run/latest/tokenizer_config.json" || fail "the tokenizer class is not named"
+grep -q '^<svg' "$dir/run/loss.svg" || fail "loss.svg is no SVG"
+
+run 0 eval "$dir/run" --data "$dir/run/data/eval.tokens" --trigram "$dir/run/data/train.tokens"; prints "bpb"; prints "byte trigram"
+run 0 eval "$dir/run" --data "$dir/run/data/eval.tokens" --json; prints "\"bits_per_byte\""
+run 0 generate "$dir/run" --prompt "The river" --tokens 20 --temperature 0 --quiet
+cp "$out" "$dir/cached"
+run 0 generate "$dir/run" --prompt "The river" --tokens 20 --temperature 0 --quiet --no-cache
+cmp "$out" "$dir/cached" || fail "greedy text differs without the cache"
+run 0 generate "$dir/run" --prompt "The river" --tokens 20 --seed 3 --json; prints "\"ids\""
+run 0 inspect "$dir/run"; prints "mlp.up_proj.weight"; prints "2:4 both ways"
+run 0 inspect "$dir/run" --json; prints "\"is24\": true"
+run 0 plot "$dir/run" --out "$dir/p.svg"; run 0 plot "$dir/run" --text; prints "held out"
+
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/dense" $tiny --steps 5 --mlp swiglu
+grep -q '"LlamaForCausalLM"' "$dir/dense/latest/config.json" || fail "the architecture is not Llama"
+run 0 train --out "$dir/run" --resume --steps 60
+says "step 60/60"
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --init-from "$dir/dense" --out "$dir/more" $tiny --steps 3
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/dry" $tiny --sparse --dry-run
+[ ! -e "$dir/dry/latest" ] || fail "--dry-run trained"
