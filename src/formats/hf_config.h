@@ -4,7 +4,7 @@
 #ifndef WN_FORMATS_HF_CONFIG_H
 #define WN_FORMATS_HF_CONFIG_H
 
-#include "winnow/status.h"
+#include "winnow/tensor.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
