@@ -28,7 +28,7 @@ typedef struct wn__model_config {
     bool mlp_bias;
     bool tied; /* tie_word_embeddings */
     double init_std; /* initializer_range, 0.02 */
-    int32_t bos; /* -1: none */
+    int32_t bos; /* -1: none; a missing key means none, never the class's default */
     int32_t eos[WN_MAX_EOS];
     int32_t eos_count;
 } wn__model_config;
@@ -45,11 +45,12 @@ WN_NODISCARD wn_status wn__hf_config_write(const char *dir, const wn__model_conf
 /* Ranges and divisibility: heads % kv_heads == 0, even head_dim, positive sizes below 2^31, finite eps and theta, ... INVALID names the field, the
  * value and the nearest legal one. */
 WN_NODISCARD wn_status wn__model_config_check(const wn__model_config *config);
-/* Parameters by the formula (tied head counted once). */
+/* Parameters by the formula (tied head counted once); INT64_MAX when that is too much, which the check refuses. */
 int64_t wn__model_config_params(const wn__model_config *config);
 
-/* Tensors of a checkpoint directory, from model.safetensors or from the shards of model.safetensors.index.json. Shard names must be plain
- * file names in the same directory; a tensor must be in exactly the shard the index says. */
+/* Tensors of a checkpoint directory, from model.safetensors (which wins) or from the shards of model.safetensors.index.json. Shard names must
+ * be plain file names in the same directory, and not symbolic links that lead out of it, save into the blobs/ folder of a Hugging Face cache
+ * (.../blobs beside .../snapshots/REVISION). The shards' tensors and the index's must be the same, each in exactly the shard the index says. */
 typedef struct wn__hf_weights wn__hf_weights;
 WN_NODISCARD wn_status wn__hf_weights_open(const char *dir, wn__hf_weights **out);
 void wn__hf_weights_close(wn__hf_weights *w);
@@ -58,7 +59,9 @@ size_t wn__hf_weights_count(const wn__hf_weights *w);
 void wn__hf_weights_at(const wn__hf_weights *w, size_t i, const char **name, wn_tensor *view, const char **file);
 /* false if absent. */
 bool wn__hf_weights_find(const wn__hf_weights *w, const char *name, wn_tensor *view);
-/* Writes tensors as model.safetensors, or as shards of at most shard_bytes with an index (0: one file). */
+/* Writes tensors as model.safetensors, or as shards of at most shard_bytes with an index (0: one file). Shards are filled in the order of the
+ * items; a larger tensor gets one of its own, and what fits in one shard becomes model.safetensors. A model.safetensors or index that was there
+ * and would contradict the new one is removed; shards of another count stay, unused. Each file is atomic, the set is not: publish a directory. */
 struct wn__st_item;
 WN_NODISCARD wn_status wn__hf_weights_write(const char *dir, const struct wn__st_item *items, size_t count, uint64_t shard_bytes);
 

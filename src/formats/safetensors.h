@@ -25,11 +25,13 @@ typedef struct wn__safetensors {
     wn__map map;
     wn__st_entry *entry;
     size_t count;
-    wn__st_meta *meta; /* __metadata__ */
+    wn__st_meta *meta; /* __metadata__, sorted by key */
     size_t meta_count;
+    char *text; /* owns the names, keys and values */
 } wn__safetensors;
 
-/* Maps and checks path. The views stay valid until close. */
+/* Maps and checks path. The views stay valid until close. The size is that at open: truncating the file while it is
+ * open makes later reads of the views fault (SIGBUS), as with any map; replace files by rename, never in place. */
 WN_NODISCARD wn_status wn__safetensors_open(const char *path, wn__safetensors *out);
 /* Checks size bytes in memory (borrowed); for tests and fuzzing. */
 WN_NODISCARD wn_status wn__safetensors_parse(const uint8_t *bytes, size_t size, const char *name, wn__safetensors *out);
