@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// The public evaluations of a session: a text, a shard, or given tokens.
+#include "base/cpu.h"
+#include "base/fail.h"
+#include "data/shard.h"
+#include "infer/evaluate.h"
+#include "infer/session.h"
+#include <inttypes.h>
+#include <math.h>
+
+#define DEFAULT_SEQ_LEN 1024
+
+// Ids of a file, from a mapped shard or encoded here.
+typedef struct source {
+    wn__shard shard;
+    wn_tokens encoded;
+    wn__span ids;
+} source;
+
+static void source_close(source *s) {
+    wn_tokens_free(&s->encoded);
+    wn__shard_close(&s->shard);
+}
+
+static wn_status open_shard(const wn_session *s, const char *path, source *out) {
+    WN_TRY(wn__shard_open(path, true, &out->shard));
+    const wn_shard_info *info = &out->shard.info;
+    if ((int64_t)info->vocab_size > s->info.vocab_size)
+        return wn__fail(WN_INVALID,
+                        "%s: made for %" PRIu32 " ids, the model's vocabulary has %" PRId64, path,
+                        info->vocab_size, s->info.vocab_size);
+    uint64_t mine = s->tokenizer != NULL ? wn_tokenizer_fingerprint(s->tokenizer) : 0;
+    if (mine != 0 && info->tokenizer != 0 && mine != info->tokenizer)
+        return wn__fail(WN_INVALID,
+                        "%s: made by tokenizer %016" PRIx64 ", the model's is %016" PRIx64, path,
+                        info->tokenizer, mine);
+    out->ids = out->shard.ids;
+    return WN_OK;
+}
+
+static wn_status encode_text(const wn_session *s, const char *path, source *out) {
+    wn__map text;
+    WN_TRY(wn__session_need_tokenizer(s));
+    WN_TRY(wn__map_open(path, &text));
+    wn_status status = wn_tokenizer_encode(s->tokenizer, (const char *)text.data, text.size, true,
+                                           false, &out->encoded);
+    wn__map_close(&text);
+    if (status != WN_OK) return wn__fail_in(status, "%s", path);
+    out->ids = (wn__span){.bytes = (const uint8_t *)out->encoded.id,
+                          .id_bytes = 4,
+                          .count = out->encoded.count,
+                          .name = path};
+    return WN_OK;
+}
+
+wn_status wn_eval(wn_session *s, const char *data, const wn_eval_options *o, wn_eval_result *out) {
+    *out = (wn_eval_result){0};
+    int64_t seq_len = o->seq_len;
+    if (seq_len == 0) seq_len = s->context < DEFAULT_SEQ_LEN ? s->context : DEFAULT_SEQ_LEN;
+    if (seq_len < 1 || seq_len > s->context)
+        return wn__fail(WN_INVALID, "seq_len is %" PRId64 ", expected 1 to the context of %" PRId64,
+                        seq_len, s->context);
+    source src = {0};
+    wn__id_bytes bytes = {0};
+    wn__evaluation e;
+    wn_status status;
+    WN_TRY_OUT(wn__shard_named(data) ? open_shard(s, data, &src) : encode_text(s, data, &src));
+    if (s->tokenizer != NULL) WN_TRY_OUT(wn__id_bytes_create(s->tokenizer, &bytes));
+    double start = wn__clock();
+    WN_TRY_OUT(wn__evaluate(s->model, &src.ids, s->batch, seq_len, 0, o->max_tokens, &bytes, &e));
+    *out = (wn_eval_result){.loss = wn__evaluation_loss(&e),
+                            .bits_per_byte = wn__evaluation_bits_per_byte(&e),
+                            .tokens = e.labels,
+                            .bytes = e.bytes,
+                            .seconds = wn__clock() - start};
+    out->perplexity = exp(out->loss);
+out:
+    wn__id_bytes_free(&bytes);
+    source_close(&src);
+    return status;
+}
+
+wn_status wn_eval_tokens(wn_session *s, const int32_t *ids, size_t count, double *loss) {
+    *loss = 0;
+    if (count < 2 || (int64_t)count - 1 > s->context)
+        return wn__fail(WN_INVALID,
+                        "%zu tokens, expected 2 to %" PRId64 " (the context and one more)", count,
+                        s->context + 1);
+    wn__span span = {
+        .bytes = (const uint8_t *)ids, .id_bytes = 4, .count = count, .name = "tokens"};
+    wn__evaluation e;
+    WN_TRY(wn__evaluate(s->model, &span, 1, (int64_t)count - 1, 1, 0, NULL, &e));
+    *loss = wn__evaluation_loss(&e);
+    return WN_OK;
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+// Looking into a model directory or one safetensors file, tensor by tensor, without building a
+// model.
+#include "base/fail.h"
+#include "formats/safetensors.h"
+#include "infer/session.h"
+#include "infer/statistics.h"
+#include "tensor/tensor.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEAST_ZEROS 0.45 // below this share a tensor is called dense whatever its groups hold
+
+static void report(const char *name, const char *file, const wn_tensor *view, bool statistics,
+                   wn_inspect_fn *fn, void *ctx) {
+    wn_tensor_report r = {.name = name,
+                          .file = file,
+                          .dtype = wn_dtype_name(view->dtype),
+                          .ndim = view->ndim,
+                          .bytes = wn__tensor_bytes(view)};
+    memcpy(r.shape, view->shape, sizeof r.shape);
+    if (statistics) {
+        wn__statistics s;
+        wn__statistics_of(view, &s);
+        r.zeros = s.count > 0 ? (double)s.zeros / (double)s.count : 0;
+        r.min = s.min;
+        r.max = s.max;
+        r.mean = s.mean;
+        r.std = s.std;
+        r.nonfinite = s.nonfinite;
+        r.is24 = r.zeros > LEAST_ZEROS && wn__weight_is24(view, false);
+        r.is24_transposed = r.zeros > LEAST_ZEROS && wn__weight_is24(view, true);
+    }
+    fn(ctx, &r);
+}
+
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
+static wn_status inspect_file(const char *path, bool statistics, wn_inspect_fn *fn, void *ctx) {
+    wn__safetensors st;
+    WN_TRY(wn__safetensors_open(path, &st));
+    for (size_t i = 0; i < st.count; i++)
+        report(st.entry[i].name, base_name(path), &st.entry[i].view, statistics, fn, ctx);
+    wn__safetensors_close(&st);
+    return WN_OK;
+}
+
+static wn_status inspect_weights(const char *dir, bool statistics, wn_inspect_fn *fn, void *ctx) {
+    wn__hf_weights *w;
+    WN_TRY(wn__hf_weights_open(dir, &w));
+    for (size_t i = 0; i < wn__hf_weights_count(w); i++) {
+        const char *name, *file;
+        wn_tensor view;
+        wn__hf_weights_at(w, i, &name, &view, &file);
+        report(name, base_name(file), &view, statistics, fn, ctx);
+    }
+    wn__hf_weights_close(w);
+    return WN_OK;
+}
+
+// A configuration that is not read here is said to be so: the tensors can be looked at all the
+// same.
+static wn_status describe_config(const char *dir, char **out) {
+    wn__model_config c;
+    int n;
+    if (wn__hf_config_read(dir, &c) != WN_OK) {
+        n = asprintf(out, "configuration not read: %s\n", wn_last_error());
+    } else {
+        n = asprintf(out,
+                     "%s: %" PRId64 " parameters\n"
+                     "layers %" PRId64 ", hidden %" PRId64 ", intermediate %" PRId64
+                     " (%s), vocabulary %" PRId64 ", positions %" PRId64 "\n"
+                     "heads %" PRId64 ", key/value heads %" PRId64 ", head size %" PRId64
+                     ", rope theta %g, norm epsilon %g, %s embeddings\n",
+                     wn__architecture(&c), wn__model_config_params(&c), c.layers, c.hidden_size,
+                     c.intermediate_size, c.mlp == WN_MLP_SWIGLU ? "SwiGLU" : "squared ReLU",
+                     c.vocab_size, c.max_positions, c.heads, c.kv_heads, c.head_dim, c.rope_theta,
+                     c.rms_eps, c.tied ? "tied" : "separate");
+    }
+    if (n >= 0) return WN_OK;
+    *out = NULL;
+    return wn__fail(WN_NOMEM, "%s: no memory for its description", dir);
+}
+
+wn_status wn_inspect(const char *path, bool statistics, wn_inspect_fn *fn, void *ctx,
+                     char **config_text) {
+    if (config_text != NULL) *config_text = NULL;
+    char dir[WN_PATH_MAX], *text = NULL;
+    if (!wn__dir_exists(path)) return inspect_file(path, statistics, fn, ctx);
+    if (wn__model_dir(path, dir) != WN_OK) WN_TRY(wn__path_join(dir, sizeof dir, path, "."));
+    if (config_text != NULL) WN_TRY(describe_config(dir, &text));
+    wn_status status = inspect_weights(dir, statistics, fn, ctx);
+    if (status == WN_OK && config_text != NULL) {
+        *config_text = text;
+    } else {
+        free(text);
+    }
+    return status;
+}

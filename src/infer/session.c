@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+// Opening a model directory for inference: configuration, weights, tokenizer, and which layers run
+// packed.
+#include "infer/session.h"
+
+#include "base/fail.h"
+#include "base/file.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_CONTEXT 4096
+#define DEFAULT_BATCH   8
+
+wn_status wn__model_dir(const char *path, char out[WN_PATH_MAX]) {
+    static const char *const below[] = {".", "latest"};
+    char config[WN_PATH_MAX];
+    for (int i = 0; i < 2; i++) {
+        WN_TRY(wn__path_join(out, WN_PATH_MAX, path, below[i]));
+        WN_TRY(wn__path_join(config, sizeof config, out, "config.json"));
+        if (!wn__file_exists(config)) continue;
+        if (i == 0) memcpy(out, path, strlen(path) + 1);
+        return WN_OK;
+    }
+    return wn__fail(WN_IO,
+                    "%s: not a model directory: no config.json, and no latest/config.json of a run",
+                    path);
+}
+
+const char *wn__architecture(const wn__model_config *c) {
+    if (c->mlp == WN_MLP_RELU2) return "ArceeForCausalLM";
+    return c->qkv_bias && !c->o_bias ? "Qwen2ForCausalLM" : "LlamaForCausalLM";
+}
+
+wn_status wn__session_need_tokenizer(const wn_session *s) {
+    if (s->tokenizer != NULL) return WN_OK;
+    return wn__fail(WN_UNSUPPORTED, "%s: no tokenizer.json, so text cannot be read or written",
+                    s->dir);
+}
+
+// Strings that a list of rules borrows.
+typedef struct rule_list {
+    char **text;
+    size_t count, capacity;
+} rule_list;
+
+static void rule_list_free(rule_list *l) {
+    for (size_t i = 0; i < l->count; i++)
+        free(l->text[i]);
+    free(l->text);
+}
+
+static wn_status rule_list_add(rule_list *l, const char *layer, size_t n) {
+    if (l->count == l->capacity) {
+        size_t capacity = l->capacity > 0 ? 2 * l->capacity : 32;
+        char **grown = realloc(l->text, capacity * sizeof *grown);
+        if (grown == NULL) return wn__fail(WN_NOMEM, "no memory for sparsity rules");
+        l->text = grown;
+        l->capacity = capacity;
+    }
+    if (asprintf(&l->text[l->count], "%.*s=2:4:row", (int)n, layer) < 0)
+        return wn__fail(WN_NOMEM, "no memory for sparsity rules");
+    l->count++;
+    return WN_OK;
+}
+
+static bool ends_with(const char *s, size_t n, const char *tail) {
+    size_t m = strlen(tail);
+    return n >= m && memcmp(s + n - m, tail, m) == 0;
+}
+
+// The linear layers of a block are those named *_proj under a numbered layer.
+static bool is_projection(const char *tensor, size_t *layer_length) {
+    size_t n = strlen(tensor), tail = strlen(".weight");
+    if (!ends_with(tensor, n, "_proj.weight") || strncmp(tensor, "model.layers.", 13) != 0)
+        return false;
+    *layer_length = n - tail;
+    return true;
+}
+
+// A rule for each projection whose stored weight is 2:4 already: packing then drops nothing but
+// zeros.
+static wn_status find_sparse(const wn__hf_weights *weights, rule_list *rules) {
+    for (size_t i = 0; i < wn__hf_weights_count(weights); i++) {
+        const char *name, *file;
+        wn_tensor view;
+        size_t n;
+        wn__hf_weights_at(weights, i, &name, &view, &file);
+        if (is_projection(name, &n) && wn__weight_is24(&view, false))
+            WN_TRY(rule_list_add(rules, name, n));
+    }
+    return WN_OK;
+}
+
+// Rules found in the weights, then those given: the last match wins.
+static wn_status make_rules(const wn_session_options *o, const wn__hf_weights *weights,
+                            wn__structure_rules *out) {
+    const wn__structure base = {
+        .kind = WN_STRUCTURE_DENSE, .method = WN_MASK24_ROW, .mask_every = 1};
+    rule_list found = {0};
+    const char **text = NULL;
+    wn_status status = WN_OK;
+    if (o->auto_sparsity) WN_TRY_OUT(find_sparse(weights, &found));
+    size_t count = found.count + o->sparsity_count;
+    text = calloc(count + 1, sizeof *text);
+    if (text == NULL) {
+        status = wn__fail(WN_NOMEM, "no memory for sparsity rules");
+        goto out;
+    }
+    for (size_t i = 0; i < found.count; i++)
+        text[i] = found.text[i];
+    for (size_t i = 0; i < o->sparsity_count; i++)
+        text[found.count + i] = o->sparsity[i];
+    status = wn__structure_rules_parse(text, count, &base, out);
+out:
+    rule_list_free(&found);
+    free((void *)text);
+    return status;
+}
+
+static wn_status choose_sizes(wn_session *s, const wn_session_options *o,
+                              const wn__model_config *c) {
+    if (o->context < 0 || o->context > c->max_positions)
+        return wn__fail(WN_INVALID,
+                        "%s: context of %" PRId64 " asked for, the model has %" PRId64 " positions",
+                        s->dir, o->context, c->max_positions);
+    if (o->batch < 0)
+        return wn__fail(WN_INVALID, "batch is %" PRId64 ", expected at least 0", o->batch);
+    s->batch = o->batch > 0 ? o->batch : DEFAULT_BATCH;
+    s->context = o->context;
+    if (s->context == 0)
+        s->context = c->max_positions < DEFAULT_CONTEXT ? c->max_positions : DEFAULT_CONTEXT;
+    return WN_OK;
+}
+
+static wn_status load_model(wn_session *s, const wn_session_options *o) {
+    wn__model_config config;
+    wn__hf_weights *weights = NULL;
+    wn__structure_rules rules = {0};
+    wn_status status;
+    WN_TRY(wn__hf_config_read(s->dir, &config));
+    WN_TRY_OUT(choose_sizes(s, o, &config));
+    WN_TRY_OUT(wn__hf_weights_open(s->dir, &weights));
+    WN_TRY_OUT(make_rules(o, weights, &rules));
+    wn__model_spec spec = {.config = config,
+                           .dtype = WN_DTYPE_F32,
+                           .batch = s->batch,
+                           .seq = s->context,
+                           .rules = rules.count > 0 ? &rules : NULL};
+    WN_TRY_OUT(wn__model_create(&spec, s->runtime, &s->model));
+    WN_TRY_OUT(wn__model_load(s->model, weights));
+    status = wn__model_prepare(s->model, 0);
+out:
+    wn__structure_rules_free(&rules);
+    wn__hf_weights_close(weights);
+    return status;
+}
+
+static wn_status load_tokenizer(wn_session *s) {
+    char path[WN_PATH_MAX];
+    WN_TRY(wn__path_join(path, sizeof path, s->dir, "tokenizer.json"));
+    if (!wn__file_exists(path)) return WN_OK;
+    WN_TRY(wn_tokenizer_open(path, &s->tokenizer));
+    int64_t have = wn_tokenizer_vocab_size(s->tokenizer),
+            room = wn__model_config_of(s->model)->vocab_size;
+    if (have <= room) return WN_OK;
+    return wn__fail(WN_INVALID, "%s: %" PRId64 " ids, the model's vocabulary has %" PRId64, path,
+                    have, room);
+}
+
+static void describe(wn_session *s) {
+    const wn__model_config *c = wn__model_config_of(s->model);
+    wn_model_info *info = &s->info;
+    *info = (wn_model_info){.vocab_size = c->vocab_size,
+                            .hidden_size = c->hidden_size,
+                            .intermediate_size = c->intermediate_size,
+                            .layers = c->layers,
+                            .heads = c->heads,
+                            .kv_heads = c->kv_heads,
+                            .head_dim = c->head_dim,
+                            .context = s->context,
+                            .architecture = wn__architecture(c),
+                            .linear_layers = wn__model_linear_count(s->model)};
+    const wn__params *p = wn__model_params(s->model);
+    for (size_t i = 0; i < p->count; i++) {
+        info->parameters += wn__tensor_count(&p->item[i].w);
+        info->weight_bytes += wn__tensor_bytes(&p->item[i].w);
+    }
+    for (size_t i = 0; i < info->linear_layers; i++) {
+        const wn__linear *l = wn__model_linear(s->model, i);
+        wn__linear_bytes bytes = {0};
+        l->type->bytes(l, &bytes);
+        info->weight_bytes -= wn__tensor_bytes(&p->item[l->weight].w);
+        info->weight_bytes += bytes.forward;
+        if (l->structure.kind != WN_STRUCTURE_DENSE) info->sparse_layers++;
+    }
+}
+
+wn_status wn_session_open(const char *dir, const wn_session_options *o, wn_session **out) {
+    *out = NULL;
+    wn_session *s = calloc(1, sizeof *s);
+    if (s == NULL) return wn__fail(WN_NOMEM, "no memory for a session");
+    wn_status status;
+    WN_TRY_OUT(wn__model_dir(dir, s->dir));
+    WN_TRY_OUT(wn__runtime_create(o->threads, o->kernels, o->strict_kernels, &s->runtime));
+    WN_TRY_OUT(load_model(s, o));
+    WN_TRY_OUT(load_tokenizer(s));
+    describe(s);
+    *out = s;
+    s = NULL;
+out:
+    wn_session_free(s);
+    return status;
+}
+
+void wn_session_free(wn_session *s) {
+    if (s == NULL) return;
+    wn_tokenizer_free(s->tokenizer);
+    wn__model_free(s->model);
+    wn__runtime_free(s->runtime);
+    free(s);
+}
+
+const wn_tokenizer *wn_session_tokenizer(const wn_session *s) {
+    return s->tokenizer;
+}
+
+void wn_session_info(const wn_session *s, wn_model_info *out) {
+    *out = s->info;
+}
