@@ -8,6 +8,7 @@
 #include "formats/hf_config.h"
 #include "kernels/runtime.h"
 #include "nn/linear.h"
+#include "nn/rope.h"
 
 typedef struct wn__model wn__model;
 
@@ -53,11 +54,13 @@ WN_NODISCARD wn_status wn__model_regularize(wn__model *m);
 /* Logits [B*T, V] of the fed tokens into packed out (the model's dtype); for tests and evaluation by choice. */
 WN_NODISCARD wn_status wn__model_logits(wn__model *m, const wn_tensor *out);
 
-/* Key/value cache of one sequence: [layers][capacity, kv_heads, head_dim] for k and v, in one arena. */
+/* Key/value cache of one sequence: [layers][capacity, kv_heads, head_dim] for k and v, in one arena. length may be set back to forget the end. */
 typedef struct wn__kv_cache {
     wn__arena arena;
     wn_tensor k, v; /* [layers, capacity, kv_heads, head_dim] */
     int64_t capacity, length;
+    wn__rope_tables rope; /* of its positions */
+    int64_t planned;      /* tokens of the pass last planned */
 } wn__kv_cache;
 WN_NODISCARD wn_status wn__kv_cache_create(const wn__model *m, int64_t capacity, wn__kv_cache *out);
 void wn__kv_cache_free(wn__kv_cache *c);

@@ -27,6 +27,11 @@ typedef struct wn__linear_bytes {
     size_t state;    /* masks and the like */
 } wn__linear_bytes;
 
+/* FLOPs of one row of x, as executed. */
+typedef struct wn__linear_flops {
+    double forward, input_gradient, weight_gradient;
+} wn__linear_flops;
+
 typedef struct wn__linear_type {
     wn__structure_kind kind;
     /* Allocates and registers; l->name, in, out, has_bias and structure are set. */
@@ -41,7 +46,11 @@ typedef struct wn__linear_type {
     wn_status (*regularize)(wn__linear *l, wn__exec *x);
     /* Writes the weight the forward pass multiplies by into out[out,in] (zeros written out). */
     wn_status (*merge)(wn__linear *l, wn__exec *x, const wn_tensor *out);
+    /* Packs from the parameters and states that a checkpoint brought back; chooses no mask. */
+    wn_status (*restore)(wn__linear *l, wn__exec *x);
     void (*bytes)(const wn__linear *l, wn__linear_bytes *out);
+    void (*flops)(const wn__linear *l, wn__linear_flops *out);
+    void (*release)(wn__linear *l); /* frees what `as` owns; NULL: nothing */
 } wn__linear_type;
 
 struct wn__linear {
@@ -64,6 +73,26 @@ struct wn__linear {
 
 /* Chooses the type by structure and builds. Parameters are "<name>.weight" and "<name>.bias". */
 WN_NODISCARD wn_status wn__linear_build(wn__linear *l, const char *name, int64_t in, int64_t out, bool bias, const wn__structure *structure, wn__build *b);
-void wn__linear_free(wn__linear *l);
+/* The layer "<block>.<name>" with the structure the rules give it. */
+WN_NODISCARD wn_status wn__linear_build_in(wn__linear *l, const char *block, const char *name, int64_t in, int64_t out, bool bias, wn__structure_rules *rules,
+                                           wn__build *b);
+/* A dense layer on a parameter that exists (a head tied to the embedding): nothing is allocated, gradients add into that parameter. */
+WN_NODISCARD wn_status wn__linear_tie(wn__linear *l, const char *name, wn__params *params, size_t weight);
+void wn__linear_free(wn__linear *l); /* safe on a zeroed struct */
+
+/* The calls of the type, with the layer's name put before a message. dx may be NULL: absent. */
+WN_NODISCARD wn_status wn__linear_prepare(wn__linear *l, wn__exec *x, int64_t step);
+WN_NODISCARD wn_status wn__linear_restore(wn__linear *l, wn__exec *x);
+WN_NODISCARD wn_status wn__linear_forward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out, bool accumulate);
+WN_NODISCARD wn_status wn__linear_backward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy, const wn_tensor *dx, bool accumulate);
+WN_NODISCARD wn_status wn__linear_regularize(wn__linear *l, wn__exec *x);
+WN_NODISCARD wn_status wn__linear_merge(wn__linear *l, wn__exec *x, const wn_tensor *out);
+/* What every type shares: weight[out,in] and bias[out] as parameters; dW += dy^T x and db += column sums of dy. */
+WN_NODISCARD wn_status wn__linear_add_params(wn__linear *l, wn__build *b);
+WN_NODISCARD wn_status wn__linear_param_gradients(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy);
+wn__param *wn__linear_weight(const wn__linear *l);
+wn_tensor wn__linear_bias(const wn__linear *l); /* absent without one */
+
+extern const wn__linear_type wn__linear_dense, wn__linear_sparse24;
 
 #endif

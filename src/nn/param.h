@@ -31,11 +31,17 @@ typedef struct wn__build {
     wn__params *params;
     wn_dtype dtype; /* F32, or F64 for tests */
     bool training;
+    bool padding_told; /* the note on padded 2:4 rows was logged */
 } wn__build;
+
+/* Whether this is the pass that only measures. */
+static inline bool wn__build_measuring(const wn__build *b) { return wn__arena_measuring(b->weights); }
 
 /* Allocates w (and g, m, v when training) and appends the parameter; *index receives its number. */
 WN_NODISCARD wn_status wn__param_add(wn__build *b, const char *name, int ndim, const int64_t *shape, bool decay, size_t *index);
 wn__param *wn__params_find(const wn__params *p, const char *name); /* NULL if absent */
+/* "<name>.<suffix>" into out[WN_NAME_MAX]; INVALID if it does not fit. */
+WN_NODISCARD wn_status wn__name_join(char *out, const char *name, const char *suffix);
 void wn__params_free(wn__params *p);
 
 #endif

@@ -26,7 +26,7 @@ typedef struct wn__schedule {
     int64_t decay;         /* WSD: updates of the final decay */
 } wn__schedule;
 /* Learning rate of update u (0-based). Warm-up: lr (u+1)/(warmup+1). Then over p = (u-warmup)/max(1, steps-1-warmup), clamped to [0,1]: cosine: min + (1-min)(1+cos(pi p))/2;
- * linear: 1 - (1-min) p; WSD: 1 until steps-decay, then linear to min; constant: 1. */
+ * linear: 1 - (1-min) p; WSD: 1 until steps-decay, then linear to min, reached by the last update (1 - (1-min)(u-(steps-decay)+1)/decay); constant: 1. */
 double wn__schedule_lr(const wn__schedule *s, int64_t u);
 /* "cosine", "wsd", "linear", "constant"; INVALID lists them. */
 WN_NODISCARD wn_status wn__schedule_parse(const char *text, wn__schedule_kind *out);

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// The backward pass through the blocks. dstream holds the gradient of the residual stream and is
+// added to in place by each norm; dnorm is the gradient of whatever normalised stream the current
+// part read.
+#include "base/fail.h"
+#include "kernels/elementwise.h"
+#include "kernels/embed.h"
+#include "model/internal.h"
+
+static wn_tensor rows_of(const wn_tensor *t, int64_t rows) {
+    return wn__tensor_slice(t, 0, 0, rows);
+}
+
+static wn_status exit_backward(wn__model *m, int64_t rows) {
+    const wn__model_buffers *b = &m->buffers;
+    const wn_tensor in = rows_of(&b->exit, rows), rstd = rows_of(&b->exit_rstd, rows);
+    const wn_tensor dnorm = rows_of(&b->dnorm, rows), dstream = rows_of(&b->dstream, rows);
+    return wn__norm_backward(&m->norm, m->x, &in, &rstd, &dnorm, &dstream, false);
+}
+
+static wn_status mlp_backward(wn__model *m, wn__block *k, int64_t rows) {
+    const wn__model_buffers *b = &m->buffers;
+    const wn_tensor dstream = rows_of(&b->dstream, rows), dnorm = rows_of(&b->dnorm, rows);
+    const wn_tensor middle = rows_of(&k->middle, rows), rstd = rows_of(&k->middle_rstd, rows);
+    const wn_tensor norm = rows_of(&k->middle_norm, rows);
+    WN_TRY(wn__mlp_backward(&k->mlp, m->x, &norm, &k->mlp_buffers, &dstream, &dnorm, &b->scratch));
+    return wn__norm_backward(&k->mlp_norm, m->x, &middle, &rstd, &dnorm, &dstream, true);
+}
+
+static wn_status attention_backward(wn__model *m, wn__block *k, wn__span s) {
+    const wn__model_buffers *b = &m->buffers;
+    int64_t rows = s.B * s.T;
+    const wn_tensor dstream = rows_of(&b->dstream, rows), dnorm = rows_of(&b->dnorm, rows);
+    const wn_tensor entry = rows_of(&k->entry, rows), rstd = rows_of(&k->entry_rstd, rows);
+    const wn_tensor norm = rows_of(&k->entry_norm, rows);
+    WN_TRY(wn__attn_backward(&k->attn, m->x, &m->rope, s, &norm, &k->attn_buffers, &dstream, &dnorm,
+                             &b->scratch));
+    return wn__norm_backward(&k->attn_norm, m->x, &entry, &rstd, &dnorm, &dstream, true);
+}
+
+wn_status wn__model_blocks_backward(wn__model *m, wn__span s) {
+    int64_t rows = s.B * s.T;
+    WN_TRY(exit_backward(m, rows));
+    for (int64_t i = m->spec.config.layers - 1; i >= 0; i--) {
+        WN_TRY(mlp_backward(m, &m->block[i], rows));
+        WN_TRY(attention_backward(m, &m->block[i], s));
+    }
+    const wn__embed_grad table = {.token = rows_of(&m->buffers.tokens, rows),
+                                  .dout = rows_of(&m->buffers.dstream, rows),
+                                  .dtable = m->params.item[m->embedding].g};
+    return wn__run(m->x, WN__OP_embed_grad, &table);
+}
+
+wn_status wn__model_zero_gradients(wn__model *m) {
+    const wn__arena *a = &m->arenas.gradients;
+    if (!m->spec.training) return wn__fail(WN_INVALID, "the model was not made for training");
+    int64_t count = (int64_t)(a->used / wn_dtype_size(m->spec.dtype));
+    const wn__fill zero = {.x = wn__tensor1(a->base, m->spec.dtype, count)};
+    return wn__run(m->x, WN__OP_fill, &zero);
+}
+
+wn_status wn__model_regularize(wn__model *m) {
+    for (size_t i = 0; i < m->linear_count; i++)
+        WN_TRY(wn__linear_regularize(m->linear[i], m->x));
+    return WN_OK;
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+// Lays out a model: its parameters, its layers and its buffers. Runs twice, with measuring arenas
+// and then with real ones.
+#include "model/internal.h"
+
+#include "base/fail.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t max_rows(const wn__model *m) {
+    return m->spec.batch * m->spec.seq;
+}
+
+// "model.layers.<i>.<part>"
+static void part_name(char *out, int64_t i, const char *part) {
+    (void)snprintf(out, WN_NAME_MAX, "model.layers.%lld.%s", (long long)i, part);
+}
+
+static wn_status build_block(wn__model *m, wn__build *b, int64_t i) {
+    const wn__model_config *c = &m->spec.config;
+    wn__block *k = &m->block[i];
+    char name[WN_NAME_MAX];
+    part_name(name, i, "input_layernorm");
+    WN_TRY(wn__norm_build(&k->attn_norm, name, c->hidden_size, c->rms_eps, b));
+    part_name(name, i, "self_attn");
+    WN_TRY(wn__attn_build(&k->attn, name, c, m->spec.rules, b));
+    part_name(name, i, "post_attention_layernorm");
+    WN_TRY(wn__norm_build(&k->mlp_norm, name, c->hidden_size, c->rms_eps, b));
+    part_name(name, i, "mlp");
+    return wn__mlp_build(&k->mlp, name, c, m->spec.rules, b);
+}
+
+static wn_status build_head(wn__model *m, wn__build *b) {
+    const wn__model_config *c = &m->spec.config;
+    if (c->tied) return wn__linear_tie(&m->head, "lm_head", b->params, m->embedding);
+    const wn__structure structure = wn__structure_of(m->spec.rules, "lm_head");
+    return wn__linear_build(&m->head, "lm_head", c->hidden_size, c->vocab_size, false, &structure,
+                            b);
+}
+
+static wn_status build_layers(wn__model *m, wn__build *b) {
+    const wn__model_config *c = &m->spec.config;
+    const int64_t table[] = {c->vocab_size, c->hidden_size};
+    WN_TRY(wn__param_add(b, "model.embed_tokens.weight", 2, table, true, &m->embedding));
+    m->block = calloc((size_t)c->layers, sizeof *m->block);
+    if (m->block == NULL)
+        return wn__fail(WN_NOMEM, "no memory for %lld layers", (long long)c->layers);
+    for (int64_t i = 0; i < c->layers; i++)
+        WN_TRY(build_block(m, b, i));
+    WN_TRY(wn__norm_build(&m->norm, "model.norm", c->hidden_size, c->rms_eps, b));
+    return build_head(m, b);
+}
+
+static wn_status list_linears(wn__model *m) {
+    size_t most = 7 * (size_t)m->spec.config.layers + 1;
+    m->linear = calloc(most, sizeof *m->linear);
+    if (m->linear == NULL) return wn__fail(WN_NOMEM, "no memory for %zu layers", most);
+    for (int64_t i = 0; i < m->spec.config.layers; i++) {
+        wn__block *k = &m->block[i];
+        wn__linear *all[] = {&k->attn.q,   &k->attn.k, &k->attn.v,  &k->attn.o,
+                             &k->mlp.gate, &k->mlp.up, &k->mlp.down};
+        for (size_t j = 0; j < sizeof all / sizeof all[0]; j++)
+            if (all[j]->type != NULL) m->linear[m->linear_count++] = all[j];
+    }
+    if (!m->spec.config.tied) m->linear[m->linear_count++] = &m->head;
+    return WN_OK;
+}
+
+static wn_status name_moments(wn__model *m) {
+    m->moment_name = calloc(m->params.count, sizeof *m->moment_name);
+    if (m->moment_name == NULL)
+        return wn__fail(WN_NOMEM, "no memory for %zu names", m->params.count);
+    for (size_t i = 0; i < m->params.count; i++) {
+        WN_TRY(wn__name_join(m->moment_name[i][0], m->params.item[i].name, "m"));
+        WN_TRY(wn__name_join(m->moment_name[i][1], m->params.item[i].name, "v"));
+    }
+    return WN_OK;
+}
+
+static wn_status alloc_rows(wn__model *m, wn__build *b, int64_t width, wn_tensor *out) {
+    return wn__tensor_alloc2(b->activations, b->dtype, max_rows(m), width, out);
+}
+
+// One number a row that only backward needs.
+static wn_status alloc_rstd(wn__model *m, wn__build *b, wn_tensor *out) {
+    *out = (wn_tensor){0};
+    return b->training ? wn__tensor_alloc1(b->activations, b->dtype, max_rows(m), out) : WN_OK;
+}
+
+static wn_status alloc_block(wn__model *m, wn__build *b, wn__block *k) {
+    int64_t width = m->spec.config.hidden_size;
+    WN_TRY(alloc_rows(m, b, width, &k->entry));
+    WN_TRY(alloc_rows(m, b, width, &k->entry_norm));
+    k->middle = k->entry;
+    k->middle_norm = k->entry_norm;
+    if (b->training) {
+        WN_TRY(alloc_rows(m, b, width, &k->middle));
+        WN_TRY(alloc_rows(m, b, width, &k->middle_norm));
+    }
+    WN_TRY(alloc_rstd(m, b, &k->entry_rstd));
+    WN_TRY(alloc_rstd(m, b, &k->middle_rstd));
+    WN_TRY(wn__attn_buffers_alloc(&k->attn, max_rows(m), b, &k->attn_buffers));
+    return wn__mlp_buffers_alloc(&k->mlp, max_rows(m), b, &k->mlp_buffers);
+}
+
+static void share_buffers(const wn__block *from, wn__block *to) {
+    to->entry = from->entry;
+    to->middle = from->middle;
+    to->entry_norm = from->entry_norm;
+    to->middle_norm = from->middle_norm;
+    to->attn_buffers = from->attn_buffers;
+    to->mlp_buffers = from->mlp_buffers;
+}
+
+static wn_status alloc_blocks(wn__model *m, wn__build *b) {
+    for (int64_t i = 0; i < m->spec.config.layers; i++) {
+        if (i > 0 && !b->training)
+            share_buffers(&m->block[0], &m->block[i]);
+        else
+            WN_TRY(alloc_block(m, b, &m->block[i]));
+    }
+    return WN_OK;
+}
+
+static int64_t chunk_rows(const wn__model *m) {
+    int64_t row = m->spec.config.vocab_size * (int64_t)wn_dtype_size(m->spec.dtype);
+    int64_t rows = WN_MODEL_LOGITS_BYTES / row;
+    if (rows > 16) rows -= rows % 16;
+    if (rows > max_rows(m)) rows = max_rows(m);
+    return rows > 0 ? rows : 1;
+}
+
+static wn_status alloc_head(wn__model *m, wn__build *b) {
+    wn__model_buffers *s = &m->buffers;
+    int64_t width = m->spec.config.hidden_size, rows = max_rows(m);
+    s->exit = m->block[0].entry;
+    if (b->training) WN_TRY(alloc_rows(m, b, width, &s->exit));
+    WN_TRY(alloc_rows(m, b, width, &s->exit_norm));
+    WN_TRY(alloc_rstd(m, b, &s->exit_rstd));
+    WN_TRY(wn__tensor_alloc2(b->activations, b->dtype, chunk_rows(m), m->spec.config.vocab_size,
+                             &s->logits));
+    WN_TRY(wn__tensor_alloc1(b->activations, b->dtype, rows, &s->losses));
+    return wn__tensor_alloc1(b->activations, WN_DTYPE_F64, 1, &s->loss_sum);
+}
+
+static wn_status alloc_backward(wn__model *m, wn__build *b) {
+    wn__model_buffers *s = &m->buffers;
+    int64_t attn = wn__attn_scratch(&m->block[0].attn), mlp = wn__mlp_scratch(&m->block[0].mlp);
+    WN_TRY(alloc_rows(m, b, m->spec.config.hidden_size, &s->dstream));
+    WN_TRY(alloc_rows(m, b, m->spec.config.hidden_size, &s->dnorm));
+    return wn__tensor_alloc1(b->activations, b->dtype, max_rows(m) * (attn > mlp ? attn : mlp),
+                             &s->scratch);
+}
+
+static wn_status alloc_buffers(wn__model *m, wn__build *b) {
+    wn__model_buffers *s = &m->buffers;
+    WN_TRY(wn__tensor_alloc1(b->activations, WN_DTYPE_I32, max_rows(m), &s->tokens));
+    WN_TRY(wn__tensor_alloc1(b->activations, WN_DTYPE_I32, max_rows(m), &s->targets));
+    WN_TRY(wn__rope_tables_alloc(&m->spec.config, m->spec.seq, b->dtype, b->activations, &m->rope));
+    WN_TRY(alloc_blocks(m, b));
+    WN_TRY(alloc_head(m, b));
+    return b->training ? alloc_backward(m, b) : WN_OK;
+}
+
+wn_status wn__model_build(wn__model *m) {
+    bool training = m->spec.training;
+    wn__build b = {.weights = &m->arenas.weights,
+                   .gradients = training ? &m->arenas.gradients : NULL,
+                   .moments = training ? &m->arenas.moments : NULL,
+                   .activations = &m->arenas.activations,
+                   .params = &m->params,
+                   .dtype = m->spec.dtype,
+                   .training = training};
+    WN_TRY(build_layers(m, &b));
+    WN_TRY(list_linears(m));
+    WN_TRY(name_moments(m));
+    return alloc_buffers(m, &b);
+}
+
+void wn__model_unbuild(wn__model *m) {
+    for (int64_t i = 0; m->block != NULL && i < m->spec.config.layers; i++) {
+        wn__attn_free(&m->block[i].attn);
+        wn__mlp_free(&m->block[i].mlp);
+    }
+    wn__linear_free(&m->head);
+    wn__params_free(&m->params);
+    free(m->block);
+    free(m->linear);
+    free(m->moment_name);
+    m->block = NULL;
+    m->linear = NULL;
+    m->linear_count = 0;
+    m->moment_name = NULL;
+    memset(&m->buffers, 0, sizeof m->buffers);
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// The head and the loss, in chunks of rows: the logits of a chunk become their own gradient in
+// place, so at most WN_MODEL_LOGITS_BYTES of them exist at a time.
+#include "base/fail.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/reduce.h"
+#include "model/internal.h"
+
+typedef struct chunk {
+    wn_tensor hidden;  // [rows, C] of exit_norm
+    wn_tensor dhidden; // [rows, C] of dnorm, absent without gradients
+    wn_tensor logits;  // [rows, V]
+    wn_tensor target, loss;
+} chunk;
+
+static chunk chunk_at(const wn__model *m, int64_t begin, int64_t rows, bool with_gradients) {
+    const wn__model_buffers *b = &m->buffers;
+    chunk c = {.hidden = wn__tensor_slice(&b->exit_norm, 0, begin, rows),
+               .logits = wn__tensor_slice(&b->logits, 0, 0, rows),
+               .target = wn__tensor_slice(&b->targets, 0, begin, rows),
+               .loss = wn__tensor_slice(&b->losses, 0, begin, rows)};
+    if (with_gradients) c.dhidden = wn__tensor_slice(&b->dnorm, 0, begin, rows);
+    return c;
+}
+
+static wn_status run_chunk(wn__model *m, const chunk *c, double grad_scale) {
+    bool with_gradients = wn__given(&c->dhidden);
+    WN_TRY(wn__linear_forward(&m->head, m->x, &c->hidden, &c->logits, false));
+    const wn__cross_entropy loss = {.logits = c->logits,
+                                    .target = c->target,
+                                    .loss = c->loss,
+                                    .dlogits = with_gradients ? c->logits : (wn_tensor){0},
+                                    .scale = grad_scale};
+    WN_TRY(wn__run(m->x, WN__OP_cross_entropy, &loss));
+    if (!with_gradients) return WN_OK;
+    return wn__linear_backward(&m->head, m->x, &c->hidden, &c->logits, &c->dhidden, false);
+}
+
+wn_status wn__model_head_loss(wn__model *m, wn__span s, bool with_gradients, double grad_scale,
+                              double *loss_sum) {
+    const wn__model_buffers *b = &m->buffers;
+    int64_t rows = s.B * s.T, step = b->logits.shape[0];
+    WN_TRY(wn__model_exit_norm(m, 0, rows));
+    for (int64_t begin = 0; begin < rows; begin += step) {
+        int64_t n = rows - begin < step ? rows - begin : step;
+        const chunk c = chunk_at(m, begin, n, with_gradients);
+        WN_TRY(run_chunk(m, &c, grad_scale));
+    }
+    const wn__reduce sum = {.x = wn__tensor_slice(&b->losses, 0, 0, rows), .out = b->loss_sum};
+    WN_TRY(wn__run(m->x, WN__OP_sum, &sum));
+    if (!m->x->planning) *loss_sum = *(const double *)b->loss_sum.data;
+    return WN_OK;
+}
+
+static wn_status check_fed(const wn__model *m) {
+    if (m->fed.T == 0) return wn__fail(WN_INVALID, "no tokens were fed");
+    return m->has_targets ? WN_OK : wn__fail(WN_INVALID, "no targets were fed");
+}
+
+wn_status wn__model_loss(wn__model *m, double *loss_sum, int64_t *labels) {
+    WN_TRY(check_fed(m));
+    WN_TRY(wn__model_plan_span(m, m->fed));
+    WN_TRY(wn__model_blocks(m, m->fed, &m->rope, NULL));
+    WN_TRY(wn__model_head_loss(m, m->fed, false, 0, loss_sum));
+    *labels = m->labels;
+    return WN_OK;
+}
+
+wn_status wn__model_loss_backward(wn__model *m, double grad_scale, double *loss_sum,
+                                  int64_t *labels) {
+    WN_TRY(check_fed(m));
+    if (!m->spec.training) return wn__fail(WN_INVALID, "the model was not made for training");
+    WN_TRY(wn__model_plan_span(m, m->fed));
+    WN_TRY(wn__model_blocks(m, m->fed, &m->rope, NULL));
+    WN_TRY(wn__model_head_loss(m, m->fed, true, grad_scale, loss_sum));
+    WN_TRY(wn__model_blocks_backward(m, m->fed));
+    *labels = m->labels;
+    return WN_OK;
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+// The list of structures a linear layer can have, and what all of them share.
+#include "nn/linear.h"
+
+#include "base/fail.h"
+#include "kernels/matmul.h"
+#include "kernels/reduce.h"
+#include <stdio.h>
+#include <string.h>
+
+static const wn__linear_type *const types[] = {&wn__linear_dense, &wn__linear_sparse24};
+
+wn_status wn__linear_build(wn__linear *l, const char *name, int64_t in, int64_t out, bool bias,
+                           const wn__structure *structure, wn__build *b) {
+    *l = (wn__linear){.in = in,
+                      .out = out,
+                      .has_bias = bias,
+                      .structure = *structure,
+                      .params = b->params,
+                      .flips = -1};
+    int n = snprintf(l->name, sizeof l->name, "%s", name);
+    if (n < 0 || n >= WN_NAME_MAX)
+        return wn__fail(WN_INVALID, "the layer name '%s' has %d bytes, at most %d fit", name, n,
+                        WN_NAME_MAX - 1);
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (types[i]->kind == structure->kind) l->type = types[i];
+    if (l->type == NULL)
+        return wn__fail(WN_BUG, "%s: structure %d has no implementation", name,
+                        (int)structure->kind);
+    return l->type->build(l, b);
+}
+
+wn_status wn__linear_build_in(wn__linear *l, const char *block, const char *name, int64_t in,
+                              int64_t out, bool bias, wn__structure_rules *rules, wn__build *b) {
+    char full[WN_NAME_MAX];
+    WN_TRY(wn__name_join(full, block, name));
+    const wn__structure structure = wn__structure_of(rules, full);
+    return wn__linear_build(l, full, in, out, bias, &structure, b);
+}
+
+wn_status wn__linear_tie(wn__linear *l, const char *name, wn__params *params, size_t weight) {
+    const wn_tensor *w = &params->item[weight].w;
+    *l = (wn__linear){.type = &wn__linear_dense,
+                      .in = w->shape[1],
+                      .out = w->shape[0],
+                      .structure = {.kind = WN_STRUCTURE_DENSE, .mask_every = 1},
+                      .params = params,
+                      .weight = weight,
+                      .flips = -1};
+    (void)snprintf(l->name, sizeof l->name, "%s", name);
+    return WN_OK;
+}
+
+void wn__linear_free(wn__linear *l) {
+    if (l->type != NULL && l->type->release != NULL) l->type->release(l);
+    memset(l, 0, sizeof *l);
+}
+
+wn__param *wn__linear_weight(const wn__linear *l) {
+    return &l->params->item[l->weight];
+}
+
+wn_tensor wn__linear_bias(const wn__linear *l) {
+    return l->has_bias ? l->params->item[l->bias].w : (wn_tensor){0};
+}
+
+wn_status wn__linear_add_params(wn__linear *l, wn__build *b) {
+    char name[WN_NAME_MAX];
+    WN_TRY(wn__name_join(name, l->name, "weight"));
+    WN_TRY(wn__param_add(b, name, 2, (const int64_t[]){l->out, l->in}, true, &l->weight));
+    if (!l->has_bias) return WN_OK;
+    WN_TRY(wn__name_join(name, l->name, "bias"));
+    return wn__param_add(b, name, 1, &l->out, false, &l->bias);
+}
+
+// dW[out,in] += dy^T[out,N] x[N,in]; straight through whatever mask the forward product applied.
+wn_status wn__linear_param_gradients(wn__linear *l, wn__exec *x, const wn_tensor *in,
+                                     const wn_tensor *dy) {
+    const wn__matmul product = {
+        .a = wn__tensor_transpose(dy), .b = *in, .c = wn__linear_weight(l)->g, .accumulate = true};
+    WN_TRY(wn__run(x, WN__OP_matmul, &product));
+    if (!l->has_bias) return WN_OK;
+    const wn__colsum columns = {.x = *dy, .out = l->params->item[l->bias].g};
+    return wn__run(x, WN__OP_colsum, &columns);
+}
+
+static wn_status named(const wn__linear *l, wn_status status) {
+    return status == WN_OK ? WN_OK : wn__fail_in(status, "%s", l->name);
+}
+
+wn_status wn__linear_prepare(wn__linear *l, wn__exec *x, int64_t step) {
+    return named(l, l->type->prepare(l, x, step));
+}
+
+wn_status wn__linear_restore(wn__linear *l, wn__exec *x) {
+    return named(l, l->type->restore(l, x));
+}
+
+wn_status wn__linear_forward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out,
+                             bool accumulate) {
+    return named(l, l->type->forward(l, x, in, out, accumulate));
+}
+
+wn_status wn__linear_backward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy,
+                              const wn_tensor *dx, bool accumulate) {
+    const wn_tensor absent = {0};
+    return named(l, l->type->backward(l, x, in, dy, dx != NULL ? dx : &absent, accumulate));
+}
+
+wn_status wn__linear_regularize(wn__linear *l, wn__exec *x) {
+    return l->type->regularize == NULL ? WN_OK : named(l, l->type->regularize(l, x));
+}
+
+wn_status wn__linear_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {
+    return named(l, l->type->merge(l, x, out));
+}

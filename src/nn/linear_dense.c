@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// The dense linear layer: the master weight is what both products read.
+#include "base/fail.h"
+#include "kernels/elementwise.h"
+#include "kernels/matmul.h"
+#include "nn/linear.h"
+
+static wn_status dense_build(wn__linear *l, wn__build *b) {
+    return wn__linear_add_params(l, b);
+}
+
+static wn_status dense_prepare(wn__linear *l, wn__exec *x, int64_t step) {
+    (void)x;
+    (void)step;
+    l->ready = true;
+    return WN_OK;
+}
+
+static wn_status dense_restore(wn__linear *l, wn__exec *x) {
+    return dense_prepare(l, x, 0);
+}
+
+static wn_status dense_forward(wn__linear *l, wn__exec *x, const wn_tensor *in,
+                               const wn_tensor *out, bool accumulate) {
+    const wn__matmul product = {.a = *in,
+                                .b = wn__tensor_transpose(&wn__linear_weight(l)->w),
+                                .bias = wn__linear_bias(l),
+                                .c = *out,
+                                .accumulate = accumulate};
+    return wn__run(x, WN__OP_matmul, &product);
+}
+
+static wn_status dense_backward(wn__linear *l, wn__exec *x, const wn_tensor *in,
+                                const wn_tensor *dy, const wn_tensor *dx, bool accumulate) {
+    WN_TRY(wn__linear_param_gradients(l, x, in, dy));
+    if (!wn__given(dx)) return WN_OK;
+    const wn__matmul product = {
+        .a = *dy, .b = wn__linear_weight(l)->w, .c = *dx, .accumulate = accumulate};
+    return wn__run(x, WN__OP_matmul, &product);
+}
+
+static wn_status dense_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {
+    const wn__copy copy = {.src = wn__linear_weight(l)->w, .dst = *out};
+    return copy.src.data == out->data && out->data != NULL ? WN_OK : wn__run(x, WN__OP_copy, &copy);
+}
+
+static void dense_bytes(const wn__linear *l, wn__linear_bytes *out) {
+    size_t bytes = wn__tensor_bytes(&wn__linear_weight(l)->w);
+    *out = (wn__linear_bytes){.dense = bytes, .master = bytes, .forward = bytes};
+}
+
+static void dense_flops(const wn__linear *l, wn__linear_flops *out) {
+    double product = 2.0 * (double)l->in * (double)l->out;
+    *out = (wn__linear_flops){product, product, product};
+}
+
+const wn__linear_type wn__linear_dense = {
+    .kind = WN_STRUCTURE_DENSE,
+    .build = dense_build,
+    .prepare = dense_prepare,
+    .forward = dense_forward,
+    .backward = dense_backward,
+    .merge = dense_merge,
+    .restore = dense_restore,
+    .bytes = dense_bytes,
+    .flops = dense_flops,
+};
