@@ -30,7 +30,7 @@ typedef struct wn__weight24 {
 /* Allocates from an arena (which may measure). INVALID names sizes the method cannot have and the nearest it can, or `backward` with row masks. */
 WN_NODISCARD wn_status wn__weight24_alloc(wn__arena *arena, const wn__weight24_spec *spec, wn__weight24 *out);
 /* Chooses the mask of w. *flips: positions that differ from the mask before, -1 if there was none (or when planning). INVALID for a second choice without
- * `renews`. On failure (NaN in w) the mask stays as it was. */
+ * `renews`. A renewal that fails (NaN in w) leaves the mask as it was. */
 WN_NODISCARD wn_status wn__weight24_choose(wn__weight24 *s, wn__exec *x, const wn_tensor *w, int64_t *flips);
 /* Declares that `mask` was filled from a checkpoint. INVALID names the group that does not fit the method (ROW: at most two; else also transposable). */
 WN_NODISCARD wn_status wn__weight24_adopt(wn__weight24 *s);
