@@ -1,26 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* Trained tensors by name, and the arenas a model is built in. */
+/* The arenas a model is built in, and the parameters that come from them. */
 #ifndef WN_NN_PARAM_H
 #define WN_NN_PARAM_H
 
 #include "base/arena.h"
-#include "tensor/tensor.h"
-
-#define WN_NAME_MAX 128
-
-typedef struct wn__param {
-    char name[WN_NAME_MAX]; /* Hugging Face's: "model.layers.0.mlp.up_proj.weight" */
-    wn_tensor w;            /* master values */
-    wn_tensor g;            /* gradient, added to by backward; absent when not training */
-    wn_tensor m, v;         /* AdamW moments; absent when not training */
-    bool decay;             /* weight decay applies: matrices yes, norms and biases no */
-} wn__param;
-
-/* A list that grows while a model is built; addresses are stable only afterwards. */
-typedef struct wn__params {
-    wn__param *item;
-    size_t count, capacity;
-} wn__params;
+#include "tensor/param.h"
 
 /* Where a model's tensors come from. The same building code runs with measuring arenas first. */
 typedef struct wn__build {
@@ -39,9 +23,7 @@ static inline bool wn__build_measuring(const wn__build *b) { return wn__arena_me
 
 /* Allocates w (and g, m, v when training) and appends the parameter; *index receives its number. */
 WN_NODISCARD wn_status wn__param_add(wn__build *b, const char *name, int ndim, const int64_t *shape, bool decay, size_t *index);
-wn__param *wn__params_find(const wn__params *p, const char *name); /* NULL if absent */
 /* "<name>.<suffix>" into out[WN_NAME_MAX]; INVALID if it does not fit. */
 WN_NODISCARD wn_status wn__name_join(char *out, const char *name, const char *suffix);
-void wn__params_free(wn__params *p);
 
 #endif

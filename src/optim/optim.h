@@ -4,7 +4,7 @@
 #define WN_OPTIM_OPTIM_H
 
 #include "kernels/op.h"
-#include "nn/param.h"
+#include "tensor/param.h"
 
 typedef struct wn__adamw_options {
     double beta1, beta2, eps, weight_decay;
