@@ -67,6 +67,35 @@ static void test_pieces_are_apart_aligned_and_zeroed(void **state) {
     wn__arena_free(&arena);
 }
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAVE_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(HAVE_ASAN)
+#include <sanitizer/asan_interface.h>
+// What is not handed out is poisoned: before, after a reset, and not after the block is gone.
+static void test_poison(void **state) {
+    (void)state;
+    wn__arena arena;
+    void *p;
+    assert_int_equal(wn__arena_create("a", 4096, &arena), WN_OK);
+    char *base = arena.base;
+    assert_true(__asan_address_is_poisoned(base));
+    assert_int_equal(wn__arena_alloc(&arena, 100, &p), WN_OK);
+    assert_false(__asan_address_is_poisoned(base + 127));
+    assert_true(__asan_address_is_poisoned(base + 128));
+    wn__arena_reset(&arena, 64);
+    assert_false(__asan_address_is_poisoned(base + 63));
+    assert_true(__asan_address_is_poisoned(base + 64));
+    wn__arena_free(&arena);
+    assert_null(__asan_region_is_poisoned(base, 4096));
+}
+#define ASAN_TESTS cmocka_unit_test(test_poison),
+#else
+#define ASAN_TESTS
+#endif
+
 static void test_reset(void **state) {
     (void)state;
     wn__arena arena;
@@ -128,13 +157,12 @@ static void test_free_of_zeroed(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_measure_then_create),
-        cmocka_unit_test(test_pieces_are_apart_aligned_and_zeroed),
-        cmocka_unit_test(test_reset),
-        cmocka_unit_test(test_odd_sizes_fit),
-        cmocka_unit_test(test_overflow_and_too_much),
-        cmocka_unit_test(test_free_of_zeroed),
-    };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_measure_then_create),
+                                       cmocka_unit_test(test_pieces_are_apart_aligned_and_zeroed),
+                                       cmocka_unit_test(test_reset),
+                                       cmocka_unit_test(test_odd_sizes_fit),
+                                       cmocka_unit_test(test_overflow_and_too_much),
+                                       cmocka_unit_test(test_free_of_zeroed),
+                                       ASAN_TESTS};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -131,6 +131,13 @@ static void test_nan_is_quiet(void **state) {
     }
 }
 
+// Decoding makes quiet, too, and keeps sign and payload.
+static void test_signalling_f16(void **state) {
+    (void)state;
+    assert_int_equal(wn__f32_bits(wn__f16_to_f32(0x7c01)), 0x7fc02000);
+    assert_int_equal(wn__f32_bits(wn__f16_to_f32(0xfd55)), 0xffeaa000);
+}
+
 // Rounding in real arithmetic: count quanta, round the count to even, write the count down.
 static uint16_t oracle(const format *f, double x) {
     uint16_t sign = signbit(x) ? 0x8000 : 0;
@@ -203,7 +210,7 @@ int main(void) {
         cmocka_unit_test(test_decoding),     cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_extremes),     cmocka_unit_test(test_every_rounding_decision),
         cmocka_unit_test(test_nan_is_quiet), cmocka_unit_test(test_sweep_of_floats),
-        cmocka_unit_test(test_doubles),
+        cmocka_unit_test(test_doubles),      cmocka_unit_test(test_signalling_f16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

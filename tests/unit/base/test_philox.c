@@ -120,6 +120,17 @@ static void test_normal_definition(void **state) {
     }
 }
 
+// A draw whose third word is zero: the largest radius there is, and finite.
+static void test_normal_of_a_zero_word(void **state) {
+    (void)state;
+    uint32_t w[4];
+    float z[4];
+    wn__philox_draw(0, WN_STREAM_TEST, 9804590077, w);
+    assert_int_equal(w[2], 0);
+    wn__philox_normal(0, WN_STREAM_TEST, 9804590077, z);
+    assert_true(fabs(hypot(z[2], z[3]) - sqrt(64 * log(2.0))) < 1e-6);
+}
+
 static int compare_floats(const void *a, const void *b) {
     float x = *(const float *)a, y = *(const float *)b;
     return (x > y) - (x < y);
@@ -200,6 +211,7 @@ int main(void) {
         cmocka_unit_test(test_streams_are_independent),
         cmocka_unit_test(test_uniform),
         cmocka_unit_test(test_normal_definition),
+        cmocka_unit_test(test_normal_of_a_zero_word),
         cmocka_unit_test(test_normal_distribution),
         cmocka_unit_test(test_below),
         cmocka_unit_test(test_below_definition),
