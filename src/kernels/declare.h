@@ -5,6 +5,7 @@
 #define WN_KERNELS_DECLARE_H
 
 #include "kernels/op.h"
+#include "kernels/simd/accepts.h"
 
 #define WN_OP(name, summary)                                    wn__check_fn wn__check_##name;
 #define WN_KERNEL(op, variant, needs, accepts, workspace, rank) wn__kernel_fn wn__##op##_##variant;
