@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Bump allocation out of one block whose size is known before the run.
  *
- * A builder runs twice over the same code: first with a measuring arena (no memory, every pointer NULL,
- * `used` counts), then with one of exactly that size. What does not fit fails at the start. */
+ * A builder runs twice over the same code: first with a measuring arena (no memory, every pointer
+ * NULL, `used` counts), then with one of exactly that size. What does not fit fails early. */
 #ifndef WN_BASE_ARENA_H
 #define WN_BASE_ARENA_H
 
@@ -21,11 +21,14 @@ typedef struct wn__arena {
 
 /* An arena that only counts. */
 void wn__arena_measure(const char *name, wn__arena *out);
-static inline bool wn__arena_measuring(const wn__arena *a) { return a->base == NULL; }
-/* Reserves size bytes (rounded up to WN_ARENA_ALIGN), zeroed, 64-byte aligned (huge pages advised). NOMEM names the
- * arena and the size. Under AddressSanitizer, touching what is not handed out is an error. */
+static inline bool wn__arena_measuring(const wn__arena *a) {
+    return a->base == NULL;
+}
+/* Reserves size bytes (rounded up to WN_ARENA_ALIGN), zeroed, 64-byte aligned (huge pages advised).
+ * NOMEM names the arena and the size. Under AddressSanitizer, touching what is not handed out is an
+ * error. */
 WN_NODISCARD wn_status wn__arena_create(const char *name, size_t size, wn__arena *out);
-/* 64-byte aligned, zeroed on first use of the block; *out is NULL while measuring. NOMEM when full. */
+/* 64-byte aligned, zeroed on first use; *out is NULL while measuring. NOMEM when full. */
 WN_NODISCARD wn_status wn__arena_alloc(wn__arena *a, size_t bytes, void **out);
 /* Gives back all that was handed out since `used` was `mark` (contents are not cleared). */
 void wn__arena_reset(wn__arena *a, size_t mark);

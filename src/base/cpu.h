@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* X(FLAG, bit, "name"). AVX2 means AVX2+FMA+F16C; AVX512 means F+BW+VL+DQ+CD, both with OS support. */
+/* X(FLAG, bit, "name"). AVX2 means AVX2+FMA+F16C, AVX512 F+BW+VL+DQ+CD, both with OS support. */
 #define WN_CPU_MAP(X)                                                                              \
     X(AVX2, 0, "avx2")                                                                             \
     X(AVX512, 1, "avx512")                                                                         \
@@ -22,8 +22,9 @@ enum {
         WN_CPU_ANY = 0
 };
 
-/* Flags of this machine, less what the environment variable WN_CPU forbids: WN_CPU=none|avx2|avx512 names the
- * highest family that may be used ("avx512" allows all extensions). Detected once, thread-safe. */
+/* Flags of this machine, less what the environment variable WN_CPU forbids: WN_CPU=none|avx2|avx512
+ * names the highest family that may be used ("avx512" allows all extensions). Detected once,
+ * thread-safe. */
 uint32_t wn__cpu_flags(void);
 /* Flags of this machine whatever WN_CPU says. */
 uint32_t wn__cpu_detected(void);

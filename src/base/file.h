@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A read-only map of a whole regular file, which must not shrink while mapped. An empty file has data NULL and size 0. */
+/* A read-only map of a whole regular file, which must not shrink while mapped. An empty file has
+ * data NULL and size 0. */
 typedef struct wn__map {
     const uint8_t *data;
     size_t size;
@@ -16,15 +17,16 @@ typedef struct wn__map {
 WN_NODISCARD wn_status wn__map_open(const char *path, wn__map *out);
 void wn__map_close(wn__map *map); /* safe on a zeroed struct */
 
-/* Reads a regular file of at most limit bytes (0: no limit); *out is malloc'ed with a NUL after its size bytes. */
+/* Reads a regular file of at most limit bytes (0: no limit); *out is malloc'ed with a NUL after its
+ * size bytes. */
 WN_NODISCARD wn_status wn__file_read(const char *path, size_t limit, char **out, size_t *size);
 bool wn__file_exists(const char *path);
 bool wn__dir_exists(const char *path);
 WN_NODISCARD wn_status wn__file_size(const char *path, uint64_t *out);
 
-/* A file written under a temporary name beside `path` and renamed over it by commit (fsync of the file, rename,
- * fsync of the directory). Until then `path` is untouched. Writes are buffered; a full disk is an error by commit
- * at the latest. */
+/* A file written under a temporary name beside `path` and renamed over it by commit (fsync of the
+ * file, rename, fsync of the directory). Until then `path` is untouched. Writes are buffered; a
+ * full disk is an error by commit at the latest. */
 typedef struct wn__writer wn__writer;
 WN_NODISCARD wn_status wn__writer_open(const char *path, wn__writer **out);
 WN_NODISCARD wn_status wn__writer_write(wn__writer *w, const void *bytes, size_t n);
@@ -43,8 +45,8 @@ WN_NODISCARD wn_status wn__file_write(const char *path, const void *bytes, size_
 WN_NODISCARD wn_status wn__dir_make(const char *path);
 /* rm -r of a tree; a missing path is fine. Does not follow symbolic links. */
 WN_NODISCARD wn_status wn__dir_remove(const char *path);
-/* fsync of every regular file in `from` (one level) and of the directory, rename to `to` (which must not exist),
- * fsync of the parent. */
+/* fsync of every regular file in `from` (one level) and of the directory, rename to `to` (which
+ * must not exist), fsync of the parent. */
 WN_NODISCARD wn_status wn__dir_publish(const char *from, const char *to);
 /* Replaces the symbolic link `link` by one to `target`, atomically. */
 WN_NODISCARD wn_status wn__link_replace(const char *target, const char *link);
