@@ -63,6 +63,13 @@ typedef struct source {
     const char *name;
 } source;
 
+// A string without NUL in it; else NULL.
+static const char *text_of(const wn__json *j) {
+    size_t size = 0;
+    const char *text = wn__json_string(j, &size);
+    return text != NULL && strlen(text) == size ? text : NULL;
+}
+
 // ---- the family ----
 
 static const family *family_of(const char *architecture, const char *model_type) {
@@ -80,11 +87,10 @@ static wn_status read_architecture(const source *s, const char **out) {
     const wn__json *list = wn__json_get(s->root, "architectures");
     *out = NULL;
     if (wn__json_typeof(list) <= WN_JSON_NULL) return WN_OK;
-    if (wn__json_typeof(list) != WN_JSON_ARRAY || wn__json_count(list) != 1 ||
-        wn__json_typeof(wn__json_at(list, 0)) != WN_JSON_STRING)
-        return wn__fail(WN_FORMAT, "%s: 'architectures': expected an array of one string", s->name);
-    *out = wn__json_string(wn__json_at(list, 0), NULL);
-    return WN_OK;
+    if (wn__json_typeof(list) == WN_JSON_ARRAY && wn__json_count(list) == 1)
+        *out = text_of(wn__json_at(list, 0));
+    if (*out != NULL) return WN_OK;
+    return wn__fail(WN_FORMAT, "%s: 'architectures': expected an array of one string", s->name);
 }
 
 static wn_status read_family(const source *s, const family **out) {
@@ -187,7 +193,7 @@ static wn_status check_layer_types(const source *s) {
                         "%s: 'use_sliding_window' true is not supported; only false is", s->name);
     const wn__json *list = wn__json_get(s->root, "layer_types");
     for (size_t i = 0; i < wn__json_count(list); i++) {
-        const char *type = wn__json_string(wn__json_at(list, i), NULL);
+        const char *type = text_of(wn__json_at(list, i));
         if (type == NULL || strcmp(type, "full_attention") != 0)
             return wn__fail(WN_UNSUPPORTED,
                             "%s: 'layer_types' [%zu] '%.64s' is not supported; only "
