@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+// The table of kernels.def as data, the choice of a variant, and running it.
+#include "kernels/registry.h"
+#include "base/cpu.h"
+#include "base/fail.h"
+#include "kernels/declare.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const wn__kernel table[] = {
+#define WN_OP(name, summary)
+#define WN_KERNEL(op, variant, needs, accepts, workspace, rank)                                    \
+    {WN__OP_##op, #op "_" #variant,     #variant, (uint32_t)(needs),                               \
+     rank,        wn__##op##_##variant, accepts,  workspace},
+#include "kernels/kernels.def"
+#undef WN_OP
+#undef WN_KERNEL
+};
+
+static const struct {
+    const char *name, *summary;
+    wn__check_fn *check;
+} ops[] = {
+#define WN_OP(name, summary) {#name, summary, wn__check_##name},
+#define WN_KERNEL(op, variant, needs, accepts, workspace, rank)
+#include "kernels/kernels.def"
+#undef WN_OP
+#undef WN_KERNEL
+};
+
+#define ROWS (sizeof table / sizeof table[0])
+
+const wn__kernel *wn__kernel_table(size_t *count) {
+    *count = ROWS;
+    return table;
+}
+
+static bool known(wn__op op) {
+    return (unsigned)op < WN__OP_COUNT;
+}
+
+const char *wn__op_name(wn__op op) {
+    return known(op) ? ops[op].name : "?";
+}
+
+const char *wn__op_summary(wn__op op) {
+    return known(op) ? ops[op].summary : "";
+}
+
+wn__check_fn *wn__op_check(wn__op op) {
+    return known(op) ? ops[op].check : NULL;
+}
+
+const char *wn__needs_text(uint32_t needs, char *out, size_t n) {
+    size_t used = 0;
+    (void)snprintf(out, n, "-");
+#define FEATURE(flag, bit, name)                                                                   \
+    if ((needs & (uint32_t)WN_CPU_##flag) && used < n)                                             \
+        used += (size_t)snprintf(out + used, n - used, used ? "+" name : name);
+    WN_CPU_MAP(FEATURE)
+#undef FEATURE
+    return out;
+}
+
+// Features are missing for one of two reasons: the processor has none, or WN_CPU holds them back.
+static void say_missing(uint32_t missing, char *why, size_t n) {
+    char text[80];
+    wn__needs_text(missing, text, sizeof text);
+    if (missing & ~wn__cpu_detected())
+        (void)snprintf(why, n, "this processor has no %s", text);
+    else
+        (void)snprintf(why, n, "%s is held back by WN_CPU", text);
+}
+
+bool wn__kernel_fits(const wn__exec *x, const wn__kernel *k, const void *args, char *why,
+                     size_t n) {
+    if (n > 0) why[0] = '\0';
+    uint32_t missing = k->needs & ~wn__cpu_flags();
+    if (x->device.kind != WN_DEVICE_CPU) {
+        (void)snprintf(why, n, "runs on the cpu only");
+        return false;
+    }
+    if (missing) {
+        say_missing(missing, why, n);
+        return false;
+    }
+    return !k->accepts || k->accepts(args, why, n);
+}
+
+// Appends "; name: why" to a list of refusals.
+static void append(char *list, size_t n, const char *name, const char *why) {
+    size_t used = strlen(list);
+    (void)snprintf(list + used, n - used, "%s%s: %s", used ? "; " : "", name, why);
+}
+
+static bool is_ref(const wn__kernel *k) {
+    return strcmp(k->variant, "ref") == 0;
+}
+
+// The highest rank that fits; of equal ranks the first row. Collects why others were refused.
+static const wn__kernel *best(const wn__exec *x, wn__op op, const void *args, bool *only_ref,
+                              char *refused, size_t n) {
+    const wn__kernel *chosen = NULL;
+    *only_ref = true;
+    for (const wn__kernel *k = table; k < table + ROWS; k++) {
+        if (k->op != op) continue;
+        char why[160];
+        if (!is_ref(k)) *only_ref = false;
+        if (!wn__kernel_fits(x, k, args, why, sizeof why))
+            append(refused, n, k->variant, why);
+        else if (!chosen || k->rank > chosen->rank)
+            chosen = k;
+    }
+    return chosen;
+}
+
+static wn_status check(wn__op op, const void *args) {
+    if (!known(op)) return wn__fail(WN_BUG, "there is no op %d", (int)op);
+    return ops[op].check(args);
+}
+
+// As wn__plan, with arguments that passed the check.
+static wn_status choose(const wn__exec *x, wn__op op, const void *args, const wn__kernel **out) {
+    char refused[800] = "";
+    const wn__kernel *forced;
+    bool only_ref;
+    WN_TRY(wn__force_find(x->force, op, &forced));
+    if (forced) {
+        if (!wn__kernel_fits(x, forced, args, refused, sizeof refused))
+            return wn__fail(WN_UNSUPPORTED, "%s was asked for, but %s", forced->name, refused);
+        *out = forced;
+        return WN_OK;
+    }
+    const wn__kernel *k = best(x, op, args, &only_ref, refused, sizeof refused);
+    if (!k) return wn__fail(WN_UNSUPPORTED, "no variant of %s can run: %s", ops[op].name, refused);
+    if (x->strict && is_ref(k) && !only_ref)
+        return wn__fail(WN_UNSUPPORTED, "%s would fall back to ref: %s", ops[op].name, refused);
+    *out = k;
+    return WN_OK;
+}
+
+wn_status wn__plan(const wn__exec *x, wn__op op, const void *args, const wn__kernel **out) {
+    *out = NULL;
+    WN_TRY(check(op, args));
+    return choose(x, op, args, out);
+}
+
+// Counts the workspace and runs, with arguments that k accepted.
+static wn_status run(wn__exec *x, const wn__kernel *k, const void *args) {
+    size_t need = k->workspace ? k->workspace(args, wn__pool_threads(x->pool)) : 0;
+    if (need > x->need) x->need = need;
+    if (x->used) x->used[k - table] = 1;
+    if (x->planning) return WN_OK;
+    if (need > x->scratch_size)
+        return wn__fail(WN_BUG, "%s needs a workspace of %zu bytes, %zu were planned", k->name,
+                        need, x->scratch_size);
+    return k->run(args, x);
+}
+
+wn_status wn__run(wn__exec *x, wn__op op, const void *args) {
+    const wn__kernel *k;
+    WN_TRY(wn__plan(x, op, args, &k));
+    return run(x, k, args);
+}
+
+wn_status wn__run_kernel(wn__exec *x, const wn__kernel *k, const void *args) {
+    char why[160];
+    WN_TRY(check(k->op, args));
+    if (!wn__kernel_fits(x, k, args, why, sizeof why))
+        return wn__fail(WN_UNSUPPORTED, "%s: %s", k->name, why);
+    return run(x, k, args);
+}
+
+size_t wn_kernel_count(void) {
+    return ROWS;
+}
+
+// The text of every single feature, so that the strings are static; rows need at most one family.
+static const char *needs_static(uint32_t needs) {
+#define FEATURE(flag, bit, name)                                                                   \
+    if (needs == (uint32_t)WN_CPU_##flag) return name;
+    WN_CPU_MAP(FEATURE)
+#undef FEATURE
+    return needs ? "several" : "-";
+}
+
+void wn_kernel_get(size_t i, wn_kernel_info *out) {
+    *out = (wn_kernel_info){0};
+    if (i >= ROWS) return;
+    const wn__kernel *k = table + i;
+    *out = (wn_kernel_info){.op = ops[k->op].name,
+                            .summary = ops[k->op].summary,
+                            .variant = k->variant,
+                            .name = k->name,
+                            .needs = needs_static(k->needs),
+                            .rank = k->rank,
+                            .available = (k->needs & ~wn__cpu_flags()) == 0};
+}
