@@ -61,7 +61,7 @@ static uint32_t load_be32(const uint8_t *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static bool skip(record *r, size_t n, const char *what) {
+static bool advance(record *r, size_t n, const char *what) {
     if (n > r->size - r->at)
         return refuse(r, "%s needs %zu bytes, %zu are left", what, n, r->size - r->at);
     r->at += n;
@@ -69,7 +69,7 @@ static bool skip(record *r, size_t n, const char *what) {
 }
 
 static bool read_u32(record *r, const char *what, uint32_t *out) {
-    if (!skip(r, 4, what)) return false;
+    if (!advance(r, 4, what)) return false;
     *out = load_be32(r->bytes + r->at - 4);
     return true;
 }
@@ -87,7 +87,7 @@ static bool read_length(record *r, size_t each, size_t *out) {
 static bool read_header(record *r) {
     uint32_t version, ignored;
     size_t n;
-    if (!skip(r, 2, "the header")) return false;
+    if (!advance(r, 2, "the header")) return false;
     if (memcmp(r->bytes + r->at - 2, "X\n", 2) != 0)
         return refuse(r, "expected 'X' and a newline, the mark of XDR, found 0x%02x 0x%02x",
                       r->bytes[0], r->bytes[1]);
@@ -97,7 +97,7 @@ static bool read_header(record *r) {
     if (!read_u32(r, "R's version", &ignored) || !read_u32(r, "R's version", &ignored))
         return false;
     if (version == 2) return true;
-    return read_length(r, 1, &n) && skip(r, n, "the name of the encoding"); // version 3 only
+    return read_length(r, 1, &n) && advance(r, n, "the name of the encoding"); // version 3 only
 }
 
 // Length of the UTF-8 sequence at p[0], n bytes left; 0 if it is not valid or a NUL.
@@ -146,7 +146,7 @@ static bool read_string(record *r, FILE *out) {
     const uint8_t *p = r->bytes + r->at;
     bool fine = out == NULL ||
                 (flags & FLAG_LATIN1 ? print_latin1(r, p, n, out) : print_utf8(r, p, n, out));
-    return fine && skip(r, n, "a string");
+    return fine && advance(r, n, "a string");
 }
 
 static bool skip_vector(record *r, uint32_t type) {
@@ -160,7 +160,7 @@ static bool skip_vector(record *r, uint32_t type) {
     if (type != TYPE_LOGICAL && type != TYPE_INTEGER && type != TYPE_REAL)
         return refuse(r, "an attribute of type %u is not supported", type);
     size_t each = type == TYPE_REAL ? 8 : 4;
-    return read_length(r, each, &n) && skip(r, n * each, "a vector");
+    return read_length(r, each, &n) && advance(r, n * each, "a vector");
 }
 
 // A name: a symbol, or a reference to one that came before.
