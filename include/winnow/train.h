@@ -53,6 +53,10 @@ typedef struct wn_train_options {
     const char *kernels; /* "op:variant,..." or NULL */
     bool strict_kernels, dry_run;
     const char *resolved; /* JSON object text of all options, kept in run.json */
+    /* resume: names of the fields above that were set on purpose ("steps", "lr"); the others are taken from run.json. NULL: those that differ from
+     * wn_train_defaults count as set. */
+    const char *const *given;
+    size_t given_count;
 } wn_train_options;
 
 WN_API void wn_train_defaults(wn_train_options *o);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 struct wn__loader {
-    wn__span ids;
+    wn__ids ids;
     uint64_t seq_len, seed;
     bool shuffle;
     wn__loader_state state;
@@ -35,7 +35,7 @@ static void begin_epoch(wn__loader *l) {
     }
 }
 
-wn_status wn__loader_create(const wn__span *ids, int64_t seq_len, bool shuffle, uint64_t seed,
+wn_status wn__loader_create(const wn__ids *ids, int64_t seq_len, bool shuffle, uint64_t seed,
                             wn__loader **out) {
     *out = NULL;
     if (seq_len < 1)
@@ -78,8 +78,8 @@ static void next_window(wn__loader *l, int32_t *tokens, int32_t *targets) {
     }
     uint64_t window = l->order != NULL ? l->order[l->state.position] : l->state.position;
     uint64_t begin = l->offset + window * l->seq_len;
-    wn__span_copy(&l->ids, begin, (size_t)l->seq_len, tokens);
-    wn__span_copy(&l->ids, begin + 1, (size_t)l->seq_len, targets);
+    wn__ids_copy(&l->ids, begin, (size_t)l->seq_len, tokens);
+    wn__ids_copy(&l->ids, begin + 1, (size_t)l->seq_len, targets);
     l->state.position++;
 }
 

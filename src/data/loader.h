@@ -7,7 +7,7 @@
 #ifndef WN_DATA_LOADER_H
 #define WN_DATA_LOADER_H
 
-#include "data/span.h"
+#include "data/ids.h"
 #include "winnow/status.h"
 #include <stdbool.h>
 
@@ -18,7 +18,7 @@ typedef struct wn__loader_state {
 } wn__loader_state;
 
 /* The span's ids are borrowed. INVALID names the file, its ids and the least needed (seq_len + 1). */
-WN_NODISCARD wn_status wn__loader_create(const wn__span *ids, int64_t seq_len, bool shuffle, uint64_t seed, wn__loader **out);
+WN_NODISCARD wn_status wn__loader_create(const wn__ids *ids, int64_t seq_len, bool shuffle, uint64_t seed, wn__loader **out);
 void wn__loader_free(wn__loader *l);
 /* The next rows windows: tokens[rows, seq_len] and targets[rows, seq_len]. */
 void wn__loader_next(wn__loader *l, int64_t rows, int32_t *tokens, int32_t *targets);

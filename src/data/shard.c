@@ -75,7 +75,7 @@ static wn_status read_header(const char *path, const wn__map *map, wn_shard_info
     return WN_OK;
 }
 
-static wn_status verify_ids(const char *path, const wn_shard_info *info, const wn__span *ids) {
+static wn_status verify_ids(const char *path, const wn_shard_info *info, const wn__ids *ids) {
     int32_t id[BLOCK];
     uint32_t crc = wn__crc32(0, ids->bytes, (size_t)(ids->count * (uint64_t)ids->id_bytes));
     if (crc != info->crc32)
@@ -83,7 +83,7 @@ static wn_status verify_ids(const char *path, const wn_shard_info *info, const w
                         info->crc32);
     for (uint64_t at = 0; at < ids->count; at += BLOCK) {
         size_t n = ids->count - at < BLOCK ? (size_t)(ids->count - at) : BLOCK;
-        wn__span_copy(ids, at, n, id);
+        wn__ids_copy(ids, at, n, id);
         for (size_t i = 0; i < n; i++)
             if ((uint32_t)id[i] >= info->vocab_size)
                 return wn__fail(WN_FORMAT,
@@ -101,7 +101,7 @@ wn_status wn__shard_open(const char *path, bool verify, wn__shard *out) {
     if (s.path == NULL) return wn__fail(WN_NOMEM, "%s: out of memory", path);
     WN_TRY_OUT(wn__map_open(path, &s.map));
     WN_TRY_OUT(read_header(path, &s.map, &s.info));
-    s.ids = (wn__span){.bytes = s.map.data + WN_SHARD_HEADER,
+    s.ids = (wn__ids){.bytes = s.map.data + WN_SHARD_HEADER,
                        .id_bytes = s.info.id_bytes,
                        .count = s.info.count,
                        .name = s.path};
@@ -138,7 +138,7 @@ wn_status wn_shard_read(const char *path, wn_tokens *out) {
     if (id == NULL) {
         status = wn__fail(WN_NOMEM, "%s: no memory for its %zu ids", path, n);
     } else {
-        wn__span_copy(&s.ids, 0, n, id);
+        wn__ids_copy(&s.ids, 0, n, id);
         *out = (wn_tokens){.id = id, .count = n};
     }
     wn__shard_close(&s);

@@ -4,7 +4,7 @@
 #define WN_DATA_SHARD_H
 
 #include "base/file.h"
-#include "data/span.h"
+#include "data/ids.h"
 #include "winnow/data.h"
 
 #define WN_SHARD_HEADER 64
@@ -13,7 +13,7 @@ typedef struct wn__shard {
     char *path;
     wn__map map;
     wn_shard_info info;
-    wn__span ids; /* the whole shard, into map */
+    wn__ids ids; /* the whole shard, into map */
 } wn__shard;
 
 /* Maps path and checks its header against its size; verify also checks every id and the checksum. FORMAT names the file, the

@@ -37,10 +37,10 @@ double wn__evaluation_bits_per_byte(const wn__evaluation *e) {
 }
 
 // One window of n <= seq_len predictions from `begin`, padded to seq_len.
-static void fill_row(const wn__span *ids, uint64_t begin, int64_t n, int64_t seq_len,
+static void fill_row(const wn__ids *ids, uint64_t begin, int64_t n, int64_t seq_len,
                      int32_t *tokens, int32_t *targets) {
-    wn__span_copy(ids, begin, (size_t)n, tokens);
-    wn__span_copy(ids, begin + 1, (size_t)n, targets);
+    wn__ids_copy(ids, begin, (size_t)n, tokens);
+    wn__ids_copy(ids, begin + 1, (size_t)n, targets);
     for (int64_t i = n; i < seq_len; i++) {
         tokens[i] = 0;
         targets[i] = -1;
@@ -54,7 +54,7 @@ static int64_t count_bytes(const wn__id_bytes *b, const int32_t *targets, int64_
     return sum;
 }
 
-wn_status wn__evaluate(wn__model *m, const wn__span *ids, int64_t rows, int64_t seq_len,
+wn_status wn__evaluate(wn__model *m, const wn__ids *ids, int64_t rows, int64_t seq_len,
                        int64_t max_batches, int64_t max_labels, const wn__id_bytes *bytes,
                        wn__evaluation *out) {
     *out = (wn__evaluation){0};

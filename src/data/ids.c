@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Reading ids out of a span.
-#include "data/span.h"
+#include "data/ids.h"
 
-void wn__span_copy(const wn__span *s, uint64_t begin, size_t n, int32_t *out) {
+void wn__ids_copy(const wn__ids *s, uint64_t begin, size_t n, int32_t *out) {
     const uint8_t *p = s->bytes + begin * (uint64_t)s->id_bytes;
     if (s->id_bytes == 2) {
         for (size_t i = 0; i < n; i++, p += 2)
@@ -14,8 +14,8 @@ void wn__span_copy(const wn__span *s, uint64_t begin, size_t n, int32_t *out) {
     }
 }
 
-wn__span wn__span_part(const wn__span *s, uint64_t begin, uint64_t count) {
-    wn__span part = *s;
+wn__ids wn__ids_part(const wn__ids *s, uint64_t begin, uint64_t count) {
+    wn__ids part = *s;
     part.bytes = s->bytes + begin * (uint64_t)s->id_bytes;
     part.count = count;
     return part;
