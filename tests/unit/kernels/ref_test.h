@@ -139,6 +139,14 @@ __attribute__((unused)) static void assert_all_near(const wn_tensor *t, const do
             fail_msg("element %lld: found %.17g, expected %.17g within %.3g", (long long)i,
                      wn__get(t, i), expected[i], tolerance);
 }
+/* `t` is the F64 result rounded once to its type (and the F64 result a few roundings of its own).
+ */
+__attribute__((unused)) static void assert_rounded(const wn_tensor *t, const wn_tensor *f64) {
+    double u = roundoff_of(t->dtype), tiny = t->dtype == WN_DTYPE_F16 ? 0x1p-25 : 0x1p-134;
+    for (int64_t i = 0; i < wn__tensor_count(t); i++)
+        assert_near(wn__get(t, i), wn__get(f64, i),
+                    u * fabs(wn__get(f64, i)) * (1 + 0x1p-20) + tiny);
+}
 __attribute__((unused)) static void assert_bits(const wn_tensor *a, const wn_tensor *b) {
     assert_memory_equal(a->data, b->data, wn__tensor_bytes(a));
 }
@@ -147,10 +155,8 @@ __attribute__((unused)) static void assert_bits(const wn_tensor *a, const wn_ten
 typedef double loss_fn(void *ctx);
 
 /* Every gradient[i] against D(h) = (f(x+h) - f(x-h))/2h. The truncation error of D(h) is h^2 f'''/6
- * to leading order, which is a third of D(2h) - D(h); all of that difference is allowed. An
- * evaluation that is wrong by at most `wrong` adds wrong/h. h is a power of two and the data below
- * 4 in magnitude, so x+h is short of x by less than u: x is rounded to 2^-40 first, which makes x+h
- * and x-h exact. */
+ * to leading order, a third of D(2h) - D(h); all of that difference is allowed. Evaluations that
+ * are off by at most `wrong` add wrong/h. x comes from fill_for_gradient, which makes x+h exact. */
 __attribute__((unused)) static void check_gradient(const char *name, loss_fn *loss, void *ctx,
                                                    const wn_tensor *x, const wn_tensor *gradient,
                                                    double wrong) {
@@ -170,7 +176,7 @@ __attribute__((unused)) static void check_gradient(const char *name, loss_fn *lo
                      (long long)i, found, narrow, tolerance);
     }
 }
-/* Random inputs for check_gradient. */
+/* Normal values cut off at 3, multiples of 2^-40. */
 __attribute__((unused)) static void fill_for_gradient(const wn_tensor *t, uint64_t seed) {
     fill_normal(t, seed);
     double *data = t->data;
