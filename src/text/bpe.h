@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+/* Byte pair encoding of one piece of text: starting from its bytes, the adjacent pair with the
+ * lowest rank is merged, the leftmost first, until no pair has one (Sennrich, Haddow, Birch:
+ * "Neural machine translation of rare words with subword units", ACL 2016). */
+#ifndef WN_TEXT_BPE_H
+#define WN_TEXT_BPE_H
+
+#include "text/buffer.h"
+#include "text/intern.h"
+#include <stdbool.h>
+
+#define WN_BPE_NONE (-1)
+
+typedef struct wn__bpe_slot {
+    uint64_t pair; /* left id << 32 | right id */
+    uint32_t rank; /* plus 1; 0 when free */
+} wn__bpe_slot;
+
+typedef struct wn__bpe {
+    int32_t byte_id[256]; /* WN_BPE_NONE when the vocabulary lacks the byte */
+    wn__bpe_slot *slot;
+    size_t slots; /* a power of two, 0 without merges */
+    uint64_t seed;
+    int32_t *merged; /* [merges] id made by the merge of that rank */
+    size_t merges;
+    wn__intern whole;   /* pieces that are tokens as they are (ignore_merges); values are ids */
+    int32_t unknown_id; /* for a byte that has none, or WN_BPE_NONE */
+    bool ignore_merges, fuse_unknown;
+} wn__bpe;
+
+/* Room for a number of merges, which then come in order of rank. A pair that comes again takes the
+ * later rank. */
+WN_NODISCARD wn_status wn__bpe_reserve(wn__bpe *b, size_t merges, uint64_t seed);
+void wn__bpe_merge(wn__bpe *b, int32_t left, int32_t right, int32_t id);
+void wn__bpe_free(wn__bpe *b);
+
+typedef struct wn__bpe_scratch {
+    void *memory;
+    size_t capacity;
+    struct wn__bpe_cache *cache; /* recent pieces; NULL: none kept */
+} wn__bpe_scratch;
+void wn__bpe_scratch_free(wn__bpe_scratch *s);
+/* Keeps recent short pieces and their ids from now on; without memory for it nothing changes. */
+void wn__bpe_scratch_keep(wn__bpe_scratch *s);
+
+/* Appends the ids of the piece. INVALID names a byte without an id. Time n log n at worst. */
+WN_NODISCARD wn_status wn__bpe_encode(const wn__bpe *b, wn__bpe_scratch *s, const char *piece,
+                                      size_t n, wn__ids *out);
+
+#endif

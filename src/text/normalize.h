@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+/* Unicode normalization forms (UAX #15). Time is linear in the text, whatever marks are heaped on a
+ * letter. */
+#ifndef WN_TEXT_NORMALIZE_H
+#define WN_TEXT_NORMALIZE_H
+
+#include "text/buffer.h"
+#include <stdbool.h>
+
+typedef enum wn__form {
+    WN_FORM_NONE,
+    WN_FORM_NFC,
+    WN_FORM_NFD,
+    WN_FORM_NFKC,
+    WN_FORM_NFKD
+} wn__form;
+
+/* Scratch that may be kept from call to call; zeroed at first, freed with wn__normalizer_free. */
+typedef struct wn__normalizer {
+    int32_t *cp;
+    int32_t *sorted;
+    size_t capacity, sorted_capacity;
+} wn__normalizer;
+void wn__normalizer_free(wn__normalizer *z);
+
+/* Appends the normalized text to out. text is valid UTF-8. */
+WN_NODISCARD wn_status wn__normalize(wn__normalizer *z, wn__form form, const char *text, size_t n,
+                                     wn__bytes *out);
+
+/* \w: letters, marks, digits, letter numbers, connectors, joiners and what Unicode calls alphabetic
+ * besides. */
+bool wn__char_is_word(uint32_t cp);
+
+#endif

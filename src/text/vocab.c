@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// The vocabulary: texts as the file spells them, ids, and the bytes that ids decode to.
+#include "text/impl.h"
+
+#include "base/fail.h"
+#include "text/utf8.h"
+#include <stdlib.h>
+#include <string.h>
+
+static int shown(size_t n) {
+    return (int)(n < 60 ? n : 60);
+}
+
+static wn_status reserve_ids(wn__vocab *v, size_t count) {
+    if (count <= v->count) return WN_OK;
+    void *token = v->token;
+    wn_status status = wn__grow(&token, &v->capacity, count, sizeof *v->token);
+    v->token = token;
+    if (status != WN_OK) return status;
+    memset(v->token + v->count, 0, (count - v->count) * sizeof *v->token);
+    v->count = count;
+    return WN_OK;
+}
+
+static wn_status check_id(const wn__vocab *v, const char *file, const char *text, size_t n,
+                          int64_t id) {
+    if (id < 0 || id >= WN_MAX_IDS)
+        return wn__fail(WN_FORMAT, "%s: id %lld of token '%.*s' is outside 0..%lld", file,
+                        (long long)id, shown(n), text, (long long)WN_MAX_IDS - 1);
+    int32_t known = wn__vocab_find(v, text, n);
+    if (known >= 0 && known != id)
+        return wn__fail(WN_FORMAT, "%s: token '%.*s' has two ids, %d and %lld", file, shown(n),
+                        text, known, (long long)id);
+    if (known < 0 && (size_t)id < v->count && v->token[id].flags) {
+        size_t size;
+        const char *other = wn__intern_string(&v->names, v->token[id].name, &size);
+        return wn__fail(WN_FORMAT, "%s: id %lld belongs to '%.*s' and to '%.*s'", file,
+                        (long long)id, shown(size), other, shown(n), text);
+    }
+    return WN_OK;
+}
+
+// Appends what the token decodes to.
+static wn_status put_bytes(wn__vocab *v, wn__token *t, const char *text, size_t n) {
+    size_t offset = v->bytes.size;
+    bool ok = false;
+    if (!(t->flags & WN_TOKEN_ADDED)) WN_TRY(wn__byte_unspell(text, n, &v->bytes, &ok));
+    if (!ok) WN_TRY(wn__bytes_append(&v->bytes, text, n));
+    if (v->bytes.size > UINT32_MAX)
+        return wn__fail(WN_UNSUPPORTED, "tokenizer: more than 4 GiB of tokens");
+    t->offset = (uint32_t)offset;
+    t->size = (uint32_t)(v->bytes.size - offset);
+    return WN_OK;
+}
+
+wn_status wn__vocab_add(wn__vocab *v, const char *file, const char *text, size_t n, int64_t id,
+                        uint32_t flags) {
+    WN_TRY(check_id(v, file, text, n, id));
+    WN_TRY(reserve_ids(v, (size_t)id + 1));
+    size_t name;
+    WN_TRY(wn__intern_add(&v->names, text, n, &name, NULL));
+    v->names.entry[name].value = id;
+    wn__token *t = &v->token[id];
+    t->name = (uint32_t)name;
+    t->flags |= flags | WN_TOKEN_PRESENT;
+    return put_bytes(v, t, text, n);
+}
+
+int32_t wn__vocab_find(const wn__vocab *v, const char *text, size_t n) {
+    size_t name = wn__intern_find(&v->names, text, n);
+    return name == WN_INTERN_NONE ? -1 : (int32_t)v->names.entry[name].value;
+}
+
+void wn__vocab_free(wn__vocab *v) {
+    wn__intern_free(&v->names);
+    wn__bytes_free(&v->bytes);
+    free(v->token);
+    *v = (wn__vocab){0};
+}
