@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: MIT
+// Linear layers on their own: products against plain loops, masks over time, padding, refusals,
+// memory.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/philox.h"
+#include "kernels/runtime.h"
+#include "nn/linear.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define N 5 // rows of x
+
+typedef struct rig {
+    wn__runtime *rt;
+    wn__arena weights, gradients, moments;
+    wn__params params;
+    wn__linear l;
+} rig;
+
+static wn__structure sparse(wn__mask24_method method) {
+    return (wn__structure){.kind = WN_STRUCTURE_SPARSE24, .method = method, .mask_every = 1};
+}
+
+static wn__build build_of(rig *r, bool training) {
+    return (wn__build){.weights = &r->weights,
+                       .gradients = training ? &r->gradients : NULL,
+                       .moments = training ? &r->moments : NULL,
+                       .params = &r->params,
+                       .dtype = WN_DTYPE_F64,
+                       .training = training};
+}
+
+static double noise(uint64_t stream, int64_t i) {
+    float four[4];
+    wn__philox_normal(9, WN_STREAM_TEST + stream, (uint64_t)i / 4, four);
+    return (double)four[i % 4];
+}
+
+static void randomize(const wn_tensor *t, uint64_t stream) {
+    for (int64_t i = 0; i < wn__tensor_count(t); i++)
+        ((double *)t->data)[i] = noise(stream, i);
+}
+
+static void open_layer(rig *r, int64_t in, int64_t out, bool bias, wn__structure s, bool training) {
+    memset(r, 0, sizeof *r);
+    assert_int_equal(wn__runtime_create(2, NULL, false, &r->rt), WN_OK);
+    assert_int_equal(wn__arena_create("weights", 1 << 18, &r->weights), WN_OK);
+    assert_int_equal(wn__arena_create("gradients", 1 << 16, &r->gradients), WN_OK);
+    assert_int_equal(wn__arena_create("moments", 1 << 17, &r->moments), WN_OK);
+    assert_int_equal(wn__arena_create("workspace", 1 << 20, &r->rt->scratch), WN_OK);
+    r->rt->exec.scratch = r->rt->scratch.base;
+    r->rt->exec.scratch_size = r->rt->scratch.size;
+    wn__build b = build_of(r, training);
+    assert_int_equal(wn__linear_build(&r->l, "block.part", in, out, bias, &s, &b), WN_OK);
+    randomize(&wn__linear_weight(&r->l)->w, 1);
+    if (bias) randomize(&r->params.item[r->l.bias].w, 2);
+}
+
+static void close_layer(rig *r) {
+    wn__linear_free(&r->l);
+    wn__params_free(&r->params);
+    wn__arena_free(&r->weights);
+    wn__arena_free(&r->gradients);
+    wn__arena_free(&r->moments);
+    wn__runtime_free(r->rt);
+}
+
+static bool kept(const rig *r, int64_t row, int64_t column) {
+    if (r->l.structure.kind == WN_STRUCTURE_DENSE) return true;
+    const wn_tensor *mask = &r->l.state[0].view;
+    return *(uint8_t *)wn__tensor_at(mask, row, column / 4) >> (column % 4) & 1;
+}
+
+static double weight_at(const rig *r, int64_t row, int64_t column) {
+    const wn_tensor *w = &wn__linear_weight(&r->l)->w;
+    return kept(r, row, column) ? *(double *)wn__tensor_at(w, row, column) : 0;
+}
+
+static void near(double got, double want) {
+    if (!(fabs(got - want) <= 1e-12 * (1 + fabs(want)))) fail_msg("%.17g is not %.17g", got, want);
+}
+
+static void check_forward(rig *r, const double *x) {
+    int64_t in = r->l.in, out = r->l.out;
+    double y[N * 64];
+    const wn_tensor tx = wn__tensor2((void *)(uintptr_t)x, WN_DTYPE_F64, N, in);
+    const wn_tensor ty = wn__tensor2(y, WN_DTYPE_F64, N, out);
+    for (int accumulate = 0; accumulate < 2; accumulate++) {
+        for (int64_t i = 0; i < N * out; i++)
+            y[i] = accumulate ? noise(5, i) : (double)NAN;
+        assert_int_equal(wn__linear_forward(&r->l, &r->rt->exec, &tx, &ty, accumulate), WN_OK);
+        for (int64_t n = 0; n < N; n++) {
+            for (int64_t o = 0; o < out; o++) {
+                double want = accumulate ? noise(5, n * out + o) : 0;
+                if (r->l.has_bias) want += noise(2, o);
+                for (int64_t i = 0; i < in; i++)
+                    want += x[n * in + i] * weight_at(r, o, i);
+                near(y[n * out + o], want);
+            }
+        }
+    }
+}
+
+// dx by the masked weight, dW and db dense and added to what is there.
+static void check_backward(rig *r, const double *x) {
+    int64_t in = r->l.in, out = r->l.out;
+    double dy[N * 64], dx[N * 64];
+    const wn__param *w = wn__linear_weight(&r->l);
+    const wn_tensor tx = wn__tensor2((void *)(uintptr_t)x, WN_DTYPE_F64, N, in);
+    const wn_tensor tdy = wn__tensor2(dy, WN_DTYPE_F64, N, out);
+    const wn_tensor tdx = wn__tensor2(dx, WN_DTYPE_F64, N, in);
+    randomize(&tdy, 6);
+    randomize(&tdx, 7);
+    randomize(&w->g, 8);
+    assert_int_equal(wn__linear_backward(&r->l, &r->rt->exec, &tx, &tdy, &tdx, true), WN_OK);
+    for (int64_t n = 0; n < N; n++) {
+        for (int64_t i = 0; i < in; i++) {
+            double want = noise(7, n * in + i);
+            for (int64_t o = 0; o < out; o++)
+                want += dy[n * out + o] * weight_at(r, o, i);
+            near(dx[n * in + i], want);
+        }
+    }
+    for (int64_t o = 0; o < out; o++) {
+        double column = 0;
+        for (int64_t n = 0; n < N; n++)
+            column += dy[n * out + o];
+        if (r->l.has_bias) near(((double *)r->params.item[r->l.bias].g.data)[o], column);
+        for (int64_t i = 0; i < in; i++) {
+            double want = noise(8, o * in + i);
+            for (int64_t n = 0; n < N; n++)
+                want += dy[n * out + o] * x[n * in + i];
+            near(*(double *)wn__tensor_at(&w->g, o, i), want);
+        }
+    }
+}
+
+static void check_merge(rig *r) {
+    double merged[64 * 64];
+    const wn_tensor t = wn__tensor2(merged, WN_DTYPE_F64, r->l.out, r->l.in);
+    assert_int_equal(wn__linear_merge(&r->l, &r->rt->exec, &t), WN_OK);
+    for (int64_t o = 0; o < r->l.out; o++)
+        for (int64_t i = 0; i < r->l.in; i++)
+            assert_true(merged[o * r->l.in + i] == weight_at(r, o, i));
+}
+
+static void check_products(int64_t in, int64_t out, bool bias, wn__structure s, bool training) {
+    rig r;
+    double x[N * 64];
+    open_layer(&r, in, out, bias, s, training);
+    const wn_tensor tx = wn__tensor2(x, WN_DTYPE_F64, N, in);
+    randomize(&tx, 4);
+    assert_int_equal(wn__linear_prepare(&r.l, &r.rt->exec, 0), WN_OK);
+    check_forward(&r, x);
+    if (training) check_backward(&r, x);
+    check_merge(&r);
+    close_layer(&r);
+}
+
+static void products(void **state) {
+    (void)state;
+    const wn__structure dense = {.kind = WN_STRUCTURE_DENSE, .mask_every = 1};
+    for (int bias = 0; bias < 2; bias++) {
+        for (int training = 0; training < 2; training++) {
+            check_products(11, 7, bias, dense, training);
+            check_products(12, 20, bias, sparse(WN_MASK24_TILE), training);
+            check_products(20, 8, bias, sparse(WN_MASK24_GREEDY), training);
+            check_products(16, 6, bias, sparse(WN_MASK24_ROW), training);
+            check_products(13, 9, bias, sparse(WN_MASK24_ROW), training); // padded inside
+            check_products(3, 1, bias, sparse(WN_MASK24_ROW), training);
+        }
+    }
+}
+
+// When masks are chosen: the first always, then at multiples of mask_every before freeze_after.
+static void masks_follow_the_schedule(void **state) {
+    (void)state;
+    rig r;
+    wn__structure s = sparse(WN_MASK24_TILE);
+    s.mask_every = 3;
+    s.freeze_after = 9;
+    open_layer(&r, 16, 12, false, s, true);
+    assert_int_equal(r.l.positions, 16 * 12);
+    uint8_t before[12 * 4];
+    for (int64_t step = 1; step < 15; step++) { // as after a run that began elsewhere
+        randomize(&wn__linear_weight(&r.l)->w, 100 + (uint64_t)step);
+        assert_int_equal(wn__linear_prepare(&r.l, &r.rt->exec, step), WN_OK);
+        const uint8_t *now = r.l.state[0].view.data;
+        int64_t differ = 0;
+        for (size_t i = 0; step > 1 && i < sizeof before; i++)
+            differ += __builtin_popcount((unsigned)(before[i] ^ now[i]));
+        bool due = step == 3 || step == 6;
+        assert_int_equal(r.l.flips, due ? differ : -1);
+        assert_true(step == 1 || (differ > 0) == due);
+        memcpy(before, now, sizeof before);
+        check_merge(&r); // values are those of now, whatever the age of the mask
+    }
+    close_layer(&r);
+}
+
+static void new_masters_forget_the_mask(void **state) {
+    (void)state;
+    rig r;
+    wn__structure s = sparse(WN_MASK24_ROW);
+    s.mask_every = 1000;
+    open_layer(&r, 16, 12, false, s, true);
+    assert_int_equal(wn__linear_prepare(&r.l, &r.rt->exec, 5), WN_OK);
+    uint8_t before[12 * 4];
+    memcpy(before, r.l.state[0].view.data, sizeof before);
+    randomize(&wn__linear_weight(&r.l)->w, 50);
+    r.l.ready = false;
+    assert_int_equal(wn__linear_prepare(&r.l, &r.rt->exec, 5), WN_OK);
+    assert_int_equal(r.l.flips, -1);
+    assert_memory_not_equal(before, r.l.state[0].view.data, sizeof before);
+    close_layer(&r);
+}
+
+static void decay_touches_what_is_not_kept(void **state) {
+    (void)state;
+    rig r;
+    wn__structure s = sparse(WN_MASK24_TILE);
+    s.decay = 0.25;
+    open_layer(&r, 8, 8, true, s, true);
+    const wn__param *w = wn__linear_weight(&r.l);
+    assert_int_equal(wn__linear_prepare(&r.l, &r.rt->exec, 0), WN_OK);
+    randomize(&w->g, 3);
+    assert_int_equal(wn__linear_regularize(&r.l, &r.rt->exec), WN_OK);
+    for (int64_t o = 0; o < 8; o++)
+        for (int64_t i = 0; i < 8; i++)
+            near(*(double *)wn__tensor_at(&w->g, o, i),
+                 noise(3, o * 8 + i) + (kept(&r, o, i) ? 0 : 0.25 * noise(1, o * 8 + i)));
+    close_layer(&r);
+}
+
+// A saved mask comes back as it was even where the master would now choose another.
+static void restores_a_saved_mask(void **state) {
+    (void)state;
+    rig r;
+    open_layer(&r, 8, 8, false, sparse(WN_MASK24_TILE), true);
+    static const uint8_t rows[] = {0x3, 0x3, 0xc, 0xc};
+    uint8_t *mask = r.l.state[0].view.data;
+    assert_string_equal(r.l.state[0].name, "block.part.mask");
+    for (int i = 0; i < 16; i++)
+        mask[i] = rows[i / 2 % 4];
+    assert_int_equal(wn__linear_restore(&r.l, &r.rt->exec), WN_OK);
+    assert_int_equal(r.l.flips, -1);
+    for (int i = 0; i < 16; i++)
+        assert_int_equal(mask[i], rows[i / 2 % 4]);
+    check_merge(&r);
+    mask[4] = 0x7;
+    assert_int_equal(wn__linear_restore(&r.l, &r.rt->exec), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "block.part"));
+    close_layer(&r);
+}
+
+static void refuses_use_before_prepare(void **state) {
+    (void)state;
+    rig r;
+    double x[8] = {0}, y[8];
+    open_layer(&r, 8, 8, false, sparse(WN_MASK24_TILE), false);
+    const wn_tensor tx = wn__tensor2(x, WN_DTYPE_F64, 1, 8),
+                    ty = wn__tensor2(y, WN_DTYPE_F64, 1, 8);
+    assert_int_equal(wn__linear_forward(&r.l, &r.rt->exec, &tx, &ty, false), WN_BUG);
+    assert_non_null(strstr(wn_last_error(), "block.part"));
+    close_layer(&r);
+}
+
+static void refuse_shape(wn__mask24_method method, int64_t in, int64_t out, const char *nearest) {
+    rig r = {0};
+    wn__arena_measure("weights", &r.weights);
+    wn__build b = build_of(&r, false);
+    const wn__structure s = sparse(method);
+    assert_int_equal(wn__linear_build(&r.l, "block.part", in, out, false, &s, &b), WN_INVALID);
+    char sizes[64];
+    (void)snprintf(sizes, sizeof sizes, "out_features %lld and in_features %lld", (long long)out,
+                   (long long)in);
+    assert_non_null(strstr(wn_last_error(), "block.part"));
+    assert_non_null(strstr(wn_last_error(), sizes));
+    assert_non_null(strstr(wn_last_error(), nearest));
+    assert_non_null(strstr(wn_last_error(), "2:4:row"));
+    wn__linear_free(&r.l);
+    wn__params_free(&r.params);
+}
+
+static void tiles_need_multiples_of_four(void **state) {
+    (void)state;
+    refuse_shape(WN_MASK24_TILE, 30, 64, "nearest legal: 64 and 32");
+    refuse_shape(WN_MASK24_TILE, 32, 65, "nearest legal: 64 and 32");
+    refuse_shape(WN_MASK24_GREEDY, 1, 2, "nearest legal: 4 and 4");
+    refuse_shape(WN_MASK24_GREEDY, 2475, 940, "nearest legal: 940 and 2476");
+}
+
+typedef struct lines {
+    int count;
+    char last[256];
+} lines;
+
+static void hear(void *ctx, wn_log_level level, const char *line) {
+    lines *l = ctx;
+    (void)level;
+    l->count++;
+    (void)snprintf(l->last, sizeof l->last, "%s", line);
+}
+
+static void padding_is_told_once(void **state) {
+    (void)state;
+    rig r = {0};
+    lines heard = {0};
+    wn__linear l[3] = {0};
+    const wn__structure s = sparse(WN_MASK24_ROW);
+    wn_log_set(hear, &heard);
+    wn__arena_measure("weights", &r.weights);
+    wn__build measuring = build_of(&r, false);
+    assert_int_equal(wn__linear_build(&l[0], "a", 30, 8, false, &s, &measuring), WN_OK);
+    assert_int_equal(heard.count, 0); // the pass that measures is silent
+    assert_int_equal(wn__arena_create("weights", 1 << 16, &r.weights), WN_OK);
+    wn__build b = build_of(&r, false);
+    assert_int_equal(wn__linear_build(&l[1], "b", 30, 8, false, &s, &b), WN_OK);
+    assert_int_equal(wn__linear_build(&l[2], "c", 30, 8, false, &s, &b), WN_OK);
+    wn_log_set(NULL, NULL);
+    assert_int_equal(heard.count, 1);
+    assert_non_null(strstr(heard.last, "b: in_features 30"));
+    assert_non_null(strstr(heard.last, "padded to 32"));
+    for (int i = 0; i < 3; i++)
+        wn__linear_free(&l[i]);
+    wn__params_free(&r.params);
+    wn__arena_free(&r.weights);
+}
+
+static void counts_bytes_and_flops(void **state) {
+    (void)state;
+    rig r;
+    wn__linear_bytes bytes;
+    wn__linear_flops flops;
+    open_layer(&r, 16, 8, false, sparse(WN_MASK24_TILE), true);
+    r.l.type->bytes(&r.l, &bytes);
+    r.l.type->flops(&r.l, &flops);
+    assert_int_equal(bytes.dense, 16 * 8 * 8);
+    assert_int_equal(bytes.forward, 8 * 8 * 8 + 8 * 2);    // half the values, a nibble a group
+    assert_int_equal(bytes.backward, 16 * 4 * 8 + 16 * 1); // the same of [16, 8]
+    assert_int_equal(bytes.state, 2 * 8 * 4);
+    assert_true(flops.forward == 16 * 8 && flops.input_gradient == 16 * 8);
+    assert_true(flops.weight_gradient == 2 * 16 * 8);
+    close_layer(&r);
+    open_layer(&r, 16, 8, false, sparse(WN_MASK24_ROW), true);
+    r.l.type->bytes(&r.l, &bytes);
+    r.l.type->flops(&r.l, &flops);
+    assert_int_equal(bytes.backward, bytes.dense); // by the merged matrix
+    assert_true(flops.input_gradient == 2 * 16 * 8);
+    close_layer(&r);
+    open_layer(&r, 16, 8, false, sparse(WN_MASK24_ROW), false);
+    r.l.type->bytes(&r.l, &bytes);
+    assert_int_equal(bytes.backward, 0); // inference packs forward only
+    close_layer(&r);
+}
+
+static void a_tied_layer_adds_to_its_owner(void **state) {
+    (void)state;
+    rig r;
+    wn__linear head;
+    open_layer(&r, 6, 5, false, (wn__structure){.kind = WN_STRUCTURE_DENSE, .mask_every = 1}, true);
+    assert_int_equal(wn__linear_tie(&head, "head", &r.params, r.l.weight), WN_OK);
+    assert_int_equal(r.params.count, 1);
+    assert_int_equal(head.in, 6);
+    assert_int_equal(head.out, 5);
+    double x[6] = {1, 2, 3, 4, 5, 6}, dy[5] = {1, 0, 0, 0, 2};
+    const wn_tensor tx = wn__tensor2(x, WN_DTYPE_F64, 1, 6);
+    const wn_tensor tdy = wn__tensor2(dy, WN_DTYPE_F64, 1, 5);
+    assert_int_equal(wn__linear_backward(&head, &r.rt->exec, &tx, &tdy, NULL, false), WN_OK);
+    assert_int_equal(wn__linear_backward(&r.l, &r.rt->exec, &tx, &tdy, NULL, false), WN_OK);
+    near(*(double *)wn__tensor_at(&r.params.item[0].g, 4, 2), 2 * 2 * 3.0);
+    wn__linear_free(&head);
+    close_layer(&r);
+}
+
+static void names_that_do_not_fit(void **state) {
+    (void)state;
+    char out[WN_NAME_MAX], name[2 * WN_NAME_MAX];
+    memset(name, 'x', sizeof name);
+    name[WN_NAME_MAX - 3] = '\0';
+    assert_int_equal(wn__name_join(out, name, "w"), WN_OK);
+    assert_int_equal(strlen(out), WN_NAME_MAX - 1);
+    assert_int_equal(wn__name_join(out, name, "ww"), WN_INVALID);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products),
+        cmocka_unit_test(masks_follow_the_schedule),
+        cmocka_unit_test(new_masters_forget_the_mask),
+        cmocka_unit_test(decay_touches_what_is_not_kept),
+        cmocka_unit_test(restores_a_saved_mask),
+        cmocka_unit_test(refuses_use_before_prepare),
+        cmocka_unit_test(tiles_need_multiples_of_four),
+        cmocka_unit_test(padding_is_told_once),
+        cmocka_unit_test(counts_bytes_and_flops),
+        cmocka_unit_test(a_tied_layer_adds_to_its_owner),
+        cmocka_unit_test(names_that_do_not_fit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
