@@ -204,6 +204,9 @@ static const struct {
      "'model_type' is 'mistral', but LlamaForCausalLM has 'llama'"},
     {"{\"model_type\":\"llama\",\"vocab_size\":1}", WN_FORMAT, "'hidden_size': missing"},
     {LLAMA(",\"vocab_size\":65"), WN_FORMAT, "duplicate"},
+    {"{\"model_type\":\"llama\",\"vocab_size\":64,\"hidden_size\":32,\"intermediate_size\":48,"
+     "\"num_hidden_layers\":3,\"num_attention_heads\":0,\"max_position_embeddings\":8}",
+     WN_FORMAT, "'num_attention_heads': 0, at least 1"},
     {LLAMA(",\"head_dim\":8.0"), WN_FORMAT, "'head_dim': expected an integer, found a real"},
     {LLAMA(",\"rms_norm_eps\":\"1e-6\""), WN_FORMAT, "'rms_norm_eps': expected a number"},
     {LLAMA(",\"tie_word_embeddings\":1"), WN_FORMAT, "'tie_word_embeddings': expected a boolean"},

@@ -178,6 +178,8 @@ static void handles_many_tensors(void **state) {
         assert_int_equal(*(const uint8_t *)t.data, bytes[i]);
     }
     wn__hf_weights_close(w);
+    assert_int_equal(wn__hf_weights_write(*state, items, MANY, 1), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "1 bytes a shard make 100000 shards, at most 99999"));
     free(items);
 }
 
