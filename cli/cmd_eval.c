@@ -42,15 +42,15 @@ static wn_status trigram(const options *o, wn_session *s, double *out) {
 static void print_result(const options *o, const wn_eval_result *r, double baseline) {
     if (opt_flag(o, O_json)) {
         json_out j = {.file = stdout};
-        json_open(&j, NULL, '{');
-        json_real(&j, "loss", r->loss);
-        json_real(&j, "perplexity", r->perplexity);
-        json_real(&j, "bits_per_byte", r->bits_per_byte);
-        json_int(&j, "tokens", r->tokens);
-        json_int(&j, "bytes", r->bytes);
-        json_real(&j, "seconds", r->seconds);
-        if (baseline > 0) json_real(&j, "trigram_bits_per_byte", baseline);
-        json_close(&j, '}');
+        put_open(&j, NULL, '{');
+        put_real(&j, "loss", r->loss);
+        put_real(&j, "perplexity", r->perplexity);
+        put_real(&j, "bits_per_byte", r->bits_per_byte);
+        put_int(&j, "tokens", r->tokens);
+        put_int(&j, "bytes", r->bytes);
+        put_real(&j, "seconds", r->seconds);
+        if (baseline > 0) put_real(&j, "trigram_bits_per_byte", baseline);
+        put_close(&j, '}');
         putchar('\n');
         return;
     }

@@ -29,19 +29,19 @@ static bool on_text(void *ctx, const char *bytes, size_t n) {
 static void print_json(const char *prompt, size_t size, const sink *s, const wn_tokens *ids,
                        const wn_generate_stats *stats) {
     json_out j = {.file = stdout};
-    json_open(&j, NULL, '{');
-    json_bytes(&j, "prompt", prompt, size);
-    json_bytes(&j, "text", s->text ? s->text : "", s->size);
-    json_open(&j, "ids", '[');
+    put_open(&j, NULL, '{');
+    put_bytes(&j, "prompt", prompt, size);
+    put_bytes(&j, "text", s->text ? s->text : "", s->size);
+    put_open(&j, "ids", '[');
     for (size_t i = 0; i < ids->count; i++)
-        json_int(&j, NULL, ids->id[i]);
-    json_close(&j, ']');
-    json_int(&j, "prompt_tokens", stats->prompt_tokens);
-    json_int(&j, "new_tokens", stats->new_tokens);
-    json_real(&j, "prompt_seconds", stats->prompt_seconds);
-    json_real(&j, "new_seconds", stats->new_seconds);
-    json_bool(&j, "ended", stats->ended);
-    json_close(&j, '}');
+        put_int(&j, NULL, ids->id[i]);
+    put_close(&j, ']');
+    put_int(&j, "prompt_tokens", stats->prompt_tokens);
+    put_int(&j, "new_tokens", stats->new_tokens);
+    put_real(&j, "prompt_seconds", stats->prompt_seconds);
+    put_real(&j, "new_seconds", stats->new_seconds);
+    put_bool(&j, "ended", stats->ended);
+    put_close(&j, '}');
     putchar('\n');
 }
 

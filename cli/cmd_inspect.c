@@ -31,26 +31,26 @@ static const char *pattern_text(const wn_tensor_report *t) {
 
 static void write_json(const state *s, const wn_tensor_report *t) {
     json_out *j = s->json;
-    json_open(j, NULL, '{');
-    json_text(j, "name", t->name);
-    json_text(j, "file", t->file);
-    json_text(j, "dtype", t->dtype);
-    json_open(j, "shape", '[');
+    put_open(j, NULL, '{');
+    put_text(j, "name", t->name);
+    put_text(j, "file", t->file);
+    put_text(j, "dtype", t->dtype);
+    put_open(j, "shape", '[');
     for (int i = 0; i < t->ndim; i++)
-        json_int(j, NULL, t->shape[i]);
-    json_close(j, ']');
-    json_int(j, "bytes", (int64_t)t->bytes);
+        put_int(j, NULL, t->shape[i]);
+    put_close(j, ']');
+    put_int(j, "bytes", (int64_t)t->bytes);
     if (s->statistics) {
-        json_real(j, "zeros", t->zeros);
-        json_real(j, "min", t->min);
-        json_real(j, "max", t->max);
-        json_real(j, "mean", t->mean);
-        json_real(j, "std", t->std);
-        json_int(j, "nonfinite", t->nonfinite);
-        json_bool(j, "is24", t->is24);
-        json_bool(j, "is24_transposed", t->is24_transposed);
+        put_real(j, "zeros", t->zeros);
+        put_real(j, "min", t->min);
+        put_real(j, "max", t->max);
+        put_real(j, "mean", t->mean);
+        put_real(j, "std", t->std);
+        put_int(j, "nonfinite", t->nonfinite);
+        put_bool(j, "is24", t->is24);
+        put_bool(j, "is24_transposed", t->is24_transposed);
     }
-    json_close(j, '}');
+    put_close(j, '}');
 }
 
 static void on_tensor(void *ctx, const wn_tensor_report *t) {
@@ -82,16 +82,16 @@ int command_INSPECT(const options *o) {
     state s = {.json = opt_flag(o, O_json) ? &j : NULL, .statistics = opt_flag(o, O_stats)};
     char *config = NULL, text[40], count[40];
     if (s.json) {
-        json_open(&j, NULL, '{');
-        json_open(&j, "tensors", '[');
+        put_open(&j, NULL, '{');
+        put_open(&j, "tensors", '[');
     }
     wn_status status = wn_inspect(o->argument[0], s.statistics, on_tensor, &s, &config);
     if (s.json) {
-        json_close(&j, ']');
-        json_int(&j, "elements", s.elements);
-        json_int(&j, "bytes", (int64_t)s.bytes);
-        if (config) json_text(&j, "config", config);
-        json_close(&j, '}');
+        put_close(&j, ']');
+        put_int(&j, "elements", s.elements);
+        put_int(&j, "bytes", (int64_t)s.bytes);
+        if (config) put_text(&j, "config", config);
+        put_close(&j, '}');
         putchar('\n');
     } else if (status == WN_OK) {
         if (config)

@@ -16,22 +16,22 @@ static bool wanted(const options *o, const wn_kernel_info *k) {
 
 static int list_json(const options *o) {
     json_out j = {.file = stdout};
-    json_open(&j, NULL, '[');
+    put_open(&j, NULL, '[');
     for (size_t i = 0; i < wn_kernel_count(); i++) {
         wn_kernel_info k;
         wn_kernel_get(i, &k);
         if (!wanted(o, &k)) continue;
-        json_open(&j, NULL, '{');
-        json_text(&j, "op", k.op);
-        json_text(&j, "summary", k.summary);
-        json_text(&j, "variant", k.variant);
-        json_text(&j, "name", k.name);
-        json_text(&j, "needs", k.needs);
-        json_int(&j, "rank", k.rank);
-        json_bool(&j, "available", k.available);
-        json_close(&j, '}');
+        put_open(&j, NULL, '{');
+        put_text(&j, "op", k.op);
+        put_text(&j, "summary", k.summary);
+        put_text(&j, "variant", k.variant);
+        put_text(&j, "name", k.name);
+        put_text(&j, "needs", k.needs);
+        put_int(&j, "rank", k.rank);
+        put_bool(&j, "available", k.available);
+        put_close(&j, '}');
     }
-    json_close(&j, ']');
+    put_close(&j, ']');
     putchar('\n');
     return EXIT_OK;
 }
@@ -72,12 +72,12 @@ typedef struct check_state {
 static void flush_variant(check_state *s) {
     if (!*s->last) return;
     if (s->json) {
-        json_open(s->json, NULL, '{');
-        json_text(s->json, "name", s->last);
-        json_int(s->json, "cases", s->cases);
-        json_int(s->json, "failed", s->failed);
-        json_real(s->json, "worst", s->worst);
-        json_close(s->json, '}');
+        put_open(s->json, NULL, '{');
+        put_text(s->json, "name", s->last);
+        put_int(s->json, "cases", s->cases);
+        put_int(s->json, "failed", s->failed);
+        put_real(s->json, "worst", s->worst);
+        put_close(s->json, '}');
     } else {
         printf("%-28s %4lld cases  %s  largest error %.3f of its bound\n", s->last,
                (long long)s->cases, s->failed ? "FAILED" : "ok    ", s->worst);
@@ -107,11 +107,11 @@ static int check(const options *o) {
     json_out j = {.file = stdout};
     check_state s = {.json = opt_flag(o, O_json) ? &j : NULL};
     int64_t cases = 0, failed = 0;
-    if (s.json) json_open(&j, NULL, '[');
+    if (s.json) put_open(&j, NULL, '[');
     wn_status status = wn_kernels_check(&c, on_check, &s, &cases, &failed);
     flush_variant(&s);
     if (s.json) {
-        json_close(&j, ']');
+        put_close(&j, ']');
         putchar('\n');
     }
     if (status != WN_OK) return report(status);
@@ -127,12 +127,12 @@ typedef struct time_state {
 static void on_time(void *ctx, const wn_time_result *r) {
     time_state *s = ctx;
     if (s->json) {
-        json_open(s->json, NULL, '{');
-        json_text(s->json, "name", r->name);
-        json_real(s->json, "seconds", r->seconds);
-        json_real(s->json, "flops", r->flops);
-        json_real(s->json, "bytes", r->bytes);
-        json_close(s->json, '}');
+        put_open(s->json, NULL, '{');
+        put_text(s->json, "name", r->name);
+        put_real(s->json, "seconds", r->seconds);
+        put_real(s->json, "flops", r->flops);
+        put_real(s->json, "bytes", r->bytes);
+        put_close(s->json, '}');
         return;
     }
     if (s->first == 0) s->first = r->seconds;
@@ -145,12 +145,12 @@ static int time_variants(const options *o) {
     time_state s = {.json = opt_flag(o, O_json) ? &j : NULL};
     if (!opt_text(o, O_op))
         return usage_error("--time needs --op, as --op matmul --problem m=512,n=512,k=512");
-    if (s.json) json_open(&j, NULL, '[');
+    if (s.json) put_open(&j, NULL, '[');
     wn_status status =
         wn_kernels_time(opt_text(o, O_op), opt_text(o, O_problem) ? opt_text(o, O_problem) : "",
                         (int)opt_int(o, O_threads), (int)opt_int(o, O_repeats), on_time, &s);
     if (s.json) {
-        json_close(&j, ']');
+        put_close(&j, ']');
         putchar('\n');
     }
     return report(status);

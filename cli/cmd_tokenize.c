@@ -37,15 +37,15 @@ static int train(const options *o) {
 }
 
 static void print_ids(json_out *j, const wn_tokens *ids) {
-    if (j) json_open(j, NULL, '[');
+    if (j) put_open(j, NULL, '[');
     for (size_t i = 0; i < ids->count; i++) {
         if (j)
-            json_int(j, NULL, ids->id[i]);
+            put_int(j, NULL, ids->id[i]);
         else
             printf("%s%d", i ? " " : "", ids->id[i]);
     }
     if (j)
-        json_close(j, ']');
+        put_close(j, ']');
     else
         putchar('\n');
 }
@@ -56,7 +56,7 @@ static wn_status print_lines(const options *o, const wn_tokenizer *t, const char
     json_out j = {.file = stdout};
     bool json = opt_flag(o, O_json);
     wn_status status = WN_OK;
-    if (json) json_open(&j, NULL, '[');
+    if (json) put_open(&j, NULL, '[');
     for (size_t at = 0; at < size && status == WN_OK;) {
         const char *end = memchr(text + at, '\n', size - at);
         size_t length = end ? (size_t)(end - text) - at : size - at;
@@ -67,7 +67,7 @@ static wn_status print_lines(const options *o, const wn_tokenizer *t, const char
         at += length + 1;
     }
     if (json) {
-        json_close(&j, ']');
+        put_close(&j, ']');
         putchar('\n');
     }
     return status;
@@ -136,12 +136,12 @@ static int shard(const options *o, const wn_tokenizer *t) {
     if (status != WN_OK) return report(status);
     if (opt_flag(o, O_json)) {
         json_out j = {.file = stdout};
-        json_open(&j, NULL, '{');
-        json_text(&j, "path", opt_text(o, O_out));
-        json_int(&j, "tokens", (int64_t)info.count);
-        json_int(&j, "bytes", (int64_t)info.text_bytes);
-        json_int(&j, "vocab_size", info.vocab_size);
-        json_close(&j, '}');
+        put_open(&j, NULL, '{');
+        put_text(&j, "path", opt_text(o, O_out));
+        put_int(&j, "tokens", (int64_t)info.count);
+        put_int(&j, "bytes", (int64_t)info.text_bytes);
+        put_int(&j, "vocab_size", info.vocab_size);
+        put_close(&j, '}');
         putchar('\n');
     } else {
         printf("%s: %llu tokens of %d bytes, %.3f bytes of text a token, vocabulary %u\n",

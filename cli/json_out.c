@@ -14,13 +14,13 @@ static void lead(json_out *j, const char *name) {
     }
 }
 
-void json_open(json_out *j, const char *name, char bracket) {
+void put_open(json_out *j, const char *name, char bracket) {
     lead(j, name);
     fputc(bracket, j->file);
     j->comma = false;
 }
 
-void json_close(json_out *j, char bracket) {
+void put_close(json_out *j, char bracket) {
     fputc(bracket, j->file);
     j->comma = true;
 }
@@ -41,7 +41,7 @@ static size_t utf8_length(const unsigned char *s, size_t n) {
     return length;
 }
 
-void json_bytes(json_out *j, const char *name, const char *value, size_t size) {
+void put_bytes(json_out *j, const char *name, const char *value, size_t size) {
     lead(j, name);
     fputc('"', j->file);
     for (size_t i = 0; i < size;) {
@@ -62,16 +62,16 @@ void json_bytes(json_out *j, const char *name, const char *value, size_t size) {
     fputc('"', j->file);
 }
 
-void json_text(json_out *j, const char *name, const char *value) {
-    json_bytes(j, name, value, strlen(value));
+void put_text(json_out *j, const char *name, const char *value) {
+    put_bytes(j, name, value, strlen(value));
 }
 
-void json_int(json_out *j, const char *name, int64_t value) {
+void put_int(json_out *j, const char *name, int64_t value) {
     lead(j, name);
     fprintf(j->file, "%lld", (long long)value);
 }
 
-void json_real(json_out *j, const char *name, double value) {
+void put_real(json_out *j, const char *name, double value) {
     lead(j, name);
     if (isfinite(value))
         fprintf(j->file, "%.9g", value);
@@ -79,7 +79,7 @@ void json_real(json_out *j, const char *name, double value) {
         fputs("null", j->file);
 }
 
-void json_bool(json_out *j, const char *name, bool value) {
+void put_bool(json_out *j, const char *name, bool value) {
     lead(j, name);
     fputs(value ? "true" : "false", j->file);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Writing JSON to a stream, one value at a time. The caller opens and closes; commas and escapes
- * are done here. */
+/* Writing JSON to a stream, one value at a time (put_, as json_ is jansson's). The caller opens and
+ * closes; commas and escapes are done here. */
 #ifndef WN_CLI_JSON_OUT_H
 #define WN_CLI_JSON_OUT_H
 
@@ -14,13 +14,13 @@ typedef struct json_out {
 } json_out;
 
 /* name is NULL inside arrays and at the top. */
-void json_open(json_out *j, const char *name, char bracket); /* '{' or '[' */
-void json_close(json_out *j, char bracket);                  /* '}' or ']' */
-void json_text(json_out *j, const char *name, const char *value);
+void put_open(json_out *j, const char *name, char bracket); /* '{' or '[' */
+void put_close(json_out *j, char bracket);                  /* '}' or ']' */
+void put_text(json_out *j, const char *name, const char *value);
 /* Bytes that are not UTF-8 become U+FFFD. */
-void json_bytes(json_out *j, const char *name, const char *value, size_t size);
-void json_int(json_out *j, const char *name, int64_t value);
-void json_real(json_out *j, const char *name, double value); /* not finite: null */
-void json_bool(json_out *j, const char *name, bool value);
+void put_bytes(json_out *j, const char *name, const char *value, size_t size);
+void put_int(json_out *j, const char *name, int64_t value);
+void put_real(json_out *j, const char *name, double value); /* not finite: null */
+void put_bool(json_out *j, const char *name, bool value);
 
 #endif

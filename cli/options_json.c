@@ -7,24 +7,24 @@
 static void write_value(json_out *j, const option_row *r, const option_value *v) {
     switch (r->type) {
     case FLAG:
-        json_bool(j, r->name, v->number != 0);
+        put_bool(j, r->name, v->number != 0);
         break;
     case INT:
     case COUNT:
-        json_int(j, r->name, (int64_t)v->number);
+        put_int(j, r->name, (int64_t)v->number);
         break;
     case REAL:
     case SECONDS:
-        json_real(j, r->name, v->number);
+        put_real(j, r->name, v->number);
         break;
     case TEXT:
-        json_text(j, r->name, v->text ? v->text : "");
+        put_text(j, r->name, v->text ? v->text : "");
         break;
     case LIST:
-        json_open(j, r->name, '[');
+        put_open(j, r->name, '[');
         for (size_t i = 0; i < v->count; i++)
-            json_text(j, NULL, v->list[i]);
-        json_close(j, ']');
+            put_text(j, NULL, v->list[i]);
+        put_close(j, ']');
     }
 }
 
@@ -34,13 +34,13 @@ char *options_json(const options *o) {
     FILE *f = open_memstream(&text, &size);
     if (!f) return NULL;
     json_out j = {.file = f};
-    json_open(&j, NULL, '{');
+    put_open(&j, NULL, '{');
     for (int i = 0; i < O_COUNT; i++) {
         const option_row *r = option_at((option_id)i);
         if (r->commands & 1 << o->command && i != O_help && i != O_config)
             write_value(&j, r, &o->value[i]);
     }
-    json_close(&j, '}');
+    put_close(&j, '}');
     if (fclose(f) != 0) {
         free(text);
         return NULL;
