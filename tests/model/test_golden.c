@@ -14,7 +14,7 @@ typedef struct golden {
 } golden;
 
 static wn_tensor expected(const golden *g, const char *prefix, const char *name) {
-    char full[2 * WN_NAME_MAX];
+    char full[3 * WN_NAME_MAX];
     (void)snprintf(full, sizeof full, "%s%s", prefix, name);
     const wn__st_entry *e = wn__safetensors_find(&g->expected, full);
     if (e == NULL) fail_msg("the fixture has no %s", full);
