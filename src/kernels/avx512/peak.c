@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+/* Twelve independent chains of 16-lane fused multiply-adds. */
+#include "kernels/peak.h"
+#include <immintrin.h>
+
+enum { CHAINS = 12 };
+
+double wn__peak_avx512(int64_t rounds, float *sink) {
+    __m512 m = _mm512_set1_ps(0.999f), c = _mm512_set1_ps(0.5f), a[CHAINS];
+    for (int i = 0; i < CHAINS; i++)
+        a[i] = _mm512_setzero_ps();
+    for (int64_t r = 0; r < rounds; r++)
+#pragma GCC unroll 12
+        for (int i = 0; i < CHAINS; i++)
+            a[i] = _mm512_fmadd_ps(a[i], m, c);
+    for (int i = 1; i < CHAINS; i++)
+        a[0] = _mm512_add_ps(a[0], a[i]);
+    *sink = _mm_cvtss_f32(_mm512_castps512_ps128(a[0]));
+    return 2.0 * CHAINS * 16 * (double)rounds;
+}
