@@ -12,6 +12,7 @@ wn__accepts_fn wn__accepts_f32;
 wn__accepts_fn wn__accepts_matmul_cblas, wn__accepts_f32_embed, wn__accepts_f32_copy,
     wn__accepts_f32_mask24;
 
-wn__workspace_fn wn__workspace_matmul_avx2, wn__workspace_matmul_avx512;
+wn__workspace_fn wn__workspace_matmul_avx2, wn__workspace_matmul_avx512, wn__workspace_spmm24_avx2,
+    wn__workspace_spmm24_avx512;
 
 #endif

@@ -89,20 +89,19 @@ static void tile_edge(int64_t depth, const float *a, const float *b, float *c, i
 static void pack_along(const float *from, int64_t stride, int64_t count, int64_t depth,
                        int64_t width, float *to) {
     for (int64_t i = 0; i < count; i += width, to += width * depth)
-        for (int64_t sub = 0; sub < width;
-             sub += VF) { /* the last transpose may cover more than the panel */
+        for (int64_t sub = 0; sub < width; sub += VF) {
             int64_t lanes = width - sub < VF ? width - sub : VF;
             int64_t exist = count - i - sub < lanes ? count - i - sub : lanes;
             const float *at = from + (i + sub) * stride;
             for (int64_t l = 0; l < depth; l += VF) {
                 int64_t n = depth - l < VF ? depth - l : VF;
                 vf r[VF];
-                for (int64_t s = 0; s < VF; s++)
-                    r[s] = s < exist ? vf_load_n(at + s * stride + l, n) : vf_zero();
+                vf_read_block(at + l, stride, exist, n, r);
                 vf_transpose(r);
-                for (int64_t s = 0; s < n;
-                     s++) /* what is beyond the panel's width is written again after */
-                    vf_store(to + (l + s) * width + sub, r[s]);
+                /* What a vector holds beyond the panel's width is overwritten by the next. */
+#pragma GCC unroll 16
+                for (int64_t s = 0; s < VF; s++)
+                    if (s < n) vf_store(to + (l + s) * width + sub, r[s]);
             }
         }
 }

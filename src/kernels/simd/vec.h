@@ -314,4 +314,31 @@ static inline __attribute__((always_inline)) void vf_transpose(vf r[VF]) {
 }
 #endif
 
+/* A block of `rows` rows of n floats, both at most VF: what does not exist is read as zeros and not
+ * written. */
+static inline __attribute__((always_inline)) void vf_read_block(const float *from, int64_t stride,
+                                                                int64_t rows, int64_t n, vf r[VF]) {
+    if (rows == VF && n == VF) {
+#pragma GCC unroll 16
+        for (int64_t i = 0; i < VF; i++)
+            r[i] = vf_load(from + i * stride);
+    } else {
+#pragma GCC unroll 16
+        for (int64_t i = 0; i < VF; i++)
+            r[i] = i < rows ? vf_load_n(from + i * stride, n) : vf_zero();
+    }
+}
+static inline __attribute__((always_inline)) void
+vf_write_block(float *to, int64_t stride, int64_t rows, int64_t n, const vf r[VF]) {
+    if (rows == VF && n == VF) {
+#pragma GCC unroll 16
+        for (int64_t i = 0; i < VF; i++)
+            vf_store(to + i * stride, r[i]);
+    } else {
+#pragma GCC unroll 16
+        for (int64_t i = 0; i < VF; i++)
+            if (i < rows) vf_store_n(to + i * stride, r[i], n);
+    }
+}
+
 #endif
