@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT
+// Weights to and from disk: what loading accepts and refuses, what export writes, and that training
+// goes on bit for bit from saved states.
+#include "base/file.h"
+#include "base/half.h"
+#include "model_test.h"
+#include "sparse/pattern24.h"
+#include <unistd.h>
+
+#define B 2
+#define T 6
+
+static void make_dir(char *dir, size_t n) {
+    const char *base = getenv("TMPDIR");
+    (void)snprintf(dir, n, "%s/winnow-test-XXXXXX", base != NULL ? base : "/tmp");
+    assert_non_null(mkdtemp(dir));
+}
+
+static void open_f32(rig *r, const wn__model_config *c, bool training, const char *rule,
+                     const wn__structure *base) {
+    const wn__structure plain = default_structure();
+    const wn__model_spec spec = {
+        .config = *c, .dtype = WN_DTYPE_F32, .training = training, .batch = B, .seq = T};
+    rig_open(r, &spec, rule, base != NULL ? base : &plain, 2);
+}
+
+static void write_items(const char *dir, const wn__st_item *items, size_t count) {
+    OK(wn__hf_weights_write(dir, items, count, 0));
+}
+
+static wn_status load_from(rig *r, const char *dir) {
+    wn__hf_weights *w;
+    OK(wn__hf_weights_open(dir, &w));
+    wn_status status = wn__model_load(r->m, w);
+    wn__hf_weights_close(w);
+    return status;
+}
+
+// The export of a freshly initialised model, as a list tests may change before writing it.
+static wn__st_item *exported(rig *r, size_t *count, size_t more) {
+    wn__st_item *items;
+    OK(wn__model_init(r->m, 17));
+    OK(wn__model_prepare(r->m, 0));
+    OK(wn__model_export(r->m, &items, count));
+    items = realloc(items, (*count + more) * sizeof *items);
+    assert_non_null(items);
+    return items;
+}
+
+static void same_parameters(rig *a, rig *b) {
+    const wn__params *p = wn__model_params(a->m), *q = wn__model_params(b->m);
+    assert_int_equal(p->count, q->count);
+    for (size_t i = 0; i < p->count; i++)
+        assert_memory_equal(p->item[i].w.data, q->item[i].w.data, wn__tensor_bytes(&p->item[i].w));
+}
+
+static void loads_what_was_exported(void **state) {
+    (void)state;
+    wn__model_config c = small_config(WN_MLP_SWIGLU);
+    c.qkv_bias = c.mlp_bias = true;
+    char dir[512];
+    size_t count;
+    rig a, b;
+    make_dir(dir, sizeof dir);
+    open_f32(&a, &c, true, NULL, NULL);
+    open_f32(&b, &c, false, NULL, NULL);
+    wn__st_item *items = exported(&a, &count, 0);
+    write_items(dir, items, count);
+    OK(load_from(&b, dir));
+    same_parameters(&a, &b);
+    free(items);
+    rig_close(&a);
+    rig_close(&b);
+    OK(wn__dir_remove(dir));
+}
+
+static void loads_half_precision(void **state) {
+    (void)state;
+    static const wn_dtype halves[] = {WN_DTYPE_BF16, WN_DTYPE_F16};
+    const wn__model_config c = small_config(WN_MLP_RELU2);
+    for (int h = 0; h < 2; h++) {
+        char dir[512];
+        size_t count;
+        rig a, b;
+        make_dir(dir, sizeof dir);
+        open_f32(&a, &c, true, NULL, NULL);
+        open_f32(&b, &c, false, NULL, NULL);
+        wn__st_item *items = exported(&a, &count, 0);
+        for (size_t i = 0; i < count; i++)
+            items[i].as = halves[h];
+        write_items(dir, items, count);
+        OK(load_from(&b, dir));
+        const wn_tensor *w = &wn__model_params(a.m)->item[0].w;
+        const float *from = w->data, *to = wn__model_params(b.m)->item[0].w.data;
+        for (int64_t i = 0; i < wn__tensor_count(w); i++)
+            assert_true(to[i] == (h == 0 ? wn__bf16_to_f32(wn__bf16_from_f32(from[i]))
+                                         : wn__f16_to_f32(wn__f16_from_f32(from[i]))));
+        free(items);
+        rig_close(&a);
+        rig_close(&b);
+        OK(wn__dir_remove(dir));
+    }
+}
+
+// Writes items[0 .. count) and loads them into r.
+static wn_status write_and_load(rig *r, const wn__st_item *items, size_t count) {
+    char dir[512];
+    make_dir(dir, sizeof dir);
+    write_items(dir, items, count);
+    wn_status status = load_from(r, dir);
+    OK(wn__dir_remove(dir));
+    return status;
+}
+
+static void refuses_other_checkpoints(void **state) {
+    (void)state;
+    const wn__model_config c = small_config(WN_MLP_RELU2);
+    size_t count;
+    rig r;
+    open_f32(&r, &c, true, NULL, NULL);
+    wn__st_item *items = exported(&r, &count, 2);
+    wn__st_item last = items[count - 1];
+    FAILS(write_and_load(&r, items, count - 1), WN_FORMAT, last.name);
+    items[count] = (wn__st_item){.name = "model.layers.2.mlp.up_proj.weight", .view = last.view};
+    FAILS(write_and_load(&r, items, count + 1), WN_FORMAT, "model.layers.2.mlp.up_proj.weight");
+    items[count - 1].view = wn__tensor_slice(&last.view, 0, 0, 40);
+    FAILS(write_and_load(&r, items, count), WN_INVALID, "F32 [40, 32]");
+    FAILS(write_and_load(&r, items, count), WN_INVALID, "F32 [48, 32]");
+    int32_t whole[48 * 32] = {0};
+    items[count - 1].view = wn__tensor2(whole, WN_DTYPE_I32, 48, 32);
+    FAILS(write_and_load(&r, items, count), WN_FORMAT, "is I32");
+    items[count - 1] = last;
+    float frequencies[4] = {0};
+    items[count] = (wn__st_item){.name = "model.layers.0.self_attn.rotary_emb.inv_freq",
+                                 .view = wn__tensor1(frequencies, WN_DTYPE_F32, 4)};
+    OK(write_and_load(&r, items, count + 1)); // of no use, but common
+    free(items);
+    rig_close(&r);
+}
+
+static void a_tied_head_in_the_file_is_ignored(void **state) {
+    (void)state;
+    wn__model_config c = small_config(WN_MLP_RELU2);
+    c.tied = true;
+    size_t count;
+    rig r;
+    open_f32(&r, &c, true, NULL, NULL);
+    wn__st_item *items = exported(&r, &count, 1);
+    items[count] = (wn__st_item){.name = "lm_head.weight", .view = items[0].view};
+    OK(write_and_load(&r, items, count + 1));
+    free(items);
+    rig_close(&r);
+}
+
+static void logits_of(rig *r, const int32_t *tokens, float *out) {
+    const wn_tensor t = wn__tensor2(out, WN_DTYPE_F32, B * T, 48);
+    OK(wn__model_feed(r->m, tokens, NULL, B, T));
+    OK(wn__model_logits(r->m, &t));
+}
+
+// What a 2:4 model writes: zeros at masked places, the rest bit for bit; the masters stay; a model
+// that reads it back and chooses masks itself multiplies by the same weights.
+static void check_export(const char *rule, unsigned pattern, bool training) {
+    const wn__model_config c = small_config(WN_MLP_SWIGLU);
+    int32_t tokens[B * T];
+    float a[B * T * 48], b[B * T * 48];
+    size_t count;
+    rig r, s;
+    random_tokens(tokens, B * T, 48, 4);
+    open_f32(&r, &c, training, rule, NULL);
+    open_f32(&s, &c, false, rule, NULL);
+    wn__st_item *items = exported(&r, &count, 0);
+    const wn__param *gate =
+        wn__params_find(wn__model_params(r.m), "model.layers.1.mlp.gate_proj.weight");
+    int64_t zeros = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (strstr(items[i].name, "mlp.") == NULL) continue;
+        OK(wn__pattern24_check_matrix(&items[i].view, pattern));
+        if (strcmp(items[i].name, gate->name) != 0) continue;
+        assert_int_equal(items[i].view.data == gate->w.data, !training);
+        const float *merged = items[i].view.data, *master = gate->w.data;
+        for (int64_t j = 0; j < 48 * 32; j++) {
+            zeros += merged[j] == 0;
+            assert_true(merged[j] == 0 ? !signbit(merged[j]) : merged[j] == master[j]);
+        }
+    }
+    assert_int_equal(zeros, 48 * 32 / 2);
+    OK(write_and_load(&s, items, count));
+    OK(wn__model_prepare(s.m, 0));
+    logits_of(&r, tokens, a);
+    logits_of(&s, tokens, b);
+    assert_memory_equal(a, b, sizeof a);
+    free(items);
+    rig_close(&r);
+    rig_close(&s);
+}
+
+static void exports_merged_weights(void **state) {
+    (void)state;
+    check_export("mlp.*=2:4:tile", WN_PATTERN24_EXACT | WN_PATTERN24_TRANSPOSABLE, true);
+    check_export("mlp.*=2:4:tile", WN_PATTERN24_EXACT | WN_PATTERN24_TRANSPOSABLE, false);
+    check_export("mlp.*=2:4:row", WN_PATTERN24_EXACT, true);
+}
+
+static void steps(rig *r, int64_t from, int64_t to, double *losses) {
+    const step_options o = {
+        .adamw = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1},
+        .lr = 0.02,
+        .max_norm = 1.0};
+    int32_t tokens[B * T];
+    for (int64_t step = from; step < to; step++) {
+        double norm;
+        random_tokens(tokens, B * T, 48, (uint64_t)step + 1);
+        OK(wn__model_feed(r->m, tokens, tokens, B, T));
+        train_step(r->m, &o, step, &losses[step], &norm);
+    }
+}
+
+// Every state of one model into another.
+static void copy_states(rig *from, rig *to) {
+    wn__st_item *a, *b;
+    size_t n, k;
+    OK(wn__model_states(from->m, &a, &n));
+    OK(wn__model_states(to->m, &b, &k));
+    assert_int_equal(n, k);
+    for (size_t i = 0; i < n; i++) {
+        assert_string_equal(a[i].name, b[i].name);
+        assert_true(wn__tensor_same_shape(&a[i].view, &b[i].view));
+        memcpy(b[i].view.data, a[i].view.data, wn__tensor_bytes(&a[i].view));
+    }
+    OK(wn__model_states_loaded(to->m));
+    free(a);
+    free(b);
+}
+
+// Stops where the masks are older than the masters, so that choosing them anew would show.
+static void check_resume(const char *rule, int64_t mask_every) {
+    const wn__model_config c = small_config(WN_MLP_SWIGLU);
+    wn__structure base = default_structure();
+    base.mask_every = mask_every;
+    base.decay = 1e-3;
+    double through[8], resumed[8];
+    rig a, b;
+    open_f32(&a, &c, true, rule, &base);
+    open_f32(&b, &c, true, rule, &base);
+    OK(wn__model_init(a.m, 1));
+    OK(wn__model_prepare(a.m, 0));
+    steps(&a, 0, 5, through);
+    copy_states(&a, &b);
+    steps(&a, 5, 8, through);
+    steps(&b, 5, 8, resumed);
+    assert_memory_equal(through + 5, resumed + 5, 3 * sizeof *through);
+    same_parameters(&a, &b);
+    rig_close(&a);
+    rig_close(&b);
+}
+
+static void training_goes_on_from_states(void **state) {
+    (void)state;
+    check_resume(NULL, 1);
+    check_resume("mlp.*=2:4:tile", 4);
+    check_resume("*=2:4:row", 3);
+}
+
+static bool has_state(const wn__st_item *items, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(items[i].name, name) == 0) return true;
+    return false;
+}
+
+static void states_are_named(void **state) {
+    (void)state;
+    const wn__model_config c = small_config(WN_MLP_RELU2);
+    wn__st_item *items;
+    size_t count, params;
+    rig r;
+    open_f32(&r, &c, true, "up_proj=2:4", NULL);
+    params = wn__model_params(r.m)->count;
+    OK(wn__model_states(r.m, &items, &count));
+    assert_int_equal(count, 3 * params + 2);
+    assert_true(has_state(items, count, "model.layers.1.mlp.up_proj.weight"));
+    assert_true(has_state(items, count, "model.layers.1.mlp.up_proj.weight.m"));
+    assert_true(has_state(items, count, "model.norm.weight.v"));
+    assert_true(has_state(items, count, "model.layers.1.mlp.up_proj.mask"));
+    // An illegal mask is refused and its layer named.
+    for (size_t i = 0; i < count; i++)
+        if (strstr(items[i].name, "layers.1.mlp.up_proj.mask")) memset(items[i].view.data, 7, 1);
+    FAILS(wn__model_states_loaded(r.m), WN_INVALID, "model.layers.1.mlp.up_proj");
+    free(items);
+    rig_close(&r);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loads_what_was_exported),
+        cmocka_unit_test(loads_half_precision),
+        cmocka_unit_test(refuses_other_checkpoints),
+        cmocka_unit_test(a_tied_head_in_the_file_is_ignored),
+        cmocka_unit_test(exports_merged_weights),
+        cmocka_unit_test(training_goes_on_from_states),
+        cmocka_unit_test(states_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
