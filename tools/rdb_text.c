@@ -226,7 +226,7 @@ static bool inflate_record(record *r, uint8_t *to, const uint8_t *from, size_t n
 static bool print_next(const char *file, const uint8_t *bytes, size_t size, size_t *at, FILE *out) {
     record r = {.file = file, .offset = *at};
     if (size - *at < 4) return refuse(&r, "%zu bytes at the end of the file", size - *at);
-    size_t left = size - *at - 4, used;
+    size_t left = size - *at - 4, used = 0;
     r.size = load_be32(bytes + *at);
     if (r.size / MAX_RATIO > left)
         return refuse(&r, "%zu bytes of data cannot come from the %zu that are left", r.size, left);

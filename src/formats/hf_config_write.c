@@ -138,7 +138,7 @@ out:
 }
 
 wn_status wn__hf_config_write(const char *dir, const wn__model_config *config) {
-    family f;
+    family f = {0};
     wn_status status;
     WN_TRY(wn__model_config_check(config));
     WN_TRY(choose_family(config, &f));

@@ -125,7 +125,7 @@ static bool read_hex4(cursor *c, uint32_t *out) {
 
 // What follows "\u": one unit, or two that make a surrogate pair.
 static wn_status read_code_point(cursor *c, uint32_t *out) {
-    uint32_t high, low;
+    uint32_t high = 0, low = 0;
     const uint8_t *at = c->p;
     if (!read_hex4(c, &high)) return unexpected(c, "four hexadecimal digits after '\\u'");
     *out = high;
@@ -153,7 +153,7 @@ static wn_status read_escape(cursor *c) {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     if (c->p == c->end) return unexpected(c, "an escape");
     if (*c->p == 'u') {
-        uint32_t code;
+        uint32_t code = 0;
         c->p++;
         WN_TRY(read_code_point(c, &code));
         c->text = utf8_put(c->text, code);
