@@ -3,6 +3,7 @@
 #include "base/cpu.h"
 #include "base/fail.h"
 #include "infer/session.h"
+#include "kernels/peak.h"
 #include "train/trainer.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -57,7 +58,6 @@ static void say_updates(wn__trainer *t) {
             " batch%s), %" PRId64 " updates, %s schedule, seed %" PRIu64,
             tokens, o->batch_size * o->grad_accum, o->seq_len, o->grad_accum,
             o->grad_accum == 1 ? "" : "es", o->steps, o->schedule, o->seed);
-    if (t->step > 0) wn__say(t, "resume   from step %" PRId64, t->step);
 }
 
 /* The layer table: layers of one kind in different blocks share a row. */
@@ -146,7 +146,7 @@ static void say_kernels(wn__trainer *t) {
     wn__say(t, "kernels %s", line);
 }
 
-wn_status wn__report_memory(wn__trainer *t) {
+static wn_status say_memory(wn__trainer *t) {
     wn__model_spec spec;
     wn__model_memory m;
     wn__setup_spec(t, &spec);
@@ -162,15 +162,20 @@ wn_status wn__report_memory(wn__trainer *t) {
     return WN_OK;
 }
 
-wn_status wn__report_header(wn__trainer *t) {
+wn_status wn__report_plan(wn__trainer *t) {
     say_machine(t);
     say_data(t);
     say_model(t);
     say_updates(t);
+    return say_memory(t);
+}
+
+wn_status wn__report_model(wn__trainer *t) {
     WN_TRY(say_layers(t));
     say_sparsity(t);
     say_kernels(t);
     wn__say(
         t, "mfu      not given: it would need a measured FMA peak, which this build does not take");
+    if (t->step > 0) wn__say(t, "resume   from step %" PRId64, t->step);
     return WN_OK;
 }

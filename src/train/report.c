@@ -46,6 +46,7 @@ static void set_rates(wn__trainer *t, wn_train_event *e) {
     if (seconds > 0) {
         e->tokens_per_second = (double)tokens / seconds;
         e->gflops = e->tokens_per_second * executed / 1e9;
+        if (t->peak > 0) e->mfu = e->gflops * 1e9 / t->peak;
         e->eta = (double)(t->o.steps - t->step) * (double)updates / e->tokens_per_second;
     }
     t->logged_seconds = t->train_seconds;
@@ -70,6 +71,7 @@ wn_status wn__report_step(wn__trainer *t) {
                             {"update_seconds", e.seconds, NULL},
                             {"tokens_per_second", e.tokens_per_second, NULL},
                             {"gflops", e.gflops, NULL},
+                            {"mfu", e.mfu, NULL},
                             {"memory", (double)e.memory, NULL}};
     emit(t, &e);
     return wn__metrics_write(&t->metrics, "step", m, COUNT(m));

@@ -165,7 +165,7 @@ static wn_status set_up(wn__trainer *t) {
     WN_TRY(wn__runtime_create(t->o.threads, t->o.kernels, t->o.strict_kernels, &t->runtime));
     if (t->o.resume) WN_TRY(wn__checkpoint_open(t, &c));
     WN_TRY_OUT(wn__setup_config(t, c.dir));
-    WN_TRY_OUT(wn__report_memory(t));
+    WN_TRY_OUT(wn__report_plan(t));
     WN_TRY_OUT(wn__setup_model(t));
     if (!t->o.dry_run) {
         WN_TRY_OUT(wn__setup_optimizer(t));
@@ -173,7 +173,7 @@ static wn_status set_up(wn__trainer *t) {
         WN_TRY_OUT(open_metrics(t));
         WN_TRY_OUT(wn__run_record(t));
     }
-    status = wn__report_header(t);
+    status = wn__report_model(t);
 out:
     wn__checkpoint_close(&c);
     return status;

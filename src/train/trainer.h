@@ -53,7 +53,7 @@ typedef struct wn__trainer {
     wn__schedule schedule;
     wn__metrics metrics;
 
-    int64_t step; /* updates done */
+    int64_t step;  /* updates done */
     int64_t saved; /* step of the newest checkpoint of this session or resumed from, -1: none */
     int64_t tokens_seen;
     double train_seconds;  /* spent in updates, all sessions */
@@ -61,6 +61,7 @@ typedef struct wn__trainer {
     double logged_seconds; /* train_seconds and tokens_seen at the last progress line, for rates */
     int64_t logged_tokens;
     wn__update last;
+    double peak; /* multiply-add FLOP/s of the threads in use, measured at the start */
 } wn__trainer;
 
 /* "RUN/name"; INVALID when too long. */
@@ -68,8 +69,9 @@ WN_NODISCARD wn_status wn__run_path(const wn__trainer *t, const char *name, char
 /* A line of the header or a note, to the callback. */
 void wn__say(wn__trainer *t, const char *fmt, ...) WN_PRINTF(2, 3);
 
-/* run.c: the run directory. begin makes and locks it, takes over run.json when resuming (refuses a run that is there otherwise) and removes what a
- * killed process left half-written. record writes run.json. */
+/* run.c: the run directory. begin makes and locks it, takes over run.json when resuming (refuses a
+ * run that is there otherwise) and removes what a killed process left half-written. record writes
+ * run.json. */
 WN_NODISCARD wn_status wn__run_begin(wn__trainer *t);
 WN_NODISCARD wn_status wn__run_record(const wn__trainer *t);
 void wn__run_end(wn__trainer *t);
@@ -78,7 +80,8 @@ void wn__run_end(wn__trainer *t);
 WN_NODISCARD wn_status wn__prepare_data(wn__trainer *t);
 void wn__part_close(wn__part *p);
 
-/* setup.c: configuration (of a checkpoint's directory, of init_from, or by the options), model, optimizer and loader, weights. */
+/* setup.c: configuration (of a checkpoint's directory, of init_from, or by the options), model,
+ * optimizer and loader, weights. */
 struct wn__checkpoint;
 WN_NODISCARD wn_status wn__setup_config(wn__trainer *t, const char *checkpoint);
 void wn__setup_spec(wn__trainer *t, wn__model_spec *spec);
@@ -89,14 +92,15 @@ WN_NODISCARD wn_status wn__setup_weights(wn__trainer *t, const struct wn__checkp
 WN_NODISCARD wn_status wn__check_finite(wn__trainer *t);
 
 /* Lines at the start, and events. */
-/* header.c */
-WN_NODISCARD wn_status wn__report_memory(wn__trainer *t);
-WN_NODISCARD wn_status wn__report_header(wn__trainer *t);
+/* header.c: plan before the model is made, so that one too large is seen before it fails; model with its layers and kernels. */
+WN_NODISCARD wn_status wn__report_plan(wn__trainer *t);
+WN_NODISCARD wn_status wn__report_model(wn__trainer *t);
 /* report.c */
 WN_NODISCARD wn_status wn__report_step(wn__trainer *t);
 WN_NODISCARD wn_status wn__report_masks(wn__trainer *t);
 WN_NODISCARD wn_status wn__report_eval(wn__trainer *t, const wn__evaluation *e, double seconds);
 void wn__report_sample(wn__trainer *t, const char *text);
-WN_NODISCARD wn_status wn__report_save(wn__trainer *t, const char *dir, uint64_t bytes, double seconds);
+WN_NODISCARD wn_status wn__report_save(wn__trainer *t, const char *dir, uint64_t bytes,
+                                       double seconds);
 
 #endif
