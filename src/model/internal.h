@@ -11,13 +11,13 @@
 /* Logits of one chunk of the head take at most this many bytes (one row at least). */
 #define WN_MODEL_LOGITS_BYTES ((int64_t)64 << 20)
 
-/* A block and its buffers. When training each block has its own; otherwise all share the first one's, and entry, middle and exit of the residual stream are
- * one buffer. */
+/* A block and its buffers. When training each block has its own; otherwise all share the first
+ * one's, and entry, middle and exit of the residual stream are one buffer. */
 typedef struct wn__block {
     wn__norm attn_norm, mlp_norm;
     wn__attn attn;
     wn__mlp mlp;
-    wn_tensor entry, middle;          /* [N, C] residual stream before attention and before the MLP */
+    wn_tensor entry, middle; /* [N, C] residual stream before attention and before the MLP */
     wn_tensor entry_norm, middle_norm; /* [N, C] the same, normalised */
     wn_tensor entry_rstd, middle_rstd; /* [N], absent when not training */
     wn__attn_buffers attn_buffers;
@@ -49,7 +49,7 @@ struct wn__model {
     size_t embedding; /* parameter number */
     wn__block *block; /* [layers] */
     wn__norm norm;
-    wn__linear head; /* on the embedding when tied */
+    wn__linear head;     /* on the embedding when tied */
     wn__linear **linear; /* every layer with a weight of its own, in forward order */
     size_t linear_count;
     char (*moment_name)[2][WN_NAME_MAX]; /* "<parameter>.m", "<parameter>.v" */
@@ -65,15 +65,20 @@ WN_NODISCARD wn_status wn__model_build(wn__model *m);
 void wn__model_unbuild(wn__model *m);
 
 /* model.c: INVALID names the first id outside the vocabulary; `negative` ones may be allowed. */
-WN_NODISCARD wn_status wn__model_check_tokens(const wn__model *m, const char *what, const int32_t *id, int64_t n, bool negative);
+WN_NODISCARD wn_status wn__model_check_tokens(const wn__model *m, const char *what,
+                                              const int32_t *id, int64_t n, bool negative);
 
 /* forward.c */
-/* Embeds buffers.tokens and runs every block; leaves the residual stream in buffers.exit. cache NULL: none. */
-WN_NODISCARD wn_status wn__model_blocks(wn__model *m, wn__span s, const wn__rope_tables *rope, const wn__kv_cache *cache);
+/* Embeds buffers.tokens and runs every block; leaves the residual stream in buffers.exit. cache
+ * NULL: none. */
+WN_NODISCARD wn_status wn__model_blocks(wn__model *m, wn__span s, const wn__rope_tables *rope,
+                                        const wn__kv_cache *cache);
 /* Normalises rows begin .. begin+rows-1 of buffers.exit into buffers.exit_norm. */
 WN_NODISCARD wn_status wn__model_exit_norm(wn__model *m, int64_t begin, int64_t rows);
-/* loss.c: forward and loss of fed tokens, and with_gradients also the gradient of buffers.exit_norm (in dnorm) and of the head. */
-WN_NODISCARD wn_status wn__model_head_loss(wn__model *m, wn__span s, bool with_gradients, double grad_scale, double *loss_sum);
+/* loss.c: forward and loss of fed tokens, and with_gradients also the gradient of buffers.exit_norm
+ * (in dnorm) and of the head. */
+WN_NODISCARD wn_status wn__model_head_loss(wn__model *m, wn__span s, bool with_gradients,
+                                           double grad_scale, double *loss_sum);
 /* backward.c: from dnorm back to the embedding. */
 WN_NODISCARD wn_status wn__model_blocks_backward(wn__model *m, wn__span s);
 /* plan.c: all that a model of B x T tokens runs, without data. */

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* A Llama-family decoder: embedding, blocks of (RMSNorm, RoPE attention, RMSNorm, MLP), final RMSNorm, head.
+/* A Llama-family decoder: embedding, blocks of (RMSNorm, RoPE attention, RMSNorm, MLP), final
+ * RMSNorm, head.
  *
- * Every linear layer goes through nn/linear.h. All memory is sized and reserved at creation. Losses are in nats. */
+ * Every linear layer goes through nn/linear.h. All memory is sized and reserved at creation. Losses
+ * are in nats. */
 #ifndef WN_MODEL_MODEL_H
 #define WN_MODEL_MODEL_H
 
@@ -17,44 +19,55 @@ typedef struct wn__model_spec {
     wn_dtype dtype;             /* F32; F64 in tests */
     bool training;              /* gradients, moments and saved activations */
     int64_t batch, seq;         /* largest B and T of wn__model_feed */
-    wn__structure_rules *rules; /* borrowed during creation; NULL: all dense. A rule that matches nothing is INVALID */
+    wn__structure_rules *rules; /* borrowed during creation; NULL: all dense. A rule that matches
+                                   nothing is INVALID */
 } wn__model_spec;
 
-/* Builds twice (measure, then reserve), plans one step (training or evaluation) on the runtime and grows its workspace. The runtime is borrowed for
- * the model's life. */
-WN_NODISCARD wn_status wn__model_create(const wn__model_spec *spec, wn__runtime *rt, wn__model **out);
+/* Builds twice (measure, then reserve), plans one step (training or evaluation) on the runtime and
+ * grows its workspace. The runtime is borrowed for the model's life. */
+WN_NODISCARD wn_status wn__model_create(const wn__model_spec *spec, wn__runtime *rt,
+                                        wn__model **out);
 void wn__model_free(wn__model *m);
 
 /* Bytes of each arena for a spec without reserving anything (--dry-run). */
 typedef struct wn__model_memory {
     size_t weights, gradients, moments, activations, workspace;
 } wn__model_memory;
-WN_NODISCARD wn_status wn__model_measure(const wn__model_spec *spec, wn__runtime *rt, wn__model_memory *out);
+WN_NODISCARD wn_status wn__model_measure(const wn__model_spec *spec, wn__runtime *rt,
+                                         wn__model_memory *out);
 void wn__model_memory_of(const wn__model *m, wn__model_memory *out);
 
-/* Random initial weights: normal(0, init_std) for matrices (projections back into the residual stream, o_proj and down_proj: init_std/sqrt(2 layers)), ones for norms, zeros for biases;
- * tensor i of the parameter list uses stream WN_STREAM_INIT + i. */
+/* Random initial weights: normal(0, init_std) for matrices (projections back into the residual
+ * stream, o_proj and down_proj: init_std/sqrt(2 layers)), ones for norms, zeros for biases; tensor
+ * i of the parameter list uses stream WN_STREAM_INIT + i. */
 WN_NODISCARD wn_status wn__model_init(wn__model *m, uint64_t seed);
-/* Loads every parameter from a checkpoint, converting BF16/F16. FORMAT/INVALID name a missing tensor, a wrong shape (both shapes), or a tensor that
- * belongs to nothing; "*.rotary_emb.inv_freq" and a tied lm_head.weight are ignored. */
+/* Loads every parameter from a checkpoint, converting BF16/F16. FORMAT/INVALID name a missing
+ * tensor, a wrong shape (both shapes), or a tensor that belongs to nothing; "*.rotary_emb.inv_freq"
+ * and a tied lm_head.weight are ignored. */
 WN_NODISCARD wn_status wn__model_load(wn__model *m, const wn__hf_weights *weights);
 
-/* Masks and packs up to date with the masters. step: optimizer steps done so far. Call before the first forward and after every update. */
+/* Masks and packs up to date with the masters. step: optimizer steps done so far. Call before the
+ * first forward and after every update. */
 WN_NODISCARD wn_status wn__model_prepare(wn__model *m, int64_t step);
-/* Copies B*T tokens and targets (target < 0: ignored; NULL targets: none) to the model's inputs. B <= batch, T <= seq. INVALID names a token outside
- * the vocabulary and its position. */
-WN_NODISCARD wn_status wn__model_feed(wn__model *m, const int32_t *tokens, const int32_t *targets, int64_t B, int64_t T);
-/* Forward pass and summed loss over labels that are not ignored. The head and the loss run in chunks of rows, so no [B*T, V] logits are kept. */
+/* Copies B*T tokens and targets (target < 0: ignored; NULL targets: none) to the model's inputs. B
+ * <= batch, T <= seq. INVALID names a token outside the vocabulary and its position. */
+WN_NODISCARD wn_status wn__model_feed(wn__model *m, const int32_t *tokens, const int32_t *targets,
+                                      int64_t B, int64_t T);
+/* Forward pass and summed loss over labels that are not ignored. The head and the loss run in
+ * chunks of rows, so no [B*T, V] logits are kept. */
 WN_NODISCARD wn_status wn__model_loss(wn__model *m, double *loss_sum, int64_t *labels);
 /* The same, then backward: adds grad_scale * d(loss_sum)/d(param) to every gradient. */
-WN_NODISCARD wn_status wn__model_loss_backward(wn__model *m, double grad_scale, double *loss_sum, int64_t *labels);
+WN_NODISCARD wn_status wn__model_loss_backward(wn__model *m, double grad_scale, double *loss_sum,
+                                               int64_t *labels);
 WN_NODISCARD wn_status wn__model_zero_gradients(wn__model *m);
 /* Masked decay and the like; after clipping. */
 WN_NODISCARD wn_status wn__model_regularize(wn__model *m);
-/* Logits [B*T, V] of the fed tokens into packed out (the model's dtype); for tests and evaluation by choice. */
+/* Logits [B*T, V] of the fed tokens into packed out (the model's dtype); for tests and evaluation
+ * by choice. */
 WN_NODISCARD wn_status wn__model_logits(wn__model *m, const wn_tensor *out);
 
-/* Key/value cache of one sequence: [layers][capacity, kv_heads, head_dim] for k and v, in one arena. length may be set back to forget the end. */
+/* Key/value cache of one sequence: [layers][capacity, kv_heads, head_dim] for k and v, in one
+ * arena. length may be set back to forget the end. */
 typedef struct wn__kv_cache {
     wn__arena arena;
     wn_tensor k, v; /* [layers, capacity, kv_heads, head_dim] */
@@ -64,9 +77,11 @@ typedef struct wn__kv_cache {
 } wn__kv_cache;
 WN_NODISCARD wn_status wn__kv_cache_create(const wn__model *m, int64_t capacity, wn__kv_cache *out);
 void wn__kv_cache_free(wn__kv_cache *c);
-/* Runs n tokens (1 <= n <= spec.seq) at positions length .. length+n-1, appends to the cache, and writes the logits of the last one to logits[V] (host
- * floats). INVALID when the cache would overflow. */
-WN_NODISCARD wn_status wn__model_decode(wn__model *m, wn__kv_cache *cache, const int32_t *tokens, int64_t n, float *logits);
+/* Runs n tokens (1 <= n <= spec.seq) at positions length .. length+n-1, appends to the cache, and
+ * writes the logits of the last one to logits[V] (host floats). INVALID when the cache would
+ * overflow. */
+WN_NODISCARD wn_status wn__model_decode(wn__model *m, wn__kv_cache *cache, const int32_t *tokens,
+                                        int64_t n, float *logits);
 
 /* Reading. */
 const wn__model_config *wn__model_config_of(const wn__model *m);
@@ -74,15 +89,18 @@ wn__params *wn__model_params(wn__model *m);
 size_t wn__model_linear_count(const wn__model *m);
 wn__linear *wn__model_linear(wn__model *m, size_t i);
 wn__runtime *wn__model_runtime(wn__model *m);
-/* FLOPs one token costs: forward and backward products, executed (2:4 products count half) and as if dense. T: context length. */
+/* FLOPs one token costs: forward and backward products, executed (2:4 products count half) and as
+ * if dense. T: context length. */
 void wn__model_flops(const wn__model *m, int64_t T, bool training, double *executed, double *dense);
 
-/* Tensors as the forward pass multiplies by them, for model.safetensors: items point into the model. In training, structured weights are merged into their
- * gradient's memory: gradients are lost, call zero_gradients before the next backward. items is malloc'ed. */
+/* Tensors as the forward pass multiplies by them, for model.safetensors: items point into the
+ * model. In training, structured weights are merged into their gradient's memory: gradients are
+ * lost, call zero_gradients before the next backward. items is malloc'ed. */
 struct wn__st_item;
 WN_NODISCARD wn_status wn__model_export(wn__model *m, struct wn__st_item **items, size_t *count);
-/* Everything resume needs: masters, moments ("<name>.m", "<name>.v"), states. Views into the model, both ways: save reads them, load copies into them
- * (then wn__model_states_loaded). items is malloc'ed; names live as long as the model. */
+/* Everything resume needs: masters, moments ("<name>.m", "<name>.v"), states. Views into the model,
+ * both ways: save reads them, load copies into them (then wn__model_states_loaded). items is
+ * malloc'ed; names live as long as the model. */
 WN_NODISCARD wn_status wn__model_states(wn__model *m, struct wn__st_item **items, size_t *count);
 /* Rebuilds packs from the loaded masters and masks without choosing new masks. */
 WN_NODISCARD wn_status wn__model_states_loaded(wn__model *m);

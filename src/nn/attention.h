@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Grouped-query attention of a block, without its norm: q, k, v projections, rotary positions, causal attention, output projection. */
+/* Grouped-query attention of a block, without its norm: q, k, v projections, rotary positions,
+ * causal attention, output projection. */
 #ifndef WN_NN_ATTENTION_H
 #define WN_NN_ATTENTION_H
 
@@ -29,18 +30,25 @@ typedef struct wn__attn_cache {
 } wn__attn_cache;
 
 /* Layers "<name>.q_proj", "<name>.k_proj", "<name>.v_proj", "<name>.o_proj". */
-WN_NODISCARD wn_status wn__attn_build(wn__attn *a, const char *name, const wn__model_config *c, wn__structure_rules *rules, wn__build *b);
+WN_NODISCARD wn_status wn__attn_build(wn__attn *a, const char *name, const wn__model_config *c,
+                                      wn__structure_rules *rules, wn__build *b);
 void wn__attn_free(wn__attn *a);
 /* Buffers for at most `rows` rows from b->activations. */
-WN_NODISCARD wn_status wn__attn_buffers_alloc(const wn__attn *a, int64_t rows, wn__build *b, wn__attn_buffers *out);
+WN_NODISCARD wn_status wn__attn_buffers_alloc(const wn__attn *a, int64_t rows, wn__build *b,
+                                              wn__attn_buffers *out);
 /* Elements of scratch backward needs for each row. */
 int64_t wn__attn_scratch(const wn__attn *a);
-/* out[N,C] += attention(in[N,C]), N = B T. With a cache (else NULL), B = 1, keys and values go to its rows start .. start+T-1 and all up to there are
- * attended to. */
-WN_NODISCARD wn_status wn__attn_forward(wn__attn *a, wn__exec *x, const wn__rope_tables *rope, wn__span span, const wn_tensor *in, const wn__attn_buffers *buffers,
+/* out[N,C] += attention(in[N,C]), N = B T. With a cache (else NULL), B = 1, keys and values go to
+ * its rows start .. start+T-1 and all up to there are attended to. */
+WN_NODISCARD wn_status wn__attn_forward(wn__attn *a, wn__exec *x, const wn__rope_tables *rope,
+                                        wn__span span, const wn_tensor *in,
+                                        const wn__attn_buffers *buffers,
                                         const wn__attn_cache *cache, const wn_tensor *out);
-/* din = gradient of in; parameter gradients are added. scratch: 1-D, at least N wn__attn_scratch elements. */
-WN_NODISCARD wn_status wn__attn_backward(wn__attn *a, wn__exec *x, const wn__rope_tables *rope, wn__span span, const wn_tensor *in, const wn__attn_buffers *buffers,
-                                         const wn_tensor *dout, const wn_tensor *din, const wn_tensor *scratch);
+/* din = gradient of in; parameter gradients are added. scratch: 1-D, at least N wn__attn_scratch
+ * elements. */
+WN_NODISCARD wn_status wn__attn_backward(wn__attn *a, wn__exec *x, const wn__rope_tables *rope,
+                                         wn__span span, const wn_tensor *in,
+                                         const wn__attn_buffers *buffers, const wn_tensor *dout,
+                                         const wn_tensor *din, const wn_tensor *scratch);
 
 #endif

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* A linear layer y = x W^T (+ bias) whose weight has a structure.
  *
- * One small interface, one file for each structure (linear_dense.c, linear_sparse24.c). A model, an optimizer, a checkpoint and a session never
- * ask which one they hold. Adding a structure: a new file with a wn__linear_type, a line in linear.c's list, a name in structure.c. */
+ * One small interface, one file for each structure (linear_dense.c, linear_sparse24.c). A model, an
+ * optimizer, a checkpoint and a session never ask which one they hold. Adding a structure: a new
+ * file with a wn__linear_type, a line in linear.c's list, a name in structure.c. */
 #ifndef WN_NN_LINEAR_H
 #define WN_NN_LINEAR_H
 
@@ -12,7 +13,8 @@
 
 typedef struct wn__linear wn__linear;
 
-/* A tensor that training must keep besides the parameters (a mask, a scale): saved in training.safetensors as "<layer>.<suffix>". */
+/* A tensor that training must keep besides the parameters (a mask, a scale): saved in
+ * training.safetensors as "<layer>.<suffix>". */
 typedef struct wn__state {
     char name[WN_NAME_MAX];
     wn_tensor view;
@@ -36,13 +38,17 @@ typedef struct wn__linear_type {
     wn__structure_kind kind;
     /* Allocates and registers; l->name, in, out, has_bias and structure are set. */
     wn_status (*build)(wn__linear *l, wn__build *b);
-    /* Brings derived state (mask, packs) up to date with the master weight. step: optimizer steps done; once per step and after loading. */
+    /* Brings derived state (mask, packs) up to date with the master weight. step: optimizer steps
+     * done; once per step and after loading. */
     wn_status (*prepare)(wn__linear *l, wn__exec *x, int64_t step);
     /* y[N,out] = (accumulate ? y : 0) + x[N,in] W^T + bias */
-    wn_status (*forward)(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out, bool accumulate);
+    wn_status (*forward)(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out,
+                         bool accumulate);
     /* Adds to the gradients; dx[N,in] = (accumulate ? dx : 0) + dy W, unless absent. */
-    wn_status (*backward)(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy, const wn_tensor *dx, bool accumulate);
-    /* Adds regularisation to the gradients (masked decay), after clipping, before the optimizer. NULL: none. */
+    wn_status (*backward)(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy,
+                          const wn_tensor *dx, bool accumulate);
+    /* Adds regularisation to the gradients (masked decay), after clipping, before the optimizer.
+     * NULL: none. */
     wn_status (*regularize)(wn__linear *l, wn__exec *x);
     /* Writes the weight the forward pass multiplies by into out[out,in] (zeros written out). */
     wn_status (*merge)(wn__linear *l, wn__exec *x, const wn_tensor *out);
@@ -59,11 +65,11 @@ struct wn__linear {
     int64_t in, out;
     bool has_bias;
     wn__structure structure;
-    wn__params *params; /* the model's list */
+    wn__params *params;  /* the model's list */
     size_t weight, bias; /* their numbers in params */
     wn__state state[4];
     size_t state_count;
-    int64_t flips;     /* mask positions changed by the last prepare, -1 when no new mask was made */
+    int64_t flips; /* mask positions changed by the last prepare, -1 when no new mask was made */
     int64_t positions; /* of the mask */
     bool ready;        /* derived state exists */
     union {
@@ -72,24 +78,33 @@ struct wn__linear {
 };
 
 /* Chooses the type by structure and builds. Parameters are "<name>.weight" and "<name>.bias". */
-WN_NODISCARD wn_status wn__linear_build(wn__linear *l, const char *name, int64_t in, int64_t out, bool bias, const wn__structure *structure, wn__build *b);
+WN_NODISCARD wn_status wn__linear_build(wn__linear *l, const char *name, int64_t in, int64_t out,
+                                        bool bias, const wn__structure *structure, wn__build *b);
 /* The layer "<block>.<name>" with the structure the rules give it. */
-WN_NODISCARD wn_status wn__linear_build_in(wn__linear *l, const char *block, const char *name, int64_t in, int64_t out, bool bias, wn__structure_rules *rules,
-                                           wn__build *b);
-/* A dense layer on a parameter that exists (a head tied to the embedding): nothing is allocated, gradients add into that parameter. */
-WN_NODISCARD wn_status wn__linear_tie(wn__linear *l, const char *name, wn__params *params, size_t weight);
+WN_NODISCARD wn_status wn__linear_build_in(wn__linear *l, const char *block, const char *name,
+                                           int64_t in, int64_t out, bool bias,
+                                           wn__structure_rules *rules, wn__build *b);
+/* A dense layer on a parameter that exists (a head tied to the embedding): nothing is allocated,
+ * gradients add into that parameter. */
+WN_NODISCARD wn_status wn__linear_tie(wn__linear *l, const char *name, wn__params *params,
+                                      size_t weight);
 void wn__linear_free(wn__linear *l); /* safe on a zeroed struct */
 
 /* The calls of the type, with the layer's name put before a message. dx may be NULL: absent. */
 WN_NODISCARD wn_status wn__linear_prepare(wn__linear *l, wn__exec *x, int64_t step);
 WN_NODISCARD wn_status wn__linear_restore(wn__linear *l, wn__exec *x);
-WN_NODISCARD wn_status wn__linear_forward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out, bool accumulate);
-WN_NODISCARD wn_status wn__linear_backward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy, const wn_tensor *dx, bool accumulate);
+WN_NODISCARD wn_status wn__linear_forward(wn__linear *l, wn__exec *x, const wn_tensor *in,
+                                          const wn_tensor *out, bool accumulate);
+WN_NODISCARD wn_status wn__linear_backward(wn__linear *l, wn__exec *x, const wn_tensor *in,
+                                           const wn_tensor *dy, const wn_tensor *dx,
+                                           bool accumulate);
 WN_NODISCARD wn_status wn__linear_regularize(wn__linear *l, wn__exec *x);
 WN_NODISCARD wn_status wn__linear_merge(wn__linear *l, wn__exec *x, const wn_tensor *out);
-/* What every type shares: weight[out,in] and bias[out] as parameters; dW += dy^T x and db += column sums of dy. */
+/* What every type shares: weight[out,in] and bias[out] as parameters; dW += dy^T x and db += column
+ * sums of dy. */
 WN_NODISCARD wn_status wn__linear_add_params(wn__linear *l, wn__build *b);
-WN_NODISCARD wn_status wn__linear_param_gradients(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy);
+WN_NODISCARD wn_status wn__linear_param_gradients(wn__linear *l, wn__exec *x, const wn_tensor *in,
+                                                  const wn_tensor *dy);
 wn__param *wn__linear_weight(const wn__linear *l);
 wn_tensor wn__linear_bias(const wn__linear *l); /* absent without one */
 

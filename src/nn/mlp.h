@@ -13,22 +13,28 @@ typedef struct wn__mlp {
     wn__linear gate, up, down; /* no gate for squared ReLU */
 } wn__mlp;
 
-/* Buffers of one pass, [N, I]. When training, forward leaves here what backward needs; otherwise act shares the memory of up. */
+/* Buffers of one pass, [N, I]. When training, forward leaves here what backward needs; otherwise
+ * act shares the memory of up. */
 typedef struct wn__mlp_buffers {
     wn_tensor gate, up, act;
 } wn__mlp_buffers;
 
 /* Layers "<name>.gate_proj", "<name>.up_proj", "<name>.down_proj". */
-WN_NODISCARD wn_status wn__mlp_build(wn__mlp *m, const char *name, const wn__model_config *c, wn__structure_rules *rules, wn__build *b);
+WN_NODISCARD wn_status wn__mlp_build(wn__mlp *m, const char *name, const wn__model_config *c,
+                                     wn__structure_rules *rules, wn__build *b);
 void wn__mlp_free(wn__mlp *m);
 /* Buffers for at most `rows` rows from b->activations. */
-WN_NODISCARD wn_status wn__mlp_buffers_alloc(const wn__mlp *m, int64_t rows, wn__build *b, wn__mlp_buffers *out);
+WN_NODISCARD wn_status wn__mlp_buffers_alloc(const wn__mlp *m, int64_t rows, wn__build *b,
+                                             wn__mlp_buffers *out);
 /* Elements of scratch backward needs for each row. */
 int64_t wn__mlp_scratch(const wn__mlp *m);
 /* out[N,C] += mlp(in[N,C]) */
-WN_NODISCARD wn_status wn__mlp_forward(wn__mlp *m, wn__exec *x, const wn_tensor *in, const wn__mlp_buffers *buffers, const wn_tensor *out);
-/* din = gradient of in; parameter gradients are added. Overwrites the buffers. scratch: 1-D, at least N wn__mlp_scratch elements. */
-WN_NODISCARD wn_status wn__mlp_backward(wn__mlp *m, wn__exec *x, const wn_tensor *in, const wn__mlp_buffers *buffers, const wn_tensor *dout, const wn_tensor *din,
-                                        const wn_tensor *scratch);
+WN_NODISCARD wn_status wn__mlp_forward(wn__mlp *m, wn__exec *x, const wn_tensor *in,
+                                       const wn__mlp_buffers *buffers, const wn_tensor *out);
+/* din = gradient of in; parameter gradients are added. Overwrites the buffers. scratch: 1-D, at
+ * least N wn__mlp_scratch elements. */
+WN_NODISCARD wn_status wn__mlp_backward(wn__mlp *m, wn__exec *x, const wn_tensor *in,
+                                        const wn__mlp_buffers *buffers, const wn_tensor *dout,
+                                        const wn_tensor *din, const wn_tensor *scratch);
 
 #endif

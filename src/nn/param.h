@@ -19,10 +19,13 @@ typedef struct wn__build {
 } wn__build;
 
 /* Whether this is the pass that only measures. */
-static inline bool wn__build_measuring(const wn__build *b) { return wn__arena_measuring(b->weights); }
+static inline bool wn__build_measuring(const wn__build *b) {
+    return wn__arena_measuring(b->weights);
+}
 
 /* Allocates w (and g, m, v when training) and appends the parameter; *index receives its number. */
-WN_NODISCARD wn_status wn__param_add(wn__build *b, const char *name, int ndim, const int64_t *shape, bool decay, size_t *index);
+WN_NODISCARD wn_status wn__param_add(wn__build *b, const char *name, int ndim, const int64_t *shape,
+                                     bool decay, size_t *index);
 /* "<name>.<suffix>" into out[WN_NAME_MAX]; INVALID if it does not fit. */
 WN_NODISCARD wn_status wn__name_join(char *out, const char *name, const char *suffix);
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* What structure a linear layer has, as written on the command line: 'PATTERN=STRUCTURE'.
  *
- * STRUCTURE here: dense | 2:4 | 2:4:row | 2:4:tile | 2:4:greedy ("2:4" alone means tile). PATTERN is a glob (fnmatch) matched against a layer's full name
- * ("model.layers.3.mlp.up_proj") and against each of its suffixes that begin after a dot, so 'mlp.*' means every MLP layer. The last matching rule wins. */
+ * STRUCTURE here: dense | 2:4 | 2:4:row | 2:4:tile | 2:4:greedy ("2:4" alone means tile). PATTERN
+ * is a glob (fnmatch) matched against a layer's full name
+ * ("model.layers.3.mlp.up_proj") and against each of its suffixes that begin after a dot, so
+ * 'mlp.*' means every MLP layer. The last matching rule wins. */
 #ifndef WN_NN_STRUCTURE_H
 #define WN_NN_STRUCTURE_H
 
@@ -34,15 +36,21 @@ typedef struct wn__structure_rules {
     size_t count;
 } wn__structure_rules;
 
-/* Parses "2:4:tile" with the defaults of base for the rest. INVALID names the text and lists what is legal. */
-WN_NODISCARD wn_status wn__structure_parse(const char *text, const wn__structure *base, wn__structure *out);
+/* Parses "2:4:tile" with the defaults of base for the rest. INVALID names the text and lists what
+ * is legal. */
+WN_NODISCARD wn_status wn__structure_parse(const char *text, const wn__structure *base,
+                                           wn__structure *out);
 /* Parses 'PATTERN=STRUCTURE' strings. */
-WN_NODISCARD wn_status wn__structure_rules_parse(const char *const *text, size_t count, const wn__structure *base, wn__structure_rules *out);
+WN_NODISCARD wn_status wn__structure_rules_parse(const char *const *text, size_t count,
+                                                 const wn__structure *base,
+                                                 wn__structure_rules *out);
 void wn__structure_rules_free(wn__structure_rules *rules);
 /* The structure of a layer; dense when no rule matches. */
 wn__structure wn__structure_of(wn__structure_rules *rules, const char *layer);
-/* INVALID names the first rule that no layer matched and lists the layer names given. Call after every layer was looked up. */
-WN_NODISCARD wn_status wn__structure_rules_unmatched(const wn__structure_rules *rules, const char *const *layers, size_t count);
+/* INVALID names the first rule that no layer matched and lists the layer names given. Call after
+ * every layer was looked up. */
+WN_NODISCARD wn_status wn__structure_rules_unmatched(const wn__structure_rules *rules,
+                                                     const char *const *layers, size_t count);
 /* "dense", "2:4 tile"; static storage. */
 const char *wn__structure_name(const wn__structure *s);
 
