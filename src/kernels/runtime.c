@@ -43,10 +43,12 @@ wn_status wn__runtime_plan_end(wn__runtime *rt) {
     rt->exec.planning = false;
     if (rt->exec.need <= rt->exec.scratch_size) return WN_OK;
     wn__arena grown = {0};
+    void *block;
     WN_TRY(wn__arena_create("workspace", rt->exec.need, &grown));
+    WN_TRY(wn__arena_alloc(&grown, grown.size, &block));
     wn__arena_free(&rt->scratch);
     rt->scratch = grown;
-    rt->exec.scratch = grown.base;
+    rt->exec.scratch = block;
     rt->exec.scratch_size = grown.size;
     return WN_OK;
 }
