@@ -104,7 +104,7 @@ static bool is_zero(const wn_tensor *t, int64_t i) {
 static wn_status refuse_nibble(const wn__unpack24 *p, int64_t row, int64_t group) {
     int64_t groups = p->values.shape[1] / 2, c = p->w.shape[1];
     const uint8_t *index = (const uint8_t *)p->index.data + row * p->index.shape[1];
-    unsigned nibble = index[group / 2] >> (group % 2 * 4) & 15U;
+    unsigned byte = index[group / 2], nibble = byte >> (group % 2 * 4) & 15;
     if (!wn__mask_of_nibble24[nibble])
         return wn__fail(WN_INVALID, "index 0x%X at row %lld, group %lld does not ascend", nibble,
                         (long long)row, (long long)group);

@@ -81,7 +81,8 @@ wn_status wn__pack24_ref(const void *args, wn__exec *x) {
 }
 
 static unsigned nibble_at(const packed *p, int64_t row, int64_t group) {
-    return p->index[row * ((p->groups + 1) / 2) + group / 2] >> (group % 2 * 4) & 15U;
+    unsigned byte = p->index[row * ((p->groups + 1) / 2) + group / 2];
+    return byte >> (group % 2 * 4) & 15;
 }
 
 wn_status wn__unpack24_ref(const void *args, wn__exec *x) {

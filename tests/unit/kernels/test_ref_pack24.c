@@ -56,7 +56,8 @@ static uint8_t *mask_at(const wn_tensor *mask, int64_t i, int64_t g) {
 }
 
 static unsigned kept_at(const wn_tensor *mask, int64_t i, int64_t j) {
-    return *mask_at(mask, i, j / 4) >> (j % 4) & 1U;
+    unsigned bits = *mask_at(mask, i, j / 4);
+    return bits >> (j % 4) & 1;
 }
 
 static void fill_bytes(const wn_tensor *t, uint64_t seed) {
