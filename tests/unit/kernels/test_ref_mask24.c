@@ -326,6 +326,25 @@ static void test_nan_is_named(void **state) {
         }
 }
 
+// The NaN with the smallest payload, beside infinities, which are none.
+static void test_smallest_nan(void **state) {
+    (void)state;
+    static const uint64_t infinity[4] = {0x7FF0000000000000, 0x7F800000, 0x7F80, 0x7C00};
+    for (int d = 0; d < 4; d++) {
+        wn_tensor w = make2(all_floats[d], 1, 4), mask;
+        size_t size = wn_dtype_size(all_floats[d]);
+        uint64_t nan = infinity[d] + 1;
+        for (size_t j = 0; j < 4; j++)
+            memcpy((char *)w.data + j * size, &infinity[d], size);
+        assert_ok(choose(&w, WN_MASK24_ROW, &mask));
+        free(mask.data);
+        memcpy((char *)w.data + 2 * size, &nan, size);
+        assert_refused(choose(&w, WN_MASK24_ROW, &mask), "NaN at row 0, column 2");
+        free(mask.data);
+        free(w.data);
+    }
+}
+
 static void test_threads(void **state) {
     (void)state;
     wn_tensor w = normal2(64, 48, 3);
@@ -531,6 +550,7 @@ int main(void) {
         cmocka_unit_test(test_greedy_search),
         cmocka_unit_test(test_same_mask_in_every_type),
         cmocka_unit_test(test_nan_is_named),
+        cmocka_unit_test(test_smallest_nan),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_row_and_column_sums),
         cmocka_unit_test(test_retained_magnitude),

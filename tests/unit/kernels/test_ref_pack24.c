@@ -335,6 +335,8 @@ static void test_unpack_refuses(void **state) {
         assert_refused(run_unpack(&p, &w), "row 2, group 2 puts a value in column 11 of 9");
         wn__set(&p.values, 2 * 6 + 5, NAN);
         assert_refused(run_unpack(&p, &w), "row 2, group 2");
+        index[5] = 0xE4; // (0,1): column 9, the first of the padding
+        assert_refused(run_unpack(&p, &w), "column 9 of 9");
         assert_untouched(&w);
         wn__set(&p.values, 2 * 6 + 5, -0.0);
         index[5] = 0xEC; // (0,3)
@@ -374,6 +376,8 @@ static void check_product(wn_dtype dtype, int64_t T, int64_t k, int64_t n, bool 
               mask = random_mask(n, k, false, (uint64_t)(k + n));
     fill_whole(&w, 3, 1);
     fill_whole(&x_block, 3, 2);
+    for (int64_t i = 0; i < T * (k + 5); i++)
+        if (i % (k + 5) >= k) wn__set(&x_block, i, NAN); // columns x does not have
     fill_whole(&y1, 3, 3);
     fill_whole(&b, 3, 4);
     wn_tensor y2 = converted(&y1, dtype), x = x_block, v1 = y1, v2 = y2;
