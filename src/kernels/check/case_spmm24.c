@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// Cases of spmm24: weights are packed here, group by group, with each pair of columns and every
+// short group. Bound: matmul's with the 2 ceil(k/4) packed terms of a row, bias and the old y.
+#include "kernels/check/masks24.h"
+#include "kernels/contract.h"
+#include "kernels/pack24.h"
+#include "kernels/spmm24.h"
+
+#include <stdio.h>
+
+enum { T, N, K, DTYPE, DATA, MASKS, BIAS, ACCUMULATE, XPAD, YPAD, FIELDS };
+
+static const wn__field fields[FIELDS] = {
+    WN__FIELD_SIZE("T", 0, 512, 129, 400),
+    WN__FIELD_SIZE("n", 0, 512, 129, 400),
+    WN__FIELD_SIZE("k", 0, 512, 129, 1100),
+    WN__FIELD_DTYPE,
+    WN__FIELD_DATA(WN__DATA_INFINITE),
+    WN__FIELD_WORDS("masks", WN__MASKS_SHORT, WN__MASKS_FULL, wn__masks_words),
+    WN__FIELD_FLAG("bias", 0),
+    WN__FIELD_FLAG("accumulate", 0),
+    WN__FIELD_CHOICE("xpad", 0, 9, 0),
+    WN__FIELD_CHOICE("ypad", 0, 9, 0),
+};
+
+static void declare(wn__case *c) {
+    wn__spmm24 *p = c->args;
+    const int64_t *v = c->problem.value;
+    wn_dtype dtype = wn__case_dtype(c, DTYPE);
+    int64_t groups = wn__ceil_div(v[K], 4);
+    p->accumulate = v[ACCUMULATE];
+    wn__case_part(c, "x", &p->x, WN__READ, wn__view2(dtype, v[T], v[K], v[XPAD]));
+    wn__case_part(c, "values", &p->values, WN__READ, wn__tensor2(NULL, dtype, v[N], 2 * groups));
+    wn__case_part(c, "index", &p->index, WN__READ,
+                  wn__tensor2(NULL, WN_DTYPE_U8, v[N], wn__ceil_div(groups, 2)));
+    if (v[BIAS]) wn__case_part(c, "bias", &p->bias, WN__READ, wn__tensor1(NULL, dtype, v[N]));
+    wn__case_part(c, "y", &p->y, v[ACCUMULATE] ? WN__UPDATE : WN__WRITE,
+                  wn__view2(dtype, v[T], v[N], v[YPAD]));
+}
+
+// One row of W: the index, and zeros in the slots that a short group leaves free.
+static void pack_row(wn__case *c, wn__part *values, uint8_t *index, int64_t row) {
+    const int64_t *v = c->problem.value;
+    int64_t groups = wn__ceil_div(v[K], 4);
+    for (int64_t g = 0; g < groups; g++) {
+        int64_t columns = v[K] - 4 * g < 4 ? v[K] - 4 * g : 4;
+        unsigned mask = wn__mask_draw(c, columns, v[MASKS] == WN__MASKS_FULL);
+        unsigned nibble = wn__nibble_of_mask24[mask];
+        for (int slot = 0; slot < 2; slot++)
+            if (!(mask >> (nibble >> (2 * slot) & 3) & 1))
+                wn__part_set(values, 2 * (row * groups + g) + slot, 0);
+        if (g % 2 == 0)
+            index[g / 2] = (uint8_t)(nibble | 0xE0);
+        else
+            index[g / 2] = (uint8_t)((index[g / 2] & 0x0F) | nibble << 4);
+    }
+}
+
+static void fill(wn__case *c) {
+    wn__case_fill(c, (wn__data)c->problem.value[DATA]);
+    wn__part *index = wn__case_find(c, "index");
+    for (int64_t row = 0; row < index->view.shape[0]; row++)
+        pack_row(c, wn__case_find(c, "values"),
+                 (uint8_t *)index->image + row * index->view.shape[1], row);
+}
+
+static void bound(wn__case *c, const wn__round *r) {
+    const int64_t *v = c->problem.value;
+    double terms = (double)(2 * wn__ceil_div(v[K], 4) + v[BIAS] + v[ACCUMULATE]);
+    wn__bound_sum(wn__case_find(c, "y"), r, terms, v[DATA] == WN__DATA_INTEGERS);
+}
+
+static double flops(const wn__problem *p) {
+    return 4.0 * (double)p->value[T] * (double)p->value[N] * (double)wn__ceil_div(p->value[K], 4);
+}
+
+// The same product with the weights dense, [n,k] as they lie in a model.
+static void baseline(const wn__problem *p, wn__op *op, char *text, size_t n) {
+    const int64_t *v = p->value;
+    *op = WN__OP_matmul;
+    (void)snprintf(text, n, "m=%lld,n=%lld,k=%lld,bt=1,dtype=%s,bias=%lld,accumulate=%lld",
+                   (long long)v[T], (long long)v[N], (long long)v[K], wn__dtype_words[v[DTYPE]],
+                   (long long)v[BIAS], (long long)v[ACCUMULATE]);
+}
+
+const wn__case_type wn__cases_spmm24 = {.op = WN__OP_spmm24,
+                                        .args_size = sizeof(wn__spmm24),
+                                        .fields = fields,
+                                        .field_count = FIELDS,
+                                        .multilinear = true,
+                                        .declare = declare,
+                                        .fill = fill,
+                                        .bound = bound,
+                                        .flops = flops,
+                                        .baseline = baseline};
