@@ -137,7 +137,7 @@ wn_status wn__pattern24_bytes(wn_dtype dtype, int64_t r, int64_t c, wn__bytes24 
     *out = (wn__bytes24){0};
     int64_t g = wn__groups24(c);
     wn__bytes24 bytes;
-    if (g > INT64_MAX / 4 || !wn__shape_bytes(dtype, 2, (const int64_t[]){r, c}, &bytes.dense) ||
+    if (!wn__shape_bytes(dtype, 2, (const int64_t[]){r, c}, &bytes.dense) ||
         !wn__shape_bytes(dtype, 2, (const int64_t[]){r, 2 * g}, &bytes.values) ||
         !wn__shape_bytes(WN_DTYPE_U8, 2, (const int64_t[]){r, (g + 1) / 2}, &bytes.index) ||
         !wn__shape_bytes(WN_DTYPE_U8, 2, (const int64_t[]){r, g}, &bytes.mask))

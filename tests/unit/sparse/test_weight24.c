@@ -77,6 +77,15 @@ static wn__weight24_spec spec_of(int64_t r, int64_t c, wn__mask24_method method,
     return (wn__weight24_spec){WN_DTYPE_F32, r, c, method, renews, backward};
 }
 
+// Whether a variant of the op was planned or run.
+static bool was_used(const bench *b, wn__op op) {
+    size_t rows;
+    const wn__kernel *table = wn__kernel_table(&rows);
+    for (size_t i = 0; i < rows; i++)
+        if (table[i].op == op && b->rt->used[i]) return true;
+    return false;
+}
+
 static void test_sizes(void **state) {
     (void)state;
     static const struct {
@@ -101,6 +110,10 @@ static void test_sizes(void **state) {
         assert_int_equal(wn__given(&s->next), cases[n].renews);
         assert_int_equal(wn__given(&s->flips), cases[n].renews);
         assert_int_equal(wn__given(&s->values_t), cases[n].backward);
+        // planning has gone through what a renewal runs
+        assert_true(was_used(&b, WN__OP_mask24) && was_used(&b, WN__OP_pack24));
+        assert_int_equal(was_used(&b, WN__OP_flips24), cases[n].renews);
+        assert_int_equal(was_used(&b, WN__OP_copy), cases[n].renews);
         if (cases[n].backward) {
             assert_int_equal(wn__tensor_bytes(&s->values_t), turned.values);
             assert_int_equal(wn__tensor_bytes(&s->index_t), turned.index);
@@ -266,6 +279,8 @@ static void test_refused_specs(void **state) {
     wn__arena_measure("weights", &count);
     wn__weight24_spec spec = spec_of(8, 10, WN_MASK24_TILE, true, true);
     assert_refused(wn__weight24_alloc(&count, &spec, &s), "found [8, 10]; the nearest is [8, 12]");
+    spec = spec_of(10, 8, WN_MASK24_TILE, true, true);
+    assert_refused(wn__weight24_alloc(&count, &spec, &s), "found [10, 8]; the nearest is [12, 8]");
     spec = spec_of(1, 9, WN_MASK24_GREEDY, true, false);
     assert_refused(wn__weight24_alloc(&count, &spec, &s),
                    "greedy masks need multiples of 4, found [1, 9]; the nearest is [4, 8]");
