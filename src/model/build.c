@@ -147,10 +147,12 @@ static wn_status alloc_head(wn__model *m, wn__build *b) {
 static wn_status alloc_backward(wn__model *m, wn__build *b) {
     wn__model_buffers *s = &m->buffers;
     int64_t attn = wn__attn_scratch(&m->block[0].attn), mlp = wn__mlp_scratch(&m->block[0].mlp);
+    wn_tensor scratch;
     WN_TRY(alloc_rows(m, b, m->spec.config.hidden_size, &s->dstream));
     WN_TRY(alloc_rows(m, b, m->spec.config.hidden_size, &s->dnorm));
-    return wn__tensor_alloc1(b->activations, b->dtype, max_rows(m) * (attn > mlp ? attn : mlp),
-                             &s->scratch);
+    WN_TRY(alloc_rows(m, b, attn > mlp ? attn : mlp, &scratch));
+    s->scratch = wn__tensor_reshape(&scratch, 1, (const int64_t[]){wn__tensor_count(&scratch)});
+    return WN_OK;
 }
 
 static wn_status alloc_buffers(wn__model *m, wn__build *b) {

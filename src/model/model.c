@@ -15,6 +15,10 @@ static wn_status check_spec(const wn__model_spec *s) {
     if (s->batch < 1 || s->seq < 1)
         return wn__fail(WN_INVALID, "batch %lld and sequence length %lld: at least 1 each",
                         (long long)s->batch, (long long)s->seq);
+    if (s->batch > INT32_MAX / s->seq)
+        return wn__fail(WN_INVALID,
+                        "batch %lld of %lld tokens each: at most %lld of that length fit 2^31 rows",
+                        (long long)s->batch, (long long)s->seq, (long long)(INT32_MAX / s->seq));
     return WN_OK;
 }
 

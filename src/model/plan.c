@@ -9,8 +9,10 @@
 static wn_status plan_pass(wn__model *m, wn__span s) {
     double unused;
     WN_TRY(wn__model_blocks(m, s, &m->rope, NULL));
-    WN_TRY(wn__model_head_loss(m, s, m->spec.training, 1, &unused));
-    return m->spec.training ? wn__model_blocks_backward(m, s) : WN_OK;
+    WN_TRY(wn__model_head_loss(m, s, false, 0, &unused));
+    if (!m->spec.training) return WN_OK;
+    WN_TRY(wn__model_head_loss(m, s, true, 1, &unused));
+    return wn__model_blocks_backward(m, s);
 }
 
 static wn_status plan_logits(wn__model *m, wn__span s) {

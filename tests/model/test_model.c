@@ -87,6 +87,12 @@ static void refuses_shapes_and_dtypes(void **state) {
     OK(wn__runtime_create(1, NULL, false, &rt));
     wn__model_spec spec = spec_of(&c, true, 0, 4);
     FAILS(wn__model_create(&spec, rt, &m), WN_INVALID, "batch 0");
+    spec.batch = INT64_C(1) << 40;
+    FAILS(wn__model_create(&spec, rt, &m), WN_INVALID, "at most 536870911");
+    spec.batch = INT32_MAX / 4;
+    wn__model_memory huge; // what no machine has can still be counted
+    OK(wn__model_measure(&spec, rt, &huge));
+    assert_true(huge.activations > (size_t)1 << 40);
     spec.batch = 1;
     spec.dtype = WN_DTYPE_BF16;
     FAILS(wn__model_create(&spec, rt, &m), WN_UNSUPPORTED, "BF16");
