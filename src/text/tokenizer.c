@@ -144,7 +144,6 @@ wn_status wn_tokenizer_bytes(wn_tokenizer **out) {
         wn_tokenizer_free(t);
         return status;
     }
-    t->bos = t->eos;
     *out = t;
     return WN_OK;
 }

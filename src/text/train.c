@@ -87,9 +87,7 @@ static wn_status build(wn_tokenizer *t, const wn__merge_list *list, wn_pretokeni
     t->kind = wn__pattern_kind(regex, strlen(regex));
     t->has_pretokenizer = true;
     t->trained = kind;
-    WN_TRY(wn__tokenizer_finish(t, "tokenizer"));
-    t->bos = t->eos;
-    return WN_OK;
+    return wn__tokenizer_finish(t, "tokenizer");
 }
 
 static wn_status check_options(const wn_bpe_options *o) {

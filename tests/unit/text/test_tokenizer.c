@@ -166,7 +166,7 @@ static void test_saved(void **state) {
         assert_int_equal(wn_tokenizer_vocab_size(back), wn_tokenizer_vocab_size(t));
         assert_int_equal(wn_tokenizer_eos(back), wn_tokenizer_eos(t));
         assert_int_equal(wn_tokenizer_bos(back), wn_tokenizer_bos(t));
-        assert_int_equal(wn_tokenizer_bos(back), wn_tokenizer_vocab_size(t) - 1);
+        assert_int_equal(wn_tokenizer_eos(back), wn_tokenizer_vocab_size(t) - 1);
         same_encoding(t, back, prose, strlen(prose));
         for (uint64_t stream = 50; stream < 60; stream++)
             same_encoding(t, back, text, scramble(stream, text, sizeof text));
