@@ -49,8 +49,6 @@ uint64_t wn_tokenizer_fingerprint(const wn_tokenizer *t) {
     uint64_t h = 0xcbf29ce484222325U;
     int32_t vocab = wn_tokenizer_vocab_size(t);
     h = add_number(h, (uint64_t)vocab);
-    h = add_number(h, (uint64_t)(int64_t)wn_tokenizer_bos(t));
-    h = add_number(h, (uint64_t)(int64_t)wn_tokenizer_eos(t));
     for (int32_t id = 0; id < vocab; id++)
         h = add_id(h, t, id);
     h = add_encoding(h, t, probe, strlen(probe));

@@ -71,31 +71,55 @@ static wn_status tokenizer_source(const wn__trainer *t, char out[WN_RUN_PATH]) {
                     t->o.init_from);
 }
 
-static wn_status learn(const wn__trainer *t, const char *text, size_t size, wn_tokenizer **out) {
-    const wn_bpe_options o = {.vocab_size = t->o.vocab_size,
-                              .pretokenizer = WN_PRETOKENIZER_LLAMA3};
-    return wn_tokenizer_train(text, size, &o, out);
+static wn_status copy_file(const char *from, const char *to) {
+    char *bytes;
+    size_t n;
+    WN_TRY(wn__file_read(from, 0, &bytes, &n));
+    wn_status status = wn__file_write(to, bytes, n);
+    free(bytes);
+    return status;
 }
 
-// Makes RUN/tokenizer.json and opens it again, so that a run and its resumption read the same file.
-// text NULL: no text to learn from. A dry run writes nothing.
+// tokenizer.json and, where there is one, the tokenizer_config.json beside it (which names the
+// tokens that begin and end a text).
+static wn_status adopt(const wn__trainer *t, const char *source) {
+    char from[WN_RUN_PATH], to[WN_RUN_PATH];
+    const char *slash = strrchr(source, '/');
+    int dir = slash != NULL ? (int)(slash - source) + 1 : 0;
+    WN_TRY(wn__run_path(t, "tokenizer.json", to));
+    WN_TRY(copy_file(source, to));
+    int n = snprintf(from, sizeof from, "%.*stokenizer_config.json", dir, source);
+    if (n < 0 || (size_t)n >= sizeof from || !wn__file_exists(from)) return WN_OK;
+    WN_TRY(wn__run_path(t, "tokenizer_config.json", to));
+    return copy_file(from, to);
+}
+
+static bool wants_bytes(const wn__trainer *t) {
+    return t->o.tokenizer != NULL && strcmp(t->o.tokenizer, "bytes") == 0;
+}
+
+static wn_status make_tokenizer(wn__trainer *t, const char *text, size_t size) {
+    const wn_bpe_options o = {.vocab_size = t->o.vocab_size,
+                              .pretokenizer = WN_PRETOKENIZER_LLAMA3};
+    if (wants_bytes(t)) return wn_tokenizer_bytes(&t->tokenizer);
+    return wn_tokenizer_train(text, size, &o, &t->tokenizer);
+}
+
+// Puts tokenizer.json into the run and opens it there, so that a run and its resumption read the
+// same file. text NULL: none to learn from, and no tokenizer unless one was named. A dry run writes
+// nothing and learns nothing.
 static wn_status place_tokenizer(wn__trainer *t, const char *text, size_t size) {
-    char source[WN_RUN_PATH], path[WN_RUN_PATH], *bytes = NULL;
-    size_t n = 0;
-    wn_status status;
-    bool plain = t->o.tokenizer != NULL && strcmp(t->o.tokenizer, "bytes") == 0;
+    char source[WN_RUN_PATH], path[WN_RUN_PATH];
     WN_TRY(tokenizer_source(t, source));
     WN_TRY(wn__run_path(t, "tokenizer.json", path));
-    if (source[0] != '\0') {
-        WN_TRY(wn_tokenizer_open(source, &t->tokenizer));
-        if (t->o.dry_run) return WN_OK;
-        WN_TRY(wn__file_read(source, 0, &bytes, &n));
-        status = wn__file_write(path, bytes, n);
-        free(bytes);
-        return status;
+    bool named = source[0] != '\0', learned = !named && !wants_bytes(t);
+    if (learned && (text == NULL || t->o.dry_run)) return WN_OK;
+    if (t->o.dry_run && named) return wn_tokenizer_open(source, &t->tokenizer);
+    if (named) {
+        WN_TRY(adopt(t, source));
+        return wn_tokenizer_open(path, &t->tokenizer);
     }
-    if (!plain && (text == NULL || t->o.dry_run)) return WN_OK;
-    WN_TRY(plain ? wn_tokenizer_bytes(&t->tokenizer) : learn(t, text, size, &t->tokenizer));
+    WN_TRY(make_tokenizer(t, text, size));
     if (t->o.dry_run) return WN_OK;
     WN_TRY(wn_tokenizer_save(t->tokenizer, path));
     wn_tokenizer_free(t->tokenizer);
