@@ -57,7 +57,7 @@ WN_API WN_NODISCARD wn_status wn_tokenizer_save_config(const wn_tokenizer *t, co
 
 /* special: whether added special tokens found in the text become their ids (as Hugging Face does) or are encoded as plain text.
  * bos: whether the beginning-of-text token is put first, where the file has it so (its post-processor, or add_bos_token); with true the ids are
- * those of Hugging Face's encode. INVALID names a byte without a token; UNSUPPORTED: a pattern of the file gives up on this text.
+ * those of Hugging Face's encode, less a token that the file has at the end of a text (wn_tokenizer_eos). INVALID names a byte without a token; UNSUPPORTED: a pattern of the file gives up on this text.
  * Time is linear in the text, times the logarithm of its longest piece. */
 WN_API WN_NODISCARD wn_status wn_tokenizer_encode(const wn_tokenizer *t, const char *text, size_t size, bool special, bool bos, wn_tokens *out);
 /* Bytes of the ids, malloc'ed, NUL after size bytes; not necessarily valid UTF-8. skip_special leaves special tokens out.
