@@ -68,7 +68,7 @@ static void bound(wn__case *c, const wn__round *r) {
         v->bound[i] = wn__stored(r, v->want[i]) + 12 * r->acc * v->want[i] + lost;
         double d = sqrt(v->want[i]) / root + p->eps, step = rate * m->want[i] / d;
         double droot = root_error(v->want[i], v->bound[i]) / root;
-        double dstep = rate * m->bound[i] / d + fabs(step) * (droot / d + 12 * r->acc);
+        double dstep = (rate * m->bound[i] + r->eta) / d + fabs(step) * (droot / d + 12 * r->acc);
         w->bound[i] =
             wn__stored(r, w->want[i]) + 4 * r->acc * fabs(w->before[i]) + 2 * dstep + 2 * r->eta;
     }

@@ -21,8 +21,8 @@ enum { B, T, PAST, HK, GROUP, D, DTYPE, DATA, SCALE, PAD, LSE, FIELDS };
 
 static const wn__field fields[FIELDS] = {
     WN__FIELD_SIZE("B", 0, 1, 2, 3),
-    WN__FIELD_SIZE("T", 1, 128, 65, 130),
-    WN__FIELD_SIZE("past", 0, 0, 65, 200),
+    WN__FIELD_SIZE("T", 1, 128, 33, 90),
+    WN__FIELD_SIZE("past", 0, 0, 33, 150),
     WN__FIELD_SIZE("Hk", 1, 4, 3, 5),
     WN__FIELD_CHOICE("group", 1, 3, 1),
     WN__FIELD_SIZE("D", 1, 64, 129, 200),

@@ -104,12 +104,12 @@ static void swiglu_grad_bound(wn__case *c, const wn__round *r) {
     const double *gate = c->part[0].before, *up = c->part[1].before, *dy = c->part[2].before;
     for (int64_t i = 0; i < dgate->count; i++) {
         double z = fabs(gate[i]), product = fabs(dy[i] * up[i]), s = sigmoid(gate[i]);
-        double underflow = 2 * r->eta * (2 + z) * (1 + fabs(dy[i]) + fabs(up[i]));
+        double lost = 2 * r->eta * (2 + z) * (1 + fabs(dy[i])); // to underflow
         dgate->bound[i] = wn__stored(r, dgate->want[i]) +
                           product * (10 * r->acc * s * (1 + 2 * z) + (1 + z) * saturation(r)) +
-                          underflow;
+                          lost * (1 + fabs(up[i]));
         dup->bound[i] = wn__stored(r, dup->want[i]) + 10 * r->acc * fabs(dup->want[i]) +
-                        fabs(dy[i] * z) * saturation(r) + underflow;
+                        fabs(dy[i] * z) * saturation(r) + lost;
     }
 }
 

@@ -52,9 +52,9 @@ enum { B, T, H, HALF_D, ROPE_DTYPE, DATA, POS0, SPARE, INVERSE, PAD, FIELDS };
 
 static const wn__field fields[FIELDS] = {
     WN__FIELD_SIZE("B", 0, 4, 3, 5),
-    WN__FIELD_SIZE("T", 0, 512, 65, 600),
+    WN__FIELD_SIZE("T", 0, 512, 33, 300),
     WN__FIELD_SIZE("H", 0, 8, 9, 40),
-    WN__FIELD_SIZE("half", 0, 32, 129, 300),
+    WN__FIELD_SIZE("half", 0, 32, 129, 200),
     WN__FIELD_DTYPE,
     WN__FIELD_DATA(WN__DATA_TINY),
     WN__FIELD_CHOICE("pos0", 0, 40, 0),

@@ -149,7 +149,7 @@ static void report_idle(session *s, wn__op op, const int64_t *accepted) {
 }
 
 static wn_status check_op(session *s, wn__op op, int64_t *accepted) {
-    enum { QUICK = 90, FULL = 600 };
+    enum { QUICK = 120, FULL = 600 };
     const wn__case_type *type = wn__case_type_of(op);
     wn__problem p;
     if (s->options->problem) {
