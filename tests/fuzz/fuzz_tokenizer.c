@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// libFuzzer target: the input is a tokenizer.json, and after its last newline some text. Whatever is
-// read must encode that text, and decode what it encoded, without harm.
+// libFuzzer target: the input is a tokenizer.json, and after its last newline some text. Whatever
+// is read must encode that text, and decode what it encoded, without harm.
 #include "winnow/tokenizer.h"
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +18,8 @@ static void encode(const wn_tokenizer *t, const char *text, size_t n, bool speci
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const char probe[] =
-        "It's 12345,\n\n  na\xc3\xafve e\xcc\x81\xcc\x96 <s>  \xff\xed\xa0\x80 \xf0\x9f\x99\x82\x00";
+    static const char probe[] = "It's 12345,\n\n  na\xc3\xafve e\xcc\x81\xcc\x96 <s>  "
+                                "\xff\xed\xa0\x80 \xf0\x9f\x99\x82\x00";
     const char *text = (const char *)data;
     const char *newline = size ? memrchr(text, '\n', size) : NULL;
     size_t file = newline ? (size_t)(newline - text) + 1 : size;
