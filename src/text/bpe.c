@@ -203,7 +203,7 @@ static wn_status encode_long(const wn__bpe *b, wn__bpe_scratch *s, const char *p
 static wn_status encode_short(const wn__bpe *b, const char *piece, size_t n, wn__ids *out) {
     WN_TRY(wn__ids_reserve(out, n));
     int32_t *sym = out->data + out->count;
-    size_t count;
+    size_t count = 0;
     WN_TRY(initial(b, piece, n, sym, &count));
     out->count += merge_short(b, sym, count);
     return WN_OK;
