@@ -13,7 +13,7 @@ echo "$(date -u +%Y-%m-%d) commit $(git rev-parse --short HEAD 2>/dev/null || ec
 for size in m=2048,n=768,k=192 m=512,n=4096,k=4096 m=1,n=4096,k=4096; do
     title "y = x W^T, $size: dense, then 2:4 (executed FLOPs are half)"
     "$winnow" kernels --time --op matmul --problem "$size" --threads "$threads"
-    "$winnow" kernels --time --op spmm24 --problem "$size" --threads "$threads"
+    "$winnow" kernels --time --op spmm24 --problem "T=${size#m=}" --threads "$threads"
 done
 for op in mask24 pack24 rmsnorm rmsnorm_grad attention attention_grad relu2 relu2_grad cross_entropy adamw sumsq; do
     title "$op, default case"

@@ -155,12 +155,21 @@ static wn_status open_metrics(wn__trainer *t) {
     return wn__metrics_open(path, t->saved, &t->metrics);
 }
 
+// Takes the model directory for what init_from names, which may be a run.
+static wn_status find_start(wn__trainer *t) {
+    if (t->o.init_from == NULL || t->o.init_from[0] == '\0') return WN_OK;
+    WN_TRY(wn__model_dir(t->o.init_from, t->init_dir));
+    t->o.init_from = t->init_dir;
+    return WN_OK;
+}
+
 // Everything up to the first update; a dry run ends with the header.
 static wn_status set_up(wn__trainer *t) {
     wn__checkpoint c = {0};
     wn_status status;
     WN_TRY(wn__options_check(&t->o));
     WN_TRY(wn__run_begin(t));
+    WN_TRY(find_start(t));
     WN_TRY(wn__prepare_data(t));
     WN_TRY(wn__runtime_create(t->o.threads, t->o.kernels, t->o.strict_kernels, &t->runtime));
     if (t->o.resume) WN_TRY(wn__checkpoint_open(t, &c));

@@ -7,6 +7,7 @@
 #include "data/loader.h"
 #include "data/shard.h"
 #include "infer/evaluate.h"
+#include "infer/session.h"
 #include "model/model.h"
 #include "optim/optim.h"
 #include "train/metrics.h"
@@ -29,8 +30,10 @@ typedef struct wn__update {
 } wn__update;
 
 typedef struct wn__trainer {
-    wn_train_options o; /* texts borrowed from the caller or from `recorded` */
-    wn__json *recorded; /* run.json of a resumed run */
+    wn_train_options o; /* texts borrowed from the caller, from `recorded` or from init_dir */
+    char init_dir[WN_PATH_MAX]; /* the model directory that init_from names, itself or a run's
+                                   latest */
+    wn__json *recorded;         /* run.json of a resumed run */
     const char **recorded_sparsity;
     wn_train_fn *fn;
     wn_stop_fn *stop;
@@ -92,7 +95,8 @@ WN_NODISCARD wn_status wn__setup_weights(wn__trainer *t, const struct wn__checkp
 WN_NODISCARD wn_status wn__check_finite(wn__trainer *t);
 
 /* Lines at the start, and events. */
-/* header.c: plan before the model is made, so that one too large is seen before it fails; model with its layers and kernels. */
+/* header.c: plan before the model is made, so that one too large is seen before it fails; model
+ * with its layers and kernels. */
 WN_NODISCARD wn_status wn__report_plan(wn__trainer *t);
 WN_NODISCARD wn_status wn__report_model(wn__trainer *t);
 /* report.c */

@@ -22,7 +22,7 @@ make_text "$dir/text"
     run 1 train --out "$dir/absent" --resume --steps 3; says "absent"
 
     run 0 train --data "$dir/text" --out "$dir/a" $tiny --steps 3
-    run 1 train --data "$dir/text" --out "$dir/a" $tiny --steps 3; says "--resume"
+    run 1 train --data "$dir/text" --out "$dir/a" $tiny --steps 3; says "resume it"
     # a vocabulary that does not match
     run 0 tokenize --train "$dir/text" --vocab-size 500 --out "$dir/t500.json"
     run 1 train --data "$dir/text" --init-from "$dir/a" --tokenizer "$dir/t500.json" --out "$dir/r12" $tiny --steps 2; says "300"

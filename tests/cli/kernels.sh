@@ -5,11 +5,11 @@
 
 run 0 kernels; prints "spmm24_ref"
 run 0 kernels --json; prints "\"name\": \"matmul_ref\""
-run 0 kernels --op spmm24 --problem m=8,n=16,k=32; prints "* spmm24_"; prints "spmm24_ref"
+run 0 kernels --op spmm24 --problem T=8,n=16,k=32; prints "* spmm24_"; prints "spmm24_ref"
 run 0 kernels --check --quick --op mask24; prints "0 failed"
 run 0 kernels --time --op matmul --problem m=16,n=16,k=16 --repeats 3; prints "matmul_ref"
 run 2 kernels --op nothing
 run 0 doctor; prints "threads"
 run 0 doctor --json
-WN_CPU=none "$WINNOW" kernels --op spmm24 --problem m=8,n=16,k=32 >"$out" 2>"$err" || fail "WN_CPU=none"
+WN_CPU=none "$WINNOW" kernels --op spmm24 --problem T=8,n=16,k=32 >"$out" 2>"$err" || fail "WN_CPU=none"
 prints "* spmm24_ref"
