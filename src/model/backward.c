@@ -7,22 +7,21 @@
 #include "kernels/embed.h"
 #include "model/internal.h"
 
-static wn_tensor rows_of(const wn_tensor *t, int64_t rows) {
-    return wn__tensor_slice(t, 0, 0, rows);
-}
-
 static wn_status exit_backward(wn__model *m, int64_t rows) {
     const wn__model_buffers *b = &m->buffers;
-    const wn_tensor in = rows_of(&b->exit, rows), rstd = rows_of(&b->exit_rstd, rows);
-    const wn_tensor dnorm = rows_of(&b->dnorm, rows), dstream = rows_of(&b->dstream, rows);
+    const wn_tensor in = wn__first_rows(&b->exit, rows), rstd = wn__first_rows(&b->exit_rstd, rows);
+    const wn_tensor dnorm = wn__first_rows(&b->dnorm, rows),
+                    dstream = wn__first_rows(&b->dstream, rows);
     return wn__norm_backward(&m->norm, m->x, &in, &rstd, &dnorm, &dstream, false);
 }
 
 static wn_status mlp_backward(wn__model *m, wn__block *k, int64_t rows) {
     const wn__model_buffers *b = &m->buffers;
-    const wn_tensor dstream = rows_of(&b->dstream, rows), dnorm = rows_of(&b->dnorm, rows);
-    const wn_tensor middle = rows_of(&k->middle, rows), rstd = rows_of(&k->middle_rstd, rows);
-    const wn_tensor norm = rows_of(&k->middle_norm, rows);
+    const wn_tensor dstream = wn__first_rows(&b->dstream, rows),
+                    dnorm = wn__first_rows(&b->dnorm, rows);
+    const wn_tensor middle = wn__first_rows(&k->middle, rows),
+                    rstd = wn__first_rows(&k->middle_rstd, rows);
+    const wn_tensor norm = wn__first_rows(&k->middle_norm, rows);
     WN_TRY(wn__mlp_backward(&k->mlp, m->x, &norm, &k->mlp_buffers, &dstream, &dnorm, &b->scratch));
     return wn__norm_backward(&k->mlp_norm, m->x, &middle, &rstd, &dnorm, &dstream, true);
 }
@@ -30,9 +29,11 @@ static wn_status mlp_backward(wn__model *m, wn__block *k, int64_t rows) {
 static wn_status attention_backward(wn__model *m, wn__block *k, wn__span s) {
     const wn__model_buffers *b = &m->buffers;
     int64_t rows = s.B * s.T;
-    const wn_tensor dstream = rows_of(&b->dstream, rows), dnorm = rows_of(&b->dnorm, rows);
-    const wn_tensor entry = rows_of(&k->entry, rows), rstd = rows_of(&k->entry_rstd, rows);
-    const wn_tensor norm = rows_of(&k->entry_norm, rows);
+    const wn_tensor dstream = wn__first_rows(&b->dstream, rows),
+                    dnorm = wn__first_rows(&b->dnorm, rows);
+    const wn_tensor entry = wn__first_rows(&k->entry, rows),
+                    rstd = wn__first_rows(&k->entry_rstd, rows);
+    const wn_tensor norm = wn__first_rows(&k->entry_norm, rows);
     WN_TRY(wn__attn_backward(&k->attn, m->x, &m->rope, s, &norm, &k->attn_buffers, &dstream, &dnorm,
                              &b->scratch));
     return wn__norm_backward(&k->attn_norm, m->x, &entry, &rstd, &dnorm, &dstream, true);
@@ -45,8 +46,8 @@ wn_status wn__model_blocks_backward(wn__model *m, wn__span s) {
         WN_TRY(mlp_backward(m, &m->block[i], rows));
         WN_TRY(attention_backward(m, &m->block[i], s));
     }
-    const wn__embed_grad table = {.token = rows_of(&m->buffers.tokens, rows),
-                                  .dout = rows_of(&m->buffers.dstream, rows),
+    const wn__embed_grad table = {.token = wn__first_rows(&m->buffers.tokens, rows),
+                                  .dout = wn__first_rows(&m->buffers.dstream, rows),
                                   .dtable = m->params.item[m->embedding].g};
     return wn__run(m->x, WN__OP_embed_grad, &table);
 }

@@ -33,7 +33,10 @@ static wn_status build_block(wn__model *m, wn__build *b, int64_t i) {
 
 static wn_status build_head(wn__model *m, wn__build *b) {
     const wn__model_config *c = &m->spec.config;
-    if (c->tied) return wn__linear_tie(&m->head, "lm_head", b->params, m->embedding);
+    if (c->tied) {
+        wn__linear_tie(&m->head, "lm_head", b->params, m->embedding);
+        return WN_OK;
+    }
     const wn__structure structure = wn__structure_of(m->spec.rules, "lm_head");
     return wn__linear_build(&m->head, "lm_head", c->hidden_size, c->vocab_size, false, &structure,
                             b);

@@ -7,12 +7,8 @@
 #include "kernels/elementwise.h"
 #include "kernels/embed.h"
 
-static wn_tensor rows_of(const wn_tensor *t, int64_t rows) {
-    return wn__given(t) ? wn__tensor_slice(t, 0, 0, rows) : *t;
-}
-
 static wn_status embed(wn__model *m, int64_t rows, const wn_tensor *out) {
-    const wn__embed lookup = {.token = rows_of(&m->buffers.tokens, rows),
+    const wn__embed lookup = {.token = wn__first_rows(&m->buffers.tokens, rows),
                               .table = m->params.item[m->embedding].w,
                               .out = *out};
     return wn__run(m->x, WN__OP_embed, &lookup);
@@ -34,8 +30,10 @@ static wn_status attention_part(wn__model *m, int64_t i, wn__span s, const wn__r
                                 const wn__kv_cache *cache) {
     wn__block *k = &m->block[i];
     int64_t rows = s.B * s.T;
-    const wn_tensor entry = rows_of(&k->entry, rows), middle = rows_of(&k->middle, rows);
-    const wn_tensor norm = rows_of(&k->entry_norm, rows), rstd = rows_of(&k->entry_rstd, rows);
+    const wn_tensor entry = wn__first_rows(&k->entry, rows),
+                    middle = wn__first_rows(&k->middle, rows);
+    const wn_tensor norm = wn__first_rows(&k->entry_norm, rows),
+                    rstd = wn__first_rows(&k->entry_rstd, rows);
     WN_TRY(wn__norm_forward(&k->attn_norm, m->x, &entry, &norm, &rstd));
     WN_TRY(carry(m, &entry, &middle));
     if (cache == NULL)
@@ -47,9 +45,10 @@ static wn_status attention_part(wn__model *m, int64_t i, wn__span s, const wn__r
 static wn_status mlp_part(wn__model *m, int64_t i, int64_t rows) {
     wn__block *k = &m->block[i];
     bool last = i + 1 == m->spec.config.layers;
-    const wn_tensor middle = rows_of(&k->middle, rows);
-    const wn_tensor next = rows_of(last ? &m->buffers.exit : &m->block[i + 1].entry, rows);
-    const wn_tensor norm = rows_of(&k->middle_norm, rows), rstd = rows_of(&k->middle_rstd, rows);
+    const wn_tensor middle = wn__first_rows(&k->middle, rows);
+    const wn_tensor next = wn__first_rows(last ? &m->buffers.exit : &m->block[i + 1].entry, rows);
+    const wn_tensor norm = wn__first_rows(&k->middle_norm, rows),
+                    rstd = wn__first_rows(&k->middle_rstd, rows);
     WN_TRY(wn__norm_forward(&k->mlp_norm, m->x, &middle, &norm, &rstd));
     WN_TRY(carry(m, &middle, &next));
     return wn__mlp_forward(&k->mlp, m->x, &norm, &k->mlp_buffers, &next);
@@ -57,7 +56,7 @@ static wn_status mlp_part(wn__model *m, int64_t i, int64_t rows) {
 
 wn_status wn__model_blocks(wn__model *m, wn__span s, const wn__rope_tables *rope,
                            const wn__kv_cache *cache) {
-    const wn_tensor first = rows_of(&m->block[0].entry, s.B * s.T);
+    const wn_tensor first = wn__first_rows(&m->block[0].entry, s.B * s.T);
     WN_TRY(embed(m, s.B * s.T, &first));
     for (int64_t i = 0; i < m->spec.config.layers; i++) {
         WN_TRY(attention_part(m, i, s, rope, cache));
@@ -88,6 +87,6 @@ wn_status wn__model_logits(wn__model *m, const wn_tensor *out) {
     WN_TRY(wn__model_plan_span(m, m->fed));
     WN_TRY(wn__model_blocks(m, m->fed, &m->rope, NULL));
     WN_TRY(wn__model_exit_norm(m, 0, rows));
-    const wn_tensor in = rows_of(&m->buffers.exit_norm, rows);
+    const wn_tensor in = wn__first_rows(&m->buffers.exit_norm, rows);
     return wn__linear_forward(&m->head, m->x, &in, out, false);
 }

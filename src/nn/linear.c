@@ -38,7 +38,7 @@ wn_status wn__linear_build_in(wn__linear *l, const char *block, const char *name
     return wn__linear_build(l, full, in, out, bias, &structure, b);
 }
 
-wn_status wn__linear_tie(wn__linear *l, const char *name, wn__params *params, size_t weight) {
+void wn__linear_tie(wn__linear *l, const char *name, wn__params *params, size_t weight) {
     const wn_tensor *w = &params->item[weight].w;
     *l = (wn__linear){.type = &wn__linear_dense,
                       .in = w->shape[1],
@@ -48,7 +48,6 @@ wn_status wn__linear_tie(wn__linear *l, const char *name, wn__params *params, si
                       .weight = weight,
                       .flips = -1};
     (void)snprintf(l->name, sizeof l->name, "%s", name);
-    return WN_OK;
 }
 
 void wn__linear_free(wn__linear *l) {

@@ -86,8 +86,7 @@ WN_NODISCARD wn_status wn__linear_build_in(wn__linear *l, const char *block, con
                                            wn__structure_rules *rules, wn__build *b);
 /* A dense layer on a parameter that exists (a head tied to the embedding): nothing is allocated,
  * gradients add into that parameter. */
-WN_NODISCARD wn_status wn__linear_tie(wn__linear *l, const char *name, wn__params *params,
-                                      size_t weight);
+void wn__linear_tie(wn__linear *l, const char *name, wn__params *params, size_t weight);
 void wn__linear_free(wn__linear *l); /* safe on a zeroed struct */
 
 /* The calls of the type, with the layer's name put before a message. dx may be NULL: absent. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Parameters and their names while a model is built. With measuring arenas every view has NULL data.
+// Parameters and their names while a model is built. With measuring arenas every view has NULL
+// data.
 #include "nn/param.h"
 
 #include "base/fail.h"
