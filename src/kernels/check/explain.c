@@ -26,14 +26,14 @@ static void write_rows(FILE *f, const wn__exec *x, const wn__case *c, const wn__
     }
 }
 
-// The text that write makes, malloc'ed.
-static wn_status close_text(FILE *f, char *text, char **out) {
+// Ends a stream that open_memstream bound to *text, which is only then what was written.
+static wn_status close_text(FILE *f, char **text, char **out) {
     bool bad = ferror(f) != 0;
     if (fclose(f) != 0 || bad) {
-        free(text);
+        free(*text);
         return wn__fail(WN_NOMEM, "no memory for the text");
     }
-    *out = text;
+    *out = *text;
     return WN_OK;
 }
 
@@ -53,7 +53,7 @@ wn_status wn_plan_explain(const char *op, const char *problem, char **out) {
     if (status == WN_OK || status == WN_UNSUPPORTED) {
         FILE *f = open_memstream(&text, &size);
         if (f) write_rows(f, &x, c, status == WN_OK ? chosen : NULL);
-        status = f ? close_text(f, text, out) : wn__fail_errno("cannot write text to memory");
+        status = f ? close_text(f, &text, out) : wn__fail_errno("cannot write text to memory");
     }
     wn__case_free(c);
     return status;
@@ -87,5 +87,5 @@ wn_status wn_problem_describe(const char *op, char **out) {
     const wn__case_type *type = wn__case_type_of(which);
     for (int i = 0; i < type->field_count; i++)
         write_field(f, type->fields + i);
-    return close_text(f, text, out);
+    return close_text(f, &text, out);
 }
