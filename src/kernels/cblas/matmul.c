@@ -145,8 +145,10 @@ static void run_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
 wn_status wn__matmul_cblas(const void *args, wn__exec *x) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, use_one_thread);
-    blocks b = blocks_of(args);
-    if (b.m > 0 && b.n > 0) wn__parallel_for(x->pool, b.rows * b.columns, 1, run_blocks, &b);
+    const wn__matmul *p = args;
+    if (p->c.shape[0] == 0 || p->c.shape[1] == 0) return WN_OK;
+    blocks b = blocks_of(p);
+    wn__parallel_for(x->pool, b.rows * b.columns, 1, run_blocks, &b);
     return WN_OK;
 }
 #endif

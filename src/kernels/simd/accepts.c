@@ -1,13 +1,55 @@
 // SPDX-License-Identifier: MIT
-// What the vector variants refuse, each with its reason. Shapes and strides have passed the op's
-// own check.
+// What the vector variants refuse, each with its reason, and the workspace of the simpler ones.
+// Shapes and strides have passed the op's own check.
 #include "kernels/simd/accepts.h"
+#include "kernels/elementwise.h"
+#include "kernels/embed.h"
+#include "kernels/reduce.h"
+#include "kernels/rmsnorm.h"
+#include "kernels/simd/rows.h"
 
 #include <stdio.h>
 
-bool wn__accepts_f32(const void *args, char *why, size_t n) {
-    const wn_tensor *first = args; // a pointer to a struct is one to its first member
-    if (first->dtype == WN_DTYPE_F32) return true;
-    snprintf(why, n, "dtype %s is not F32", wn_dtype_name(first->dtype));
+static bool is_f32(const wn_tensor *t, char *why, size_t n) {
+    if (t->dtype == WN_DTYPE_F32) return true;
+    snprintf(why, n, "dtype %s is not F32", wn_dtype_name(t->dtype));
     return false;
+}
+
+bool wn__accepts_f32(const void *args, char *why, size_t n) {
+    return is_f32(args, why, n); // a pointer to a struct is one to its first member
+}
+
+bool wn__accepts_f32_embed(const void *args, char *why, size_t n) {
+    const wn__embed *p = args; // embed_grad has the same shape of arguments: token, then a float
+                               // tensor of the table's dtype
+    return is_f32(&p->table, why, n);
+}
+
+bool wn__accepts_copy_rows(const void *args, char *why, size_t n) {
+    const wn__copy *p = args;
+    int last = p->src.ndim - 1;
+    if (p->src.dtype != p->dst.dtype) {
+        snprintf(why, n, "dtypes %s and %s differ", wn_dtype_name(p->src.dtype),
+                 wn_dtype_name(p->dst.dtype));
+        return false;
+    }
+    if (wn__tensor_packed(&p->src) && wn__tensor_packed(&p->dst)) return true;
+    if (last >= 0 && p->src.stride[last] == 1 && p->dst.stride[last] == 1) return true;
+    snprintf(why, n, "rows are not contiguous");
+    return false;
+}
+
+size_t wn__workspace_reduce(const void *args, int threads) {
+    (void)threads;
+    const wn__reduce *p = args;
+    int64_t chunks = (wn__tensor_count(&p->x) + WN_REDUCE_CHUNK - 1) / WN_REDUCE_CHUNK;
+    return (size_t)chunks * sizeof(double);
+}
+
+size_t wn__workspace_rmsnorm_grad(const void *args, int threads) {
+    (void)threads;
+    const wn__rmsnorm_grad *p = args;
+    int64_t N = p->x.shape[0], part = wn__row_part(N);
+    return (size_t)((N + part - 1) / part * p->x.shape[1]) * sizeof(float);
 }

@@ -8,11 +8,17 @@
 
 /* F32 only, for every op whose arguments begin with the tensor that sets the dtype. */
 wn__accepts_fn wn__accepts_f32;
-/* The op's own reasons on top. */
-wn__accepts_fn wn__accepts_matmul_cblas, wn__accepts_f32_embed, wn__accepts_f32_copy,
-    wn__accepts_f32_mask24;
+/* Of table or dtable. */
+wn__accepts_fn wn__accepts_f32_embed;
+wn__accepts_fn wn__accepts_matmul_cblas;
+/* One dtype, and rows that are contiguous on both sides. */
+wn__accepts_fn wn__accepts_copy_rows;
 
-wn__workspace_fn wn__workspace_matmul_avx2, wn__workspace_matmul_avx512, wn__workspace_spmm24_avx2,
-    wn__workspace_spmm24_avx512;
+wn__workspace_fn wn__workspace_matmul_avx2, wn__workspace_matmul_avx512;
+wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512;
+/* A result for each chunk of sum, sumsq and nonfinite. */
+wn__workspace_fn wn__workspace_reduce;
+/* The sum of dweight over each part of the rows. */
+wn__workspace_fn wn__workspace_rmsnorm_grad;
 
 #endif

@@ -3,6 +3,7 @@
  * contiguous along k every element is a dot product (lanes along k); where it is contiguous along
  * n, lanes are columns. Tiles of FEW_M rows of a and FEW_N columns of b share their loads. */
 #include "kernels/matmul.h"
+#include "kernels/op.h"
 #include "kernels/simd/vec.h"
 
 #define FEW_M     4

@@ -3,6 +3,7 @@
  * are permuted into place. One register of weights (VF slots, VF/2 groups) meets 2 VF columns of x,
  * which are two registers: the index becomes the lane numbers of a two-register permutation. Tokens
  * go four at a time, outputs one after the other. */
+#include "kernels/op.h"
 #include "kernels/simd/vec.h"
 #include "kernels/spmm24.h"
 

@@ -73,7 +73,7 @@ static inline vf vf_abs(vf a) {
 static inline vf vf_round(vf a) {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-/* a 2^n, n integral and within +-300, rounded once */
+/* a 2^n for a near 1, n integral and within +-250, rounded once */
 static inline vf vf_scale(vf a, vf n) {
     return _mm512_scalef_ps(a, n);
 }
@@ -125,6 +125,9 @@ static inline vd vd_high(vf a) {
 }
 static inline vd vd_add(vd a, vd b) {
     return _mm512_add_pd(a, b);
+}
+static inline vd vd_mul(vd a, vd b) {
+    return _mm512_mul_pd(a, b);
 }
 static inline vd vd_fma(vd a, vd b, vd c) {
     return _mm512_fmadd_pd(a, b, c);
@@ -282,6 +285,9 @@ static inline vd vd_high(vf a) {
 static inline vd vd_add(vd a, vd b) {
     return _mm256_add_pd(a, b);
 }
+static inline vd vd_mul(vd a, vd b) {
+    return _mm256_mul_pd(a, b);
+}
 static inline vd vd_fma(vd a, vd b, vd c) {
     return _mm256_fmadd_pd(a, b, c);
 }
@@ -314,6 +320,16 @@ static inline __attribute__((always_inline)) void vf_transpose(vf r[VF]) {
 }
 #endif
 
+/* n lanes, most often all: where n is the constant VF there is no mask. */
+static inline __attribute__((always_inline)) vf vf_get(const float *p, int64_t n) {
+    return n == VF ? vf_load(p) : vf_load_n(p, n);
+}
+static inline __attribute__((always_inline)) void vf_put(float *p, vf a, int64_t n) {
+    if (n == VF)
+        vf_store(p, a);
+    else
+        vf_store_n(p, a, n);
+}
 /* A block of `rows` rows of n floats, both at most VF: what does not exist is read as zeros and not
  * written. */
 static inline __attribute__((always_inline)) void vf_read_block(const float *from, int64_t stride,

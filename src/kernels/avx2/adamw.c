@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+// adamw on 256-bit vectors.
+#include "kernels/declare.h"
+#include "kernels/simd/adamw.inc.h"
+
+wn_status wn__adamw_avx2(const void *args, wn__exec *x) {
+    return adamw(args, x);
+}
