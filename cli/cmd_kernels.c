@@ -49,6 +49,11 @@ static int list(const options *o) {
         shown++;
     }
     if (!shown) return usage_error("no kernel matches; 'winnow kernels' lists all");
+    char *text = NULL;
+    if (opt_text(o, O_op) && strcmp(op, opt_text(o, O_op)) == 0 &&
+        wn_problem_describe(op, &text) == WN_OK)
+        printf("a --problem of %s, with its defaults:\n%s", op, text);
+    free(text);
     return EXIT_OK;
 }
 
