@@ -60,8 +60,8 @@ wn_status wn__model_zero_gradients(wn__model *m) {
     return wn__run(m->x, WN__OP_fill, &zero);
 }
 
-wn_status wn__model_regularize(wn__model *m) {
+wn_status wn__model_regularize(wn__model *m, double factor) {
     for (size_t i = 0; i < m->linear_count; i++)
-        WN_TRY(wn__linear_regularize(m->linear[i], m->x));
+        WN_TRY(wn__linear_regularize(m->linear[i], m->x, factor));
     return WN_OK;
 }

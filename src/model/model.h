@@ -60,8 +60,9 @@ WN_NODISCARD wn_status wn__model_loss(wn__model *m, double *loss_sum, int64_t *l
 WN_NODISCARD wn_status wn__model_loss_backward(wn__model *m, double grad_scale, double *loss_sum,
                                                int64_t *labels);
 WN_NODISCARD wn_status wn__model_zero_gradients(wn__model *m);
-/* Masked decay and the like; after clipping. */
-WN_NODISCARD wn_status wn__model_regularize(wn__model *m);
+/* Adds masked decay and the like, times factor. It is not to be clipped: where clipping is a factor
+ * the optimizer puts on the gradients, give its inverse. */
+WN_NODISCARD wn_status wn__model_regularize(wn__model *m, double factor);
 /* Logits [B*T, V] of the fed tokens into packed out (the model's dtype); for tests and evaluation
  * by choice. */
 WN_NODISCARD wn_status wn__model_logits(wn__model *m, const wn_tensor *out);

@@ -28,7 +28,7 @@ static wn_status plan_update(wn__model *m) {
     double norm;
     WN_TRY(wn__model_zero_gradients(m));
     WN_TRY(wn__gradient_norm(&m->params, m->x, &sums, &norm));
-    WN_TRY(wn__model_regularize(m));
+    WN_TRY(wn__model_regularize(m, 1));
     return wn__adamw_update(&m->params, m->x, &options, 0, 1, 1);
 }
 

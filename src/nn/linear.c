@@ -106,8 +106,8 @@ wn_status wn__linear_backward(wn__linear *l, wn__exec *x, const wn_tensor *in, c
     return named(l, l->type->backward(l, x, in, dy, dx != NULL ? dx : &absent, accumulate));
 }
 
-wn_status wn__linear_regularize(wn__linear *l, wn__exec *x) {
-    return l->type->regularize == NULL ? WN_OK : named(l, l->type->regularize(l, x));
+wn_status wn__linear_regularize(wn__linear *l, wn__exec *x, double factor) {
+    return l->type->regularize == NULL ? WN_OK : named(l, l->type->regularize(l, x, factor));
 }
 
 wn_status wn__linear_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {

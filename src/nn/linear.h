@@ -47,9 +47,9 @@ typedef struct wn__linear_type {
     /* Adds to the gradients; dx[N,in] = (accumulate ? dx : 0) + dy W, unless absent. */
     wn_status (*backward)(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy,
                           const wn_tensor *dx, bool accumulate);
-    /* Adds regularisation to the gradients (masked decay), after clipping, before the optimizer.
+    /* Adds regularisation (masked decay) times factor to the gradients, before the optimizer.
      * NULL: none. */
-    wn_status (*regularize)(wn__linear *l, wn__exec *x);
+    wn_status (*regularize)(wn__linear *l, wn__exec *x, double factor);
     /* Writes the weight the forward pass multiplies by into out[out,in] (zeros written out). */
     wn_status (*merge)(wn__linear *l, wn__exec *x, const wn_tensor *out);
     /* Packs from the parameters and states that a checkpoint brought back; chooses no mask. */
@@ -97,7 +97,7 @@ WN_NODISCARD wn_status wn__linear_forward(wn__linear *l, wn__exec *x, const wn_t
 WN_NODISCARD wn_status wn__linear_backward(wn__linear *l, wn__exec *x, const wn_tensor *in,
                                            const wn_tensor *dy, const wn_tensor *dx,
                                            bool accumulate);
-WN_NODISCARD wn_status wn__linear_regularize(wn__linear *l, wn__exec *x);
+WN_NODISCARD wn_status wn__linear_regularize(wn__linear *l, wn__exec *x, double factor);
 WN_NODISCARD wn_status wn__linear_merge(wn__linear *l, wn__exec *x, const wn_tensor *out);
 /* What every type shares: weight[out,in] and bias[out] as parameters; dW += dy^T x and db += column
  * sums of dy. */

@@ -135,11 +135,13 @@ static wn_status sparse24_backward(wn__linear *l, wn__exec *x, const wn_tensor *
     return wn__given(dx) ? input_gradient(l, x, dy, dx, accumulate) : WN_OK;
 }
 
-static wn_status sparse24_regularize(wn__linear *l, wn__exec *x) {
+static wn_status sparse24_regularize(wn__linear *l, wn__exec *x, double factor) {
     if (l->structure.decay <= 0) return WN_OK;
     const wn__param *p = wn__linear_weight(l);
-    const wn__decay24 decay = {
-        .w = p->w, .mask = l->as.sparse24->weight.mask, .g = p->g, .lambda = l->structure.decay};
+    const wn__decay24 decay = {.w = p->w,
+                               .mask = l->as.sparse24->weight.mask,
+                               .g = p->g,
+                               .lambda = l->structure.decay * factor};
     return wn__run(x, WN__OP_decay24, &decay);
 }
 

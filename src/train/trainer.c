@@ -19,18 +19,6 @@ static wn_status blame(wn__trainer *t, double loss) {
                     t->step + 1);
 }
 
-// Masked decay is not clipped (it comes after clipping), but clipping is applied inside the
-// optimizer, as a factor on the gradient: dividing by it here cancels it.
-static wn_status regularize(wn__trainer *t, double clip) {
-    size_t n = wn__model_linear_count(t->model);
-    for (size_t i = 0; i < n; i++)
-        wn__model_linear(t->model, i)->structure.decay /= clip;
-    wn_status status = wn__model_regularize(t->model);
-    for (size_t i = 0; i < n; i++)
-        wn__model_linear(t->model, i)->structure.decay = t->o.mask_decay;
-    return status;
-}
-
 // Summed loss over the micro-batches, and the gradient of its mean.
 static wn_status accumulate(wn__trainer *t, double labels, double *loss_sum) {
     const wn_train_options *o = &t->o;
@@ -60,7 +48,8 @@ static wn_status update(wn__trainer *t) {
     if (!isfinite(u->loss)) return blame(t, u->loss);
     WN_TRY(wn__gradient_norm(params, x, &sums, &u->gnorm));
     double clip = wn__clip_scale(u->gnorm, t->o.clip_norm);
-    WN_TRY(regularize(t, clip));
+    WN_TRY(
+        wn__model_regularize(t->model, 1 / clip)); // not clipped: the optimizer multiplies by clip
     u->lr = wn__schedule_lr(&t->schedule, t->step);
     WN_TRY(wn__adamw_update(params, x, &t->adamw, u->lr, clip, t->step + 1));
     t->step++;
@@ -155,12 +144,11 @@ static wn_status open_metrics(wn__trainer *t) {
     return wn__metrics_open(path, t->saved, &t->metrics);
 }
 
-// Takes the model directory for what init_from names, which may be a run.
+// The model directory that init_from names, which may be a run. A run with a checkpoint needs it no
+// more.
 static wn_status find_start(wn__trainer *t) {
     if (t->o.init_from == NULL || t->o.init_from[0] == '\0') return WN_OK;
-    WN_TRY(wn__model_dir(t->o.init_from, t->init_dir));
-    t->o.init_from = t->init_dir;
-    return WN_OK;
+    return wn__model_dir(t->o.init_from, t->init_dir);
 }
 
 // Everything up to the first update; a dry run ends with the header.
@@ -169,10 +157,10 @@ static wn_status set_up(wn__trainer *t) {
     wn_status status;
     WN_TRY(wn__options_check(&t->o));
     WN_TRY(wn__run_begin(t));
-    WN_TRY(find_start(t));
-    WN_TRY(wn__prepare_data(t));
-    WN_TRY(wn__runtime_create(t->o.threads, t->o.kernels, t->o.strict_kernels, &t->runtime));
     if (t->o.resume) WN_TRY(wn__checkpoint_open(t, &c));
+    if (c.dir[0] == '\0') WN_TRY(find_start(t));
+    WN_TRY_OUT(wn__prepare_data(t));
+    WN_TRY_OUT(wn__runtime_create(t->o.threads, t->o.kernels, t->o.strict_kernels, &t->runtime));
     WN_TRY_OUT(wn__setup_config(t, c.dir));
     WN_TRY_OUT(wn__report_plan(t));
     WN_TRY_OUT(wn__setup_model(t));

@@ -140,7 +140,7 @@ static inline void train_step(wn__model *m, const step_options *o, int64_t step,
     *loss /= (double)labels;
     OK(wn__gradient_norm(p, x, &sums, norm));
     double scale = wn__clip_scale(*norm, o->max_norm);
-    OK(wn__model_regularize(m));
+    OK(wn__model_regularize(m, 1 / scale));
     OK(wn__adamw_update(p, x, &o->adamw, o->lr, scale, step + 1));
     OK(wn__model_prepare(m, step + 1));
     free(slots);
