@@ -10,6 +10,8 @@
 wn__accepts_fn wn__accepts_f32;
 /* Of table or dtable. */
 wn__accepts_fn wn__accepts_f32_embed;
+/* Not greedy, whose choices follow from each other. */
+wn__accepts_fn wn__accepts_f32_mask24;
 wn__accepts_fn wn__accepts_matmul_cblas;
 /* One dtype, and rows that are contiguous on both sides. */
 wn__accepts_fn wn__accepts_copy_rows;

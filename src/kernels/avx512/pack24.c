@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+// pack24 and unpack24, 16 groups at once.
+#include "kernels/declare.h"
+#include "kernels/simd/pack24.inc.h"
+#include "kernels/simd/unpack24.inc.h"
+
+wn_status wn__pack24_avx512(const void *args, wn__exec *x) {
+    return pack24(args, x);
+}
+
+wn_status wn__unpack24_avx512(const void *args, wn__exec *x) {
+    return unpack24(args, x);
+}

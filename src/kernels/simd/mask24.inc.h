@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+/* mask24 for F32, a step of VF groups or tiles at once. ROW needs the six comparisons of each
+ * group: the sign of a difference of magnitudes, taken as integers, is exact. TILE adds up the 90
+ * candidates just as the contract says and keeps the first of the largest sums. A NaN is noticed on
+ * the way; the scalar search then finds the first. */
+#include "base/fail.h"
+#include "kernels/mask24.h"
+#include "kernels/simd/accepts.h"
+#include "kernels/simd/group24.h"
+
+#include <stdatomic.h>
+
+typedef struct mask24_job {
+    const wn__mask24 *p;
+    cut24 cut;       /* of ROW */
+    atomic_bool nan; /* a block has met one */
+} mask24_job;
+
+/* ---- ROW */
+
+/* The sign bit tells whether column j is larger than column i, for i < j; equal ones keep their
+ * order. Magnitudes are below 2^31, so no difference overflows. */
+ALWAYS vi larger(const vi a[4], int i, int j) {
+    return vi_sub(a[i], a[j]);
+}
+
+/* The mask of each lane's group: a column stays unless two others come before it. */
+ALWAYS vi row_masks(const vf column[4]) {
+    vi a[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++)
+        a[j] = vi_of(column[j]);
+    vi a01 = larger(a, 0, 1), a02 = larger(a, 0, 2), a03 = larger(a, 0, 3);
+    vi a12 = larger(a, 1, 2), a13 = larger(a, 1, 3), a23 = larger(a, 2, 3);
+    vi keep0 = vi_not(vi_majority(a01, a02, a03));
+    vi keep1 = vi_majority(a01, vi_not(a12), vi_not(a13));
+    vi keep2 = vi_majority(a02, a12, vi_not(a23));
+    vi keep3 = vi_majority(a03, a13, a23);
+    vi low = vi_or(vi_down(keep0, 31), vi_and(vi_down(keep1, 30), vi_set(2)));
+    vi high = vi_or(vi_and(vi_down(keep2, 29), vi_set(4)), vi_and(vi_down(keep3, 28), vi_set(8)));
+    return vi_or(low, high);
+}
+
+/* n columns of one row; whether any is NaN. */
+static bool mask_row(const float *w, int64_t n, uint8_t *mask) {
+    vm nan = vm_of_bits(0);
+    for (int64_t j = 0; j < n; j += STEP_COLUMNS) {
+        vf column[4];
+        load_columns(w + j, clamp24(n - j, STEP_COLUMNS), column);
+        nan = vm_or(nan, vm_or(vm_nan(column[0], column[1]), vm_nan(column[2], column[3])));
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            column[i] = vf_abs(column[i]);
+        store_groups(row_masks(column), mask + j / 4, clamp24((n - j + 3) / 4, VF));
+    }
+    if (n % 4 != 0) mask[n / 4] &= (uint8_t)((1U << (n % 4)) - 1U); /* padding is not kept */
+    return vm_bits(nan) != 0;
+}
+
+static void mask_pieces(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    mask24_job *job = ctx;
+    const wn__mask24 *p = job->p;
+    bool nan = false;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t row = i / job->cut.pieces, j = i % job->cut.pieces * PIECE;
+        const float *w = (const float *)p->w.data + row * p->w.stride[0] + j;
+        uint8_t *mask = (uint8_t *)p->mask.data + row * p->mask.shape[1] + j / 4;
+        nan |= mask_row(w, clamp24(job->cut.columns - j, PIECE), mask);
+    }
+    if (nan) atomic_store_explicit(&job->nan, true, memory_order_relaxed);
+}
+
+/* ---- TILE */
+
+/* The patterns of a row in the order of the contract, and the two columns each keeps. */
+static const uint8_t patterns[6] = {0x3, 0x5, 0x9, 0x6, 0xA, 0xC};
+static const uint8_t first_of[6] = {0, 0, 0, 1, 1, 2}, second_of[6] = {1, 2, 3, 2, 3, 3};
+
+/* A pair of patterns for two rows is 6 first + second. Six of the 36 keep every column once: any of
+ * the six goes with any other. Of those only the best partner needs a look, and which one it was is
+ * asked at the end; so the 90 candidates are these 60, in order. Sums are rounded, but adding the
+ * same number never turns two around: the largest sum is that of the largest partner. */
+#define ANY 36
+static const uint8_t even_pairs[6] = {5, 10, 15, 20, 25, 30};
+static const struct {
+    uint8_t upper, lower;
+} candidates[60] = {
+    {0, 35},  {1, 29},  {1, 34},  {2, 23},  {2, 33},  {3, 17},   {3, 32},   {4, 11},   {4, 31},
+    {5, ANY}, {6, 29},  {6, 34},  {7, 28},  {8, 22},  {8, 27},   {9, 16},   {9, 26},   {10, ANY},
+    {11, 4},  {11, 24}, {12, 23}, {12, 33}, {13, 22}, {13, 27},  {14, 21},  {15, ANY}, {16, 9},
+    {16, 19}, {17, 3},  {17, 18}, {18, 17}, {18, 32}, {19, 16},  {19, 26},  {20, ANY}, {21, 14},
+    {22, 8},  {22, 13}, {23, 2},  {23, 12}, {24, 11}, {24, 31},  {25, ANY}, {26, 9},   {26, 19},
+    {27, 8},  {27, 13}, {28, 7},  {29, 1},  {29, 6},  {30, ANY}, {31, 4},   {31, 24},  {32, 3},
+    {32, 18}, {33, 2},  {33, 12}, {34, 1},  {34, 6},  {35, 0}};
+
+ALWAYS int32_t pair_bits(unsigned pair) {
+    return patterns[pair / 6] | patterns[pair % 6] << 4;
+}
+
+/* What each pair of patterns keeps of two rows of 4 magnitudes; NaN in either sets its lane. */
+ALWAYS vm pair_sums(const vf a[4], const vf b[4], vf sums[36]) {
+    vf upper[6], lower[6];
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; i++) {
+        upper[i] = vf_add(a[first_of[i]], a[second_of[i]]);
+        lower[i] = vf_add(b[first_of[i]], b[second_of[i]]);
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; i++)
+#pragma GCC unroll 6
+        for (int j = 0; j < 6; j++)
+            sums[6 * i + j] = vf_add(upper[i], lower[j]);
+    return vm_or(vm_nan(upper[0], upper[5]), vm_nan(lower[0], lower[5]));
+}
+
+/* The first of the even pairs that brings a lane's upper sum to its total, as bits 8..15. */
+ALWAYS vi even_partner(vf upper, const vf lower[36], vf total) {
+    vi bits = vi_set(pair_bits(even_pairs[5]) << 8);
+#pragma GCC unroll 5
+    for (int i = 4; i >= 0; i--) {
+        vm less = vm_lt(vf_add(upper, lower[even_pairs[i]]), total);
+        bits = vi_select(less, bits, vi_set(pair_bits(even_pairs[i]) << 8));
+    }
+    return bits;
+}
+
+/* The 16 bits of each lane's tile. */
+ALWAYS vi best_masks(const vf upper[36], const vf lower[36]) {
+    vf any = lower[even_pairs[0]];
+#pragma GCC unroll 5
+    for (int i = 1; i < 6; i++)
+        any = vf_max(any, lower[even_pairs[i]]);
+    vf best = vf_add(upper[0], lower[35]), even = vf_zero();
+    vi bits = vi_set(pair_bits(0) | pair_bits(35) << 8);
+#pragma GCC unroll 59
+    for (int i = 1; i < 60; i++) {
+        unsigned u = candidates[i].upper, l = candidates[i].lower;
+        vf sum = vf_add(upper[u], l == ANY ? any : lower[l]);
+        vm more = vm_lt(best, sum);
+        bits = vi_select(more, vi_set(pair_bits(u) | (l == ANY ? 0 : pair_bits(l) << 8)), bits);
+        if (l == ANY) even = vf_select(more, upper[u], even);
+        best = vf_max(best, sum);
+    }
+    return vi_select(vi_positive(vi_down(bits, 8)), bits,
+                     vi_or(bits, even_partner(even, lower, best)));
+}
+
+/* Bits 4 i .. 4 i + 3 to byte i. */
+ALWAYS vi spread_nibbles(vi a) {
+    a = vi_and(vi_or(a, vi_up(a, 8)), vi_set(0x00FF00FF));
+    return vi_and(vi_or(a, vi_up(a, 4)), vi_set(0x0F0F0F0F));
+}
+
+/* n columns of a row of tiles; whether any is NaN. */
+static bool mask_tiles(const wn__mask24 *p, int64_t row) {
+    int64_t n = p->w.shape[1], stride = p->w.stride[0], groups = p->mask.shape[1];
+    const float *w = (const float *)p->w.data + 4 * row * stride;
+    uint8_t *mask = (uint8_t *)p->mask.data + 4 * row * groups;
+    vm nan = vm_of_bits(0);
+    for (int64_t j = 0; j < n; j += STEP_COLUMNS) {
+        vf a[16], upper[36], lower[36];
+        int64_t columns = clamp24(n - j, STEP_COLUMNS);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            load_columns(w + i * stride + j, columns, a + 4 * i);
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++)
+            a[i] = vf_abs(a[i]);
+        nan = vm_or(nan, pair_sums(a, a + 4, upper));
+        nan = vm_or(nan, pair_sums(a + 8, a + 12, lower));
+        store_tiles(spread_nibbles(best_masks(upper, lower)), mask + j / 4, groups, columns / 4);
+    }
+    return vm_bits(nan) != 0;
+}
+
+static void mask_tile_rows(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    mask24_job *job = ctx;
+    bool nan = false;
+    for (int64_t i = begin; i < end; i++)
+        nan |= mask_tiles(job->p, i);
+    if (nan) atomic_store_explicit(&job->nan, true, memory_order_relaxed);
+}
+
+/* ---- */
+
+static wn_status mask24(const void *args, wn__exec *x) {
+    const wn__mask24 *p = args;
+    int64_t r = p->w.shape[0], c = p->w.shape[1];
+    mask24_job job = {.p = p, .cut = cut24_of(r, c, p->w.stride[0] == c)};
+    if (p->method == WN_MASK24_ROW)
+        wn__parallel_for(x->pool, job.cut.count, job.cut.grain, mask_pieces, &job);
+    else
+        wn__parallel_for(x->pool, r / 4, PIECE / (4 * c + 1) + 1, mask_tile_rows, &job);
+    if (!atomic_load(&job.nan)) return WN_OK;
+    memset(p->mask.data, 0, wn__tensor_bytes(&p->mask)); /* no half of an answer */
+    return wn__mask24_refuse_nan(p);
+}
