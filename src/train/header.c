@@ -46,8 +46,7 @@ static void say_model(wn__trainer *t) {
             wn__architecture(c), wn__model_config_params(c), c->layers, c->hidden_size,
             c->intermediate_size, c->mlp == WN_MLP_SWIGLU ? "swiglu" : "relu2", c->heads,
             c->kv_heads, c->vocab_size, c->tied ? ", tied embeddings" : "");
-    if (t->o.init_from != NULL && t->o.init_from[0] != '\0')
-        wn__say(t, "         begun from %s", t->o.init_from);
+    if (t->init_dir[0] != '\0') wn__say(t, "         begun from %s", t->init_dir);
 }
 
 static void say_updates(wn__trainer *t) {

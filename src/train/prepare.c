@@ -61,14 +61,14 @@ static wn_status tokenizer_source(const wn__trainer *t, char out[WN_RUN_PATH]) {
         memcpy(out, t->o.tokenizer, strlen(t->o.tokenizer) + 1);
         return WN_OK;
     }
-    if (t->o.init_from == NULL || t->o.init_from[0] == '\0') return WN_OK;
-    WN_TRY(wn__path_join(out, WN_RUN_PATH, t->o.init_from, "tokenizer.json"));
+    if (t->init_dir[0] == '\0') return WN_OK;
+    WN_TRY(wn__path_join(out, WN_RUN_PATH, t->init_dir, "tokenizer.json"));
     if (wn__file_exists(out)) return WN_OK;
     out[0] = '\0';
     if (wn__shard_named(t->o.data)) return WN_OK;
     return wn__fail(WN_UNSUPPORTED,
                     "%s: no tokenizer.json; give the tokenizer its text is to be read with",
-                    t->o.init_from);
+                    t->init_dir);
 }
 
 static wn_status copy_file(const char *from, const char *to) {

@@ -72,14 +72,10 @@ static wn_status check_fit(const wn__trainer *t, const char *dir) {
                     t->config.max_positions, t->o.seq_len);
 }
 
-static bool begins_from_model(const wn__trainer *t) {
-    return t->o.init_from != NULL && t->o.init_from[0] != '\0';
-}
-
 wn_status wn__setup_config(wn__trainer *t, const char *checkpoint) {
-    const char *dir = checkpoint[0] != '\0'  ? checkpoint
-                      : begins_from_model(t) ? t->o.init_from
-                                             : NULL;
+    const char *dir = checkpoint[0] != '\0'    ? checkpoint
+                      : t->init_dir[0] != '\0' ? t->init_dir
+                                               : NULL;
     if (dir == NULL) {
         WN_TRY(new_config(t));
     } else {
@@ -154,8 +150,8 @@ static wn_status load_model(wn__trainer *t, const char *dir) {
 
 wn_status wn__setup_weights(wn__trainer *t, const wn__checkpoint *c) {
     if (c->dir[0] != '\0') return wn__checkpoint_load(t, c);
-    if (begins_from_model(t)) {
-        WN_TRY(load_model(t, t->o.init_from));
+    if (t->init_dir[0] != '\0') {
+        WN_TRY(load_model(t, t->init_dir));
     } else {
         WN_TRY(wn__model_init(t->model, t->o.seed));
     }

@@ -30,10 +30,9 @@ typedef struct wn__update {
 } wn__update;
 
 typedef struct wn__trainer {
-    wn_train_options o; /* texts borrowed from the caller, from `recorded` or from init_dir */
-    char init_dir[WN_PATH_MAX]; /* the model directory that init_from names, itself or a run's
-                                   latest */
+    wn_train_options o;         /* texts borrowed from the caller or from `recorded` */
     wn__json *recorded;         /* run.json of a resumed run */
+    char init_dir[WN_PATH_MAX]; /* model directory the weights come from, "" when there is none */
     const char **recorded_sparsity;
     wn_train_fn *fn;
     wn_stop_fn *stop;

@@ -143,6 +143,22 @@ static void test_before_first_checkpoint(void **state) {
     assert_same_run(scratch_path(state, "straight"), o.out);
 }
 
+// The model a run began from may be gone once there is a checkpoint.
+static void test_start_removed(void **state) {
+    wn_train_options o = several_epochs(state, "start"), p = several_epochs(state, "straight");
+    o.steps = 3;
+    OK(train_quietly(&o));
+    p.init_from = o.out;
+    p.steps = 8;
+    OK(train_quietly(&p));
+    p.out = scratch_path(state, "run");
+    train_until(&p, 4);
+    OK(wn__dir_remove(o.out));
+    p.resume = true;
+    OK(train_quietly(&p));
+    assert_same_run(scratch_path(state, "straight"), p.out);
+}
+
 // Metrics of updates that are made again are not there twice, nor is a torn line.
 static void test_metrics_cut(void **state) {
     wn_train_options o = several_epochs(state, "straight");
@@ -495,6 +511,7 @@ int main(void) {
         TEST(test_options),
         TEST(test_nothing_to_resume),
         TEST(test_before_first_checkpoint),
+        TEST(test_start_removed),
         TEST(test_metrics_cut),
         TEST(test_killed),
         TEST(test_killed_sparse),
