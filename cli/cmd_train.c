@@ -99,6 +99,16 @@ static const char **sparsity_rules(const options *o, size_t *count) {
     return rules;
 }
 
+/* Names of the options that were given, so that a resumed run tells them from defaults; malloc'ed.
+ */
+static const char **given_names(const options *o, size_t *count) {
+    const char **names = calloc(O_COUNT, sizeof *names);
+    *count = 0;
+    for (int i = 0; names && i < O_COUNT; i++)
+        if (o->value[i].given) names[(*count)++] = option_at((option_id)i)->name;
+    return names;
+}
+
 static wn_status draw_loss(const char *out) {
     size_t n = strlen(out) + 16;
     char *path = malloc(n);
@@ -128,11 +138,13 @@ int command_TRAIN(const options *o) {
     set_run_options(o, &t);
     size_t count = 0;
     const char **rules = sparsity_rules(o, &count);
+    const char **given = given_names(o, &t.given_count);
     char *resolved = options_json(o);
     wn_status status = WN_NOMEM;
     progress p;
     progress_begin(&p, opt_flag(o, O_quiet));
-    if (rules && resolved) {
+    if (rules && given && resolved) {
+        t.given = given;
         t.sparsity = rules;
         t.sparsity_count = count;
         t.resolved = resolved;
@@ -146,6 +158,7 @@ int command_TRAIN(const options *o) {
         fprintf(stderr, "stopped; go on with: winnow train --out %s --resume\n", t.out);
     int code = report(status);
     free(rules);
+    free(given);
     free(resolved);
     return code;
 }

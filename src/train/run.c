@@ -133,10 +133,10 @@ static wn_status set_data(const wn__trainer *t, wn__json *root) {
     return status;
 }
 
-// The caller's own account of its options, kept as it is.
+// The caller's own account of its options, as it was when the run began.
 static wn_status set_resolved(const wn__trainer *t, wn__json *root) {
-    wn__json *options = NULL;
-    if (t->o.resolved != NULL)
+    wn__json *options = wn__json_ref(wn__json_get(t->recorded, "options"));
+    if (options == NULL && t->o.resolved != NULL)
         WN_TRY(wn__json_parse(t->o.resolved, strlen(t->o.resolved), "resolved options", &options));
     return wn__json_set(root, "options", options != NULL ? options : wn__json_new_null());
 }

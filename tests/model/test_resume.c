@@ -91,6 +91,7 @@ static void test_finished(void **state) {
 // What a run is stays; the rest may change. Defaults do not count as asked for.
 static void test_options(void **state) {
     wn_train_options o = several_epochs(state, "run"), p;
+    o.resolved = "{\"first\": 1}";
     train_until(&o, 4);
     listener *l = calloc(1, sizeof *l);
     wn_train_defaults(&p);
@@ -99,6 +100,7 @@ static void test_options(void **state) {
     p.threads = 1;
     p.hidden_size = 64;
     p.lr = 5e-3;
+    p.resolved = "{\"second\": 1}";
     l->stop_at = 8;
     assert_int_equal(wn_train(&p, listen, stop_there, l), WN_CANCELLED);
     assert_true(said(l, "note: hidden_size: this run has 16; 64 is ignored"));
@@ -110,6 +112,11 @@ static void test_options(void **state) {
     wn_series t = read_series(o.out, "step", "tokens");
     assert_true(t.y[7] == 8 * 4 * 16); // batches as before, not the default ones
     wn_series_free(&t);
+    wn__json *j;
+    OK(wn__json_read(path_in(o.out, "run.json"), 0, &j));
+    assert_non_null(wn__json_get(wn__json_get(j, "options"), "first"));
+    assert_true(wn__json_real(wn__json_get(wn__json_get(j, "train"), "lr")) == 5e-3);
+    wn__json_free(j);
     const char *given[] = {"steps"}; // named: 1000 is the default and is meant
     p.given = given;
     p.given_count = 1;
