@@ -11,9 +11,9 @@ for file in $files; do
     [ "$lines" -le 800 ] || complain "$file: $lines lines, at most 800"
     head -n 1 "$file" | grep -q 'SPDX-License-Identifier: MIT' || complain "$file: no SPDX line"
     case $file in src/kernels/*/*) continue ;; esac
-    # A function runs from a line that ends in '{' at column 0 (after a signature) to a '}' at column 0.
+    # A function runs from the first line that ends in ') {', which its signature does, to a '}' at column 0.
     awk -v file="$file" '
-        /^[A-Za-z_].*\{[[:space:]]*$/ && !/^(struct|enum|union|typedef|static const|const|extern|#)/ { start = NR; name = $0 }
+        /\)[[:space:]]*\{[[:space:]]*$/ && !start { start = NR; name = $0 }
         /^\}/ { if (start && NR - start + 1 > 100) { print file ":" start ": " NR - start + 1 " lines: " name; found = 1 } start = 0 }
         END { exit found }' "$file" || bad=1
 done
