@@ -10,6 +10,7 @@
 //   along D are off by 2 (D + 1) u of their magnitudes. ds[j] = p[j] (dp[j] - delta) by p[j]
 //   (|dp[j] - delta| (e[j] + 4 u) + their errors + 2 u of both); the sums over keys or queries by
 //   the errors of their terms and 2 (count + 3) u of the magnitudes.
+// An exp that is subnormal is off by 2 of the smallest subnormals instead.
 // All of it doubled for second order; errors of an exponent go through expm1, so large ones count
 // in full.
 #include "kernels/attention.h"
@@ -152,7 +153,8 @@ static void bound_query(wn__case *c, const wn__round *r, int64_t n) {
     for (int64_t j = 0; j < a.keys; j++) {
         product at = score(c, &a, j);
         double error =
-            exp(at.value - s.lse) * (weight_error(c, &s, at, u) + mean + (2 * count + 4) * u);
+            exp(at.value - s.lse) * (weight_error(c, &s, at, u) + mean + (2 * count + 4) * u) +
+            2 * r->eta;
         for (int64_t d = 0; d < size; d++)
             out->bound[a.q + d] += 2 * error * fabs(v[a.first + j * a.step + d]);
     }
@@ -224,9 +226,9 @@ typedef struct pair {
     double p, dp, ds, dds;
 } pair;
 
-static pair pair_of(wn__case *c, const query *a, int64_t j, double u) {
+static pair pair_of(wn__case *c, const wn__round *r, const query *a, int64_t j) {
     int64_t size = c->problem.value[D], key = a->first + j * a->step;
-    double along = 2 * (double)(size + 2) * u, lse = doubles(c, "lse")[a->lse];
+    double u = r->acc, along = 2 * (double)(size + 2) * u, lse = doubles(c, "lse")[a->lse];
     const double *dout = doubles(c, "dout") + a->q;
     product s = score(c, a, j), dp = dot(dout, doubles(c, "v") + key, size);
     product delta = dot(dout, doubles(c, "out") + a->q, size);
@@ -234,7 +236,8 @@ static pair pair_of(wn__case *c, const query *a, int64_t j, double u) {
     double e = expm1(along * s.magnitude + u * (fabs(s.value) + fabs(lse)) + 4 * u);
     double off =
         along * (dp.magnitude + delta.magnitude) + 2 * u * (fabs(dp.value) + fabs(delta.value));
-    return (pair){p, p * e, p * difference, p * (fabs(difference) * (e + 4 * u) + off * (1 + e))};
+    double lost = p * e + 2 * r->eta, ds_error = fabs(difference) * (lost + 4 * u * p);
+    return (pair){p, lost, p * difference, ds_error + off * (p + lost) + r->eta};
 }
 
 // What one pair adds to the bounds of its query's dq and its key's dk and dv.
@@ -244,7 +247,7 @@ static void add_pair(wn__case *c, const wn__round *r, const query *a, int64_t j)
     double *dk = wn__case_find(c, "dk")->bound + key, *dv = wn__case_find(c, "dv")->bound + key;
     const double *q = doubles(c, "q") + a->q, *k = doubles(c, "k") + key,
                  *dout = doubles(c, "dout") + a->q;
-    pair w = pair_of(c, a, j, u);
+    pair w = pair_of(c, r, a, j);
     double over_keys = 2 * (double)(a->keys + 3) * u;
     double over_queries = 2 * (double)(c->problem.value[T] * c->problem.value[GROUP] + 3) * u;
     for (int64_t d = 0; d < size; d++) {
