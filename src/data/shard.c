@@ -102,9 +102,9 @@ wn_status wn__shard_open(const char *path, bool verify, wn__shard *out) {
     WN_TRY_OUT(wn__map_open(path, &s.map));
     WN_TRY_OUT(read_header(path, &s.map, &s.info));
     s.ids = (wn__ids){.bytes = s.map.data + WN_SHARD_HEADER,
-                       .id_bytes = s.info.id_bytes,
-                       .count = s.info.count,
-                       .name = s.path};
+                      .id_bytes = s.info.id_bytes,
+                      .count = s.info.count,
+                      .name = s.path};
     if (verify) WN_TRY_OUT(verify_ids(path, &s.info, &s.ids));
     *out = s;
     s = (wn__shard){0};

@@ -47,9 +47,9 @@ static wn_status encode_text(const wn_session *s, const char *path, source *out)
     wn__map_close(&text);
     if (status != WN_OK) return wn__fail_in(status, "%s", path);
     out->ids = (wn__ids){.bytes = (const uint8_t *)out->encoded.id,
-                          .id_bytes = 4,
-                          .count = out->encoded.count,
-                          .name = path};
+                         .id_bytes = 4,
+                         .count = out->encoded.count,
+                         .name = path};
     return WN_OK;
 }
 
@@ -86,8 +86,7 @@ wn_status wn_eval_tokens(wn_session *s, const int32_t *ids, size_t count, double
         return wn__fail(WN_INVALID,
                         "%zu tokens, expected 2 to %" PRId64 " (the context and one more)", count,
                         s->context + 1);
-    wn__ids span = {
-        .bytes = (const uint8_t *)ids, .id_bytes = 4, .count = count, .name = "tokens"};
+    wn__ids span = {.bytes = (const uint8_t *)ids, .id_bytes = 4, .count = count, .name = "tokens"};
     wn__evaluation e;
     WN_TRY(wn__evaluate(s->model, &span, 1, (int64_t)count - 1, 1, 0, NULL, &e));
     *loss = wn__evaluation_loss(&e);

@@ -24,9 +24,11 @@ double wn__evaluation_loss(const wn__evaluation *e);
 /* loss_sum / ln 2 / bytes; 0 when the bytes are unknown. */
 double wn__evaluation_bits_per_byte(const wn__evaluation *e);
 
-/* Windows of seq_len inputs that do not overlap, rows of them at a time; every id but the first is predicted once, in a last shorter
- * window if need be. max_batches, max_labels 0: all. rows and seq_len within the model's spec. INVALID when there are fewer than two ids. */
-WN_NODISCARD wn_status wn__evaluate(wn__model *m, const wn__ids *ids, int64_t rows, int64_t seq_len, int64_t max_batches,
-                                    int64_t max_labels, const wn__id_bytes *bytes, wn__evaluation *out);
+/* Windows of seq_len inputs that do not overlap, rows of them at a time; every id but the first is
+ * predicted once, in a last shorter window if need be. max_batches, max_labels 0: all. rows and
+ * seq_len within the model's spec. INVALID when there are fewer than two ids. */
+WN_NODISCARD wn_status wn__evaluate(wn__model *m, const wn__ids *ids, int64_t rows, int64_t seq_len,
+                                    int64_t max_batches, int64_t max_labels,
+                                    const wn__id_bytes *bytes, wn__evaluation *out);
 
 #endif

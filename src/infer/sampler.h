@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* From logits to a token. Greedy at temperature 0 (ties: the lowest id); else top-k, softmax with temperature, top-p, and one draw that
- * depends on (seed, position) alone: stream WN_STREAM_SAMPLE, index position. */
+/* From logits to a token. Greedy at temperature 0 (ties: the lowest id); else top-k, softmax with
+ * temperature, top-p, and one draw that depends on (seed, position) alone: stream WN_STREAM_SAMPLE,
+ * index position. */
 #ifndef WN_INFER_SAMPLER_H
 #define WN_INFER_SAMPLER_H
 
@@ -21,6 +22,7 @@ typedef struct wn__sampler {
 WN_NODISCARD wn_status wn__sampler_create(const wn_sampling *how, int64_t vocab, wn__sampler *out);
 void wn__sampler_free(wn__sampler *s); /* safe on a zeroed struct */
 /* logits[vocab]. INVALID names the first NaN, or says that no logit is above -infinity. */
-WN_NODISCARD wn_status wn__sampler_pick(wn__sampler *s, const float *logits, uint64_t position, int32_t *id);
+WN_NODISCARD wn_status wn__sampler_pick(wn__sampler *s, const float *logits, uint64_t position,
+                                        int32_t *id);
 
 #endif

@@ -17,15 +17,17 @@ struct wn_session {
     wn_model_info info;
 };
 
-/* The model directory meant by `path`: itself, or `latest` in a run directory. IO names both when neither holds a config.json. */
+/* The model directory meant by `path`: itself, or `latest` in a run directory. IO names both when
+ * neither holds a config.json. */
 WN_NODISCARD wn_status wn__model_dir(const char *path, char out[WN_PATH_MAX]);
 /* "LlamaForCausalLM"; static storage. */
 const char *wn__architecture(const wn__model_config *c);
 /* UNSUPPORTED says that dir has no tokenizer.json. */
 WN_NODISCARD wn_status wn__session_need_tokenizer(const wn_session *s);
 
-/* Whether a 2-D tensor of F32, F64, BF16 or F16 (packed, possibly unaligned) has at most two non-zeros in every group of 4 along its
- * last dimension (last group shorter), or, transposed, along its first. Other dtypes and ranks: false. */
+/* Whether a 2-D tensor of F32, F64, BF16 or F16 (packed, possibly unaligned) has at most two
+ * non-zeros in every group of 4 along its last dimension (last group shorter), or, transposed,
+ * along its first. Other dtypes and ranks: false. */
 bool wn__weight_is24(const wn_tensor *w, bool transposed);
 
 #endif

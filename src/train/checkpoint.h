@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-/* Step directories: a Hugging Face model, training.safetensors, and state.json with the checksum of every other file. */
+/* Step directories: a Hugging Face model, training.safetensors, and state.json with the checksum of
+ * every other file. */
 #ifndef WN_TRAIN_CHECKPOINT_H
 #define WN_TRAIN_CHECKPOINT_H
 
 #include "train/trainer.h"
 
-/* Writes RUN/step-NNNNNN under a temporary name, publishes it, points `latest` at it and removes all but the newest o.keep steps. On failure
- * the directory is gone, `latest` and what it points at are as they were, and the message names the file and the reason. INVALID
- * when a weight is NaN or infinite. */
+/* Writes RUN/step-NNNNNN under a temporary name, publishes it, points `latest` at it and removes
+ * all but the newest o.keep steps. On failure the directory is gone, `latest` and what it points at
+ * are as they were, and the message names the file and the reason. INVALID when a weight is NaN or
+ * infinite. */
 WN_NODISCARD wn_status wn__checkpoint_save(wn__trainer *t);
 
 /* A checkpoint that was found whole. */
@@ -15,8 +17,9 @@ typedef struct wn__checkpoint {
     char dir[WN_RUN_PATH]; /* "" : none */
     wn__json *state;
 } wn__checkpoint;
-/* Checks RUN/latest: every file against state.json, its model against run.json's. No `latest` at all is fine (dir ""). FORMAT and IO name the file
- * that is wrong and the newest older step that is intact; INVALID names the field in which the model differs, and both values. */
+/* Checks RUN/latest: every file against state.json, its model against run.json's. No `latest` at
+ * all is fine (dir ""). FORMAT and IO name the file that is wrong and the newest older step that is
+ * intact; INVALID names the field in which the model differs, and both values. */
 WN_NODISCARD wn_status wn__checkpoint_open(const wn__trainer *t, wn__checkpoint *out);
 /* Puts its tensors, step and loader position into the trainer. */
 WN_NODISCARD wn_status wn__checkpoint_load(wn__trainer *t, const wn__checkpoint *c);

@@ -14,8 +14,8 @@
 #include "base/json.h"
 #include "base/philox.h"
 #include "unit/base/scratch.h"
-#include "winnow/model.h"
 #include "winnow/data.h"
+#include "winnow/model.h"
 #include "winnow/train.h"
 
 #define OK(call)                                                                                   \
