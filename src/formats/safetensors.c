@@ -4,6 +4,7 @@
 #include "formats/safetensors.h"
 
 #include "base/fail.h"
+#include "base/utf8.h"
 #include "formats/st_header.h"
 #include "tensor/tensor.h"
 #include <stdlib.h>
@@ -30,7 +31,7 @@ static wn_status check_frame(const uint8_t *bytes, size_t size, const char *name
     if (n > size - FRAME)
         return wn__fail(WN_FORMAT, "%s: header of %llu bytes in a file of %zu", name,
                         (unsigned long long)n, size);
-    size_t bad = wn__utf8_invalid(bytes + FRAME, (size_t)n);
+    size_t bad = wn__utf8_span((const char *)bytes + FRAME, (size_t)n);
     if (bad < n)
         return wn__fail(WN_FORMAT, "%s: byte %zu: the header is not UTF-8", name, FRAME + bad);
     if (n == 0 || bytes[FRAME] != '{')

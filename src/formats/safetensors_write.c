@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "base/half.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "formats/st_header.h"
 #include "tensor/tensor.h"
 #include <stdio.h>
@@ -24,7 +25,7 @@ static wn_status check_name(const char *name) {
     if (strcmp(name, METADATA_KEY) == 0)
         return wn__fail(WN_INVALID, "a tensor cannot be named '%s'", METADATA_KEY);
     size_t n = strlen(name);
-    if (wn__utf8_invalid((const uint8_t *)name, n) < n)
+    if (wn__utf8_span(name, n) < n)
         return wn__fail(WN_INVALID, "tensor '%.*s': the name is not UTF-8", WN_ST_SHOWN, name);
     return WN_OK;
 }
@@ -99,8 +100,8 @@ static wn_status check_meta(const wn__st_meta *meta, const wn__json *object) {
     if (meta->key == NULL || meta->value == NULL)
         return wn__fail(WN_INVALID, "metadata without a key or value");
     size_t key_size = strlen(meta->key), value_size = strlen(meta->value);
-    if (wn__utf8_invalid((const uint8_t *)meta->key, key_size) < key_size ||
-        wn__utf8_invalid((const uint8_t *)meta->value, value_size) < value_size)
+    if (wn__utf8_span(meta->key, key_size) < key_size ||
+        wn__utf8_span(meta->value, value_size) < value_size)
         return wn__fail(WN_INVALID, "metadata '%.*s': not UTF-8", WN_ST_SHOWN, meta->key);
     const wn__json *known = wn__json_get(object, meta->key);
     if (known == NULL) return WN_OK;

@@ -4,6 +4,7 @@
 #include "formats/st_header.h"
 
 #include "base/fail.h"
+#include "base/utf8.h"
 #include "tensor/tensor.h"
 #include <stdlib.h>
 #include <string.h>
@@ -21,53 +22,6 @@ typedef struct cursor {
 
 static size_t offset_of(const cursor *c) {
     return (size_t)(c->p - c->begin) + JSON_OFFSET;
-}
-
-// ---- UTF-8 ----
-
-// Length of the sequence that begins at p[0], n bytes left; 0 if it is not valid (overlong forms,
-// surrogates and code points above U+10FFFF included).
-static size_t utf8_length(const uint8_t *p, size_t n) {
-    uint8_t b = p[0];
-    if (b < 0x80) return 1;
-    size_t length = b >= 0xF0 ? 4 : b >= 0xE0 ? 3 : 2;
-    if (b < 0xC2 || b > 0xF4 || n < length) return 0;
-    uint8_t low = b == 0xE0 ? 0xA0 : b == 0xF0 ? 0x90 : 0x80;
-    uint8_t high = b == 0xED ? 0x9F : b == 0xF4 ? 0x8F : 0xBF;
-    if (p[1] < low || p[1] > high) return 0;
-    for (size_t i = 2; i < length; i++)
-        if (p[i] < 0x80 || p[i] > 0xBF) return 0;
-    return length;
-}
-
-size_t wn__utf8_invalid(const uint8_t *bytes, size_t n) {
-    size_t i = 0;
-    while (i < n) {
-        size_t length = utf8_length(bytes + i, n - i);
-        if (length == 0) return i;
-        i += length;
-    }
-    return n;
-}
-
-static char *utf8_put(char *out, uint32_t code) {
-    if (code < 0x80) {
-        *out++ = (char)code;
-        return out;
-    }
-    if (code < 0x800) {
-        *out++ = (char)(0xC0 | code >> 6);
-    } else {
-        if (code < 0x10000) {
-            *out++ = (char)(0xE0 | code >> 12);
-        } else {
-            *out++ = (char)(0xF0 | code >> 18);
-            *out++ = (char)(0x80 | (code >> 12 & 0x3F));
-        }
-        *out++ = (char)(0x80 | (code >> 6 & 0x3F));
-    }
-    *out++ = (char)(0x80 | (code & 0x3F));
-    return out;
 }
 
 // ---- tokens ----
@@ -156,7 +110,7 @@ static wn_status read_escape(cursor *c) {
         uint32_t code = 0;
         c->p++;
         WN_TRY(read_code_point(c, &code));
-        c->text = utf8_put(c->text, code);
+        c->text += wn__utf8_encode(code, c->text);
         return WN_OK;
     }
     const char *found = memchr(from, *c->p, sizeof from - 1);

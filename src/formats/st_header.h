@@ -30,8 +30,6 @@ typedef struct wn__st_header {
     size_t meta_count, meta_capacity;
 } wn__st_header;
 
-/* Offset of the first byte that is not part of valid UTF-8, or n. */
-size_t wn__utf8_invalid(const uint8_t *bytes, size_t n);
 /* FORMAT: name, byte offset (in the file, where the JSON begins at 8) and what was found.
  * UNSUPPORTED: a dtype of the format this library has no type for, or too many dimensions. */
 WN_NODISCARD wn_status wn__st_header_parse(const uint8_t *json, size_t size, const char *name,

@@ -2,8 +2,9 @@
 // Added tokens in a sorted list: candidates are narrowed byte by byte.
 #include "text/added.h"
 
+#include "base/utf8.h"
+#include "text/alphabet.h"
 #include "text/normalize.h"
-#include "text/utf8.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,36 +21,18 @@ wn_status wn__added_put(wn__added_set *set, const char *text, wn__added_token to
     return WN_OK;
 }
 
-static int compare_text(const wn__added_set *set, const wn__added_token *a,
-                        const wn__added_token *b) {
-    size_t n = a->size < b->size ? a->size : b->size;
-    int c = memcmp(set->bytes.data + a->offset, set->bytes.data + b->offset, n);
+static int compare_text(const void *x, const void *y, void *set) {
+    const char *bytes = ((const wn__added_set *)set)->bytes.data;
+    const wn__added_token *a = x, *b = y;
+    int c = memcmp(bytes + a->offset, bytes + b->offset, a->size < b->size ? a->size : b->size);
     return c != 0 ? c : (a->size > b->size) - (a->size < b->size);
 }
 
-// Heap sort, because qsort has no place for the set.
-static void sift_down(wn__added_set *set, size_t i, size_t n) {
-    for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && compare_text(set, &set->token[child], &set->token[child + 1]) < 0)
-            child++;
-        if (compare_text(set, &set->token[i], &set->token[child]) >= 0) return;
-        wn__added_token t = set->token[i];
-        set->token[i] = set->token[child];
-        set->token[child] = t;
-    }
-}
-
 bool wn__added_seal(wn__added_set *set) {
-    for (size_t i = set->count / 2; i-- > 0;)
-        sift_down(set, i, set->count);
-    for (size_t n = set->count; n > 1; n--) {
-        wn__added_token t = set->token[0];
-        set->token[0] = set->token[n - 1];
-        set->token[n - 1] = t;
-        sift_down(set, 0, n - 1);
-    }
+    if (set->count == 0) return true;
+    qsort_r(set->token, set->count, sizeof *set->token, compare_text, set);
     for (size_t i = 1; i < set->count; i++)
-        if (compare_text(set, &set->token[i - 1], &set->token[i]) == 0) return false;
+        if (compare_text(&set->token[i - 1], &set->token[i], set) == 0) return false;
     return true;
 }
 

@@ -3,8 +3,8 @@
 // normalization, added tokens out of the normalized text, cuts, merges. Text that is not UTF-8 has
 // no characters to normalize or cut by: such a byte is a piece of its own.
 #include "base/fail.h"
+#include "base/utf8.h"
 #include "text/impl.h"
-#include "text/utf8.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,7 +5,7 @@
 #include "text/normalize.h"
 
 #include "base/fail.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Tokenizers as the caller sees them: making and freeing, ids to bytes, questions.
 #include "base/fail.h"
+#include "base/utf8.h"
+#include "text/alphabet.h"
 #include "text/impl.h"
-#include "text/utf8.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,9 +2,10 @@
 // Training a tokenizer: cut the text, count the pieces, learn merges, put a tokenizer together.
 #include "base/fail.h"
 #include "base/log.h"
+#include "base/utf8.h"
+#include "text/alphabet.h"
 #include "text/bpe_train.h"
 #include "text/impl.h"
-#include "text/utf8.h"
 #include <stdlib.h>
 #include <string.h>
 

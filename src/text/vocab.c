@@ -3,7 +3,7 @@
 #include "text/impl.h"
 
 #include "base/fail.h"
-#include "text/utf8.h"
+#include "text/alphabet.h"
 #include <stdlib.h>
 #include <string.h>
 
