@@ -183,7 +183,7 @@ static void merge_long(const wn__bpe *b, chain *c) {
 }
 
 static wn_status encode_long(const wn__bpe *b, wn__bpe_scratch *s, const char *piece, size_t n,
-                             wn__ids *out) {
+                             wn__id_list *out) {
     if (n >= UINT32_MAX) return wn__fail(WN_INVALID, "tokenizer: a piece of %zu bytes", n);
     // The heap holds at most n - 1 pairs at first, and each of n - 1 merges takes one and adds two.
     size_t each = 2 * sizeof(uint64_t) + 4 * sizeof(uint32_t);
@@ -196,12 +196,12 @@ static wn_status encode_long(const wn__bpe *b, wn__bpe_scratch *s, const char *p
     WN_TRY(initial(b, piece, n, c.sym, &c.n));
     merge_long(b, &c);
     for (size_t i = 0; i < c.n; i = c.next[i])
-        WN_TRY(wn__ids_append(out, c.sym[i]));
+        WN_TRY(wn__id_list_append(out, c.sym[i]));
     return WN_OK;
 }
 
-static wn_status encode_short(const wn__bpe *b, const char *piece, size_t n, wn__ids *out) {
-    WN_TRY(wn__ids_reserve(out, n));
+static wn_status encode_short(const wn__bpe *b, const char *piece, size_t n, wn__id_list *out) {
+    WN_TRY(wn__id_list_reserve(out, n));
     int32_t *sym = out->data + out->count;
     size_t count = 0;
     WN_TRY(initial(b, piece, n, sym, &count));
@@ -224,10 +224,10 @@ static void cache_put(struct cache_entry *e, const char *piece, size_t n, const 
 }
 
 wn_status wn__bpe_encode(const wn__bpe *b, wn__bpe_scratch *s, const char *piece, size_t n,
-                         wn__ids *out) {
+                         wn__id_list *out) {
     struct cache_entry *e = cache_entry(s, piece, n);
     if (e != NULL && e->size == n && memcmp(e->text, piece, n) == 0) {
-        WN_TRY(wn__ids_reserve(out, e->count));
+        WN_TRY(wn__id_list_reserve(out, e->count));
         memcpy(out->data + out->count, e->id, e->count * sizeof *e->id);
         out->count += e->count;
         return WN_OK;
@@ -235,7 +235,7 @@ wn_status wn__bpe_encode(const wn__bpe *b, wn__bpe_scratch *s, const char *piece
     if (b->ignore_merges) {
         size_t whole = wn__intern_find(&b->whole, piece, n);
         if (whole != WN_INTERN_NONE)
-            return wn__ids_append(out, (int32_t)b->whole.entry[whole].value);
+            return wn__id_list_append(out, (int32_t)b->whole.entry[whole].value);
     }
     if (n > SHORT_PIECE) return encode_long(b, s, piece, n, out);
     size_t before = out->count;

@@ -45,6 +45,6 @@ void wn__bpe_scratch_keep(wn__bpe_scratch *s);
 
 /* Appends the ids of the piece. INVALID names a byte without an id. Time n log n at worst. */
 WN_NODISCARD wn_status wn__bpe_encode(const wn__bpe *b, wn__bpe_scratch *s, const char *piece,
-                                      size_t n, wn__ids *out);
+                                      size_t n, wn__id_list *out);
 
 #endif

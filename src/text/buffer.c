@@ -36,7 +36,7 @@ void wn__bytes_free(wn__bytes *b) {
     *b = (wn__bytes){0};
 }
 
-wn_status wn__ids_reserve(wn__ids *ids, size_t more) {
+wn_status wn__id_list_reserve(wn__id_list *ids, size_t more) {
     if (more <= ids->capacity - ids->count) return WN_OK;
     void *data = ids->data;
     wn_status status = wn__grow(&data, &ids->capacity, ids->count + more, sizeof *ids->data);
@@ -44,8 +44,8 @@ wn_status wn__ids_reserve(wn__ids *ids, size_t more) {
     return status;
 }
 
-wn_status wn__ids_append(wn__ids *ids, int32_t id) {
-    WN_TRY(wn__ids_reserve(ids, 1));
+wn_status wn__id_list_append(wn__id_list *ids, int32_t id) {
+    WN_TRY(wn__id_list_reserve(ids, 1));
     ids->data[ids->count++] = id;
     return WN_OK;
 }

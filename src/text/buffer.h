@@ -12,10 +12,10 @@ typedef struct wn__bytes {
     size_t size, capacity;
 } wn__bytes;
 
-typedef struct wn__ids {
+typedef struct wn__id_list {
     int32_t *data;
     size_t count, capacity;
-} wn__ids;
+} wn__id_list;
 
 /* Makes room for `need` elements of `each` bytes in *array, doubling. NOMEM leaves it as it was. */
 WN_NODISCARD wn_status wn__grow(void **array, size_t *capacity, size_t need, size_t each);
@@ -23,7 +23,7 @@ WN_NODISCARD wn_status wn__grow(void **array, size_t *capacity, size_t need, siz
 WN_NODISCARD wn_status wn__bytes_append(wn__bytes *b, const void *bytes, size_t n);
 void wn__bytes_free(wn__bytes *b);
 
-WN_NODISCARD wn_status wn__ids_reserve(wn__ids *ids, size_t more);
-WN_NODISCARD wn_status wn__ids_append(wn__ids *ids, int32_t id);
+WN_NODISCARD wn_status wn__id_list_reserve(wn__id_list *ids, size_t more);
+WN_NODISCARD wn_status wn__id_list_append(wn__id_list *ids, int32_t id);
 
 #endif

@@ -13,7 +13,7 @@
 typedef struct encoder {
     const wn_tokenizer *t;
     bool special;
-    wn__ids ids;
+    wn__id_list ids;
     wn__bpe_scratch bpe;
     wn__normalizer normalizer;
     wn__bytes normal;
@@ -55,7 +55,7 @@ static wn_status extract(encoder *e, const wn__added_set *set, const char *text,
     wn__added_match m;
     while (wn__added_next(set, text, n, from, done, e->special, &m)) {
         if (m.begin > done) WN_TRY(fn(e, text + done, m.begin - done));
-        WN_TRY(wn__ids_append(&e->ids, m.id));
+        WN_TRY(wn__id_list_append(&e->ids, m.id));
         done = m.end;
         from = m.resume;
     }
@@ -93,7 +93,7 @@ static wn_status encoder_start(encoder *e, const wn_tokenizer *t, size_t size) {
             WN_TRY(wn__matcher_create(&e->level[i].matcher));
     }
     if (size >= CACHE_FROM) wn__bpe_scratch_keep(&e->bpe);
-    return wn__ids_reserve(&e->ids, size / 4 + 1);
+    return wn__id_list_reserve(&e->ids, size / 4 + 1);
 }
 
 static void encoder_free(encoder *e) {
@@ -112,7 +112,7 @@ wn_status wn_tokenizer_encode(const wn_tokenizer *t, const char *text, size_t si
     encoder e = {.t = t, .special = special};
     wn_status status;
     WN_TRY_OUT(encoder_start(&e, t, size));
-    if (bos && t->adds_bos && t->bos >= 0) WN_TRY_OUT(wn__ids_append(&e.ids, t->bos));
+    if (bos && t->adds_bos && t->bos >= 0) WN_TRY_OUT(wn__id_list_append(&e.ids, t->bos));
     WN_TRY_OUT(extract(&e, &t->raw, text, size, encode_bytes));
     *out = (wn_tokens){.id = e.ids.data, .count = e.ids.count};
     e.ids.data = NULL;
