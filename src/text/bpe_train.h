@@ -12,7 +12,7 @@ typedef struct wn__learned {
 typedef struct wn__merge_list {
     wn__learned *merge;
     size_t count, capacity;
-    int32_t ids;      /* 256 and those that merges made; */
+    int32_t ids;      /* 256 and those that merges made */
     wn__intern token; /* their bytes, by id */
 } wn__merge_list;
 void wn__merge_list_free(wn__merge_list *list);

@@ -107,6 +107,11 @@ static bool parse_merge(const wn__json *j, merge_text *out) {
     return out->left_size > 0 && out->right_size > 0;
 }
 
+// How much of a text a message shows.
+static int shown(size_t n) {
+    return (int)(n < 60 ? n : 60);
+}
+
 static wn_status read_merge(wn_tokenizer *t, const char *file, size_t rank, const wn__json *j,
                             wn__bytes *both) {
     merge_text m = {0};
@@ -121,8 +126,8 @@ static wn_status read_merge(wn_tokenizer *t, const char *file, size_t rank, cons
             id = wn__vocab_find(&t->vocab, both->data, both->size);
     if (left < 0 || right < 0 || id < 0)
         return wn__fail(WN_FORMAT,
-                        "%s: model: merges[%zu] ('%.60s' and '%.60s'): %s not in the vocabulary",
-                        file, rank, m.left, m.right,
+                        "%s: model: merges[%zu] ('%.*s' and '%.*s'): %s not in the vocabulary",
+                        file, rank, shown(m.left_size), m.left, shown(m.right_size), m.right,
                         left < 0    ? "the first is"
                         : right < 0 ? "the second is"
                                     : "the two together are");

@@ -131,7 +131,7 @@ static const struct {
     {"model.merges", "[[\"a\",\"b\",\"c\"]]", WN_FORMAT, "merges[0]: expected"},
     {"model.merges", "[[\"a\",7]]", WN_FORMAT, "merges[0]: expected"},
     {"model.merges", "[null]", WN_FORMAT, "merges[0]: expected"},
-    {"model.merges", "[\"none b\"]", WN_FORMAT, "merges[0] ('none b' and 'b'): the first is"},
+    {"model.merges", "[\"none b\"]", WN_FORMAT, "merges[0] ('none' and 'b'): the first is"},
     {"model.merges", "[[\"a\",\"none\"]]", WN_FORMAT, "merges[0] ('a' and 'none'): the second is"},
     {"model.merges", "[[\"c\",\"a\"]]", WN_FORMAT, "the two together are not in the vocabulary"},
     {"added_tokens", "{}", WN_FORMAT, "'added_tokens': expected an array"},
