@@ -44,7 +44,7 @@ typedef struct wn__kernel {
     wn__workspace_fn *workspace;
 } wn__kernel;
 
-/* All rows, in file order, and one op's rows (first..first+count). */
+/* All rows, in file order. */
 const wn__kernel *wn__kernel_table(size_t *count);
 const char *wn__op_name(wn__op op);
 const char *wn__op_summary(wn__op op);
@@ -55,15 +55,15 @@ struct wn__exec {
     wn_device device;
     wn__pool *pool;      /* borrowed; NULL: one thread */
     bool planning;       /* select and count, do not run */
-    bool strict;         /* running `ref` where another variant of the op exists is an error */
-    const char *force;   /* borrowed; "matmul:ref,spmm24:avx2" or NULL: these variants or an error */
+    bool strict;         /* running `ref` where another variant of the op exists is an error, unless forced */
+    const char *force;   /* borrowed; "matmul:ref,spmm24:avx2" or NULL: these variants or an error; the last of an op counts */
     size_t need;         /* largest workspace any op has asked for so far */
     char *scratch;       /* borrowed block of scratch_size bytes, 64-byte aligned */
     size_t scratch_size;
     uint8_t *used;       /* optional, one byte for each row of the table, set when the row was chosen */
 };
 
-/* The variant that would run, with the reasons of those refused available through wn_plan_explain (winnow/kernels.h).
+/* Checks the contract and selects: the variant that would run, with the reasons of those refused available through wn_plan_explain (winnow/kernels.h).
  * UNSUPPORTED lists every refusal. */
 WN_NODISCARD wn_status wn__plan(const wn__exec *x, wn__op op, const void *args, const wn__kernel **out);
 /* Checks, selects, and (unless planning) runs. BUG if the workspace is smaller than planned. */
