@@ -109,13 +109,25 @@ wn_status wn__checkpoint_save(wn__trainer *t) {
     return wn__report_save(t, dir, dir_bytes(dir), wn__clock() - start);
 }
 
-// The step directory that `latest` names; "" when there is no such link.
-static wn_status read_link(const wn__trainer *t, char dir[WN_RUN_PATH]) {
+// The newest step by its name: a process that died right after its first checkpoint has made no
+// link yet.
+static wn_status newest_step(const wn__trainer *t, char dir[WN_RUN_PATH]) {
+    int64_t step;
+    char name[32];
+    WN_TRY(wn__steps_newest(t->o.out, INT64_MAX, &step));
+    if (step < 0) return WN_OK;
+    wn__step_name(step, name, sizeof name);
+    return wn__run_path(t, name, dir);
+}
+
+// The step directory that `latest` names, or the newest one without such a link; "" when there is
+// none.
+static wn_status find_step(const wn__trainer *t, char dir[WN_RUN_PATH]) {
     char link[WN_RUN_PATH], target[WN_RUN_PATH];
     dir[0] = '\0';
     WN_TRY(wn__run_path(t, LINK, link));
     ssize_t n = readlink(link, target, sizeof target - 1);
-    if (n < 0 && errno == ENOENT) return WN_OK;
+    if (n < 0 && errno == ENOENT) return newest_step(t, dir);
     if (n < 0) return wn__fail_errno("%s: cannot read the symbolic link", link);
     target[n] = '\0';
     if (strchr(target, '/') != NULL)
@@ -185,7 +197,7 @@ static wn_status compare_rules(const char *dir, const wn__trainer *t, const wn__
 
 wn_status wn__checkpoint_open(const wn__trainer *t, wn__checkpoint *out) {
     *out = (wn__checkpoint){0};
-    WN_TRY(read_link(t, out->dir));
+    WN_TRY(find_step(t, out->dir));
     if (out->dir[0] == '\0') return WN_OK;
     wn_status status = wn__state_read(out->dir, &out->state);
     if (status != WN_OK) return advise(t, status, out->dir);
