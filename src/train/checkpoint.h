@@ -17,9 +17,10 @@ typedef struct wn__checkpoint {
     char dir[WN_RUN_PATH]; /* "" : none */
     wn__json *state;
 } wn__checkpoint;
-/* Checks RUN/latest: every file against state.json, its model against run.json's. No `latest` at
- * all is fine (dir ""). FORMAT and IO name the file that is wrong and the newest older step that is
- * intact; INVALID names the field in which the model differs, and both values. */
+/* Checks RUN/latest, or the newest step where there is no such link: every file against state.json,
+ * its model against run.json's. No step at all is fine (dir ""). FORMAT and IO name the file that
+ * is wrong and the newest older step that is intact; INVALID names the field in which the model
+ * differs, and both values. */
 WN_NODISCARD wn_status wn__checkpoint_open(const wn__trainer *t, wn__checkpoint *out);
 /* Puts its tensors, step and loader position into the trainer. */
 WN_NODISCARD wn_status wn__checkpoint_load(wn__trainer *t, const wn__checkpoint *c);

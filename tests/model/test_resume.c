@@ -355,6 +355,12 @@ static void test_older_step(void **state) {
     wn_series s = read_series(o.out, "step", "loss");
     assert_int_equal(s.count, 14);
     wn_series_free(&s);
+    assert_int_equal(unlink(path_in(o.out, "latest")), 0); // then the newest step counts
+    o.steps = 15;
+    listener *l = calloc(1, sizeof *l);
+    OK(wn_train(&o, listen, NULL, l));
+    assert_int_equal(l->count[WN_EVENT_STEP], 1);
+    free(l);
 }
 
 static void test_missing(void **state) {
