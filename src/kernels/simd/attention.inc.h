@@ -3,12 +3,17 @@
  * with a running maximum and sum, and what was summed under an older maximum is scaled down when a
  * larger one is met. A query is a lane.
  *
- * Error, u = 2^-24, c = scale sum_d |q_d k_jd| at its largest, n keys: a score is wrong by at most
- * (D + 3) u c and its distance from the maximum by 2 u c more; vf_exp adds 2 u; the corrections by
- * exp(old - new maximum) add 2 u c in all, for they telescope, and 4 u for each block. A weight is
- * therefore wrong by a factor 1 + w, |w| <= ((D + 7) c + 2 + n/16) u, the sums of n terms add n u,
- * and in sum: |out error| <= 2 (w + n u + 2 u) sum_j p_j |v_j|, |lse error| <= w + n u + u (|lse| +
- * log n), to first order. */
+ * Error, u = 2^-24, c = scale sum_d |q_d k_jd| at its largest, n keys. A score is wrong by at most
+ * (D + 3) u c and its distance from the maximum by 2 u c more; vf_exp adds 3 u; the corrections by
+ * exp(old - new maximum) add 2 u c in all, for they telescope, and 4 u for each block of 64 keys;
+ * joining the spans of attention_few adds 2 u c + 5 u. A weight is therefore wrong by a factor
+ * 1 + w and the sums of n terms by n u. To first order in w,
+ *
+ *   |w| <= ((D + 9) c + 8 + n/16) u
+ *
+ *   |out error| <= 2 (w + (n + 2) u) sum_j p_j |v_j|
+ *
+ *   |lse error| <= w + n u + u (|lse| + 2 log n) */
 #include "kernels/simd/attention_few.inc.h"
 
 typedef struct attention_job {

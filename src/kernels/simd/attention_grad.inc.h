@@ -3,10 +3,12 @@
  * keys at a time. Sums run over blocks in ascending order and nothing is shared between workers, so
  * there is nothing to add up at the end. dk and dv are sums over all query heads of a group.
  *
- * Error, u = 2^-24, c and n as in attention, m = max_j sum_d |dout_d v_jd| + sum_d |dout_d out_d|:
- * a weight is wrong by a factor 1 + w, |w| <= ((D + 7) c + |lse| + 2) u beside the error of lse
- * itself; ds by p m (w + (2 D + 4) u); each gradient by that times the |k|, |q| or |dout| it is
- * summed with, and u for each term of the sum, to first order. */
+ * Error, u = 2^-24, c and n as in attention, N queries of the group that see a key, and m =
+ * sum_d |dout_d v_jd| + sum_d |dout_d out_d|: from its q, k and lse a weight is wrong by a
+ * factor 1 + w, |w| <= ((D + 4) c + |lse| + 3) u, and ds by e = p m (w + (D + 4) u):
+ *   |dq error| <= scale sum_j |k_j| (e_j + (n + 4) u p_j m_j), |dk error| the like with q and N
+ *   |dv error| <= sum p |dout| (w + (N + 4) u)
+ * to first order in w. */
 #include "kernels/op.h"
 #include "kernels/simd/attention_tile.inc.h"
 #include "kernels/simd/vexp.h"

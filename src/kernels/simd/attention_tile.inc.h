@@ -10,8 +10,9 @@
 #include "kernels/simd/attention_plan.h"
 #include "kernels/simd/vec.h"
 
-#define TILE_ROWS 4
-#define TILE_VECS (VF == 16 ? 4 : 2)
+#define TILE_ROWS   4
+#define TILE_VECS   (VF == 16 ? 4 : 2)
+#define CORNER_ROWS 8
 
 /* c[r][..] (+)= sum over l < depth of a[r row + l step] b[l b_stride + ..]. Rows from `rows` on do
  * not exist in a: the last one stands in for them. */
@@ -112,9 +113,10 @@ static inline int64_t within(const stairs *s, int64_t keys) {
     return keys < 0 ? 0 : least(keys, s->keys);
 }
 
-/* Keys 0 .. seen_by_all are seen by all lanes of vector v, those up to seen_by_some by some. */
+/* Keys before seen_by_all are seen by all lanes of vector v (and one more, so that the steps are VF
+ * wide); those before seen_by_some by some. */
 static inline int64_t seen_by_all(const stairs *s, int64_t v) {
-    return within(s, s->diagonal + v * VF + 1);
+    return within(s, s->diagonal + v * VF);
 }
 static inline int64_t seen_by_some(const stairs *s, int64_t v) {
     return within(s, s->diagonal + (v + 1) * VF);
@@ -148,23 +150,22 @@ static void scores_of(const stairs *s, const float *from, int64_t row, int64_t e
     }
 }
 
-/* A product over the keys that only some lanes of vector v see. */
-static __attribute__((noinline)) void product_corner(const product *p, const stairs *s, int64_t v,
-                                                     int64_t begin, const vf *factor) {
-    const float *a[TILE_ROWS];
-    vf acc[TILE_ROWS];
-    for (int r = 0; r < TILE_ROWS; r++) {
+/* A product over the keys that only some lanes of vector v see, from key `begin` on. */
+static inline __attribute__((always_inline)) void
+product_corner(int rows, const product *p, const stairs *s, int64_t v, int64_t begin, vf factor) {
+    const float *a[CORNER_ROWS];
+    vf acc[CORNER_ROWS];
+    for (int r = 0; r < rows; r++) {
         a[r] = p->a + (r < p->rows ? r : p->rows - 1) * p->row;
-        acc[r] = vf_load(p->c + r * p->c_stride + v * VF);
-        if (factor) acc[r] = vf_mul(acc[r], factor[v]);
+        acc[r] = vf_mul(vf_load(p->c + r * p->c_stride + v * VF), factor);
     }
-    for (int64_t l = 0; l < p->depth; l++) {
+    for (int64_t l = 0, at = 0; l < p->depth; l++, at += p->step) {
         vm blind = blind_lanes(s, v, begin + l);
         vf right = vf_load(p->b + l * p->b_stride + v * VF);
-        for (int r = 0; r < TILE_ROWS; r++)
-            acc[r] = vf_fma(vf_select(blind, vf_zero(), vf_set(a[r][l * p->step])), right, acc[r]);
+        for (int r = 0; r < rows; r++)
+            acc[r] = vf_select(blind, acc[r], vf_fma(vf_set(a[r][at]), right, acc[r]));
     }
-    for (int r = 0; r < TILE_ROWS; r++)
+    for (int r = 0; r < rows; r++)
         vf_store(p->c + r * p->c_stride + v * VF, acc[r]);
 }
 
@@ -193,6 +194,15 @@ static inline product weigh_part(const weighing *w, int64_t begin, int64_t end, 
                      .c_stride = w->queries};
 }
 
+static __attribute__((noinline)) void weigh_corner(const weighing *w, int64_t v, int64_t begin,
+                                                   int64_t end, const vf *factor) {
+    vf f = factor ? factor[v] : vf_set(1);
+    for (int64_t d = 0; d < w->D; d += CORNER_ROWS) {
+        const product p = weigh_part(w, begin, end, d);
+        product_corner(CORNER_ROWS, &p, w->s, v, begin, f);
+    }
+}
+
 /* sums = sums factor + weights from. Keys up to seen_by_all(v) concern vectors from v on; a
  * vector's first product brings its older sums along. */
 static void weigh(const weighing *w) {
@@ -207,10 +217,7 @@ static void weigh(const weighing *w) {
             else
                 product_add(&p, v, s->vecs);
         }
-        for (int64_t d = 0; d < w->D && some > all; d += TILE_ROWS) {
-            const product p = weigh_part(w, all, some, d);
-            product_corner(&p, s, v, all, all == 0 ? w->factor : NULL);
-        }
+        if (some > all) weigh_corner(w, v, all, some, all == 0 ? w->factor : NULL);
         begin = all;
     }
 }

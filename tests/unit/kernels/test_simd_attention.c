@@ -190,7 +190,7 @@ static void bound_query(const problem *w, bounds *bound, int64_t b, int64_t t, i
         c = fmax(c, w->scale * sum_abs(q, at, k, place(k, b, j, g)));
     double weight = ((double)(D + 9) * c + 8 + (double)n / 16) * U;
     double sums = expm1(2 * (weight + (double)(n + 2) * U));
-    double again = expm1((((double)D + 4) * c + fabs(lse) + 2) * U);
+    double again = expm1((((double)D + 4) * c + fabs(lse) + 3) * U);
     wn__set(&bound->lse, (b * H + h) * T + t,
             expm1(weight + (double)n * U) + U * (fabs(lse) + 2 * log((double)n)));
     for (int64_t j = 0; j < n; j++) {
