@@ -6,7 +6,7 @@
 
 #define ELEMENT_GRAIN 32768
 
-static inline __attribute__((always_inline)) void add_step(const wn__add *p, int64_t i, int64_t n) {
+ALWAYS void add_step(const wn__add *p, int64_t i, int64_t n) {
     vf sum =
         vf_add(vf_get((const float *)p->a.data + i, n), vf_get((const float *)p->b.data + i, n));
     vf_put((float *)p->c.data + i, sum, n);

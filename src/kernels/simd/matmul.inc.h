@@ -27,22 +27,22 @@ typedef struct matmul_job {
 } matmul_job;
 
 /* acc[TILE_M][TILE_N] = sum over depth of a column of the a panel times a row of the b panel. */
-static inline __attribute__((always_inline)) void
-tile_product(int64_t depth, const float *a, const float *b, vf acc[TILE_M][TILE_VECS]) {
-#pragma GCC unroll 16
-    for (int i = 0; i < TILE_M; i++)
-#pragma GCC unroll 2
+ALWAYS void tile_product(int64_t depth, const float *a, const float *b, vf acc[TILE_M][TILE_VECS]) {
+    UNROLL
+    for (int i = 0; i < TILE_M; i++) {
+        UNROLL
         for (int v = 0; v < TILE_VECS; v++)
             acc[i][v] = vf_zero();
+    }
     for (int64_t l = 0; l < depth; l++) {
         vf row[TILE_VECS];
-#pragma GCC unroll 2
+        UNROLL
         for (int v = 0; v < TILE_VECS; v++)
             row[v] = vf_load(b + v * VF);
-#pragma GCC unroll 16
+        UNROLL
         for (int i = 0; i < TILE_M; i++) {
             vf scalar = vf_set(a[i]);
-#pragma GCC unroll 2
+            UNROLL
             for (int v = 0; v < TILE_VECS; v++)
                 acc[i][v] = vf_fma(scalar, row[v], acc[i][v]);
         }
@@ -55,23 +55,25 @@ tile_product(int64_t depth, const float *a, const float *b, vf acc[TILE_M][TILE_
 static void tile_add(int64_t depth, const float *a, const float *b, float *c, int64_t stride) {
     vf acc[TILE_M][TILE_VECS];
     tile_product(depth, a, b, acc);
-#pragma GCC unroll 16
-    for (int i = 0; i < TILE_M; i++)
-#pragma GCC unroll 2
+    UNROLL
+    for (int i = 0; i < TILE_M; i++) {
+        UNROLL
         for (int v = 0; v < TILE_VECS; v++) {
             float *at = c + i * stride + v * VF;
             vf_store(at, vf_add(vf_load(at), acc[i][v]));
         }
+    }
 }
 
 static void tile_set(int64_t depth, const float *a, const float *b, float *c, int64_t stride) {
     vf acc[TILE_M][TILE_VECS];
     tile_product(depth, a, b, acc);
-#pragma GCC unroll 16
-    for (int i = 0; i < TILE_M; i++)
-#pragma GCC unroll 2
+    UNROLL
+    for (int i = 0; i < TILE_M; i++) {
+        UNROLL
         for (int v = 0; v < TILE_VECS; v++)
             vf_store(c + i * stride + v * VF, acc[i][v]);
+    }
 }
 
 /* A tile at the edge of c: rows x columns of it exist. */
@@ -99,7 +101,7 @@ static void pack_along(const float *from, int64_t stride, int64_t count, int64_t
                 vf_read_block(at + l, stride, exist, n, r);
                 vf_transpose(r);
                 /* What a vector holds beyond the panel's width is overwritten by the next. */
-#pragma GCC unroll 16
+                UNROLL
                 for (int64_t s = 0; s < VF; s++)
                     if (s < n) vf_store(to + (l + s) * width + sub, r[s]);
             }

@@ -11,24 +11,27 @@
 #define FEW_BLOCK 64                 /* columns of a block */
 #define FEW_LANES (VF == 16 ? 4 : 2) /* vectors of columns that share a row of b */
 
-/* Adds what was there and the bias, in the order of the contract's formula. */
-static void few_store(const wn__matmul *p, int64_t i, int64_t j, float sum) {
+/* n <= VF sums of row i from column j on: adds what was there and the bias, in the order of the
+ * contract's formula. */
+ALWAYS void few_store(const wn__matmul *p, int64_t i, int64_t j, vf sum, int64_t n) {
     float *c = (float *)p->c.data + i * p->c.stride[0] + j;
-    if (p->accumulate) sum += *c;
-    if (wn__given(&p->bias)) sum += ((const float *)p->bias.data)[j];
-    *c = sum;
+    if (p->accumulate) sum = vf_add(sum, vf_load_n(c, n));
+    if (wn__given(&p->bias)) sum = vf_add(sum, vf_load_n((const float *)p->bias.data + j, n));
+    vf_store_n(c, sum, n);
 }
 
 /* acc[r][q] += a row times b column, n <= VF steps of k. Called with n a constant but for the last
  * step. */
-static inline __attribute__((always_inline)) void
-few_dots_step(int rows, const float *a, int64_t down, const float *const b[FEW_N], int64_t l,
-              int64_t n, vf acc[FEW_M][FEW_N]) {
+ALWAYS void few_dots_step(int rows, const float *a, int64_t down, const float *const b[FEW_N],
+                          int64_t l, int64_t n, vf acc[FEW_M][FEW_N]) {
     vf column[FEW_N];
+    UNROLL
     for (int q = 0; q < FEW_N; q++)
         column[q] = n == VF ? vf_load(b[q] + l) : vf_load_n(b[q] + l, n);
+    UNROLL
     for (int r = 0; r < rows; r++) {
         vf row = n == VF ? vf_load(a + r * down + l) : vf_load_n(a + r * down + l, n);
+        UNROLL
         for (int q = 0; q < FEW_N; q++)
             acc[r][q] = vf_fma(row, column[q], acc[r][q]);
     }
@@ -36,39 +39,42 @@ few_dots_step(int rows, const float *a, int64_t down, const float *const b[FEW_N
 
 /* Dot products along k of `rows` rows of a with FEW_N columns of b, of which `columns` exist
  * (pointers beyond repeat the last). */
-static inline __attribute__((always_inline)) void few_dots(const wn__matmul *p, int rows, int64_t i,
-                                                           int64_t j, int64_t columns) {
+ALWAYS void few_dots(const wn__matmul *p, int rows, int64_t i, int64_t j, int64_t columns) {
     int64_t k = p->a.shape[1], down = p->a.stride[0], l = 0;
     const float *a = (const float *)p->a.data + i * down, *b[FEW_N];
     for (int64_t q = 0; q < FEW_N; q++)
         b[q] = (const float *)p->b.data + (j + (q < columns ? q : columns - 1)) * p->b.stride[1];
     vf acc[FEW_M][FEW_N];
-    for (int r = 0; r < rows; r++)
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
         for (int q = 0; q < FEW_N; q++)
             acc[r][q] = vf_zero();
+    }
     for (; l + VF <= k; l += VF)
         few_dots_step(rows, a, down, b, l, VF, acc);
     if (l < k) few_dots_step(rows, a, down, b, l, k - l, acc);
+    UNROLL
     for (int r = 0; r < rows; r++) {
-        float sum[FEW_N];
-        vf_sum4(acc[r], sum);
-        for (int64_t q = 0; q < columns; q++)
-            few_store(p, i + r, j + q, sum[q]);
+        few_store(p, i + r, j, vf_sum4_lanes(acc[r]), columns);
     }
 }
 
 /* Rows of b times scalars of a, over FEW_LANES vectors of columns. */
-static inline __attribute__((always_inline)) void
-few_rows_whole(const wn__matmul *p, int rows, int64_t i, int64_t j, vf acc[FEW_M][FEW_LANES]) {
+ALWAYS void few_rows_whole(const wn__matmul *p, int rows, int64_t i, int64_t j,
+                           vf acc[FEW_M][FEW_LANES]) {
     int64_t k = p->a.shape[1], down = p->b.stride[0], across = p->a.stride[0],
             along = p->a.stride[1];
     const float *a = (const float *)p->a.data + i * across, *b = (const float *)p->b.data + j;
     for (int64_t l = 0; l < k; l++, a += along, b += down) {
         vf row[FEW_LANES];
+        UNROLL
         for (int q = 0; q < FEW_LANES; q++)
             row[q] = vf_load(b + q * VF);
+        UNROLL
         for (int r = 0; r < rows; r++) {
             vf scalar = vf_set(a[r * across]);
+            UNROLL
             for (int q = 0; q < FEW_LANES; q++)
                 acc[r][q] = vf_fma(scalar, row[q], acc[r][q]);
         }
@@ -76,10 +82,8 @@ few_rows_whole(const wn__matmul *p, int rows, int64_t i, int64_t j, vf acc[FEW_M
 }
 
 /* The same where only `columns` of them exist: one vector after the other. */
-static inline __attribute__((always_inline)) void few_rows_part(const wn__matmul *p, int rows,
-                                                                int64_t i, int64_t j,
-                                                                int64_t columns,
-                                                                vf acc[FEW_M][FEW_LANES]) {
+ALWAYS void few_rows_part(const wn__matmul *p, int rows, int64_t i, int64_t j, int64_t columns,
+                          vf acc[FEW_M][FEW_LANES]) {
     int64_t k = p->a.shape[1], across = p->a.stride[0];
     for (int q = 0; q < FEW_LANES && q * VF < columns; q++) {
         int64_t n = columns - q * VF < VF ? columns - q * VF : VF;
@@ -87,28 +91,32 @@ static inline __attribute__((always_inline)) void few_rows_part(const wn__matmul
                     *b = (const float *)p->b.data + j + q * VF;
         for (int64_t l = 0; l < k; l++, a += p->a.stride[1], b += p->b.stride[0]) {
             vf row = vf_load_n(b, n);
+            UNROLL
             for (int r = 0; r < rows; r++)
                 acc[r][q] = vf_fma(vf_set(a[r * across]), row, acc[r][q]);
         }
     }
 }
 
-static inline __attribute__((always_inline)) void few_rows(const wn__matmul *p, int rows, int64_t i,
-                                                           int64_t j, int64_t columns) {
+ALWAYS void few_rows(const wn__matmul *p, int rows, int64_t i, int64_t j, int64_t columns) {
     vf acc[FEW_M][FEW_LANES];
-    for (int r = 0; r < rows; r++)
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
         for (int q = 0; q < FEW_LANES; q++)
             acc[r][q] = vf_zero();
+    }
     if (columns == FEW_LANES * VF)
         few_rows_whole(p, rows, i, j, acc);
     else
         few_rows_part(p, rows, i, j, columns, acc);
+    UNROLL
     for (int r = 0; r < rows; r++) {
-        float sum[FEW_LANES * VF];
-        for (int q = 0; q < FEW_LANES; q++)
-            vf_store(sum + q * VF, acc[r][q]);
-        for (int64_t q = 0; q < columns; q++)
-            few_store(p, i + r, j + q, sum[q]);
+        UNROLL
+        for (int q = 0; q < FEW_LANES; q++) {
+            int64_t n = columns - q * VF;
+            if (n > 0) few_store(p, i + r, j + q * VF, acc[r][q], n < VF ? n : VF);
+        }
     }
 }
 

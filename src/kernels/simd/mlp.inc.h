@@ -24,7 +24,7 @@ static inline sigmoid sigmoid_of(vf z) {
                      vf_select(negative, inverse, vf_mul(e, inverse))};
 }
 
-static inline __attribute__((always_inline)) void swiglu_step(const wn__swiglu *p, int64_t i,
+ALWAYS void swiglu_step(const wn__swiglu *p, int64_t i,
                                                               int64_t n) {
     vf z = vf_get((const float *)p->gate.data + i, n),
        up = vf_get((const float *)p->up.data + i, n);
@@ -32,7 +32,7 @@ static inline __attribute__((always_inline)) void swiglu_step(const wn__swiglu *
     vf_put((float *)p->y.data + i, vf_scale(vf_mul(vf_mul(z, s.a), up), s.n), n);
 }
 
-static inline __attribute__((always_inline)) void swiglu_grad_step(const wn__swiglu_grad *p,
+ALWAYS void swiglu_grad_step(const wn__swiglu_grad *p,
                                                                    int64_t i, int64_t n) {
     vf z = vf_get((const float *)p->gate.data + i, n),
        up = vf_get((const float *)p->up.data + i, n);
@@ -48,13 +48,13 @@ static inline vf positive(vf x) {
     return vf_max(vf_zero(), x);
 }
 
-static inline __attribute__((always_inline)) void relu2_step(const wn__relu2 *p, int64_t i,
+ALWAYS void relu2_step(const wn__relu2 *p, int64_t i,
                                                              int64_t n) {
     vf x = positive(vf_get((const float *)p->x.data + i, n));
     vf_put((float *)p->y.data + i, vf_mul(x, x), n);
 }
 
-static inline __attribute__((always_inline)) void relu2_grad_step(const wn__relu2_grad *p,
+ALWAYS void relu2_grad_step(const wn__relu2_grad *p,
                                                                   int64_t i, int64_t n) {
     vf slope = vf_mul(positive(vf_get((const float *)p->x.data + i, n)),
                       vf_get((const float *)p->dy.data + i, n));

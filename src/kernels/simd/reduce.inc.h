@@ -14,7 +14,7 @@ typedef struct reduce_job {
 } reduce_job;
 
 /* Four accumulators of doubles, so that additions overlap. */
-static inline __attribute__((always_inline)) double chunk_sum(const float *x, int64_t count,
+ALWAYS double chunk_sum(const float *x, int64_t count,
                                                               bool square) {
     vd acc[4] = {vd_zero(), vd_zero(), vd_zero(), vd_zero()};
     for (int64_t i = 0; i < count; i += 2 * VF) {

@@ -2,16 +2,17 @@
 /* spmm24 of few tokens, as in decoding: the packed weights are read once and the columns they meet
  * are permuted into place. One register of weights (VF slots, VF/2 groups) meets 2 VF columns of x,
  * which are two registers: the index becomes the lane numbers of a two-register permutation. Tokens
- * go four at a time, outputs one after the other. */
+ * go four at a time, and a few outputs share what they read of them. */
 #include "kernels/op.h"
 #include "kernels/simd/vec.h"
 #include "kernels/spmm24.h"
 
 #include <string.h>
 
-#define SPMM24_FEW_BLOCK  32 /* outputs of a block */
-#define SPMM24_FEW_TOKENS 4
-#define STEP_GROUPS       (VF / 2) /* groups of one register of weights */
+#define SPMM24_FEW_BLOCK   32 /* outputs of a block */
+#define SPMM24_FEW_TOKENS  4
+#define SPMM24_FEW_OUTPUTS (VF == 16 ? 4 : 2) /* that share what they read of x */
+#define STEP_GROUPS        (VF / 2)           /* groups of one register of weights */
 
 /* Slot l of a step belongs to group l/2, whose columns begin at 4 (l/2); two bits of the index add
  * 0..3. */
@@ -48,58 +49,82 @@ static inline vf few_pick(few_index lanes, vf low, vf high) {
 }
 #endif
 
-/* sums[i] = x[i] . the packed row, for `tokens` tokens. */
-static inline __attribute__((always_inline)) void few_outputs(int tokens, const wn__spmm24 *p,
-                                                              const float *x, int64_t o,
-                                                              float sums[SPMM24_FEW_TOKENS]) {
-    int64_t k = p->x.shape[1], down = p->x.stride[0], groups = p->values.shape[1] / 2, g = 0;
-    const float *values = (const float *)p->values.data + o * 2 * groups;
+/* y of one token from output o on. */
+ALWAYS void few_finish(const wn__spmm24 *p, int64_t t, int64_t o, vf sum, int64_t outputs) {
+    float *y = (float *)p->y.data + t * p->y.stride[0] + o;
+    if (p->accumulate) sum = vf_add(vf_load_n(y, outputs), sum);
+    if (wn__given(&p->bias)) sum = vf_add(sum, vf_load_n((const float *)p->bias.data + o, outputs));
+    vf_store_n(y, sum, outputs);
+}
+
+/* acc[o][t] += weights of `outputs` packed rows times what `tokens` rows of x hold for them, one
+ * step from group g on: `groups` of it exist, and `columns` of x. */
+ALWAYS void few_step(int outputs, int tokens, const wn__spmm24 *p, const float *x,
+                     const float *values, const uint8_t *index, int64_t g, int64_t groups,
+                     int64_t columns, vf acc[SPMM24_FEW_OUTPUTS][SPMM24_FEW_TOKENS]) {
+    few_index lanes[SPMM24_FEW_OUTPUTS];
+    vf weights[SPMM24_FEW_OUTPUTS];
+    int64_t low = columns < VF ? columns : VF, high = columns - low;
+    UNROLL
+    for (int o = 0; o < outputs; o++) {
+        lanes[o] = few_lanes(index + o * p->index.shape[1] + g / 2, (size_t)(groups + 1) / 2);
+        weights[o] = vf_get(values + o * p->values.shape[1] + 2 * g, 2 * groups);
+    }
+    UNROLL
+    for (int t = 0; t < tokens; t++) {
+        const float *at = x + t * p->x.stride[0] + 4 * g;
+        vf first = vf_get(at, low), second = vf_get(at + low, high);
+        UNROLL
+        for (int o = 0; o < outputs; o++)
+            acc[o][t] = vf_fma(weights[o], few_pick(lanes[o], first, second), acc[o][t]);
+    }
+}
+
+/* y[t][o] for `outputs` outputs from o on and `tokens` tokens from t on. */
+ALWAYS void few_tile(int outputs, int tokens, const wn__spmm24 *p, int64_t o, int64_t t) {
+    int64_t k = p->x.shape[1], groups = p->values.shape[1] / 2, g = 0;
+    const float *x = (const float *)p->x.data + t * p->x.stride[0];
+    const float *values = (const float *)p->values.data + o * p->values.shape[1];
     const uint8_t *index = (const uint8_t *)p->index.data + o * p->index.shape[1];
-    vf acc[SPMM24_FEW_TOKENS];
-    for (int i = 0; i < SPMM24_FEW_TOKENS; i++)
-        acc[i] = vf_zero();
-    for (; (g + STEP_GROUPS) * 4 <= k; g += STEP_GROUPS) {
-        few_index lanes = few_lanes(index + g / 2, STEP_GROUPS / 2);
-        vf weights = vf_load(values + 2 * g);
-        for (int i = 0; i < tokens; i++) {
-            const float *at = x + i * down + 4 * g;
-            acc[i] = vf_fma(weights, few_pick(lanes, vf_load(at), vf_load(at + VF)), acc[i]);
-        }
+    vf acc[SPMM24_FEW_OUTPUTS][SPMM24_FEW_TOKENS];
+    UNROLL
+    for (int i = 0; i < outputs; i++) {
+        UNROLL
+        for (int j = 0; j < SPMM24_FEW_TOKENS; j++)
+            acc[i][j] = vf_zero();
     }
-    if (g < groups) { /* slots and columns beyond the end are zeros */
-        few_index lanes = few_lanes(index + g / 2, (size_t)(groups - g + 1) / 2);
-        vf weights = vf_load_n(values + 2 * g, 2 * (groups - g));
-        int64_t low = k - 4 * g < VF ? k - 4 * g : VF, high = k - 4 * g - low;
-        for (int i = 0; i < tokens; i++) {
-            const float *at = x + i * down + 4 * g;
-            acc[i] = vf_fma(weights, few_pick(lanes, vf_load_n(at, low), vf_load_n(at + low, high)),
-                            acc[i]);
-        }
+    for (; (g + STEP_GROUPS) * 4 <= k; g += STEP_GROUPS)
+        few_step(outputs, tokens, p, x, values, index, g, STEP_GROUPS, 2 * VF, acc);
+    if (g < groups) /* slots and columns beyond the end are zeros */
+        few_step(outputs, tokens, p, x, values, index, g, groups - g, k - 4 * g, acc);
+    UNROLL
+    for (int j = 0; j < tokens; j++) {
+        vf of_token[4] = {vf_zero(), vf_zero(), vf_zero(), vf_zero()};
+        UNROLL
+        for (int i = 0; i < outputs; i++)
+            of_token[i] = acc[i][j];
+        few_finish(p, t + j, o, vf_sum4_lanes(of_token), outputs);
     }
-    vf_sum4(acc, sums);
+}
+
+/* All tokens of `outputs` outputs. */
+ALWAYS void few_outputs(int outputs, const wn__spmm24 *p, int64_t o) {
+    int64_t T = p->x.shape[0], t = 0;
+    for (; t + 4 <= T; t += 4)
+        few_tile(outputs, 4, p, o, t);
+    if (T - t == 3)
+        few_tile(outputs, 3, p, o, t);
+    else if (T - t == 2)
+        few_tile(outputs, 2, p, o, t);
+    else if (T - t == 1)
+        few_tile(outputs, 1, p, o, t);
 }
 
 static void spmm24_few(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
-    const wn__spmm24 *p = ctx;
-    int64_t T = p->x.shape[0], down = p->x.stride[0];
-    for (int64_t o = begin; o < end; o++)
-        for (int64_t t = 0; t < T; t += SPMM24_FEW_TOKENS) {
-            const float *x = (const float *)p->x.data + t * down;
-            float sums[SPMM24_FEW_TOKENS];
-            int64_t tokens = T - t < SPMM24_FEW_TOKENS ? T - t : SPMM24_FEW_TOKENS;
-            if (tokens == 4)
-                few_outputs(4, p, x, o, sums);
-            else if (tokens == 3)
-                few_outputs(3, p, x, o, sums);
-            else if (tokens == 2)
-                few_outputs(2, p, x, o, sums);
-            else
-                few_outputs(1, p, x, o, sums);
-            for (int64_t i = 0; i < tokens; i++) {
-                float *y = (float *)p->y.data + (t + i) * p->y.stride[0] + o;
-                float sum = p->accumulate ? *y + sums[i] : sums[i];
-                *y = wn__given(&p->bias) ? sum + ((const float *)p->bias.data)[o] : sum;
-            }
-        }
+    int64_t o = begin;
+    for (; o + SPMM24_FEW_OUTPUTS <= end; o += SPMM24_FEW_OUTPUTS)
+        few_outputs(SPMM24_FEW_OUTPUTS, ctx, o);
+    for (; o < end; o++)
+        few_outputs(1, ctx, o);
 }

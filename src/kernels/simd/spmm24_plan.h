@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* How a 2:4 product is cut: tokens into tiles that are lanes of a kernel, outputs into blocks.
- * Shapes alone decide. */
+/* How a 2:4 product is cut: tokens into tiles that are lanes of a kernel, outputs into blocks. The
+ * cut changes no bit: each element is a sum of its own, in ascending column order. */
 #ifndef WN_KERNELS_SIMD_SPMM24_PLAN_H
 #define WN_KERNELS_SIMD_SPMM24_PLAN_H
 
@@ -15,13 +15,16 @@
 #define WN_SPMM24_FEW 8
 
 typedef struct wn__spmm24_plan {
-    int64_t tokens; /* of a whole tile */
-    int64_t chunk;  /* tokens that are transposed at once, a multiple of that */
-    int64_t depth;  /* k rounded up to a whole group */
-    int64_t block;  /* outputs of a block */
-    size_t panel_bytes, worker_bytes;
+    bool shared; /* a tile is transposed once and worked on by several; else one worker does all of
+                    it */
+    int64_t tokens;      /* of a whole tile */
+    int64_t chunk;       /* tokens that are transposed at once, a multiple of that; shared only */
+    int64_t depth;       /* k rounded up to a whole group */
+    int64_t block;       /* outputs of a block */
+    size_t panel_bytes;  /* of one tile, or of the chunk that all share */
+    size_t worker_bytes; /* of one worker, its own tile included */
 } wn__spmm24_plan;
 
-wn__spmm24_plan wn__spmm24_plan_for(const wn__spmm24 *p, int64_t tokens);
+wn__spmm24_plan wn__spmm24_plan_for(const wn__spmm24 *p, int64_t tokens, int threads);
 
 #endif

@@ -11,6 +11,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Inlined even where the compiler would not: its constant arguments unroll it. */
+#define ALWAYS static inline __attribute__((always_inline))
+
+/* Unrolls a loop whose number of turns is a constant once its function is inlined. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #if defined(__AVX512F__)
 #define VF 16
 typedef __m512 vf;
@@ -102,13 +112,14 @@ static inline float vf_sum(vf a) {
     c = _mm_add_ps(c, _mm_movehl_ps(c, c));
     return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
 }
-/* The sums of four vectors. */
-static inline void vf_sum4(const vf a[4], float out[4]) {
+/* The sums of four vectors, in the first four lanes; the others are 0. */
+static inline vf vf_sum4_lanes(const vf a[4]) {
     vf s = vf_add(_mm512_unpacklo_ps(a[0], a[1]), _mm512_unpackhi_ps(a[0], a[1]));
     vf t = vf_add(_mm512_unpacklo_ps(a[2], a[3]), _mm512_unpackhi_ps(a[2], a[3]));
     s = vf_add(_mm512_shuffle_ps(s, t, 0x44), _mm512_shuffle_ps(s, t, 0xEE));
     __m256 b = _mm256_add_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1));
-    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1)));
+    return _mm512_zextps128_ps512(
+        _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1)));
 }
 static inline float vf_largest(vf a) {
     return _mm512_reduce_max_ps(a);
@@ -138,28 +149,28 @@ static inline double vd_sum(vd a) {
     return _mm_cvtsd_f64(_mm_add_sd(c, _mm_unpackhi_pd(c, c)));
 }
 /* Rows and columns of a VF x VF block change places. */
-static inline __attribute__((always_inline)) void vf_transpose(vf r[VF]) {
+ALWAYS void vf_transpose(vf r[VF]) {
     vf t[VF];
-#pragma GCC unroll 8
+    UNROLL
     for (int i = 0; i < 16; i += 2) {
         t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
         t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
     }
-#pragma GCC unroll 4
+    UNROLL
     for (int i = 0; i < 16; i += 4) {
         r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
         r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xEE);
         r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
         r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xEE);
     }
-#pragma GCC unroll 4
+    UNROLL
     for (int i = 0; i < 4; i++) { /* r[4q + i]: column 4l + i of rows 4q .. 4q+3 in quarter l */
         t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
         t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xDD);
         t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
         t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xDD);
     }
-#pragma GCC unroll 4
+    UNROLL
     for (int i = 0; i < 4; i++) {
         r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
         r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
@@ -262,11 +273,12 @@ static inline float vf_sum(vf a) {
     c = _mm_add_ps(c, _mm_movehl_ps(c, c));
     return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
 }
-static inline void vf_sum4(const vf a[4], float out[4]) {
+static inline vf vf_sum4_lanes(const vf a[4]) {
     vf s = vf_add(_mm256_unpacklo_ps(a[0], a[1]), _mm256_unpackhi_ps(a[0], a[1]));
     vf t = vf_add(_mm256_unpacklo_ps(a[2], a[3]), _mm256_unpackhi_ps(a[2], a[3]));
     s = vf_add(_mm256_shuffle_ps(s, t, 0x44), _mm256_shuffle_ps(s, t, 0xEE));
-    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
+    return _mm256_zextps128_ps256(
+        _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)));
 }
 static inline float vf_largest(vf a) {
     __m128 c = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
@@ -295,36 +307,43 @@ static inline double vd_sum(vd a) {
     __m128d c = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
     return _mm_cvtsd_f64(_mm_add_sd(c, _mm_unpackhi_pd(c, c)));
 }
-static inline __attribute__((always_inline)) void vf_transpose(vf r[VF]) {
+ALWAYS void vf_transpose(vf r[VF]) {
     vf t[VF];
-#pragma GCC unroll 4
+    UNROLL
     for (int i = 0; i < 8; i += 2) {
         t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
         t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
     }
-#pragma GCC unroll 2
+    UNROLL
     for (int i = 0; i < 8; i += 4) {
         r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
         r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xEE);
         r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
         r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xEE);
     }
-#pragma GCC unroll 4
+    UNROLL
     for (int i = 0; i < 4; i++) {
         t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
         t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
     }
-#pragma GCC unroll 8
+    UNROLL
     for (int i = 0; i < 8; i++)
         r[i] = t[i];
 }
 #endif
 
+static inline void vf_sum4(const vf a[4], float out[4]) {
+#if VF == 16
+    _mm_storeu_ps(out, _mm512_castps512_ps128(vf_sum4_lanes(a)));
+#else
+    _mm_storeu_ps(out, _mm256_castps256_ps128(vf_sum4_lanes(a)));
+#endif
+}
 /* n lanes, most often all: where n is the constant VF there is no mask. */
-static inline __attribute__((always_inline)) vf vf_get(const float *p, int64_t n) {
+ALWAYS vf vf_get(const float *p, int64_t n) {
     return n == VF ? vf_load(p) : vf_load_n(p, n);
 }
-static inline __attribute__((always_inline)) void vf_put(float *p, vf a, int64_t n) {
+ALWAYS void vf_put(float *p, vf a, int64_t n) {
     if (n == VF)
         vf_store(p, a);
     else
@@ -332,26 +351,24 @@ static inline __attribute__((always_inline)) void vf_put(float *p, vf a, int64_t
 }
 /* A block of `rows` rows of n floats, both at most VF: what does not exist is read as zeros and not
  * written. */
-static inline __attribute__((always_inline)) void vf_read_block(const float *from, int64_t stride,
-                                                                int64_t rows, int64_t n, vf r[VF]) {
+ALWAYS void vf_read_block(const float *from, int64_t stride, int64_t rows, int64_t n, vf r[VF]) {
     if (rows == VF && n == VF) {
-#pragma GCC unroll 16
+        UNROLL
         for (int64_t i = 0; i < VF; i++)
             r[i] = vf_load(from + i * stride);
     } else {
-#pragma GCC unroll 16
+        UNROLL
         for (int64_t i = 0; i < VF; i++)
             r[i] = i < rows ? vf_load_n(from + i * stride, n) : vf_zero();
     }
 }
-static inline __attribute__((always_inline)) void
-vf_write_block(float *to, int64_t stride, int64_t rows, int64_t n, const vf r[VF]) {
+ALWAYS void vf_write_block(float *to, int64_t stride, int64_t rows, int64_t n, const vf r[VF]) {
     if (rows == VF && n == VF) {
-#pragma GCC unroll 16
+        UNROLL
         for (int64_t i = 0; i < VF; i++)
             vf_store(to + i * stride, r[i]);
     } else {
-#pragma GCC unroll 16
+        UNROLL
         for (int64_t i = 0; i < VF; i++)
             if (i < rows) vf_store_n(to + i * stride, r[i], n);
     }
