@@ -42,6 +42,7 @@ typedef uint32_t keep24;
 /* VF groups from their n <= VF bytes, zeros beyond. */
 ALWAYS __m128i groups_load(const uint8_t *p, int64_t n) {
 #if VF == 16
+    if (n == 16) return _mm_loadu_si128((const __m128i *)(const void *)p);
     return _mm_maskz_loadu_epi8((__mmask16)((1U << n) - 1U), p);
 #else
     if (n == 8) return _mm_loadl_epi64((const __m128i *)(const void *)p);
@@ -70,6 +71,12 @@ ALWAYS vi vi_set(int32_t a) {
 }
 ALWAYS vi vi_of(vf a) {
     return _mm512_castps_si512(a);
+}
+ALWAYS vf vf_of(vi a) {
+    return _mm512_castsi512_ps(a);
+}
+ALWAYS vi vi_max(vi a, vi b) {
+    return _mm512_max_epi32(a, b);
 }
 ALWAYS vi vi_sub(vi a, vi b) {
     return _mm512_sub_epi32(a, b);
@@ -100,6 +107,10 @@ ALWAYS vm vm_nan(vf a, vf b) {
 ALWAYS vm vm_or(vm a, vm b) {
     return (vm)(a | b);
 }
+/* a > b */
+ALWAYS vm vm_more(vi a, vi b) {
+    return _mm512_cmpgt_epi32_mask(a, b);
+}
 ALWAYS vm vi_positive(vi a) {
     return _mm512_test_epi32_mask(a, a);
 } /* of a >= 0 */
@@ -120,9 +131,16 @@ ALWAYS __m128i turn_4x4(__m128i a) {
     return _mm_shuffle_epi8(a, _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
 }
 
+ALWAYS void store_bytes(__m128i bytes, uint8_t *p, int64_t n) {
+    if (n == 16)
+        _mm_storeu_si128((__m128i *)(void *)p, bytes);
+    else
+        _mm_mask_storeu_epi8(p, (__mmask16)((1U << n) - 1U), bytes);
+}
+
 /* The low byte of every lane to p[n], groups in their own order. */
 ALWAYS void store_groups(vi a, uint8_t *p, int64_t n) {
-    _mm_mask_storeu_epi8(p, (__mmask16)((1U << n) - 1U), turn_4x4(_mm512_cvtepi32_epi8(a)));
+    store_bytes(turn_4x4(_mm512_cvtepi32_epi8(a)), p, n);
 }
 
 /* Byte i of every lane to row i of p. */
@@ -132,11 +150,10 @@ ALWAYS void store_tiles(vi a, uint8_t *p, int64_t stride, int64_t n) {
     const __m512i gather = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     a = _mm512_permutexvar_epi32(gather, _mm512_shuffle_epi8(a, turn));
     a = _mm512_shuffle_epi8(a, turn);
-    __mmask16 m = (__mmask16)((1U << n) - 1U);
-    _mm_mask_storeu_epi8(p, m, _mm512_castsi512_si128(a));
-    _mm_mask_storeu_epi8(p + stride, m, _mm512_extracti32x4_epi32(a, 1));
-    _mm_mask_storeu_epi8(p + 2 * stride, m, _mm512_extracti32x4_epi32(a, 2));
-    _mm_mask_storeu_epi8(p + 3 * stride, m, _mm512_extracti32x4_epi32(a, 3));
+    store_bytes(_mm512_castsi512_si128(a), p, n);
+    store_bytes(_mm512_extracti32x4_epi32(a, 1), p + stride, n);
+    store_bytes(_mm512_extracti32x4_epi32(a, 2), p + 2 * stride, n);
+    store_bytes(_mm512_extracti32x4_epi32(a, 3), p + 3 * stride, n);
 }
 
 #else
@@ -147,6 +164,12 @@ ALWAYS vi vi_set(int32_t a) {
 }
 ALWAYS vi vi_of(vf a) {
     return _mm256_castps_si256(a);
+}
+ALWAYS vf vf_of(vi a) {
+    return _mm256_castsi256_ps(a);
+}
+ALWAYS vi vi_max(vi a, vi b) {
+    return _mm256_max_epi32(a, b);
 }
 ALWAYS vi vi_sub(vi a, vi b) {
     return _mm256_sub_epi32(a, b);
@@ -173,6 +196,9 @@ ALWAYS vm vm_nan(vf a, vf b) {
 }
 ALWAYS vm vm_or(vm a, vm b) {
     return _mm256_or_ps(a, b);
+}
+ALWAYS vm vm_more(vi a, vi b) {
+    return _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b));
 }
 ALWAYS vm vi_positive(vi a) {
     return _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, _mm256_setzero_si256()));

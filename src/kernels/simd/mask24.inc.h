@@ -94,53 +94,66 @@ static const struct {
     {27, 8},  {27, 13}, {28, 7},  {29, 1},  {29, 6},  {30, ANY}, {31, 4},   {31, 24},  {32, 3},
     {32, 18}, {33, 2},  {33, 12}, {34, 1},  {34, 6},  {35, 0}};
 
+/* Their bits; none yet for the lower rows where any even pair goes. */
+static const int32_t candidate_bits[60] = {
+    0xCC33, 0xCA53, 0xAC53, 0xC693, 0x6C93, 0xC963, 0x9C63, 0xC5A3, 0x5CA3, 0x00C3, 0xCA35, 0xAC35,
+    0xAA55, 0xA695, 0x6A95, 0xA965, 0x9A65, 0x00A5, 0xA3C5, 0x3AC5, 0xC639, 0x6C39, 0xA659, 0x6A59,
+    0x6699, 0x0069, 0x65A9, 0x56A9, 0x63C9, 0x36C9, 0xC936, 0x9C36, 0xA956, 0x9A56, 0x0096, 0x9966,
+    0x95A6, 0x59A6, 0x93C6, 0x39C6, 0xC53A, 0x5C3A, 0x005A, 0x659A, 0x569A, 0x956A, 0x596A, 0x55AA,
+    0x53CA, 0x35CA, 0x003C, 0xA35C, 0x3A5C, 0x639C, 0x369C, 0x936C, 0x396C, 0x53AC, 0x35AC, 0x33CC};
+
+/* The bits of a pair. */
 ALWAYS int32_t pair_bits(unsigned pair) {
     return patterns[pair / 6] | patterns[pair % 6] << 4;
 }
 
-/* What each pair of patterns keeps of two rows of 4 magnitudes; NaN in either sets its lane. */
-ALWAYS vm pair_sums(const vf a[4], const vf b[4], vf sums[36]) {
-    vf upper[6], lower[6];
-#pragma GCC unroll 6
-    for (int i = 0; i < 6; i++) {
-        upper[i] = vf_add(a[first_of[i]], a[second_of[i]]);
-        lower[i] = vf_add(b[first_of[i]], b[second_of[i]]);
-    }
+/* What each pattern keeps of a row; NaN sets its lane. */
+ALWAYS vm row_sums(const vf a[4], vf sums[6]) {
 #pragma GCC unroll 6
     for (int i = 0; i < 6; i++)
-#pragma GCC unroll 6
-        for (int j = 0; j < 6; j++)
-            sums[6 * i + j] = vf_add(upper[i], lower[j]);
-    return vm_or(vm_nan(upper[0], upper[5]), vm_nan(lower[0], lower[5]));
+        sums[i] = vf_add(a[first_of[i]], a[second_of[i]]);
+    return vm_nan(sums[0], sums[5]);
+}
+
+ALWAYS vf pair_sum(const vf first[6], const vf second[6], unsigned pair) {
+    return vf_add(first[pair / 6], second[pair % 6]);
 }
 
 /* The first of the even pairs that brings a lane's upper sum to its total, as bits 8..15. */
-ALWAYS vi even_partner(vf upper, const vf lower[36], vf total) {
+ALWAYS vi even_partner(vf upper, const vf lower[36], vi total) {
     vi bits = vi_set(pair_bits(even_pairs[5]) << 8);
 #pragma GCC unroll 5
     for (int i = 4; i >= 0; i--) {
-        vm less = vm_lt(vf_add(upper, lower[even_pairs[i]]), total);
+        vm less = vm_more(total, vi_of(vf_add(upper, lower[even_pairs[i]])));
         bits = vi_select(less, bits, vi_set(pair_bits(even_pairs[i]) << 8));
     }
     return bits;
 }
 
-/* The 16 bits of each lane's tile. */
-ALWAYS vi best_masks(const vf upper[36], const vf lower[36]) {
-    vf any = lower[even_pairs[0]];
+/* The 16 bits of each lane's tile, from what the patterns keep of its four rows. Sums of magnitudes
+ * are compared as integers: the same order, on execution units that the additions leave free. */
+ALWAYS vi best_masks(vf row[4][6]) {
+    vf lower[36];
+#pragma GCC unroll 36
+    for (unsigned i = 0; i < 36; i++)
+        lower[i] = pair_sum(row[2], row[3], i);
+    vi any = vi_of(lower[even_pairs[0]]);
 #pragma GCC unroll 5
     for (int i = 1; i < 6; i++)
-        any = vf_max(any, lower[even_pairs[i]]);
-    vf best = vf_add(upper[0], lower[35]), even = vf_zero();
-    vi bits = vi_set(pair_bits(0) | pair_bits(35) << 8);
-#pragma GCC unroll 59
-    for (int i = 1; i < 60; i++) {
+        any = vi_max(any, vi_of(lower[even_pairs[i]]));
+    vi best = vi_set(-1), bits = vi_set(0);
+    vf even = vf_zero(); /* the upper sum of the best candidate, if it is an even one */
+    const int32_t *bit = candidate_bits;
+    __asm__("" : "+r"(bit)); /* or all 60 constants become vectors on the stack */
+#pragma GCC unroll 60
+    for (unsigned i = 0; i < 60; i++) {
         unsigned u = candidates[i].upper, l = candidates[i].lower;
-        vf sum = vf_add(upper[u], l == ANY ? any : lower[l]);
-        vm more = vm_lt(best, sum);
-        bits = vi_select(more, vi_set(pair_bits(u) | (l == ANY ? 0 : pair_bits(l) << 8)), bits);
-        if (l == ANY) even = vf_select(more, upper[u], even);
-        best = vf_max(best, sum);
+        vf upper = pair_sum(row[0], row[1], u);
+        vi sum = vi_of(vf_add(upper, l == ANY ? vf_of(any) : lower[l]));
+        vm more = vm_more(sum, best);
+        bits = vi_select(more, vi_set(bit[i]), bits);
+        if (l == ANY) even = vf_select(more, upper, even);
+        best = vi_max(best, sum);
     }
     return vi_select(vi_positive(vi_down(bits, 8)), bits,
                      vi_or(bits, even_partner(even, lower, best)));
@@ -152,24 +165,36 @@ ALWAYS vi spread_nibbles(vi a) {
     return vi_and(vi_or(a, vi_up(a, 4)), vi_set(0x0F0F0F0F));
 }
 
-/* n columns of a row of tiles; whether any is NaN. */
-static bool mask_tiles(const wn__mask24 *p, int64_t row) {
-    int64_t n = p->w.shape[1], stride = p->w.stride[0], groups = p->mask.shape[1];
-    const float *w = (const float *)p->w.data + 4 * row * stride;
-    uint8_t *mask = (uint8_t *)p->mask.data + 4 * row * groups;
+/* A step of four rows, n <= VF tiles of which are stored; lanes with a NaN. */
+ALWAYS vm mask_step(const float *w, int64_t stride, uint8_t *mask, int64_t groups, int64_t n) {
+    vf row[4][6];
     vm nan = vm_of_bits(0);
-    for (int64_t j = 0; j < n; j += STEP_COLUMNS) {
-        vf a[16], upper[36], lower[36];
-        int64_t columns = clamp24(n - j, STEP_COLUMNS);
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; i++)
-            load_columns(w + i * stride + j, columns, a + 4 * i);
-#pragma GCC unroll 16
-        for (int i = 0; i < 16; i++)
-            a[i] = vf_abs(a[i]);
-        nan = vm_or(nan, pair_sums(a, a + 4, upper));
-        nan = vm_or(nan, pair_sums(a + 8, a + 12, lower));
-        store_tiles(spread_nibbles(best_masks(upper, lower)), mask + j / 4, groups, columns / 4);
+    for (int i = 0; i < 4; i++) {
+        vf a[4];
+        load_columns(w + i * stride, STEP_COLUMNS, a);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++)
+            a[j] = vf_abs(a[j]);
+        nan = vm_or(nan, row_sums(a, row[i]));
+    }
+    store_tiles(spread_nibbles(best_masks(row)), mask, groups, n);
+    return nan;
+}
+
+/* Row `block` of tiles; whether any entry is NaN. */
+static bool mask_tiles(const wn__mask24 *p, int64_t block) {
+    int64_t n = p->w.shape[1], stride = p->w.stride[0], groups = p->mask.shape[1], j = 0;
+    const float *w = (const float *)p->w.data + 4 * block * stride;
+    uint8_t *mask = (uint8_t *)p->mask.data + 4 * block * groups;
+    vm nan = vm_of_bits(0);
+    for (; j + STEP_COLUMNS <= n; j += STEP_COLUMNS)
+        nan = vm_or(nan, mask_step(w + j, stride, mask + j / 4, groups, VF));
+    if (j < n) {
+        float rest[4 * STEP_COLUMNS] = {0};
+        for (int64_t i = 0; i < 4; i++)
+            memcpy(rest + i * STEP_COLUMNS, w + i * stride + j, (size_t)(n - j) * sizeof *w);
+        nan = vm_or(nan, mask_step(rest, STEP_COLUMNS, mask + j / 4, groups, (n - j) / 4));
     }
     return vm_bits(nan) != 0;
 }
@@ -182,8 +207,6 @@ static void mask_tile_rows(void *ctx, int64_t begin, int64_t end, int worker) {
         nan |= mask_tiles(job->p, i);
     if (nan) atomic_store_explicit(&job->nan, true, memory_order_relaxed);
 }
-
-/* ---- */
 
 static wn_status mask24(const void *args, wn__exec *x) {
     const wn__mask24 *p = args;

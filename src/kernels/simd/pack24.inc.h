@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* pack24 for F32, both forms in one pass over w. Rows: a step of VF groups becomes 2 VF values, an
  * entry of w that is not kept is read as zero, so a slot that points at it needs no case of its
- * own. Columns: of four rows each column keeps one entry or two; they wait in a strip of 32 rows
- * until a cache line of every column is full, are transposed and written at once. */
+ * own. Columns: of four rows each column keeps two entries at most; they wait until 32 rows have
+ * filled a cache line of every column, are transposed and written at once. */
 #include "base/fail.h"
 #include "kernels/pack24.h"
 #include "kernels/simd/accepts.h"
@@ -10,21 +10,25 @@
 
 #include <stdatomic.h>
 
-#define STRIP_BLOCKS 8                   /* blocks of 4 rows: 16 values, one line, for a column */
-#define ITEM_ROWS    (16 * STRIP_BLOCKS) /* of a block of work; four strips */
+#define STRIP_BLOCKS 8  /* blocks of 4 rows: 16 values, one line, for a column */
+#define ITEM_BLOCKS  32 /* of a block of work: four strips, 16 bytes of index for a column */
 #define ITEM_COLUMNS 512
+/* Outputs from this size on go past the caches: they would only throw out what is still needed. */
+#define STREAM_BYTES (8 << 20)
 
 typedef struct pack24_job {
     const wn__pack24 *p;
-    int64_t across;  /* items side by side */
+    int64_t across; /* items side by side */
+    bool stream_rows, stream_columns;
     atomic_bool bad; /* the mask keeps too much somewhere */
 } pack24_job;
 
-/* What a strip keeps of each column, with room between rows that would share cache sets. */
-typedef struct strip24 {
+/* What an item keeps of its columns: the values of a strip, with room between rows that would share
+ * cache sets, and the nibbles of all blocks, 0xE for those that do not exist. */
+typedef struct item24 {
     _Alignas(64) float kept[2 * STRIP_BLOCKS][ITEM_COLUMNS + 16];
-    _Alignas(64) uint8_t nibble[STRIP_BLOCKS][ITEM_COLUMNS];
-} strip24;
+    _Alignas(64) uint8_t nibble[ITEM_BLOCKS][ITEM_COLUMNS];
+} item24;
 
 /* ---- The mask is legal: nothing is written before all of it was seen. */
 
@@ -84,6 +88,10 @@ static void look_at_mask(void *ctx, int64_t begin, int64_t end, int worker) {
 ALWAYS vf load_kept(const float *w, keep24 keep) {
     return _mm512_maskz_loadu_ps((__mmask16)keep, w);
 }
+/* Past the caches. */
+ALWAYS void vf_stream(float *p, vf a) {
+    _mm512_stream_ps(p, a);
+}
 #else
 /* The sign of lane j: bit j. */
 ALWAYS vi signs_of(keep24 keep) {
@@ -91,6 +99,9 @@ ALWAYS vi signs_of(keep24 keep) {
 }
 ALWAYS vf load_kept(const float *w, keep24 keep) {
     return _mm256_maskload_ps(w, signs_of(keep));
+}
+ALWAYS void vf_stream(float *p, vf a) {
+    _mm256_stream_ps(p, a);
 }
 #endif
 
@@ -123,14 +134,19 @@ ALWAYS void gather_slots(const float *w, keep24 keep, keep24 nibbles, vf out[2])
 }
 
 /* A step of n groups of one row. */
-ALWAYS void pack_row(const float *w, __m128i mask, keep24 keep, int64_t n, float *values,
-                     uint8_t *index) {
+ALWAYS void pack_row(const float *w, __m128i mask, keep24 keep, int64_t n, bool stream,
+                     float *values, uint8_t *index) {
     vf out[2];
     keep24 nibbles = join_nibbles(groups_lookup(wn__nibble_of_mask24, mask));
     gather_slots(w, keep, nibbles, out);
     if (n == VF) {
-        vf_store(values, out[0]);
-        vf_store(values + VF, out[1]);
+        if (stream) {
+            vf_stream(values, out[0]);
+            vf_stream(values + VF, out[1]);
+        } else {
+            vf_store(values, out[0]);
+            vf_store(values + VF, out[1]);
+        }
         memcpy(index, &nibbles, sizeof nibbles);
     } else {
         vf_store_n(values, out[0], clamp24(2 * n, VF));
@@ -183,8 +199,9 @@ ALWAYS void column_slots(const vf x[4], const keep24 keep[4], vf out[2]) {
 }
 
 /* A step of columns in one block of four rows; row[i] begins at its first column. */
-ALWAYS void keep_columns(const float *const row[4], const keep24 keep[4], strip24 *strip,
+ALWAYS void keep_columns(const float *const row[4], const keep24 keep[4], item24 *item,
                          int64_t block, int64_t column) {
+    float(*kept)[ITEM_COLUMNS + 16] = item->kept + block % STRIP_BLOCKS * 2;
 #pragma GCC unroll 4
     for (int l = 0; l < 4; l++) {
         vf x[4], out[2];
@@ -195,98 +212,150 @@ ALWAYS void keep_columns(const float *const row[4], const keep24 keep[4], strip2
             x[i] = load_kept(row[i] + VF * l, part[i]);
         }
         column_slots(x, part, out);
-        vf_store(&strip->kept[2 * block][column + VF * l], out[0]);
-        vf_store(&strip->kept[2 * block + 1][column + VF * l], out[1]);
+        vf_store(&kept[0][column + VF * l], out[0]);
+        vf_store(&kept[1][column + VF * l], out[1]);
     }
-    column_nibbles(keep, &strip->nibble[block][column]);
+    column_nibbles(keep, &item->nibble[block][column]);
 }
 
 /* ---- One block of 4 rows, one strip, one item */
 
-/* Rows i0 .. i0 + 3 as far as they exist, columns j0 .. j0 + n. */
-static void pack_block(const wn__pack24 *p, int64_t i0, int64_t j0, int64_t n, strip24 *strip,
-                       int64_t block) {
-    int64_t rows = clamp24(p->w.shape[0] - i0, 4), groups = p->mask.shape[1];
-    for (int64_t j = 0; j < n; j += STEP_COLUMNS) {
-        int64_t g = (j0 + j) / 4, count = clamp24((n - j + 3) / 4, VF);
+/* Where an item stands; what of it exists. */
+typedef struct place24 {
+    int64_t i0, j0, blocks, columns;
+} place24;
+
+static place24 place_of(const pack24_job *job, int64_t item) {
+    const int64_t *shape = job->p->w.shape;
+    int64_t i0 = item / job->across * 4 * ITEM_BLOCKS, j0 = item % job->across * ITEM_COLUMNS;
+    return (place24){i0, j0, clamp24((shape[0] - i0 + 3) / 4, ITEM_BLOCKS),
+                     clamp24(shape[1] - j0, ITEM_COLUMNS)};
+}
+
+/* The rows of the next block, at the columns that this one has reached. */
+ALWAYS void prefetch_step(const float *row, int64_t stride) {
+#pragma GCC unroll 4
+    for (int j = 0; j < STEP_COLUMNS; j += 16)
+        _mm_prefetch((const char *)(row + 4 * stride + j), _MM_HINT_T0);
+}
+
+static void pack_block(const pack24_job *job, const place24 *at, int64_t block, item24 *item) {
+    const wn__pack24 *p = job->p;
+    int64_t i0 = at->i0 + 4 * block, stride = p->w.stride[0], groups = p->mask.shape[1];
+    int64_t rows = clamp24(p->w.shape[0] - i0, 4);
+    for (int64_t j = 0; j < at->columns; j += STEP_COLUMNS) {
+        int64_t g = (at->j0 + j) / 4, count = clamp24((at->columns - j + 3) / 4, VF);
         const float *row[4];
-        keep24 keep[4] = {0};
-        for (int64_t i = 0; i < 4; i++) {
-            int64_t at = i0 + (i < rows ? i : 0);
-            row[i] = (const float *)p->w.data + at * p->w.stride[0] + j0 + j;
-            if (i >= rows) continue;
-            __m128i mask = groups_load((const uint8_t *)p->mask.data + at * groups + g, count);
-            keep[i] = join_nibbles(mask);
+        keep24 keep[4] = {0}; /* nothing is read of rows that do not exist */
+        for (int64_t k = 0; k < 4; k++) {
+            int64_t i = i0 + (k < rows ? k : 0);
+            row[k] = (const float *)p->w.data + i * stride + at->j0 + j;
+            if (k >= rows) continue;
+            __m128i mask = groups_load((const uint8_t *)p->mask.data + i * groups + g, count);
+            keep[k] = join_nibbles(mask);
+            prefetch_step(row[k], stride);
             if (wn__given(&p->values))
-                pack_row(row[i], mask, keep[i], count,
-                         (float *)p->values.data + 2 * (at * groups + g),
-                         (uint8_t *)p->index.data + at * p->index.shape[1] + g / 2);
+                pack_row(row[k], mask, keep[k], count, job->stream_rows,
+                         (float *)p->values.data + 2 * (i * groups + g),
+                         (uint8_t *)p->index.data + i * p->index.shape[1] + g / 2);
         }
-        if (wn__given(&p->values_t)) keep_columns(row, keep, strip, block, j);
+        if (wn__given(&p->values_t)) keep_columns(row, keep, item, block, j);
     }
 }
 
-/* n columns of the strip to rows j0 .. j0 + n of the transposed form, from group g on. */
-static void write_values(const wn__pack24 *p, const strip24 *strip, int64_t g, int64_t blocks,
-                         int64_t j0, int64_t n) {
-    int64_t down = p->values_t.shape[1];
-    float *to = (float *)p->values_t.data + j0 * down + 2 * g;
-    for (int64_t j = 0; j < n; j += VF)
-        for (int64_t v = 0; v < 2 * blocks; v += VF) {
+/* The strip that begins with `block`, to its rows of the transposed form. */
+static void write_values(const pack24_job *job, const place24 *at, int64_t block,
+                         const item24 *item) {
+    const wn__pack24 *p = job->p;
+    int64_t down = p->values_t.shape[1], n = 2 * clamp24(at->blocks - block, STRIP_BLOCKS);
+    bool stream = job->stream_columns && n == 2 * STRIP_BLOCKS;
+    float *to = (float *)p->values_t.data + at->j0 * down + 2 * (at->i0 / 4 + block);
+    for (int64_t j = 0; j < at->columns; j += VF)
+        for (int64_t v = 0; v < n; v += VF) {
             vf r[VF];
 #pragma GCC unroll 16
             for (int i = 0; i < VF; i++)
-                r[i] = vf_load(&strip->kept[v + i][j]);
+                r[i] = vf_load(&item->kept[v + i][j]);
             vf_transpose(r);
-            vf_write_block(to + j * down + v, down, clamp24(n - j, VF), clamp24(2 * blocks - v, VF),
-                           r);
+            if (stream && at->columns - j >= VF) {
+#pragma GCC unroll 16
+                for (int i = 0; i < VF; i++)
+                    vf_stream(to + (j + i) * down + v, r[i]);
+            } else {
+                vf_write_block(to + j * down + v, down, clamp24(at->columns - j, VF),
+                               clamp24(n - v, VF), r);
+            }
         }
 }
 
-/* An odd last group leaves its byte with the nibble of a group that keeps nothing. */
-static void write_indices(const wn__pack24 *p, const strip24 *strip, int64_t g, int64_t blocks,
-                          int64_t j0, int64_t n) {
-    int64_t down = p->index_t.shape[1];
-    uint8_t *to = (uint8_t *)p->index_t.data + j0 * down + g / 2;
-    uint32_t words[ITEM_COLUMNS] = {0};
-    for (int64_t b = 0; b < STRIP_BLOCKS; b++)
-        for (int64_t j = 0; j < n; j++)
-            words[j] |= (b < blocks ? strip->nibble[b][j] : 0xEU) << (4 * b);
-    if (blocks > STRIP_BLOCKS - 2)
-        for (int64_t j = 0; j < n; j++)
-            memcpy(to + j * down, words + j, 4);
-    else
-        for (int64_t j = 0; j < n; j++)
-            memcpy(to + j * down, words + j, (size_t)(blocks + 1) / 2);
+/* Rows and columns of a 16 x 16 block of bytes change places. */
+static void transpose_bytes(__m128i r[16]) {
+    for (int stage = 0; stage < 4; stage++) { /* each: (r0 r8) (r1 r9) .. (r7 r15) interleaved */
+        __m128i t[16];
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) {
+            t[2 * i] = _mm_unpacklo_epi8(r[i], r[i + 8]);
+            t[2 * i + 1] = _mm_unpackhi_epi8(r[i], r[i + 8]);
+        }
+        memcpy(r, t, sizeof t);
+    }
 }
 
-/* Items run along the rows of w first. */
+/* All blocks of an item, to its rows of the transposed form. */
+static void write_indices(const wn__pack24 *p, const place24 *at, const item24 *item) {
+    int64_t down = p->index_t.shape[1], bytes = (at->blocks + 1) / 2;
+    uint8_t *to = (uint8_t *)p->index_t.data + at->j0 * down + at->i0 / 8;
+    for (int64_t j = 0; j < at->columns; j += 16) {
+        __m128i r[16];
+        for (int i = 0; i < 16; i++) {
+            const uint8_t *pair = &item->nibble[2 * i][j];
+            __m128i even = _mm_load_si128((const __m128i *)(const void *)pair);
+            __m128i odd = _mm_load_si128((const __m128i *)(const void *)(pair + ITEM_COLUMNS));
+            r[i] = _mm_or_si128(even, _mm_slli_epi16(odd, 4));
+        }
+        transpose_bytes(r);
+        for (int64_t i = 0; i < clamp24(at->columns - j, 16); i++)
+            if (bytes == 16)
+                _mm_storeu_si128((__m128i *)(void *)(to + (j + i) * down), r[i]);
+            else
+                memcpy(to + (j + i) * down, r + i, (size_t)bytes);
+    }
+}
+
 static void pack_items(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const pack24_job *job = ctx;
-    const wn__pack24 *p = job->p;
-    strip24 strip;
-    for (int64_t item = begin; item < end; item++) {
-        int64_t i0 = item / job->across * ITEM_ROWS, j0 = item % job->across * ITEM_COLUMNS;
-        int64_t i1 = i0 + clamp24(p->w.shape[0] - i0, ITEM_ROWS);
-        int64_t n = clamp24(p->w.shape[1] - j0, ITEM_COLUMNS);
-        for (int64_t i = i0; i < i1; i += 4 * STRIP_BLOCKS) {
-            int64_t blocks = clamp24((i1 - i + 3) / 4, STRIP_BLOCKS);
-            for (int64_t b = 0; b < blocks; b++)
-                pack_block(p, i + 4 * b, j0, n, &strip, b);
-            if (!wn__given(&p->values_t)) continue;
-            write_values(p, &strip, i / 4, blocks, j0, n);
-            write_indices(p, &strip, i / 4, blocks, j0, n);
+    item24 item;
+    for (int64_t i = begin; i < end; i++) {
+        place24 at = place_of(job, i);
+        bool columns = wn__given(&job->p->values_t);
+        if (columns && at.blocks < ITEM_BLOCKS) memset(item.nibble, 0xE, sizeof item.nibble);
+        for (int64_t b = 0; b < at.blocks; b++) {
+            pack_block(job, &at, b, &item);
+            bool last = b + 1 == at.blocks || (b + 1) % STRIP_BLOCKS == 0;
+            if (columns && last) write_values(job, &at, b / STRIP_BLOCKS * STRIP_BLOCKS, &item);
         }
+        if (columns) write_indices(job->p, &at, &item);
     }
+    _mm_sfence(); /* streamed lines are seen before the block counts as done */
+}
+
+/* Streaming wants whole lines. */
+static bool streams(const wn_tensor *t) {
+    return wn__given(t) && (uintptr_t)t->data % 64 == 0 && t->shape[1] % 16 == 0 &&
+           wn__tensor_bytes(t) >= STREAM_BYTES;
 }
 
 static wn_status pack24(const void *args, wn__exec *x) {
     const wn__pack24 *p = args;
     int64_t r = p->w.shape[0], c = p->w.shape[1];
-    pack24_job job = {.p = p, .across = (c + ITEM_COLUMNS - 1) / ITEM_COLUMNS};
+    pack24_job job = {.p = p,
+                      .across = (c + ITEM_COLUMNS - 1) / ITEM_COLUMNS,
+                      .stream_rows = streams(&p->values),
+                      .stream_columns = streams(&p->values_t)};
     wn__parallel_for(x->pool, (r + 3) / 4, PIECE / (c + 1) + 1, look_at_mask, &job);
     if (atomic_load(&job.bad)) return wn__pack24_refuse_mask(p);
-    wn__parallel_for(x->pool, (r + ITEM_ROWS - 1) / ITEM_ROWS * job.across, 1, pack_items, &job);
+    int64_t items = (r + 4 * ITEM_BLOCKS - 1) / (4 * ITEM_BLOCKS) * job.across;
+    wn__parallel_for(x->pool, items, 1, pack_items, &job);
     return WN_OK;
 }

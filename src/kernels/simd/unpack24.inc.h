@@ -49,8 +49,10 @@ static void look_at_index(void *ctx, int64_t begin, int64_t end, int worker) {
     bool legal = true;
     for (int64_t i = begin; i < end; i++) {
         const uint8_t *index = (const uint8_t *)p->index.data + i * p->index.shape[1];
-        for (int64_t g = 0; g < groups; g += VF)
-            (void)keep_of_index(index + g / 2, clamp24(groups - g, VF), &legal);
+        int64_t g = 0;
+        for (; g + VF <= groups; g += VF)
+            (void)keep_of_index(index + g / 2, VF, &legal);
+        if (g < groups) (void)keep_of_index(index + g / 2, groups - g, &legal);
         legal &= padding_is_zero(p, i);
     }
     if (!legal) atomic_store_explicit(&job->bad, true, memory_order_relaxed);

@@ -59,10 +59,6 @@ static room weights(kind k, int64_t r, int64_t c, int64_t pad, uint64_t seed) {
 static float *entry(const room *m, int64_t i, int64_t j) {
     return (float *)m->t.data + i * m->t.stride[0] + j;
 }
-static void same_room(const room *a, const room *b) {
-    assert_memory_equal(a->block, b->block, a->bytes);
-}
-
 // Every variant of an op but ref that runs here.
 typedef struct variants {
     const wn__kernel *kernel[8];
@@ -82,57 +78,53 @@ static variants variants_of(wn__op op) {
 
 static wn__pool *pool; // three threads
 
-// Runs ref, then each variant without a pool and with one; `reset` poisons the outputs and `check`
-// looks at them. A refusal must be that of ref.
+// Arguments of an op and the rooms of its outputs, NULL at the end.
 typedef struct trial {
     wn__op op;
     const void *args;
-    room *out[4]; // the outputs of args, NULL at the end
+    room *out[5];
 } trial;
 
+// The bytes of every output, in copies or back from them.
+static void save(const trial *t, unsigned char *copy[5]) {
+    for (int o = 0; t->out[o]; o++) {
+        copy[o] = zeros(t->out[o]->bytes);
+        memcpy(copy[o], t->out[o]->block, t->out[o]->bytes);
+    }
+}
+static void restore(const trial *t, unsigned char *const copy[5]) {
+    for (int o = 0; t->out[o]; o++)
+        memcpy(t->out[o]->block, copy[o], t->out[o]->bytes);
+}
+
+// Runs ref, then each variant without a pool and with one, all from the same outputs, and compares
+// every byte of them. A refusal must be that of ref.
 static void run_trial(const trial *t) {
-    room expected[4] = {0};
+    unsigned char *before[5] = {0}, *expected[5] = {0};
     char words[256] = "";
-    variants v = variants_of(t->op);
-    wn__exec x = {0};
-    x.force = NULL;
     size_t rows;
     const wn__kernel *ref = wn__kernel_table(&rows);
     while (ref->op != t->op || strcmp(ref->variant, "ref") != 0)
         ref++;
-    for (int o = 0; o < 4 && t->out[o]; o++) {
-        expected[o] = *t->out[o];
-        expected[o].block = zeros(expected[o].bytes);
-        memcpy(expected[o].block, t->out[o]->block, t->out[o]->bytes); // as it was
-    }
+    wn__exec x = one_thread();
+    save(t, before);
     wn_status status = wn__run_kernel(&x, ref, t->args);
     if (status != WN_OK) snprintf(words, sizeof words, "%s", wn_last_error());
-    for (int o = 0; o < 4 && t->out[o]; o++) {
-        unsigned char *before = expected[o].block, *after = t->out[o]->block;
-        for (size_t i = 0; i < expected[o].bytes; i++) { // swap
-            unsigned char b = before[i];
-            before[i] = after[i];
-            after[i] = b;
-        }
-    }
+    save(t, expected);
+    variants v = variants_of(t->op);
     for (int i = 0; i < 2 * v.count; i++) {
-        unsigned char *saved[4] = {0};
-        for (int o = 0; o < 4 && t->out[o]; o++) {
-            saved[o] = zeros(t->out[o]->bytes);
-            memcpy(saved[o], t->out[o]->block, t->out[o]->bytes);
-        }
+        restore(t, before);
         x.pool = i % 2 ? pool : NULL;
-        wn_status found = wn__run_kernel(&x, v.kernel[i / 2], t->args);
-        assert_int_equal(found, status);
+        assert_int_equal(wn__run_kernel(&x, v.kernel[i / 2], t->args), status);
         if (status != WN_OK) assert_string_equal(wn_last_error(), words);
-        for (int o = 0; o < 4 && t->out[o]; o++) {
-            if (status == WN_OK) same_room(t->out[o], expected + o);
-            memcpy(t->out[o]->block, saved[o], t->out[o]->bytes);
-            free(saved[o]);
-        }
+        for (int o = 0; status == WN_OK && t->out[o]; o++)
+            assert_memory_equal(t->out[o]->block, expected[o], t->out[o]->bytes);
     }
-    for (int o = 0; o < 4 && t->out[o]; o++)
-        free(expected[o].block);
+    restore(t, before);
+    for (int o = 0; t->out[o]; o++) {
+        free(before[o]);
+        free(expected[o]);
+    }
 }
 
 // ---- mask24
@@ -321,6 +313,37 @@ static void test_pack_of_tiles(void **state) {
     free(mask.block);
 }
 
+// A room whose tensor begins a cache line.
+static room aligned_room(wn_dtype dtype, int64_t r, int64_t c) {
+    room m = room_of(dtype, r, c, 64);
+    m.t = wn__tensor2(m.block + (64 - (uintptr_t)m.block % 64) % 64, dtype, r, c);
+    return m;
+}
+
+// Outputs so large and so placed that they are written past the caches; the last rows and columns
+// are short of a group.
+static void test_pack_streams(void **state) {
+    (void)state;
+    const int64_t n = 2078, g = 520;
+    room w = aligned_room(WN_DTYPE_F32, n, n), mask = aligned_room(WN_DTYPE_U8, n, g);
+    room values = aligned_room(WN_DTYPE_F32, n, 2 * g), index = aligned_room(WN_DTYPE_U8, n, g / 2);
+    room values_t = aligned_room(WN_DTYPE_F32, n, 2 * g);
+    room index_t = aligned_room(WN_DTYPE_U8, n, g / 2);
+    for (int64_t i = 0; i < n * n; i++)
+        ((uint32_t *)w.t.data)[i] = (uint32_t)i * 2654435761U;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < g; j++) {
+            unsigned tile = wn__tile_masks24[(i / 4 * 7 + j * 13) % 90];
+            ((uint8_t *)mask.t.data)[i * g + j] =
+                (uint8_t)(tile >> (i % 4 * 4) & (j == g - 1 ? 3 : 15));
+        }
+    const wn__pack24 args = {w.t, mask.t, values.t, index.t, values_t.t, index_t.t};
+    run_trial(&(trial){WN__OP_pack24, &args, {&values, &index, &values_t, &index_t}});
+    room *all[6] = {&w, &mask, &values, &index, &values_t, &index_t};
+    for (int i = 0; i < 6; i++)
+        free(all[i]->block);
+}
+
 static void test_pack_refusals(void **state) {
     (void)state;
     for (int64_t at = 0; at < 9 * 20; at++) {
@@ -462,6 +485,7 @@ int main(void) {
         cmocka_unit_test(test_pack_sizes),
         cmocka_unit_test(test_pack_of_tiles),
         cmocka_unit_test(test_pack_refusals),
+        cmocka_unit_test(test_pack_streams),
         cmocka_unit_test(test_unpack),
         cmocka_unit_test(test_unpack_refusals),
         cmocka_unit_test(test_flips),
