@@ -34,7 +34,7 @@ count_script() {
 }
 
 for program in "$build"/tests/*; do
-    [ -f "$program" ] && [ -x "$program" ] || continue
+    if [ ! -f "$program" ] || [ ! -x "$program" ]; then continue; fi
     timeout 600 "$program" >"$log" 2>&1 </dev/null
     count_cmocka "$(basename "$program")" $?
 done

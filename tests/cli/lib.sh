@@ -39,4 +39,5 @@ make_text() {
 }
 
 # A tiny model's options, so that a run takes a second or two.
+# shellcheck disable=SC2034
 tiny="--vocab-size 300 --hidden-size 32 --layers 2 --heads 2 --seq-len 32 --batch-size 4 --warmup 4 --log-every 5 --eval-every 0 --threads 2"
