@@ -67,40 +67,51 @@ static int explain(const options *o) {
     return EXIT_OK;
 }
 
-typedef struct check_state {
-    json_out *json; /* NULL: text */
-    char last[80];
+/* What the checks of one row of the table came to. */
+typedef struct tally {
     int64_t cases, failed;
     double worst;
-} check_state;
+} tally;
 
-static void flush_variant(check_state *s) {
-    if (!*s->last) return;
-    if (s->json) {
-        put_open(s->json, NULL, '{');
-        put_text(s->json, "name", s->last);
-        put_int(s->json, "cases", s->cases);
-        put_int(s->json, "failed", s->failed);
-        put_real(s->json, "worst", s->worst);
-        put_close(s->json, '}');
-    } else {
-        printf("%-28s %4lld cases  %s  largest error %.3f of its bound\n", s->last,
-               (long long)s->cases, s->failed ? "FAILED" : "ok    ", s->worst);
+/* ctx: a tally for each row. Cases come op by op, their variants side by side. */
+static void on_check(void *ctx, const wn_check_result *r) {
+    tally *rows = ctx;
+    wn_kernel_info k;
+    for (size_t i = 0; i < wn_kernel_count(); i++) {
+        wn_kernel_get(i, &k);
+        if (strcmp(k.name, r->name) != 0) continue;
+        rows[i].cases++;
+        rows[i].failed += !r->passed;
+        rows[i].worst = fmax(rows[i].worst, r->worst);
     }
+    if (!r->passed) fprintf(stderr, "%s %s: %s\n", r->name, r->problem, r->message);
 }
 
-static void on_check(void *ctx, const wn_check_result *r) {
-    check_state *s = ctx;
-    if (strcmp(s->last, r->name) != 0) {
-        flush_variant(s);
-        snprintf(s->last, sizeof s->last, "%s", r->name);
-        s->cases = s->failed = 0;
-        s->worst = 0;
+static void print_tally(json_out *j, const char *name, const tally *t) {
+    if (!j) {
+        printf("%-28s %4lld cases  %s  largest error %.3f of its bound\n", name,
+               (long long)t->cases, t->failed ? "FAILED" : "ok    ", t->worst);
+        return;
     }
-    s->cases++;
-    s->failed += !r->passed;
-    s->worst = fmax(s->worst, r->worst);
-    if (!r->passed) fprintf(stderr, "%s %s: %s\n", r->name, r->problem, r->message);
+    put_open(j, NULL, '{');
+    put_text(j, "name", name);
+    put_int(j, "cases", t->cases);
+    put_int(j, "failed", t->failed);
+    put_real(j, "worst", t->worst);
+    put_close(j, '}');
+}
+
+static void print_tallies(bool json, const tally *rows) {
+    json_out j = {.file = stdout};
+    wn_kernel_info k;
+    if (json) put_open(&j, NULL, '[');
+    for (size_t i = 0; i < wn_kernel_count(); i++) {
+        wn_kernel_get(i, &k);
+        if (rows[i].cases > 0) print_tally(json ? &j : NULL, k.name, &rows[i]);
+    }
+    if (!json) return;
+    put_close(&j, ']');
+    putchar('\n');
 }
 
 static int check(const options *o) {
@@ -108,19 +119,20 @@ static int check(const options *o) {
                           .variant = opt_text(o, O_variant),
                           .seed = (uint64_t)opt_int(o, O_seed),
                           .threads = (int)opt_int(o, O_threads),
-                          .quick = opt_flag(o, O_quick)};
-    json_out j = {.file = stdout};
-    check_state s = {.json = opt_flag(o, O_json) ? &j : NULL};
+                          .quick = opt_flag(o, O_quick),
+                          .problem = opt_text(o, O_problem)};
     int64_t cases = 0, failed = 0;
-    if (s.json) put_open(&j, NULL, '[');
-    wn_status status = wn_kernels_check(&c, on_check, &s, &cases, &failed);
-    flush_variant(&s);
-    if (s.json) {
-        put_close(&j, ']');
-        putchar('\n');
+    tally *rows = calloc(wn_kernel_count(), sizeof *rows);
+    if (!rows) {
+        fputs("winnow: out of memory\n", stderr);
+        return EXIT_FAILED;
     }
+    wn_status status = wn_kernels_check(&c, on_check, rows, &cases, &failed);
+    print_tallies(opt_flag(o, O_json), rows);
+    free(rows);
     if (status != WN_OK) return report(status);
-    if (!s.json) printf("%lld cases, %lld failed\n", (long long)cases, (long long)failed);
+    if (!opt_flag(o, O_json))
+        printf("%lld cases, %lld failed\n", (long long)cases, (long long)failed);
     return failed ? EXIT_INVALID_MODEL : EXIT_OK;
 }
 

@@ -13,3 +13,5 @@ run 0 doctor; prints "threads"
 run 0 doctor --json
 WN_CPU=none "$WINNOW" kernels --op spmm24 --problem T=8,n=16,k=32 >"$out" 2>"$err" || fail "WN_CPU=none"
 prints "* spmm24_ref"
+# a failing case names the command that repeats it; the case is the only one run
+run 0 kernels --check --op matmul --variant ref --problem m=3,n=4,k=5; prints "1 cases, 0 failed"
