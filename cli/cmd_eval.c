@@ -4,39 +4,39 @@
 #include "json_out.h"
 #include "session.h"
 #include <stdlib.h>
-#include <string.h>
 #include <winnow/data.h>
 #include <winnow/model.h>
 
-static bool is_shard(const char *path) {
-    size_t n = strlen(path);
-    return n > 7 && strcmp(path + n - 7, ".tokens") == 0;
-}
-
-/* The bytes of a text file, or of a shard by way of the model's tokenizer; malloc'ed. */
-static wn_status text_of(const wn_tokenizer *t, const char *path, char **out, size_t *size) {
+/* The bytes of a text file, or of a shard by way of the model's tokenizer; malloc'ed. Reports what
+ * goes wrong and returns the exit code. */
+static int text_of(const wn_tokenizer *t, const char *path, char **out, size_t *size) {
     if (!is_shard(path)) {
         *out = read_file(path, size);
-        return *out ? WN_OK : WN_IO;
+        return *out ? EXIT_OK : EXIT_FAILED;
+    }
+    if (!t) {
+        fprintf(stderr, "winnow: %s: a shard, and the model has no tokenizer to read it with\n",
+                path);
+        return EXIT_FAILED;
     }
     wn_tokens ids = {0};
     wn_status status = wn_shard_read(path, &ids);
     if (status == WN_OK) status = wn_tokenizer_decode(t, ids.id, ids.count, false, out, size);
     wn_tokens_free(&ids);
-    return status;
+    return report(status);
 }
 
-static wn_status trigram(const options *o, wn_session *s, double *out) {
+static int trigram(const options *o, const wn_session *s, double *out) {
+    const wn_tokenizer *t = wn_session_tokenizer(s);
     char *train = NULL, *held = NULL;
     size_t train_size = 0, held_size = 0;
-    wn_status status =
-        text_of(wn_session_tokenizer(s), opt_text(o, O_trigram), &train, &train_size);
-    if (status == WN_OK)
-        status = text_of(wn_session_tokenizer(s), opt_text(o, O_data), &held, &held_size);
-    if (status == WN_OK) status = wn_trigram_bits_per_byte(train, train_size, held, held_size, out);
+    int code = text_of(t, opt_text(o, O_trigram), &train, &train_size);
+    if (code == EXIT_OK) code = text_of(t, opt_text(o, O_data), &held, &held_size);
+    if (code == EXIT_OK)
+        code = report(wn_trigram_bits_per_byte(train, train_size, held, held_size, out));
     free(train);
     free(held);
-    return status;
+    return code;
 }
 
 static void print_result(const options *o, const wn_eval_result *r, double baseline) {
@@ -76,9 +76,9 @@ int command_EVAL(const options *o) {
     wn_eval_result r = {0};
     double baseline = 0;
     if (status == WN_OK) status = wn_eval(s, opt_text(o, O_data), &e, &r);
-    if (status == WN_OK && opt_text(o, O_trigram)) status = trigram(o, s, &baseline);
+    int code = report(status);
+    if (code == EXIT_OK && opt_text(o, O_trigram)) code = trigram(o, s, &baseline);
     wn_session_free(s);
-    if (status != WN_OK) return report(status);
-    print_result(o, &r, baseline);
-    return EXIT_OK;
+    if (code == EXIT_OK) print_result(o, &r, baseline);
+    return code;
 }

@@ -70,8 +70,9 @@ static int run(const options *o, wn_session *s, const char *prompt, size_t size)
                 stats.new_seconds > 0 ? (double)stats.new_tokens / stats.new_seconds : 0);
     free(out.text);
     wn_tokens_free(&ids);
-    if (out.failed) return usage_error("out of memory");
-    return report(status);
+    if (!out.failed) return report(status);
+    fputs("winnow: out of memory\n", stderr);
+    return EXIT_FAILED;
 }
 
 int command_GENERATE(const options *o) {

@@ -11,9 +11,9 @@ int command_PLOT(const options *o) {
     if (!y) return usage_error("--y needs a name, as loss");
     if (!out && !opt_flag(o, O_text))
         return usage_error("winnow plot needs --out FILE.svg, or --text");
-    wn_status status = WN_OK;
-    if (opt_flag(o, O_text)) status = plot_runs(o->argument, o->arguments, x, y, NULL);
-    if (status == WN_OK && out) status = plot_runs(o->argument, o->arguments, x, y, out);
-    if (status == WN_OK && out) printf("%s\n", out);
-    return report(status);
+    int code = EXIT_OK;
+    if (opt_flag(o, O_text)) code = plot_runs(o->argument, o->arguments, x, y, NULL);
+    if (code == EXIT_OK && out) code = plot_runs(o->argument, o->arguments, x, y, out);
+    if (code == EXIT_OK && out) printf("%s\n", out);
+    return code;
 }

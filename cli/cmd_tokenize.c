@@ -107,9 +107,9 @@ static bool parse_ids(const char *text, wn_tokens *out) {
 static int decode(const options *o, const wn_tokenizer *t) {
     const char *path = o->argument[0];
     wn_tokens list = {0};
-    size_t n = strlen(path), size = 0;
+    size_t size = 0;
     wn_status status = WN_OK;
-    if (n > 7 && strcmp(path + n - 7, ".tokens") == 0) {
+    if (is_shard(path)) {
         status = wn_shard_read(path, &list);
     } else {
         char *text = read_file(path, &size);

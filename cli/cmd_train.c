@@ -109,14 +109,14 @@ static const char **given_names(const options *o, size_t *count) {
     return names;
 }
 
-static wn_status draw_loss(const char *out) {
+static bool draw_loss(const char *out) {
     size_t n = strlen(out) + 16;
     char *path = malloc(n);
-    if (!path) return WN_NOMEM;
+    if (!path) return false;
     snprintf(path, n, "%s/loss.svg", out);
-    wn_status status = plot_runs(&out, 1, "step", "loss", path);
+    int code = plot_runs(&out, 1, "step", "loss", path);
     free(path);
-    return status;
+    return code == EXIT_OK;
 }
 
 static void catch_signals(void) {
@@ -151,8 +151,8 @@ int command_TRAIN(const options *o) {
         catch_signals();
         status = wn_train(&t, on_event, stop, &p);
         progress_end(&p);
-        if ((status == WN_OK || status == WN_CANCELLED) && !t.dry_run && draw_loss(t.out) != WN_OK)
-            fprintf(stderr, "winnow: loss.svg was not drawn: %s\n", wn_last_error());
+        if ((status == WN_OK || status == WN_CANCELLED) && !t.dry_run && !draw_loss(t.out))
+            fputs("winnow: loss.svg was not drawn\n", stderr);
     }
     if (status == WN_CANCELLED)
         fprintf(stderr, "stopped; go on with: winnow train --out %s --resume\n", t.out);

@@ -57,21 +57,28 @@ const char *time_text(double seconds, char *out, size_t n) {
     return out;
 }
 
+bool is_shard(const char *path) {
+    size_t n = strlen(path);
+    return n >= 7 && strcmp(path + n - 7, ".tokens") == 0;
+}
+
 char *read_file(const char *path, size_t *size) {
     FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
     char *text = NULL;
     size_t used = 0, room = 0;
-    while (f) {
+    bool failed = !f;
+    while (!failed) {
         if (used + 1 >= room) {
             char *grown = realloc(text, room = room ? 2 * room : 65536);
-            if (!grown) break;
+            failed = !grown;
+            if (failed) break;
             text = grown;
         }
         size_t got = fread(text + used, 1, room - used - 1, f);
         used += got;
         if (got == 0) break;
     }
-    if (!f || !text || ferror(f)) {
+    if (failed || ferror(f)) {
         fprintf(stderr, "winnow: %s: %s\n", path, strerror(errno));
         free(text);
         text = NULL;

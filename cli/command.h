@@ -30,6 +30,8 @@ const char *bytes_text(double bytes, char *out, size_t n);
 const char *count_text(double count, char *out, size_t n);
 /* "1h12m", "4m05s", "12s" */
 const char *time_text(double seconds, char *out, size_t n);
+/* Whether the name says that it is a token shard: it ends in ".tokens". */
+bool is_shard(const char *path);
 /* Reads a whole file ("-": standard input); malloc'ed, NUL after size bytes. NULL after a message
  * on standard error. */
 char *read_file(const char *path, size_t *size);

@@ -41,39 +41,44 @@ static wn_status add(lines *l, const char *run, int colour, const char *kind, co
     return WN_OK;
 }
 
-static wn_status write_chart(const chart *c, const char *path) {
+static bool write_chart(const chart *c, const char *path) {
     char *text = NULL;
     size_t size = 0;
     if (!path) {
         struct winsize w = {0};
         bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col >= 40;
         chart_text(stdout, c, known ? w.ws_col - 1 : 79, 20);
-        return WN_OK;
+        return true;
     }
     FILE *f = open_memstream(&text, &size);
     if (f) chart_svg(f, c);
-    bool ok = f && fclose(f) == 0 && replace_file(path, text, size);
+    bool drawn = f && fclose(f) == 0;
+    if (!drawn) fputs("winnow: out of memory\n", stderr);
+    bool ok = drawn && replace_file(path, text, size);
     free(text);
-    return ok ? WN_OK : WN_IO;
+    return ok;
 }
 
-wn_status plot_runs(const char *const *run, size_t count, const char *x, const char *y,
-                    const char *path) {
+int plot_runs(const char *const *run, size_t count, const char *x, const char *y,
+              const char *path) {
     lines l = {calloc(2 * count, sizeof *l.series), calloc(2 * count, sizeof *l.line),
                calloc(2 * count, sizeof *l.label), 0};
     char title[160];
-    wn_status status = l.series && l.line && l.label ? WN_OK : WN_NOMEM;
-    for (size_t i = 0; i < count && status == WN_OK; i++) {
+    bool room = l.series && l.line && l.label;
+    wn_status status = WN_OK;
+    if (!room) fputs("winnow: out of memory\n", stderr);
+    for (size_t i = 0; room && i < count && status == WN_OK; i++) {
         status = add(&l, run[i], (int)i, "step", x, y, count > 1);
         if (status == WN_OK) status = add(&l, run[i], (int)i, "eval", x, y, count > 1);
     }
     snprintf(title, sizeof title, "%.60s %s", count == 1 ? last_part(run[0]) : "runs:", y);
     chart c = {title, x, strcmp(y, "loss") == 0 ? "loss, nats a token" : y, l.line, l.count};
-    if (status == WN_OK) status = write_chart(&c, path);
+    int code = room ? report(status) : EXIT_FAILED;
+    if (code == EXIT_OK && !write_chart(&c, path)) code = EXIT_FAILED;
     for (size_t i = 0; l.series && i < 2 * count; i++)
         wn_series_free(&l.series[i]);
     free(l.series);
     free(l.line);
     free(l.label);
-    return status;
+    return code;
 }

@@ -5,11 +5,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <winnow/status.h>
 
 /* Draws value y over x of every run (training lines and evaluations) to an SVG file, or to the
- * terminal when path is NULL. */
-wn_status plot_runs(const char *const *run, size_t count, const char *x, const char *y,
-                    const char *path);
+ * terminal when path is NULL. Reports what goes wrong and returns the exit code. */
+int plot_runs(const char *const *run, size_t count, const char *x, const char *y, const char *path);
 
 #endif

@@ -29,6 +29,10 @@ run 0 generate "$dir/run" --prompt "The river" --tokens 20 --seed 3 --json; prin
 run 0 inspect "$dir/run"; prints "mlp.up_proj.weight"; prints "2:4 both ways"
 run 0 inspect "$dir/run" --json; prints "\"is24\": true"
 run 0 plot "$dir/run" --out "$dir/p.svg"; run 0 plot "$dir/run" --text; prints "held out"
+cp -RL "$dir/run/latest" "$dir/mute" && rm "$dir/mute/tokenizer.json"
+run 0 eval "$dir/mute" --data "$dir/run/data/eval.tokens"
+run 1 eval "$dir/mute" --data "$dir/run/data/eval.tokens" --trigram "$dir/run/data/train.tokens"; says "no tokenizer"
+run 1 plot "$dir/run" --out "$dir/absent/p.svg"; says "absent/p.svg"; [ "$(wc -l <"$err")" = 1 ] || fail "one line for one failure"
 
 # shellcheck disable=SC2086
 run 0 train --data "$dir/text" --out "$dir/dense" $tiny --steps 5 --mlp swiglu
