@@ -29,7 +29,7 @@ typedef struct spmm24_job {
     const wn__spmm24 *p;
     wn__spmm24_plan plan;
     float *panel;   /* shared: x transposed: tile after tile, each [depth][its width] */
-    char *scratch;  /* of the workers */
+    char *scratch;  /* of the workers, after that */
     int64_t t0, t1; /* tokens of this chunk */
     int64_t tiles;
 } spmm24_job;
@@ -303,7 +303,6 @@ static void spmm24_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
 
 static void run_shared(spmm24_job *job, wn__pool *pool) {
     int64_t T = job->p->x.shape[0], n = job->p->y.shape[1];
-    job->panel = (float *)(void *)job->scratch;
     job->scratch += job->plan.panel_bytes;
     for (job->t0 = 0; job->t0 < T; job->t0 = job->t1) {
         job->t1 = job->t0 + at_most(T - job->t0, job->plan.chunk);
@@ -321,7 +320,7 @@ static wn_status spmm24(const void *args, wn__exec *x) {
         wn__parallel_for(x->pool, p->y.shape[1], SPMM24_FEW_BLOCK, spmm24_few, (void *)args);
         return WN_OK;
     }
-    spmm24_job job = {.p = p, .scratch = x->scratch, .t1 = T};
+    spmm24_job job = {.p = p, .panel = (float *)(void *)x->scratch, .scratch = x->scratch, .t1 = T};
     job.plan = wn__spmm24_plan_for(p, TOKENS, wn__pool_threads(x->pool));
     if (job.plan.shared)
         run_shared(&job, x->pool);
