@@ -5,8 +5,6 @@
 #include "base/fail.h"
 #include "kernels/element.h"
 
-#include <math.h>
-
 // A mask, or a matrix whose non-zero entries count as kept.
 typedef struct source {
     const wn_tensor *t;
@@ -107,32 +105,6 @@ wn_status wn__pattern24_check_matrix(const wn_tensor *w, unsigned rules) {
     return check(&s, rules);
 }
 
-static double fraction(double part, double whole) {
-    return whole > 0 ? part / whole : 1;
-}
-
-void wn__pattern24_measure(const wn_tensor *w, const wn_tensor *mask, wn__stats24 *out) {
-    const source s = {mask, w->shape[0], w->shape[1], true};
-    double kept[2] = {0}, all[2] = {0}; // sums of |w| and of w^2
-    *out = (wn__stats24){.positions = s.r * s.c};
-    for (int64_t i = 0; i < s.r; i++)
-        for (int64_t j = 0; j < s.c; j++) {
-            unsigned bits = group_bits(&s, i, j / 4);
-            double magnitude = fabs(wn__get(w, wn__at(w, i, j)));
-            bool keep = bits >> (j % 4) & 1;
-            out->kept += keep;
-            if (j % 4 == 0)
-                out->short_groups +=
-                    !fits(count_bits(bits), columns_of(s.c, j / 4), WN_PATTERN24_EXACT);
-            all[0] += magnitude;
-            all[1] += magnitude * magnitude;
-            kept[0] += keep ? magnitude : 0;
-            kept[1] += keep ? magnitude * magnitude : 0;
-        }
-    out->magnitude = fraction(kept[0], all[0]);
-    out->energy = fraction(kept[1], all[1]);
-}
-
 wn_status wn__pattern24_bytes(wn_dtype dtype, int64_t r, int64_t c, wn__bytes24 *out) {
     *out = (wn__bytes24){0};
     int64_t g = wn__groups24(c);
@@ -145,23 +117,4 @@ wn_status wn__pattern24_bytes(wn_dtype dtype, int64_t r, int64_t c, wn__bytes24 
                         (long long)c);
     *out = bytes;
     return WN_OK;
-}
-
-void wn__pattern24_expand(const wn_tensor *mask, const wn_tensor *bytes) {
-    int64_t c = bytes->shape[1], groups = mask->shape[1];
-    for (int64_t i = 0; i < bytes->shape[0]; i++)
-        for (int64_t j = 0; j < c; j++)
-            ((uint8_t *)bytes->data)[i * c + j] =
-                ((const uint8_t *)mask->data)[i * groups + j / 4] >> (j % 4) & 1;
-}
-
-void wn__pattern24_collapse(const wn_tensor *bytes, const wn_tensor *mask) {
-    int64_t c = bytes->shape[1], groups = mask->shape[1];
-    for (int64_t i = 0; i < bytes->shape[0]; i++)
-        for (int64_t g = 0; g < groups; g++) {
-            unsigned bits = 0;
-            for (int64_t j = 0; j < columns_of(c, g); j++)
-                bits |= (unsigned)(((const uint8_t *)bytes->data)[i * c + 4 * g + j] != 0) << j;
-            ((uint8_t *)mask->data)[i * groups + g] = (uint8_t)bits;
-        }
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* The mathematics of 2:4 patterns: whether a matrix or a mask has one, what a mask retains, what the packed form costs.
+/* The mathematics of 2:4 patterns: whether a matrix or a mask has one, what the packed form costs.
  *
- * Groups run along the last dimension, as in kernels/pack24.h; of a transposed view (wn__tensor_transpose) they run along the rows of the original. A mask is
- * U8 [r, ceil(c/4)] packed, bit j of group g for column 4g+j. All tensors are in host memory. Matrices may have any strides. */
+ * Groups run along the last dimension, as in kernels/pack24.h; of a transposed view
+ * (wn__tensor_transpose) they run along the rows of the original. A mask is U8 [r, ceil(c/4)]
+ * packed, bit j of group g for column 4g+j. All tensors are in host memory. Matrices may have any
+ * strides. */
 #ifndef WN_SPARSE_PATTERN24_H
 #define WN_SPARSE_PATTERN24_H
 
@@ -10,36 +12,27 @@
 
 /* What is asked of the groups, besides that none has more than two entries. */
 enum {
-    WN_PATTERN24_EXACT = 1,        /* every group has two, or all its columns when there are fewer */
+    WN_PATTERN24_EXACT = 1, /* every group has two, or all its columns when there are fewer */
     WN_PATTERN24_TRANSPOSABLE = 2, /* the same holds in each 4-row block of every column */
 };
 
-/* INVALID names the first group (then, for TRANSPOSABLE, the first column of a block of rows) that breaks the rules. `of_matrix` takes an
- * entry for kept when it is not zero (NaN is not zero). F64, F32, BF16, F16. */
+/* INVALID names the first group (then, for TRANSPOSABLE, the first column of a block of rows) that
+ * breaks the rules. check_matrix takes an entry for kept when it is not zero (NaN is not zero).
+ * F64, F32, BF16, F16. */
 WN_NODISCARD wn_status wn__pattern24_check_mask(const wn_tensor *mask, int64_t c, unsigned rules);
 WN_NODISCARD wn_status wn__pattern24_check_matrix(const wn_tensor *w, unsigned rules);
 
-/* How a mask and the matrix it was made for go together. */
-typedef struct wn__stats24 {
-    int64_t positions, kept; /* of the mask; density = kept/positions */
-    int64_t short_groups;    /* groups that keep fewer than two (than all, when they have fewer columns) */
-    double magnitude;        /* sum of |w| over kept / over all; 1 for a zero matrix */
-    double energy;           /* sum of w^2 over kept / over all; 1 for a zero matrix */
-} wn__stats24;
-void wn__pattern24_measure(const wn_tensor *w, const wn_tensor *mask, wn__stats24 *out);
-
-/* Bytes of a matrix [r, c] and of its packed form. A 16-bit one packs to 56.25 % of dense, F32 to 53.125 %. */
+/* Bytes of a matrix [r, c] and of its packed form. A 16-bit one packs to 56.25 % of dense, F32
+ * to 53.125 %. */
 typedef struct wn__bytes24 {
     size_t dense, values, index, mask;
 } wn__bytes24;
 /* INVALID for negative or overflowing sizes. */
 WN_NODISCARD wn_status wn__pattern24_bytes(wn_dtype dtype, int64_t r, int64_t c, wn__bytes24 *out);
 
-/* Between a mask and bytes[r,c] (U8 or BOOL, packed; 1: kept). Collapsing takes any byte but 0 for 1 and does not ask for a pattern. */
-void wn__pattern24_expand(const wn_tensor *mask, const wn_tensor *bytes);
-void wn__pattern24_collapse(const wn_tensor *bytes, const wn_tensor *mask);
-
 /* Groups of four along n columns. */
-static inline int64_t wn__groups24(int64_t n) { return n / 4 + (n % 4 != 0); }
+static inline int64_t wn__groups24(int64_t n) {
+    return n / 4 + (n % 4 != 0);
+}
 
 #endif

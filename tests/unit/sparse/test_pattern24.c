@@ -107,26 +107,6 @@ static void test_types(void **state) {
     }
 }
 
-static void test_measure(void **state) {
-    (void)state;
-    double w[2][5] = {{1, -2, 3, -4, 5}, {0, 0, 1, 1, 0}};
-    uint8_t bits[4] = {0xC, 0x1, 0x4, 0x0};
-    wn_tensor t = wn__tensor2(w, WN_DTYPE_F64, 2, 5), mask = wn__tensor2(bits, WN_DTYPE_U8, 2, 2);
-    wn__stats24 s;
-    wn__pattern24_measure(&t, &mask, &s);
-    assert_int_equal(s.positions, 10);
-    assert_int_equal(s.kept, 4);
-    assert_int_equal(s.short_groups, 2);
-    assert_true(s.magnitude == 13.0 / 17 && s.energy == 51.0 / 57);
-    memset(w, 0, sizeof w);
-    wn__pattern24_measure(&t, &mask, &s);
-    assert_true(s.magnitude == 1 && s.energy == 1);
-    wn_tensor none = wn__tensor2(NULL, WN_DTYPE_F64, 0, 4),
-              empty = wn__tensor2(NULL, WN_DTYPE_U8, 0, 1);
-    wn__pattern24_measure(&none, &empty, &s);
-    assert_true(s.positions == 0 && s.kept == 0 && s.magnitude == 1);
-}
-
 static void test_bytes(void **state) {
     (void)state;
     wn__bytes24 b;
@@ -150,38 +130,11 @@ static void test_bytes(void **state) {
     assert_true(b.dense == 0 && b.values == 0);
 }
 
-// Any bits, not only legal ones; padding bits do not appear.
-static void test_expand_and_collapse(void **state) {
-    (void)state;
-    for (int64_t c = 1; c <= 9; c++) {
-        uint8_t bytes[7 * 9], again[7 * 9], masks[7 * 3];
-        wn_tensor full = wn__tensor2(bytes, WN_DTYPE_U8, 7, c),
-                  back = wn__tensor2(again, WN_DTYPE_BOOL, 7, c);
-        wn_tensor mask = wn__tensor2(masks, WN_DTYPE_U8, 7, wn__groups24(c));
-        for (int64_t i = 0; i < 7 * c; i++)
-            bytes[i] =
-                (uint8_t)(wn__philox_below(1, WN_STREAM_TEST, (uint64_t)i, 2) * (uint64_t)(1 + i));
-        wn__pattern24_collapse(&full, &mask);
-        wn__pattern24_expand(&mask, &back);
-        for (int64_t i = 0; i < 7 * c; i++) {
-            assert_int_equal(again[i], bytes[i] != 0);
-            assert_int_equal(masks[i / c * wn__groups24(c) + i % c / 4] >> (i % c % 4) & 1,
-                             bytes[i] != 0);
-        }
-        for (int64_t i = 0; i < 7; i++)
-            assert_int_equal(masks[(i + 1) * wn__groups24(c) - 1] >> ((c - 1) % 4 + 1), 0);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_padding),
-        cmocka_unit_test(test_matrices),
-        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_measure),
+        cmocka_unit_test(test_masks),    cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_matrices), cmocka_unit_test(test_types),
         cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_expand_and_collapse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
