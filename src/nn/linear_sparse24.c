@@ -21,31 +21,16 @@ static bool transposable(const wn__linear *l) {
     return l->structure.method != WN_MASK24_ROW;
 }
 
-static long long nearest_multiple(int64_t n) {
-    return n < 4 ? 4 : (n + 2) / 4 * 4;
-}
-
-static wn_status check_shape(const wn__linear *l, wn__build *b) {
-    if (transposable(l)) {
-        if (l->in % 4 == 0 && l->out % 4 == 0) return WN_OK;
-        return wn__fail(WN_INVALID,
-                        "%s: %s masks need multiples of 4, the layer has out_features %lld and "
-                        "in_features %lld; nearest legal: %lld and %lld, or use 2:4:row",
-                        l->name, wn__structure_name(&l->structure), (long long)l->out,
-                        (long long)l->in, nearest_multiple(l->out), nearest_multiple(l->in));
-    }
-    if (l->in % 4 != 0 && !b->padding_told && !wn__build_measuring(b)) {
-        b->padding_told = true;
-        wn__log(WN_LOG_INFO,
-                "%s: in_features %lld is not a multiple of 4; its rows are padded to %lld inside "
-                "(as in every such layer)",
-                l->name, (long long)l->in, (long long)(4 * wn__groups24(l->in)));
-    }
-    return WN_OK;
+static void tell_padding(const wn__linear *l, wn__build *b) {
+    if (l->in % 4 == 0 || b->padding_told || wn__build_measuring(b)) return;
+    b->padding_told = true;
+    wn__log(WN_LOG_INFO,
+            "%s: in_features %lld is not a multiple of 4; its rows are padded to %lld inside "
+            "(as in every such layer)",
+            l->name, (long long)l->in, (long long)(4 * wn__groups24(l->in)));
 }
 
 static wn_status sparse24_build(wn__linear *l, wn__build *b) {
-    WN_TRY(check_shape(l, b));
     WN_TRY(wn__linear_add_params(l, b));
     struct wn__linear_sparse24 *s = l->as.sparse24 = calloc(1, sizeof *s);
     if (s == NULL) return wn__fail(WN_NOMEM, "%s: no memory for the layer", l->name);
@@ -55,7 +40,9 @@ static wn_status sparse24_build(wn__linear *l, wn__build *b) {
                                     .method = l->structure.method,
                                     .renews = b->training,
                                     .backward = b->training && transposable(l)};
-    WN_TRY(wn__weight24_alloc(b->weights, &spec, &s->weight));
+    wn_status status = wn__weight24_alloc(b->weights, &spec, &s->weight);
+    if (status != WN_OK) return wn__fail_in(status, "%s", l->name);
+    tell_padding(l, b);
     if (b->training && !transposable(l))
         WN_TRY(wn__tensor_alloc2(b->weights, b->dtype, l->out, l->in, &s->merged));
     l->positions = l->out * l->in;

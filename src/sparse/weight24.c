@@ -17,10 +17,12 @@ static wn_status check_spec(const wn__weight24_spec *s) {
                                     "greedy masks can");
     }
     if (s->r % 4 == 0 && s->c % 4 == 0) return WN_OK;
-    return wn__fail(
-        WN_INVALID, "%s masks need multiples of 4, found [%lld, %lld]; the nearest is [%lld, %lld]",
-        s->method == WN_MASK24_TILE ? "tile" : "greedy", (long long)s->r, (long long)s->c,
-        (long long)nearest_multiple(s->r), (long long)nearest_multiple(s->c));
+    return wn__fail(WN_INVALID,
+                    "%s masks need multiples of 4, found [%lld, %lld]; the nearest is [%lld, %lld] "
+                    "(out_features, in_features); row masks (2:4:row) take any",
+                    s->method == WN_MASK24_TILE ? "tile" : "greedy", (long long)s->r,
+                    (long long)s->c, (long long)nearest_multiple(s->r),
+                    (long long)nearest_multiple(s->c));
 }
 
 // The packed form of a matrix of r rows and c columns.

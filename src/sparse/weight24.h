@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* A weight with a 2:4 mask: the mask, the packed forms of the two products, and how they follow a dense master weight w[r,c].
+/* A weight with a 2:4 mask: the mask, the packed forms of the two products, and how they follow a
+ * dense master weight w[r,c].
  *
- * r: out_features, c: in_features, groups along c. Row masks take any c (padded as in kernels/pack24.h); tile and greedy masks need multiples of 4, and
- * only they can be packed for the input gradient. All work is done by ops on an executor; in planning mode nothing is touched. */
+ * r: out_features, c: in_features, groups along c. Row masks take any c (padded as in
+ * kernels/pack24.h); tile and greedy masks need multiples of 4, and only they can be packed for the
+ * input gradient. All work is done by ops on an executor; in planning mode nothing is touched. */
 #ifndef WN_SPARSE_WEIGHT24_H
 #define WN_SPARSE_WEIGHT24_H
 
@@ -27,16 +29,23 @@ typedef struct wn__weight24 {
     bool chosen;                 /* the mask is valid: set by choose and adopt */
 } wn__weight24;
 
-/* Allocates from an arena (which may measure). INVALID names sizes the method cannot have and the nearest it can, or `backward` with row masks. */
-WN_NODISCARD wn_status wn__weight24_alloc(wn__arena *arena, const wn__weight24_spec *spec, wn__weight24 *out);
-/* Chooses the mask of w. *flips: positions that differ from the mask before, -1 if there was none (or when planning). INVALID for a second choice without
- * `renews`. A renewal that fails (NaN in w) leaves the mask as it was. */
-WN_NODISCARD wn_status wn__weight24_choose(wn__weight24 *s, wn__exec *x, const wn_tensor *w, int64_t *flips);
-/* Declares that `mask` was filled from a checkpoint. INVALID names the group that does not fit the method (ROW: at most two; else also transposable). */
+/* Allocates from an arena (which may measure). INVALID names sizes the method cannot have and the
+ * nearest it can, or `backward` with row masks. */
+WN_NODISCARD wn_status wn__weight24_alloc(wn__arena *arena, const wn__weight24_spec *spec,
+                                          wn__weight24 *out);
+/* Chooses the mask of w. *flips: positions that differ from the mask before, -1 if there was none
+ * (or when planning). INVALID for a second choice without `renews`. A renewal that fails (NaN in w)
+ * leaves the mask as it was. */
+WN_NODISCARD wn_status wn__weight24_choose(wn__weight24 *s, wn__exec *x, const wn_tensor *w,
+                                           int64_t *flips);
+/* Declares that `mask` was filled from a checkpoint. INVALID names the group that does not fit the
+ * method (ROW: at most two; else also transposable). */
 WN_NODISCARD wn_status wn__weight24_adopt(wn__weight24 *s);
-/* Packs the kept entries of w, both ways if `backward`. INVALID before a mask was chosen or adopted. */
+/* Packs the kept entries of w, both ways if `backward`. INVALID before a mask was chosen or
+ * adopted. */
 WN_NODISCARD wn_status wn__weight24_pack(const wn__weight24 *s, wn__exec *x, const wn_tensor *w);
 /* out[r,c] = what the packed form multiplies by, zeros written out. */
-WN_NODISCARD wn_status wn__weight24_unpack(const wn__weight24 *s, wn__exec *x, const wn_tensor *out);
+WN_NODISCARD wn_status wn__weight24_unpack(const wn__weight24 *s, wn__exec *x,
+                                           const wn_tensor *out);
 
 #endif

@@ -284,8 +284,7 @@ static void refuse_shape(wn__mask24_method method, int64_t in, int64_t out, cons
     const wn__structure s = sparse(method);
     assert_int_equal(wn__linear_build(&r.l, "block.part", in, out, false, &s, &b), WN_INVALID);
     char sizes[64];
-    (void)snprintf(sizes, sizeof sizes, "out_features %lld and in_features %lld", (long long)out,
-                   (long long)in);
+    (void)snprintf(sizes, sizeof sizes, "found [%lld, %lld]", (long long)out, (long long)in);
     assert_non_null(strstr(wn_last_error(), "block.part"));
     assert_non_null(strstr(wn_last_error(), sizes));
     assert_non_null(strstr(wn_last_error(), nearest));
@@ -296,10 +295,10 @@ static void refuse_shape(wn__mask24_method method, int64_t in, int64_t out, cons
 
 static void tiles_need_multiples_of_four(void **state) {
     (void)state;
-    refuse_shape(WN_MASK24_TILE, 30, 64, "nearest legal: 64 and 32");
-    refuse_shape(WN_MASK24_TILE, 32, 65, "nearest legal: 64 and 32");
-    refuse_shape(WN_MASK24_GREEDY, 1, 2, "nearest legal: 4 and 4");
-    refuse_shape(WN_MASK24_GREEDY, 2475, 940, "nearest legal: 940 and 2476");
+    refuse_shape(WN_MASK24_TILE, 30, 64, "nearest is [64, 32]");
+    refuse_shape(WN_MASK24_TILE, 32, 65, "nearest is [64, 32]");
+    refuse_shape(WN_MASK24_GREEDY, 1, 2, "nearest is [4, 4]");
+    refuse_shape(WN_MASK24_GREEDY, 2475, 940, "nearest is [940, 2476]");
 }
 
 typedef struct lines {
