@@ -60,11 +60,6 @@ struct wn__model {
     bool has_targets;
 };
 
-/* The first rows of a buffer; an absent one stays absent. */
-static inline wn_tensor wn__first_rows(const wn_tensor *t, int64_t rows) {
-    return wn__given(t) ? wn__tensor_slice(t, 0, 0, rows) : *t;
-}
-
 /* build.c: every tensor, from the arenas as they are (measuring or not). */
 WN_NODISCARD wn_status wn__model_build(wn__model *m);
 void wn__model_unbuild(wn__model *m);

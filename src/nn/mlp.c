@@ -38,14 +38,10 @@ int64_t wn__mlp_scratch(const wn__mlp *m) {
     return m->up.out;
 }
 
-static wn_tensor first_rows(const wn_tensor *t, int64_t rows) {
-    return wn__given(t) ? wn__tensor_slice(t, 0, 0, rows) : *t;
-}
-
 static wn__mlp_buffers buffers_of(const wn__mlp_buffers *all, int64_t rows) {
-    return (wn__mlp_buffers){.gate = first_rows(&all->gate, rows),
-                             .up = first_rows(&all->up, rows),
-                             .act = first_rows(&all->act, rows)};
+    return (wn__mlp_buffers){.gate = wn__first_rows(&all->gate, rows),
+                             .up = wn__first_rows(&all->up, rows),
+                             .act = wn__first_rows(&all->act, rows)};
 }
 
 static wn_status activate(const wn__mlp *m, wn__exec *x, const wn__mlp_buffers *s) {

@@ -42,6 +42,10 @@ const char *wn__tensor_describe(const wn_tensor *t, char *out, size_t n);
 wn_tensor wn__tensor_transpose(const wn_tensor *t); /* last two dims swapped */
 /* t[.., begin:begin+length, ..] */
 wn_tensor wn__tensor_slice(const wn_tensor *t, int dim, int64_t begin, int64_t length);
+/* The first rows of a buffer; an absent one stays absent. */
+static inline wn_tensor wn__first_rows(const wn_tensor *t, int64_t rows) {
+    return wn__given(t) ? wn__tensor_slice(t, 0, 0, rows) : *t;
+}
 /* Packed tensors only, same count. */
 wn_tensor wn__tensor_reshape(const wn_tensor *t, int ndim, const int64_t *shape);
 wn_tensor wn__tensor_view2(const wn_tensor *t, int64_t a, int64_t b); /* reshape to 2-D */
