@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Asking the kernel table: what there is, what would run and why, whether it is right, how fast it is. */
+/* Asking the kernel table: what there is, what would run and why, whether it is right, how fast it
+ * is. */
 #ifndef WINNOW_KERNELS_H
 #define WINNOW_KERNELS_H
 
@@ -24,16 +25,20 @@ WN_API size_t wn_kernel_count(void);
 /* i < wn_kernel_count(). */
 WN_API void wn_kernel_get(size_t i, wn_kernel_info *out);
 
-/* Why each variant of an op is accepted or refused for a stated case: problem is "m=64,n=96,k=128" with the sizes the op's case generator
- * names (winnow kernels --op OP lists them); missing sizes take defaults. Text of one line for each variant, malloc'ed; the chosen one is marked with "*". The environment variable WN_KERNEL counts. */
+/* Why each variant of an op is accepted or refused for a stated case: problem is "m=64,n=96,k=128"
+ * with the sizes the op's case generator names (winnow kernels --op OP lists them); missing sizes
+ * take defaults. Text of one line for each variant, malloc'ed; the chosen one is marked with "*".
+ * The environment variable WN_KERNEL counts. */
 WN_API WN_NODISCARD wn_status wn_plan_explain(const char *op, const char *problem, char **out);
 
-/* The sizes and options of an op's problems, one a line with its default: "m: 64 (at least 0)", "dtype: f32 (f64, f32, bf16, f16)". Malloc'ed. */
+/* The sizes and options of an op's problems, one a line with its default: "m: 64 (at least 0)",
+ * "dtype: f32 (f64, f32, bf16, f16)". Malloc'ed. */
 WN_API WN_NODISCARD wn_status wn_problem_describe(const char *op, char **out);
 
-/* The harness (also behind the tests). For every variant of the ops whose name matches the glob, runs each generated case: poisoned outputs,
- * odd strides, tails, empty and 1-sized dimensions, denormals, infinities, adversarial 2:4 patterns, 1 thread = N threads bit for bit, repeat = same bits,
- * and compares with ref within the contract's derived bound. */
+/* The harness (also behind the tests). For every variant of the ops whose name matches the glob,
+ * runs each generated case: poisoned outputs, odd strides, tails, empty and 1-sized dimensions,
+ * denormals, infinities, adversarial 2:4 patterns, 1 thread = N threads bit for bit, repeat = same
+ * bits, and compares with ref within the contract's derived bound. */
 typedef struct wn_check_options {
     const char *op;      /* glob, NULL: all */
     const char *variant; /* glob, NULL: all that can run here */
@@ -43,7 +48,7 @@ typedef struct wn_check_options {
     const char *problem; /* this case only, as a failure names it; NULL: generated ones */
 } wn_check_options;
 typedef struct wn_check_result {
-    const char *name; /* variant */
+    const char *name;    /* variant */
     const char *problem; /* case, only valid in the callback */
     bool passed;
     const char *message; /* what differed and the command that repeats it; "" when passed */
@@ -51,10 +56,12 @@ typedef struct wn_check_result {
 } wn_check_result;
 typedef void wn_check_fn(void *ctx, const wn_check_result *result);
 /* Calls fn for each case. *failed counts those not passed. */
-WN_API WN_NODISCARD wn_status wn_kernels_check(const wn_check_options *options, wn_check_fn *fn, void *ctx, int64_t *cases, int64_t *failed);
+WN_API WN_NODISCARD wn_status wn_kernels_check(const wn_check_options *options, wn_check_fn *fn,
+                                               void *ctx, int64_t *cases, int64_t *failed);
 
-/* Times one case of an op on each variant that accepts it: medians of interleaved repeats on random data. After a sparse op follows the dense
- * kernel (its name says so) that would do the same work. threads <= 0: one for each CPU; repeats <= 0: 9. */
+/* Times one case of an op on each variant that accepts it: medians of interleaved repeats on random
+ * data. After a sparse op follows the dense kernel (its name says so) that would do the same work.
+ * threads <= 0: one for each CPU; repeats <= 0: 9. */
 typedef struct wn_time_result {
     const char *name;
     double seconds; /* median */
@@ -62,7 +69,8 @@ typedef struct wn_time_result {
     double bytes;   /* least traffic */
 } wn_time_result;
 typedef void wn_time_fn(void *ctx, const wn_time_result *result);
-WN_API WN_NODISCARD wn_status wn_kernels_time(const char *op, const char *problem, int threads, int repeats, wn_time_fn *fn, void *ctx);
+WN_API WN_NODISCARD wn_status wn_kernels_time(const char *op, const char *problem, int threads,
+                                              int repeats, wn_time_fn *fn, void *ctx);
 
 #ifdef __cplusplus
 }

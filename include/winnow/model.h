@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Trained models: looking inside, evaluating, generating. A model is a Hugging Face directory (or a run directory: its `latest`). */
+/* Trained models: looking inside, evaluating, generating. A model is a Hugging Face directory (or a
+ * run directory: its `latest`). */
 #ifndef WINNOW_MODEL_H
 #define WINNOW_MODEL_H
 
@@ -14,19 +15,26 @@ extern "C" {
 typedef struct wn_session wn_session;
 
 typedef struct wn_session_options {
-    int threads;                 /* 0: all */
-    const char *const *sparsity; /* 'PATTERN=STRUCTURE' run as such; NULL with auto_sparsity false: dense */
+    int threads; /* 0: all */
+    /* 'PATTERN=STRUCTURE', run as such; NULL with auto_sparsity false: dense */
+    const char *const *sparsity;
     size_t sparsity_count;
-    bool auto_sparsity;  /* layers whose weight is 2:4 (at most two non-zeros in every group of four) run packed */
-    int64_t context;     /* positions to make room for; 0: the smaller of the model's and 4096 */
-    int64_t batch;       /* rows of an evaluation batch; 0: 8 */
+    bool auto_sparsity; /* layers whose weight is 2:4 (at most two non-zeros in every group of four)
+                           run packed */
+    int64_t context;    /* positions to make room for; 0: the smaller of the model's and 4096 */
+    int64_t batch;      /* rows of an evaluation batch; 0: 8 */
     const char *kernels; /* "op:variant,..." or NULL */
     bool strict_kernels;
 } wn_session_options;
 
-WN_API WN_NODISCARD wn_status wn_session_open(const char *dir, const wn_session_options *o, wn_session **out);
-WN_API void wn_session_free(wn_session *s);
-/* Borrowed; UNSUPPORTED is reported by calls that need one when the directory has no tokenizer.json (then NULL). */
+/* Reads dir (or the newest step of a run) and reserves all memory. IO, FORMAT and UNSUPPORTED name
+ * the file and what is wrong with it; INVALID names the option, or the layers when a pattern
+ * matches none. Free with wn_session_free. */
+WN_API WN_NODISCARD wn_status wn_session_open(const char *dir, const wn_session_options *o,
+                                              wn_session **out);
+WN_API void wn_session_free(wn_session *s); /* NULL is fine */
+/* Borrowed; UNSUPPORTED is reported by calls that need one when the directory has no tokenizer.json
+ * (then NULL). */
 WN_API const wn_tokenizer *wn_session_tokenizer(const wn_session *s);
 
 typedef struct wn_model_info {
@@ -46,7 +54,8 @@ typedef struct wn_sampling {
     uint64_t seed;
 } wn_sampling;
 
-/* New text is handed over in whole UTF-8 characters as it appears (invalid bytes at once); false from the callback ends the generation. */
+/* New text is handed over in whole UTF-8 characters as it appears (invalid bytes at once); false
+ * from the callback ends the generation. */
 typedef bool wn_text_fn(void *ctx, const char *bytes, size_t n);
 typedef struct wn_generate_options {
     wn_sampling sampling;
@@ -59,23 +68,34 @@ typedef struct wn_generate_stats {
     double prompt_seconds, new_seconds;
     bool ended; /* by an end-of-text token */
 } wn_generate_stats;
-/* Continues a prompt (encoded with specials, beginning-of-text first where the tokenizer has one; an empty prompt without one starts from the end-of-text token or token 0). ids (may be NULL) receives the
- * new tokens. INVALID when prompt and max_tokens exceed the context, naming all three. */
-WN_API WN_NODISCARD wn_status wn_generate(wn_session *s, const char *prompt, size_t size, const wn_generate_options *o, wn_text_fn *fn, void *ctx, wn_tokens *ids, wn_generate_stats *stats);
+/* Continues a prompt (encoded with specials, beginning-of-text first where the tokenizer's file
+ * puts one; an empty prompt without one starts from the end-of-text token or token 0). fn, ids
+ * and stats may be NULL; ids receives the new tokens, to be freed with wn_tokens_free. INVALID when
+ * prompt and max_tokens exceed the context, naming all three.
+ */
+WN_API WN_NODISCARD wn_status wn_generate(wn_session *s, const char *prompt, size_t size,
+                                          const wn_generate_options *o, wn_text_fn *fn, void *ctx,
+                                          wn_tokens *ids, wn_generate_stats *stats);
 
-/* Loss over a text or .tokens file in windows of seq_len tokens that do not overlap. */
+/* Loss over a text or .tokens file in windows of seq_len tokens that do not overlap. INVALID: fewer
+ * than two tokens, a seq_len above the context, a shard of another tokenizer. UNSUPPORTED: a text,
+ * and no tokenizer. */
 typedef struct wn_eval_options {
-    int64_t seq_len; /* 0: the smaller of the context and 1024 */
+    int64_t seq_len;    /* 0: the smaller of the context and 1024 */
     int64_t max_tokens; /* 0: all */
 } wn_eval_options;
 typedef struct wn_eval_result {
-    double loss, perplexity, bits_per_byte; /* nats a token; bits_per_byte of the predicted tokens' own bytes, 0 without a tokenizer */
+    double loss, perplexity, bits_per_byte; /* nats a token; bits_per_byte of the predicted tokens'
+                                               own bytes, 0 without a tokenizer */
     int64_t tokens, bytes;
     double seconds;
 } wn_eval_result;
-WN_API WN_NODISCARD wn_status wn_eval(wn_session *s, const char *data, const wn_eval_options *o, wn_eval_result *out);
-/* Loss of given tokens in one window (for comparisons): mean over count-1 predictions. */
-WN_API WN_NODISCARD wn_status wn_eval_tokens(wn_session *s, const int32_t *ids, size_t count, double *loss);
+WN_API WN_NODISCARD wn_status wn_eval(wn_session *s, const char *data, const wn_eval_options *o,
+                                      wn_eval_result *out);
+/* Loss of given tokens in one window (for comparisons), in nats: mean over count-1 predictions.
+ * INVALID: fewer than 2 tokens, or more than the context and one. */
+WN_API WN_NODISCARD wn_status wn_eval_tokens(wn_session *s, const int32_t *ids, size_t count,
+                                             double *loss);
 
 /* One tensor of a model directory, as wn_inspect reports it. */
 typedef struct wn_tensor_report {
@@ -84,18 +104,23 @@ typedef struct wn_tensor_report {
     int ndim;
     int64_t shape[WN_MAX_DIMS];
     uint64_t bytes;
-    double zeros;        /* share of exact zeros */
+    double zeros; /* share of exact zeros */
     double min, max, mean, std;
-    int64_t nonfinite;   /* NaN and infinities */
-    bool is24;           /* 2-D, at most two non-zeros in every group of 4 along the last dimension, and not dense-free (zeros > 0.45) */
+    int64_t nonfinite; /* NaN and infinities */
+    bool is24; /* 2-D, at most two non-zeros in every group of 4 along the last dimension, and a
+                  share of zeros above 0.45 */
     bool is24_transposed; /* the same along the first dimension */
 } wn_tensor_report;
 typedef void wn_inspect_fn(void *ctx, const wn_tensor_report *t);
-/* statistics false: names, shapes and bytes only (fast). path: a directory or one .safetensors file. config_text (may be NULL) receives a malloc'ed summary of the configuration. */
-WN_API WN_NODISCARD wn_status wn_inspect(const char *path, bool statistics, wn_inspect_fn *fn, void *ctx, char **config_text);
+/* statistics false: names, shapes and bytes only (fast). path: a directory or one .safetensors
+ * file. config_text (may be NULL) receives a malloc'ed summary of the configuration. Calls
+ * fn in the order of names; what t points to is valid during the call. */
+WN_API WN_NODISCARD wn_status wn_inspect(const char *path, bool statistics, wn_inspect_fn *fn,
+                                         void *ctx, char **config_text);
 
-/* What this machine and this build can do, as lines of text, malloc'ed: processor, flags, threads, memory, libraries found, kernels chosen, a self-test of each of them.
- * *healthy is false when a self-test failed. */
+/* What this machine and this build can do, as lines of text, malloc'ed: processor, flags, threads,
+ * memory, libraries found, kernels chosen, a self-test of each of them. *healthy is false when a
+ * self-test failed. json: one JSON object instead. */
 WN_API WN_NODISCARD wn_status wn_doctor(bool json, char **out, bool *healthy);
 
 #ifdef __cplusplus

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Status codes and the message that goes with them.
  *
- * Every fallible function of the library returns a wn_status and takes its outputs last. On failure the
- * outputs are untouched or zeroed, and wn_last_error() holds one line of text for the calling thread that
- * names the file, the tensor, the value found and the nearest legal one.
- * The library never prints, exits or aborts on input. */
+ * Every fallible function of the library returns a wn_status and takes its outputs last. On failure
+ * the outputs are untouched or zeroed, and wn_last_error() holds one line of text for the calling
+ * thread that names the file, the tensor, the value found and the nearest legal one. The library
+ * never prints, exits or aborts on input. */
 #ifndef WINNOW_STATUS_H
 #define WINNOW_STATUS_H
 

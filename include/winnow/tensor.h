@@ -45,8 +45,9 @@ typedef struct wn_device {
     int32_t index;
 } wn_device;
 
-/* dtype WN_DTYPE_NONE marks an absent optional tensor (a zeroed struct). data may be NULL while a run is being
- * planned. Strides count elements, may be larger than the packed ones, and may be in any order (a transposed view). */
+/* dtype WN_DTYPE_NONE marks an absent optional tensor (a zeroed struct). data may be NULL while a
+ * run is being planned. Strides count elements, may be larger than the packed ones, and may be in
+ * any order (a transposed view). */
 typedef struct wn_tensor {
     void *data;
     int64_t shape[WN_MAX_DIMS];

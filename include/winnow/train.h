@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* Training: options in, events out, a run directory on disk.
  *
- *   RUN/run.json  RUN/metrics.jsonl  RUN/tokenizer.json  RUN/data/{train,eval}.tokens  RUN/step-001200/  RUN/latest -> step-001200
+ *   RUN/run.json  RUN/metrics.jsonl  RUN/tokenizer.json  RUN/data/{train,eval}.tokens
+ * RUN/step-001200/  RUN/latest -> step-001200
  *
- * A step directory is a Hugging Face directory plus training.safetensors and state.json (step, loader position, checksums, resolved options).
- * Everything is written under a temporary name, fsynced and renamed. Resume continues bit for bit. */
+ * A step directory is a Hugging Face directory plus training.safetensors and state.json (step,
+ * loader position, checksums, resolved options). Everything is written under a temporary name,
+ * fsynced and renamed. Resume continues bit for bit. */
 #ifndef WINNOW_TRAIN_H
 #define WINNOW_TRAIN_H
 
@@ -14,21 +16,27 @@
 extern "C" {
 #endif
 
-/* All strings are borrowed for the call. Zeroed fields mean "the default" only where said; fill with wn_train_defaults first. */
+/* All strings are borrowed for the call. Zeroed fields mean "the default" only where said; fill
+ * with wn_train_defaults first. */
 typedef struct wn_train_options {
     /* where */
     const char *out;       /* run directory */
     const char *data;      /* text file, or FILE.tokens */
-    const char *eval_data; /* held-out text or .tokens; NULL: the last eval_fraction of data's bytes (or tokens) */
-    const char *tokenizer; /* tokenizer.json, "bytes", or NULL: train byte-level BPE of vocab_size on the training part (or init_from's) */
-    const char *init_from; /* Hugging Face directory to start from; its shape wins over the ones below */
-    bool resume;           /* continue out/latest; the model and data options of run.json win, others may change with a note */
+    const char *eval_data; /* held-out text or .tokens; NULL: the last eval_fraction of data's bytes
+                              (or tokens) */
+    const char *tokenizer; /* tokenizer.json, "bytes", or NULL: train byte-level BPE of vocab_size
+                              on the training part (or init_from's) */
+    const char
+        *init_from; /* Hugging Face directory to start from; its shape wins over the ones below */
+    bool resume;    /* continue out/latest; the model and data options of run.json win, others may
+                       change with a note */
     double eval_fraction;
     /* model, when not init_from */
     int32_t vocab_size;
-    int64_t hidden_size, intermediate_size; /* 0: 4 x hidden for relu2, 8/3 x hidden rounded up to 32 for swiglu */
-    int64_t layers, heads, kv_heads;        /* kv_heads 0: heads */
-    const char *mlp;                        /* "swiglu" or "relu2" */
+    int64_t hidden_size,
+        intermediate_size; /* 0: 4 x hidden for relu2, 8/3 x hidden rounded up to 32 for swiglu */
+    int64_t layers, heads, kv_heads; /* kv_heads 0: heads */
+    const char *mlp;                 /* "swiglu" or "relu2" */
     bool tie_embeddings;
     double rope_theta, init_std;
     /* structure */
@@ -39,7 +47,7 @@ typedef struct wn_train_options {
     /* optimisation */
     int64_t seq_len, batch_size, grad_accum, steps;
     double lr, min_lr_ratio, beta1, beta2, eps, weight_decay, clip_norm;
-    const char *schedule; /* cosine, wsd, linear, constant */
+    const char *schedule;      /* cosine, wsd, linear, constant */
     int64_t warmup, wsd_decay; /* wsd_decay 0: steps/5 */
     uint64_t seed;
     bool shuffle; /* false: the tokens in order, for comparing with another trainer */
@@ -53,8 +61,8 @@ typedef struct wn_train_options {
     const char *kernels; /* "op:variant,..." or NULL */
     bool strict_kernels, dry_run;
     const char *resolved; /* JSON object text of all options, kept in run.json */
-    /* resume: names of the fields above that were set on purpose ("steps", "lr"); the others are taken from run.json. NULL: those that differ from
-     * wn_train_defaults count as set. */
+    /* resume: names of the fields above that were set on purpose ("steps", "lr"); the others are
+     * taken from run.json. NULL: those that differ from wn_train_defaults count as set. */
     const char *const *given;
     size_t given_count;
 } wn_train_options;
@@ -62,8 +70,8 @@ typedef struct wn_train_options {
 WN_API void wn_train_defaults(wn_train_options *o);
 
 typedef enum wn_train_event_kind {
-    WN_EVENT_TEXT,   /* text: a line of the header, a table or a note */
-    WN_EVENT_STEP,   /* an update was made and is due for logging */
+    WN_EVENT_TEXT, /* text: a line of the header, a table or a note */
+    WN_EVENT_STEP, /* an update was made and is due for logging */
     WN_EVENT_EVAL,
     WN_EVENT_MASK,   /* new masks were made since the last such line */
     WN_EVENT_SAMPLE, /* text */
@@ -73,31 +81,37 @@ typedef enum wn_train_event_kind {
 typedef struct wn_train_event {
     wn_train_event_kind kind;
     int64_t step, steps; /* updates done, of */
-    double loss, gnorm, lr, seconds /* of this update, or of the eval or save */, tokens_per_second, gflops /* executed FLOP/s / 1e9 */, eta;
-    double mfu;                              /* gflops over the measured FMA peak of the threads in use, 0..1; 0 when unknown */
-    uint64_t memory;                         /* resident bytes */
-    double perplexity, bits_per_byte;        /* EVAL; bits_per_byte 0 when the text's bytes are unknown */
-    int64_t batches;                         /* EVAL */
-    double flips, flips_min, flips_max;      /* MASK: shares of positions */
-    const char *min_layer, *max_layer;       /* MASK */
-    uint64_t bytes;                          /* SAVE */
-    const char *text;                        /* valid during the call */
+    double loss, gnorm, lr, seconds /* of this update, or of the eval or save */, tokens_per_second,
+        gflops /* executed FLOP/s / 1e9 */, eta;
+    double mfu; /* gflops over the measured FMA peak of the threads in use, 0..1; 0 when unknown */
+    uint64_t memory;                  /* resident bytes */
+    double perplexity, bits_per_byte; /* EVAL; bits_per_byte 0 when the text's bytes are unknown */
+    int64_t batches;                  /* EVAL */
+    double flips, flips_min, flips_max; /* MASK: shares of positions */
+    const char *min_layer, *max_layer;  /* MASK */
+    uint64_t bytes;                     /* SAVE */
+    const char *text;                   /* valid during the call */
 } wn_train_event;
 
 /* Called from the training thread. */
 typedef void wn_train_fn(void *ctx, const wn_train_event *event);
-/* Asked after every update; true: finish, save, return WN_CANCELLED. May read a flag a signal handler sets. NULL: never. */
+/* Asked after every update; true: finish, save, return WN_CANCELLED. May read a flag a signal
+ * handler sets. NULL: never. */
 typedef bool wn_stop_fn(void *ctx);
 
-/* Runs to the end of `steps`. CANCELLED after a clean checkpoint when stopped. A NaN or infinity ends the run with the tensor's name; the last checkpoint stays. */
-WN_API WN_NODISCARD wn_status wn_train(const wn_train_options *o, wn_train_fn *fn, wn_stop_fn *stop, void *ctx);
+/* Runs to the end of `steps`. CANCELLED after a clean checkpoint when stopped. A NaN or infinity
+ * ends the run with the tensor's name; the last checkpoint stays. */
+WN_API WN_NODISCARD wn_status wn_train(const wn_train_options *o, wn_train_fn *fn, wn_stop_fn *stop,
+                                       void *ctx);
 
-/* One number series of RUN/metrics.jsonl (or of the file itself): kind "step", "eval" or "mask"; y a member's name ("loss"); x "step", "tokens" or "seconds". Arrays are malloc'ed. */
+/* One number series of RUN/metrics.jsonl (or of the file itself): kind "step", "eval" or "mask"; y
+ * a member's name ("loss"); x "step", "tokens" or "seconds". Arrays are malloc'ed. */
 typedef struct wn_series {
     double *x, *y;
     size_t count;
 } wn_series;
-WN_API WN_NODISCARD wn_status wn_metrics_series(const char *run, const char *kind, const char *x, const char *y, wn_series *out);
+WN_API WN_NODISCARD wn_status wn_metrics_series(const char *run, const char *kind, const char *x,
+                                                const char *y, wn_series *out);
 WN_API void wn_series_free(wn_series *s);
 
 #ifdef __cplusplus

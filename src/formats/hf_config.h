@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* config.json of Hugging Face directories: LlamaForCausalLM (SwiGLU), ArceeForCausalLM (ungated squared-ReLU), and the families that share
- * the Llama block with q/k/v biases as a stated difference (MistralForCausalLM, Qwen2ForCausalLM). */
+/* config.json of Hugging Face directories: LlamaForCausalLM (SwiGLU), ArceeForCausalLM (ungated
+ * squared-ReLU), and the families that share the Llama block with q/k/v biases as a stated
+ * difference (MistralForCausalLM, Qwen2ForCausalLM). */
 #ifndef WN_FORMATS_HF_CONFIG_H
 #define WN_FORMATS_HF_CONFIG_H
 
@@ -26,43 +27,53 @@ typedef struct wn__model_config {
     wn__mlp_kind mlp;
     bool qkv_bias, o_bias; /* attention_bias sets both; Qwen2 sets the first only */
     bool mlp_bias;
-    bool tied; /* tie_word_embeddings */
+    bool tied;       /* tie_word_embeddings */
     double init_std; /* initializer_range, 0.02 */
-    int32_t bos; /* -1: none; a missing key means none, never the class's default */
+    int32_t bos;     /* -1: none; a missing key means none, never the class's default */
     int32_t eos[WN_MAX_EOS];
     int32_t eos_count;
 } wn__model_config;
 
-/* Reads config.json (and generation_config.json beside it, whose eos list wins). FORMAT names the file, the key and the value found;
- * UNSUPPORTED names an architecture, activation or rope type that is not implemented and lists those that are. Both the flat
- * `rope_theta`/`rope_scaling` and the nested `rope_parameters` spelling are read. The result satisfies wn__model_config_check. */
+/* Reads config.json (and generation_config.json beside it, whose eos list wins). FORMAT names the
+ * file, the key and the value found; UNSUPPORTED names an architecture, activation or rope type
+ * that is not implemented and lists those that are. Both the flat `rope_theta`/`rope_scaling` and
+ * the nested `rope_parameters` spelling are read. The result satisfies wn__model_config_check. */
 WN_NODISCARD wn_status wn__hf_config_read(const char *dir, wn__model_config *out);
 /* config.json alone from memory; for tests and fuzzing. */
-WN_NODISCARD wn_status wn__hf_config_parse(const char *bytes, size_t size, const char *name, wn__model_config *out);
-/* Writes config.json and generation_config.json into dir: LlamaForCausalLM for SwiGLU, ArceeForCausalLM for squared ReLU, Qwen2ForCausalLM
- * when only q/k/v have biases. torch_dtype float32. Both rope spellings are written where they agree. */
+WN_NODISCARD wn_status wn__hf_config_parse(const char *bytes, size_t size, const char *name,
+                                           wn__model_config *out);
+/* Writes config.json and generation_config.json into dir: LlamaForCausalLM for SwiGLU,
+ * ArceeForCausalLM for squared ReLU, Qwen2ForCausalLM when only q/k/v have biases. torch_dtype
+ * float32. Both rope spellings are written where they agree. */
 WN_NODISCARD wn_status wn__hf_config_write(const char *dir, const wn__model_config *config);
-/* Ranges and divisibility: heads % kv_heads == 0, even head_dim, positive sizes below 2^31, finite eps and theta, ... INVALID names the field, the
- * value and the nearest legal one. */
+/* Ranges and divisibility: heads % kv_heads == 0, even head_dim, positive sizes below 2^31, finite
+ * eps and theta, ... INVALID names the field, the value and the nearest legal one. */
 WN_NODISCARD wn_status wn__model_config_check(const wn__model_config *config);
-/* Parameters by the formula (tied head counted once); INT64_MAX when that is too much, which the check refuses. */
+/* Parameters by the formula (tied head counted once); INT64_MAX when that is too much, which the
+ * check refuses. */
 int64_t wn__model_config_params(const wn__model_config *config);
 
-/* Tensors of a checkpoint directory, from model.safetensors (which wins) or from the shards of model.safetensors.index.json. Shard names must
- * be plain file names in the same directory, and not symbolic links that lead out of it, save into the blobs/ folder of a Hugging Face cache
- * (.../blobs beside .../snapshots/REVISION). The shards' tensors and the index's must be the same, each in exactly the shard the index says. */
+/* Tensors of a checkpoint directory, from model.safetensors (which wins) or from the shards of
+ * model.safetensors.index.json. Shard names must be plain file names in the same directory, and not
+ * symbolic links that lead out of it, save into the blobs/ folder of a Hugging Face cache
+ * (.../blobs beside .../snapshots/REVISION). The shards' tensors and the index's must be the same,
+ * each in exactly the shard the index says. */
 typedef struct wn__hf_weights wn__hf_weights;
 WN_NODISCARD wn_status wn__hf_weights_open(const char *dir, wn__hf_weights **out);
 void wn__hf_weights_close(wn__hf_weights *w);
 size_t wn__hf_weights_count(const wn__hf_weights *w);
 /* i-th tensor in name order; the view's data may be unaligned. */
-void wn__hf_weights_at(const wn__hf_weights *w, size_t i, const char **name, wn_tensor *view, const char **file);
+void wn__hf_weights_at(const wn__hf_weights *w, size_t i, const char **name, wn_tensor *view,
+                       const char **file);
 /* false if absent. */
 bool wn__hf_weights_find(const wn__hf_weights *w, const char *name, wn_tensor *view);
-/* Writes tensors as model.safetensors, or as shards of at most shard_bytes with an index (0: one file). Shards are filled in the order of the
- * items; a larger tensor gets one of its own, and what fits in one shard becomes model.safetensors. A model.safetensors or index that was there
- * and would contradict the new one is removed; shards of another count stay, unused. Each file is atomic, the set is not: publish a directory. */
+/* Writes tensors as model.safetensors, or as shards of at most shard_bytes with an index (0: one
+ * file). Shards are filled in the order of the items; a larger tensor gets one of its own, and what
+ * fits in one shard becomes model.safetensors. A model.safetensors or index that was there and
+ * would contradict the new one is removed; shards of another count stay, unused. Each file is
+ * atomic, the set is not: publish a directory. */
 struct wn__st_item;
-WN_NODISCARD wn_status wn__hf_weights_write(const char *dir, const struct wn__st_item *items, size_t count, uint64_t shard_bytes);
+WN_NODISCARD wn_status wn__hf_weights_write(const char *dir, const struct wn__st_item *items,
+                                            size_t count, uint64_t shard_bytes);
 
 #endif
