@@ -108,16 +108,33 @@ static void pack_along(const float *from, int64_t stride, int64_t count, int64_t
         }
 }
 
-/* The same of vectors that stand side by side: to[l * width + i] = from[l * stride + i]. */
+/* The same of vectors that stand side by side: to[l * width + i] = from[l * stride + i]. Row by row
+ * of from, whose rows may be pages apart: every line and page is met once. */
+ALWAYS void pack_across_width(const float *from, int64_t stride, int64_t count, int64_t depth,
+                              int64_t width, float *to) {
+    for (int64_t l = 0; l < depth; l++)
+        for (int64_t i = 0; i < count; i += width) {
+            const float *at = from + l * stride + i;
+            float *panel = to + i * depth + l * width;
+            UNROLL
+            for (int64_t sub = 0; sub < width; sub += VF) {
+                int64_t lanes = width - sub < VF ? width - sub : VF, left = count - i - sub;
+                vf v = left >= VF ? vf_load(at + sub)
+                                  : vf_load_n(at + (left > 0 ? sub : 0), left > 0 ? left : 0);
+                if (lanes == VF || l + 1 < depth) /* the next row overwrites what is too much */
+                    vf_store(panel + sub, v);
+                else
+                    vf_store_n(panel + sub, v, lanes);
+            }
+        }
+}
+
 static void pack_across(const float *from, int64_t stride, int64_t count, int64_t depth,
                         int64_t width, float *to) {
-    for (int64_t i = 0; i < count; i += width)
-        for (int64_t l = 0; l < depth; l++, to += width)
-            for (int64_t sub = 0; sub < width; sub += VF) {
-                int64_t lanes = width - sub < VF ? width - sub : VF;
-                int64_t exist = count - i - sub < lanes ? count - i - sub : lanes;
-                vf_store(to + sub, vf_load_n(from + l * stride + i + sub, exist < 0 ? 0 : exist));
-            }
+    if (width == TILE_M)
+        pack_across_width(from, stride, count, depth, TILE_M, to);
+    else
+        pack_across_width(from, stride, count, depth, TILE_N, to);
 }
 
 /* Vectors first .. first+count of t, each along k from l on; `vectors` is the dimension they are

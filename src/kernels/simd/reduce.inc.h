@@ -5,8 +5,8 @@
 #include "kernels/simd/accepts.h"
 #include "kernels/simd/vec.h"
 
-#define COLSUM_VECS  4   /* of columns in a block */
-#define COLSUM_CHUNK 256 /* rows summed in float before they join the total */
+#define COLSUM_VECS  (64 / VF) /* of columns in a block */
+#define COLSUM_CHUNK 256       /* rows summed in float before they join the total */
 
 typedef struct reduce_job {
     const wn__reduce *p;
@@ -14,8 +14,7 @@ typedef struct reduce_job {
 } reduce_job;
 
 /* Four accumulators of doubles, so that additions overlap. */
-ALWAYS double chunk_sum(const float *x, int64_t count,
-                                                              bool square) {
+ALWAYS double chunk_sum(const float *x, int64_t count, bool square) {
     vd acc[4] = {vd_zero(), vd_zero(), vd_zero(), vd_zero()};
     for (int64_t i = 0; i < count; i += 2 * VF) {
         for (int half = 0; half < 2; half++) {
@@ -85,23 +84,46 @@ static wn_status nonfinite(const void *args, wn__exec *x) {
     return WN_OK;
 }
 
+/* total[v] += the rows n0 .. n1 of `columns` columns from x on, which are COLSUM_VECS vectors or
+ * part of them. */
+ALWAYS void colsum_chunk(const float *x, int64_t C, int64_t n0, int64_t n1, int64_t columns,
+                         vf total[COLSUM_VECS]) {
+    vf sum[COLSUM_VECS];
+    UNROLL
+    for (int v = 0; v < COLSUM_VECS; v++)
+        sum[v] = vf_zero();
+    for (int64_t n = n0; n < n1; n++) {
+        UNROLL
+        for (int v = 0; v < COLSUM_VECS; v++) {
+            int64_t lanes = columns - v * VF;
+            if (lanes > 0)
+                sum[v] = vf_add(sum[v], vf_get(x + n * C + v * VF, lanes < VF ? lanes : VF));
+        }
+    }
+    UNROLL
+    for (int v = 0; v < COLSUM_VECS; v++)
+        total[v] = vf_add(total[v], sum[v]);
+}
+
 static void colsum_columns(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const wn__colsum *p = ctx;
-    int64_t N = p->x.shape[0], C = p->x.shape[1];
-    for (int64_t c = begin; c < end; c += VF) {
-        int64_t lanes = end - c < VF ? end - c : VF;
-        const float *x = (const float *)p->x.data + c;
-        vf total = vf_zero();
-        for (int64_t n0 = 0; n0 < N; n0 += COLSUM_CHUNK) {
-            int64_t n1 = N - n0 < COLSUM_CHUNK ? N : n0 + COLSUM_CHUNK;
-            vf sum = vf_zero();
-            for (int64_t n = n0; n < n1; n++)
-                sum = vf_add(sum, vf_get(x + n * C, lanes));
-            total = vf_add(total, sum);
-        }
-        float *out = (float *)p->out.data + c;
-        vf_put(out, vf_add(vf_get(out, lanes), total), lanes);
+    int64_t N = p->x.shape[0], C = p->x.shape[1], columns = end - begin;
+    const float *x = (const float *)p->x.data + begin;
+    vf total[COLSUM_VECS];
+    for (int v = 0; v < COLSUM_VECS; v++)
+        total[v] = vf_zero();
+    for (int64_t n = 0; n < N; n += COLSUM_CHUNK) {
+        int64_t next = N - n < COLSUM_CHUNK ? N : n + COLSUM_CHUNK;
+        if (columns == COLSUM_VECS * VF)
+            colsum_chunk(x, C, n, next, COLSUM_VECS * VF, total);
+        else
+            colsum_chunk(x, C, n, next, columns, total);
+    }
+    for (int64_t v = 0; v * VF < columns; v++) {
+        int64_t lanes = columns - v * VF < VF ? columns - v * VF : VF;
+        float *out = (float *)p->out.data + begin + v * VF;
+        vf_put(out, vf_add(vf_get(out, lanes), total[v]), lanes);
     }
 }
 
