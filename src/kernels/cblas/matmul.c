@@ -2,7 +2,6 @@
 // matmul through a CBLAS, which runs on one thread for each block of c. The blocks follow from the
 // shapes alone, so the thread count changes no bit; k is never cut. The only file that includes the
 // library's header.
-#ifdef WN_HAVE_CBLAS
 #include "kernels/matmul.h"
 #include "kernels/declare.h"
 #include "kernels/simd/accepts.h"
@@ -151,4 +150,3 @@ wn_status wn__matmul_cblas(const void *args, wn__exec *x) {
     wn__parallel_for(x->pool, b.rows * b.columns, 1, run_blocks, &b);
     return WN_OK;
 }
-#endif
