@@ -2,7 +2,8 @@
 /* adamw (Loshchilov and Hutter 2019), as in PyTorch: with g' = grad_scale g,
  *   w *= 1 - lr weight_decay;  m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g'^2
  *   w -= lr/(1-beta1^step) * m / (sqrt(v)/sqrt(1-beta2^step) + eps)
- * Packed tensors of one count and float dtype. step counts from 1. The scalars are double; per-element work is in the dtype (ref: double). */
+ * Packed tensors of one count and float dtype. step counts from 1. The scalars are double;
+ * per-element work is in the dtype (ref: double). */
 #ifndef WN_KERNELS_ADAMW_H
 #define WN_KERNELS_ADAMW_H
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* add: c = a + b (c may be a or b).  fill: x = value.  copy: dst = src.  normal: x[i] = mean + std N(0,1).
- * add, fill, normal: packed, any float dtype. copy: any strides, any of F64/F32/BF16/F16 to any of them (rounded to nearest even), or equal integer dtypes;
- * no overlap. normal: element i is word i%4 of wn__philox_normal(seed, stream, i/4), so it depends on neither threads nor shape; rounded once. */
+/* add: c = a + b (c may be a or b).  fill: x = value.  copy: dst = src.  normal: x[i] = mean + std
+ * N(0,1). add, fill, normal: packed, any float dtype. copy: any strides, any of F64/F32/BF16/F16 to
+ * any of them (rounded to nearest even), or equal integer dtypes; no overlap. normal: element i is
+ * word i%4 of wn__philox_normal(seed, stream, i/4), so it depends on neither threads nor shape;
+ * rounded once. */
 #ifndef WN_KERNELS_ELEMENTWISE_H
 #define WN_KERNELS_ELEMENTWISE_H
 

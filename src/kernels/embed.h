@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* embed: out[n,:] = table[token[n],:].  embed_grad: dtable[token[n],:] += dout[n,:], summed over n ascending.
- * A token outside [0,V) is INVALID, named by position. Exact; F32, F64 (ref: any float). */
+/* embed: out[n,:] = table[token[n],:].  embed_grad: dtable[token[n],:] += dout[n,:], summed over n
+ * ascending. A token outside [0,V) is INVALID, named by position. Exact; F32, F64 (ref: any float).
+ */
 #ifndef WN_KERNELS_EMBED_H
 #define WN_KERNELS_EMBED_H
 

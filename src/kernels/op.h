@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Ops, variants, plans and executors: the only way from the layers above to tensor data.
  *
- * An op is a contract (its own header); a variant is one implementation of it (a row of kernels.def). The
- * same argument struct plans and runs: planning looks at dtypes, shapes and strides only, so its tensors may
- * have NULL data. An executor in planning mode runs a whole step without touching data: it selects a variant
- * for every op, adds up the workspace and fails on what nothing can run. */
+ * An op is a contract (its own header); a variant is one implementation of it (a row of
+ * kernels.def). The same argument struct plans and runs: planning looks at dtypes, shapes and
+ * strides only, so its tensors may have NULL data. An executor in planning mode runs a whole step
+ * without touching data: it selects a variant for every op, adds up the workspace and fails on what
+ * nothing can run. */
 #ifndef WN_KERNELS_OP_H
 #define WN_KERNELS_OP_H
 
@@ -23,14 +24,16 @@ typedef enum wn__op {
 
 typedef struct wn__exec wn__exec;
 
-/* Runs the op; x gives threads and scratch. Never called with arguments the op's check or accepts refused. */
+/* Runs the op; x gives threads and scratch. Never called with arguments the op's check or accepts
+ * refused. */
 typedef wn_status wn__kernel_fn(const void *args, wn__exec *x);
-/* Whether a variant can run these arguments; if not, says why in why[n] ("k=1000 is not a multiple of 64"). NULL: any. */
+/* Whether a variant can run these arguments; if not, says why in why[n] ("k=1000 is not a multiple
+ * of 64"). NULL: any. */
 typedef bool wn__accepts_fn(const void *args, char *why, size_t n);
 /* Scratch bytes for these arguments with this many threads. NULL: none. */
 typedef size_t wn__workspace_fn(const void *args, int threads);
-/* Checks the contract itself (shapes agree, dtypes, strides, no illegal aliasing): INVALID with a message. One for each op,
- * in <op>.c beside its header: wn__check_<op>. */
+/* Checks the contract itself (shapes agree, dtypes, strides, no illegal aliasing): INVALID with a
+ * message. One for each op, in <op>.c beside its header: wn__check_<op>. */
 typedef wn_status wn__check_fn(const void *args);
 
 typedef struct wn__kernel {
@@ -53,19 +56,22 @@ wn__check_fn *wn__op_check(wn__op op);
 /* What runs and on what. Not shared between threads that plan or run at once. */
 struct wn__exec {
     wn_device device;
-    wn__pool *pool;      /* borrowed; NULL: one thread */
-    bool planning;       /* select and count, do not run */
-    bool strict;         /* running `ref` where another variant of the op exists is an error, unless forced */
-    const char *force;   /* borrowed; "matmul:ref,spmm24:avx2" or NULL: these variants or an error; the last of an op counts */
-    size_t need;         /* largest workspace any op has asked for so far */
-    char *scratch;       /* borrowed block of scratch_size bytes, 64-byte aligned */
+    wn__pool *pool; /* borrowed; NULL: one thread */
+    bool planning;  /* select and count, do not run */
+    bool strict; /* running `ref` where another variant of the op exists is an error, unless forced
+                  */
+    const char *force; /* borrowed; "matmul:ref,spmm24:avx2" or NULL: these variants or an error;
+                          the last of an op counts */
+    size_t need;       /* largest workspace any op has asked for so far */
+    char *scratch;     /* borrowed block of scratch_size bytes, 64-byte aligned */
     size_t scratch_size;
-    uint8_t *used;       /* optional, one byte for each row of the table, set when the row was chosen */
+    uint8_t *used; /* optional, one byte for each row of the table, set when the row was chosen */
 };
 
-/* Checks the contract and selects: the variant that would run, with the reasons of those refused available through wn_plan_explain (winnow/kernels.h).
- * UNSUPPORTED lists every refusal. */
-WN_NODISCARD wn_status wn__plan(const wn__exec *x, wn__op op, const void *args, const wn__kernel **out);
+/* Checks the contract and selects: the variant that would run, with the reasons of those refused
+ * available through wn_plan_explain (winnow/kernels.h). UNSUPPORTED lists every refusal. */
+WN_NODISCARD wn_status wn__plan(const wn__exec *x, wn__op op, const void *args,
+                                const wn__kernel **out);
 /* Checks, selects, and (unless planning) runs. BUG if the workspace is smaller than planned. */
 WN_NODISCARD wn_status wn__run(wn__exec *x, wn__op op, const void *args);
 /* As wn__run with a stated row of the table (tests, benches). */

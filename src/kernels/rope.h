@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* rope_table: cos[p,i] = cos(p inv_freq[i]) * scale, sin likewise, p = 0..P-1, i < D/2; computed in double, rounded once.
- * rope (Su et al. 2021, half-split as in Hugging Face's Llama): for i < D/2, with c,s of position pos0 + t:
- *   x[i], x[i+D/2] = x[i] c - x[i+D/2] s, x[i+D/2] c + x[i] s        (inverse: s negated; the gradient of a rotation)
- * In place. x [B,T,H,D] may have strides, unit along D. pos0 + T <= P, else INVALID. */
+/* rope_table: cos[p,i] = cos(p inv_freq[i]) * scale, sin likewise, p = 0..P-1, i < D/2; computed in
+ * double, rounded once. rope (Su et al. 2021, half-split as in Hugging Face's Llama): for i < D/2,
+ * with c,s of position pos0 + t: x[i], x[i+D/2] = x[i] c - x[i+D/2] s, x[i+D/2] c + x[i] s
+ * (inverse: s negated; the gradient of a rotation) In place. x [B,T,H,D] may have strides, unit
+ * along D. pos0 + T <= P, else INVALID. */
 #ifndef WN_KERNELS_ROPE_H
 #define WN_KERNELS_ROPE_H
 

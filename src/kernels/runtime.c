@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Creation of a runtime, and the growth of its workspace at the end of planning (never during a run). */
+/* Creation of a runtime, and the growth of its workspace at the end of planning (never during a
+ * run). */
 #include "kernels/runtime.h"
 #include "base/fail.h"
 #include <stdlib.h>
@@ -37,7 +38,9 @@ void wn__runtime_free(wn__runtime *rt) {
     free(rt);
 }
 
-void wn__runtime_plan_begin(wn__runtime *rt) { rt->exec.planning = true; }
+void wn__runtime_plan_begin(wn__runtime *rt) {
+    rt->exec.planning = true;
+}
 
 wn_status wn__runtime_plan_end(wn__runtime *rt) {
     rt->exec.planning = false;

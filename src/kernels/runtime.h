@@ -14,10 +14,13 @@ typedef struct wn__runtime {
     uint8_t *used;
 } wn__runtime;
 
-/* threads <= 0: all CPUs of this process. force: "op:variant,..." or NULL (then the environment variable WN_KERNEL). */
-WN_NODISCARD wn_status wn__runtime_create(int threads, const char *force, bool strict, wn__runtime **out);
+/* threads <= 0: all CPUs of this process. force: "op:variant,..." or NULL (then the environment
+ * variable WN_KERNEL). */
+WN_NODISCARD wn_status wn__runtime_create(int threads, const char *force, bool strict,
+                                          wn__runtime **out);
 void wn__runtime_free(wn__runtime *rt); /* NULL is fine */
-/* Between these two the executor plans: runs select kernels and add up workspace without touching data. */
+/* Between these two the executor plans: runs select kernels and add up workspace without touching
+ * data. */
 void wn__runtime_plan_begin(wn__runtime *rt);
 /* Ends planning and makes the workspace at least as large as what was planned. */
 WN_NODISCARD wn_status wn__runtime_plan_end(wn__runtime *rt);

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
-/* spmm24: y[t,o] = (accumulate ? y : 0) + sum_i x[t,i] W[o,i] (+ bias[o]), W[n,k] in the packed form of pack24.h.
+/* spmm24: y[t,o] = (accumulate ? y : 0) + sum_i x[t,i] W[o,i] (+ bias[o]), W[n,k] in the packed
+ * form of pack24.h.
  *
- * Every path multiplies by the same pruned weights. x is [T,k] with unit stride along k (k as in the unpacked W; its padding columns do not
- * exist in x), y [T,n] with unit stride along n; both may have row strides. The input gradient dx = dy W is the same op on the transposed
- * pack: x = dy, values_t, index_t. y overlaps no input. T, n, k may be 0.
- * Slots that a short group fills with zeros still read x: an infinity there gives NaN only in the columns the nibble names; ref is the
+ * Every path multiplies by the same pruned weights. x is [T,k] with unit stride along k (k as in
+ * the unpacked W; its padding columns do not exist in x), y [T,n] with unit stride along n; both
+ * may have row strides. The input gradient dx = dy W is the same op on the transposed pack: x = dy,
+ * values_t, index_t. y overlaps no input. T, n, k may be 0. Slots that a short group fills with
+ * zeros still read x: an infinity there gives NaN only in the columns the nibble names; ref is the
  * definition. Accuracy as matmul with k/2 terms. Deterministic for any thread count.
- * F32, F64 (ref also F16, BF16). Index is trusted: it came from pack24 or was checked by unpack24. */
+ * F32, F64 (ref also F16, BF16). Index is trusted: it came from pack24 or was checked by unpack24.
+ */
 #ifndef WN_KERNELS_SPMM24_H
 #define WN_KERNELS_SPMM24_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // attention on 512-bit vectors.
-#include "kernels/simd/attention.inc.h"
 #include "kernels/declare.h"
+#include "kernels/simd/attention.inc.h"
 
 wn_status wn__attention_avx512(const void *args, wn__exec *x) {
     return attention(args, x);

@@ -15,8 +15,7 @@ typedef struct adamw_job {
     float step, inverse_root, eps;                  /* lr/(1 - beta1^t), 1/sqrt(1 - beta2^t) */
 } adamw_job;
 
-ALWAYS void adamw_step(const adamw_job *job, int64_t i,
-                                                             int64_t n) {
+ALWAYS void adamw_step(const adamw_job *job, int64_t i, int64_t n) {
     float *w = (float *)job->p->w.data + i, *m = (float *)job->p->m.data + i,
           *v = (float *)job->p->v.data + i;
     vf g = vf_mul(vf_set(job->scale), vf_get((const float *)job->p->g.data + i, n));

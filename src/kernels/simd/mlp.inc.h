@@ -24,16 +24,14 @@ static inline sigmoid sigmoid_of(vf z) {
                      vf_select(negative, inverse, vf_mul(e, inverse))};
 }
 
-ALWAYS void swiglu_step(const wn__swiglu *p, int64_t i,
-                                                              int64_t n) {
+ALWAYS void swiglu_step(const wn__swiglu *p, int64_t i, int64_t n) {
     vf z = vf_get((const float *)p->gate.data + i, n),
        up = vf_get((const float *)p->up.data + i, n);
     sigmoid s = sigmoid_of(z);
     vf_put((float *)p->y.data + i, vf_scale(vf_mul(vf_mul(z, s.a), up), s.n), n);
 }
 
-ALWAYS void swiglu_grad_step(const wn__swiglu_grad *p,
-                                                                   int64_t i, int64_t n) {
+ALWAYS void swiglu_grad_step(const wn__swiglu_grad *p, int64_t i, int64_t n) {
     vf z = vf_get((const float *)p->gate.data + i, n),
        up = vf_get((const float *)p->up.data + i, n);
     vf dy = vf_get((const float *)p->dy.data + i, n);
@@ -48,14 +46,12 @@ static inline vf positive(vf x) {
     return vf_max(vf_zero(), x);
 }
 
-ALWAYS void relu2_step(const wn__relu2 *p, int64_t i,
-                                                             int64_t n) {
+ALWAYS void relu2_step(const wn__relu2 *p, int64_t i, int64_t n) {
     vf x = positive(vf_get((const float *)p->x.data + i, n));
     vf_put((float *)p->y.data + i, vf_mul(x, x), n);
 }
 
-ALWAYS void relu2_grad_step(const wn__relu2_grad *p,
-                                                                  int64_t i, int64_t n) {
+ALWAYS void relu2_grad_step(const wn__relu2_grad *p, int64_t i, int64_t n) {
     vf slope = vf_mul(positive(vf_get((const float *)p->x.data + i, n)),
                       vf_get((const float *)p->dy.data + i, n));
     vf_put((float *)p->dx.data + i, vf_add(slope, slope),

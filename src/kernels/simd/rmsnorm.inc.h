@@ -10,8 +10,7 @@
 
 /* sum_c a[c] b[c], or sum_c a[c] b[c] scale[c], in double: neither the squares nor the sum leave
  * its range. */
-ALWAYS double row_dot(const float *a, const float *b,
-                                                            const float *scale, int64_t C) {
+ALWAYS double row_dot(const float *a, const float *b, const float *scale, int64_t C) {
     vd low = vd_zero(), high = vd_zero();
     for (int64_t c = 0; c < C; c += VF) {
         int64_t n = C - c < VF ? C - c : VF;

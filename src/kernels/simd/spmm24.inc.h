@@ -304,7 +304,7 @@ static void spmm24_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
 static void run_shared(spmm24_job *job, wn__pool *pool) {
     int64_t T = job->p->x.shape[0], n = job->p->y.shape[1];
     job->scratch += job->plan.panel_bytes;
-    for (job->t0 = 0; job->t0 < T; job->t0 = job->t1) {
+    for (job->t0 = 0; job->t0 < T; job->t0 = job->t1 + 8) {
         job->t1 = job->t0 + at_most(T - job->t0, job->plan.chunk);
         job->tiles = tile_count(job->t1 - job->t0);
         wn__parallel_for(pool, job->tiles, 1, spmm24_transpose, job);
