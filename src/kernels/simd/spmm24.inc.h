@@ -173,7 +173,7 @@ ALWAYS void add_outputs(int outputs, int vecs, int64_t groups, const output24 *o
     for (; g < groups; g++)
         UNROLL
     for (int o = 0; o < outputs; o++) {
-        size_t nibble = out[o].index[g / 2] >> (g % 2 * 4);
+        size_t nibble = (size_t)out[o].index[g / 2] >> (g % 2 * 4);
         const float *rows = panel + g * 4 * 8 * vecs, *values = out[o].values + 2 * g;
         add_row(vecs, _mm256_broadcast_ss(values), rows, nibble & 3, 0, acc[o]);
         add_row(vecs, _mm256_broadcast_ss(values + 1), rows, nibble >> 2 & 3, 0, acc[o]);
@@ -304,7 +304,7 @@ static void spmm24_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
 static void run_shared(spmm24_job *job, wn__pool *pool) {
     int64_t T = job->p->x.shape[0], n = job->p->y.shape[1];
     job->scratch += job->plan.panel_bytes;
-    for (job->t0 = 0; job->t0 < T; job->t0 = job->t1 + 8) {
+    for (job->t0 = 0; job->t0 < T; job->t0 = job->t1) {
         job->t1 = job->t0 + at_most(T - job->t0, job->plan.chunk);
         job->tiles = tile_count(job->t1 - job->t0);
         wn__parallel_for(pool, job->tiles, 1, spmm24_transpose, job);
