@@ -165,18 +165,20 @@ ALWAYS void add_outputs(int outputs, int vecs, int64_t groups, const output24 *o
             acc[o][v] = first ? _mm256_setzero_ps() : _mm256_load_ps(out[o].sums + 8 * v);
     }
     int64_t g = 0;
-    for (; g + 4 <= groups; g += 4)
+    for (; g + 4 <= groups; g += 4) {
         UNROLL
-    for (int o = 0; o < outputs; o++)
-        add_four_groups(vecs, out[o].values + 2 * g, out[o].index + g / 2, panel + g * 4 * 8 * vecs,
-                        acc[o]);
-    for (; g < groups; g++)
+        for (int o = 0; o < outputs; o++)
+            add_four_groups(vecs, out[o].values + 2 * g, out[o].index + g / 2,
+                            panel + g * 4 * 8 * vecs, acc[o]);
+    }
+    for (; g < groups; g++) {
         UNROLL
-    for (int o = 0; o < outputs; o++) {
-        size_t nibble = (size_t)out[o].index[g / 2] >> (g % 2 * 4);
-        const float *rows = panel + g * 4 * 8 * vecs, *values = out[o].values + 2 * g;
-        add_row(vecs, _mm256_broadcast_ss(values), rows, nibble & 3, 0, acc[o]);
-        add_row(vecs, _mm256_broadcast_ss(values + 1), rows, nibble >> 2 & 3, 0, acc[o]);
+        for (int o = 0; o < outputs; o++) {
+            size_t nibble = (size_t)out[o].index[g / 2] >> (g % 2 * 4);
+            const float *rows = panel + g * 4 * 8 * vecs, *values = out[o].values + 2 * g;
+            add_row(vecs, _mm256_broadcast_ss(values), rows, nibble & 3, 0, acc[o]);
+            add_row(vecs, _mm256_broadcast_ss(values + 1), rows, nibble >> 2 & 3, 0, acc[o]);
+        }
     }
     UNROLL
     for (int o = 0; o < outputs; o++) {
