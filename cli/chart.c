@@ -95,16 +95,24 @@ static const char *tick_text(double v, double step, char *out, size_t n) {
     return out;
 }
 
+/* Steps from first to the end of the range; few, however large the values are. */
+static int ticks(double first, const range *r) {
+    double n = floor((r->high - first) / r->step + 1e-6);
+    return n >= 0 && n < 40 ? (int)n : 0;
+}
+
 static void svg_axes(FILE *out, const chart *c, const range *x, const range *y) {
     char text[40];
-    for (double v = y->low; v <= y->high + y->step * 1e-6; v += y->step) {
+    for (int i = 0; i <= ticks(y->low, y); i++) {
+        double v = y->low + i * y->step;
         fprintf(out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT,
                 WIDTH - RIGHT, py(y, v), py(y, v));
         fprintf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", LEFT - 8,
                 py(y, v) + 4, tick_text(v, y->step, text, sizeof text));
     }
-    for (double v = ceil(x->low / x->step - 1e-9) * x->step; v <= x->high + x->step * 1e-6;
-         v += x->step) {
+    double first = ceil(x->low / x->step - 1e-9) * x->step;
+    for (int i = 0; i <= ticks(first, x); i++) {
+        double v = first + i * x->step;
         fprintf(out, "<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", px(x, v),
                 px(x, v), HEIGHT - BOTTOM, HEIGHT - BOTTOM + 5);
         fprintf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", px(x, v),

@@ -159,8 +159,25 @@ static void test_chart_skips_what_is_not_finite(void **state) {
     free(text);
 }
 
+/* A range of a few units in the last place must not keep the axes busy for ever. */
+static void test_chart_of_huge_values_ends(void **state) {
+    (void)state;
+    double x[] = {1e300, 1e300 * (1 + 4e-16)}, y[] = {1e17, 1e17 + 16};
+    chart_line line = {"a", x, y, 2, false, 0};
+    chart c = {"t", "step", "loss", &line, 1};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    assert_non_null(f);
+    chart_svg(f, &c);
+    assert_int_equal(fclose(f), 0);
+    assert_non_null(strstr(text, "</svg>"));
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chart_of_huge_values_ends),
         cmocka_unit_test(test_spellings),
         cmocka_unit_test(test_bare_flag_leaves_the_next_word),
         cmocka_unit_test(test_lists_keep_their_order),
