@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Charts: ranges, round tick steps, and the two renderings. Values that are not finite are skipped.
- * A y range is cut at the 98th percentile of the values when the very first ones would flatten the
- * rest. */
+/* Charts: ranges, round tick steps, and the two renderings. Points that are not finite, or too
+ * large for their differences to be numbers, are skipped. A y range is cut at the 98th percentile
+ * of the values when the very first ones would flatten the rest. */
 #include "chart.h"
 #include <math.h>
 #include <stdlib.h>
@@ -19,23 +19,29 @@ static int by_value(const void *a, const void *b) {
 /* A step of 1, 2 or 5 times a power of ten that gives about `ticks` ticks; bounds rounded outwards
  * to it. */
 static range round_range(double low, double high, int ticks) {
-    if (!(high > low)) high = low + (low != 0 ? fabs(low) * 0.1 : 1);
+    double room = 1e-9 * fmax(fabs(low), fabs(high)) + 1e-290;
+    if (!(high - low > room)) high = low + fmax(fabs(low) * 0.1, room == 1e-290 ? 1 : 1e-280);
     double raw = (high - low) / ticks, power = pow(10, floor(log10(raw))), unit = raw / power;
     double step = power * (unit <= 1 ? 1 : unit <= 2 ? 2 : unit <= 5 ? 5 : 10);
     return (range){floor(low / step + 1e-9) * step, ceil(high / step - 1e-9) * step, step};
 }
 
+static bool drawable(const chart_line *l, size_t j) {
+    return fabs(l->x[j]) < 1e15 && fabs(l->y[j]) < 1e300;
+}
+
 static range x_range(const chart *c) {
     double low = INFINITY, high = -INFINITY;
     for (size_t i = 0; i < c->count; i++)
-        for (size_t j = 0; j < c->line[i].count; j++) {
-            low = fmin(low, c->line[i].x[j]);
-            high = fmax(high, c->line[i].x[j]);
-        }
+        for (size_t j = 0; j < c->line[i].count; j++)
+            if (drawable(&c->line[i], j)) {
+                low = fmin(low, c->line[i].x[j]);
+                high = fmax(high, c->line[i].x[j]);
+            }
     if (!(low <= high)) low = 0, high = 1;
     range r = round_range(low, high, 8);
     r.low = low;
-    r.high = high > low ? high : low + 1;
+    r.high = high - low > 1e-9 * fabs(high) ? high : low + fmax(1, 1e-3 * fabs(low));
     return r;
 }
 
@@ -47,7 +53,7 @@ static range y_range(const chart *c) {
     if (!all) return round_range(0, 1, 6);
     for (size_t i = 0; i < c->count; i++)
         for (size_t j = 0; j < c->line[i].count; j++)
-            if (isfinite(c->line[i].y[j])) all[n++] = c->line[i].y[j];
+            if (drawable(&c->line[i], j)) all[n++] = c->line[i].y[j];
     qsort(all, n, sizeof *all, by_value);
     double low = n ? all[0] : 0, high = n ? all[n - 1] : 1, cut = n ? all[(n - 1) * 98 / 100] : 1;
     if (n >= 50 && cut > low && high - low > 1.6 * (cut - low)) high = cut;
@@ -133,10 +139,6 @@ static void svg_axes(FILE *out, const chart *c, const range *x, const range *y) 
     fputs("</text>\n", out);
 }
 
-static bool drawable(const chart_line *l, size_t j) {
-    return isfinite(l->x[j]) && isfinite(l->y[j]);
-}
-
 static void svg_path(FILE *out, const chart_line *l, const range *x, const range *y, double smooth,
                      const char *style) {
     bool pen = false;
@@ -207,16 +209,20 @@ void chart_svg(FILE *out, const chart *c) {
     fputs("</svg>\n", out);
 }
 
+static char mark_of(size_t i) {
+    static const char marks[] = "*o+x#%@&";
+    return marks[i % (sizeof marks - 1)];
+}
+
 static void text_points(const chart *c, const range *x, const range *y, char *grid, int columns,
                         int rows) {
-    static const char marks[] = "*o+x#%@&";
     for (size_t i = 0; i < c->count; i++)
         for (size_t j = 0; j < c->line[i].count; j++) {
             const chart_line *l = &c->line[i];
             if (!drawable(l, j) || l->y[j] > y->high || l->y[j] < y->low) continue;
             int column = (int)((l->x[j] - x->low) / (x->high - x->low) * (columns - 1) + 0.5);
             int row = rows - 1 - (int)((l->y[j] - y->low) / (y->high - y->low) * (rows - 1) + 0.5);
-            grid[row * columns + column] = marks[i % (sizeof marks - 1)];
+            grid[row * columns + column] = mark_of(i);
         }
 }
 
@@ -238,9 +244,10 @@ void chart_text(FILE *out, const chart *c, int columns, int rows) {
             fputs("         |", out);
         fprintf(out, "%.*s\n", columns, grid + (size_t)r * (size_t)columns);
     }
-    fprintf(out, "         +%s%*s   %s\n", tick_text(x.low, 0, low, sizeof low),
-            columns - 1 - (int)strlen(low), tick_text(x.high, 0, high, sizeof high), c->x_label);
+    snprintf(low, sizeof low, "%.4g", x.low);
+    snprintf(high, sizeof high, "%.4g", x.high);
+    fprintf(out, "         +%s%*s   %s\n", low, columns - 1 - (int)strlen(low), high, c->x_label);
     for (size_t i = 0; i < c->count; i++)
-        fprintf(out, "         %c %s\n", "*o+x#%@&"[i % 8], c -> line[i].label);
+        fprintf(out, "         %c %s\n", mark_of(i), c->line[i].label);
     free(grid);
 }

@@ -24,10 +24,7 @@ static bool read_config(options *o, char *error, size_t n) {
     if (!path) return true;
     size_t size = 0;
     char *text = read_file(path, &size);
-    if (!text) {
-        snprintf(error, n, "--config: cannot use %.200s", path);
-        return false;
-    }
+    if (!text) return *error = '\0', false; /* read_file has said why */
     bool ok = strlen(text) == size;
     if (ok)
         ok = options_parse_file(o, text, path, error, n);
@@ -62,7 +59,7 @@ int main(int argc, char **argv) {
     int code = EXIT_USAGE;
     if (!options_parse(&o, argc, (const char *const *)argv, error, sizeof error) ||
         !read_config(&o, error, sizeof error)) {
-        fprintf(stderr, "winnow: %s\n", error);
+        if (*error) fprintf(stderr, "winnow: %s\n", error);
     } else if (opt_flag(&o, O_help)) {
         help_command(stdout, o.command);
         code = finish(EXIT_OK);

@@ -41,6 +41,20 @@ static wn_status add(lines *l, const char *run, int colour, const char *kind, co
     return WN_OK;
 }
 
+/* The lines of one run. Training and evaluations need not both have the value; INVALID means that
+ * one of them lacks it. */
+static bool add_run(lines *l, const char *run, int colour, const char *x, const char *y,
+                    bool many) {
+    static const char *const kinds[] = {"step", "eval"};
+    size_t before = l->count;
+    for (size_t k = 0; k < 2; k++) {
+        wn_status status = add(l, run, colour, kinds[k], x, y, many);
+        if (status != WN_OK && status != WN_INVALID) return report(status), false;
+    }
+    if (l->count == before) fprintf(stderr, "winnow: %s: no '%s' over '%s' to draw\n", run, y, x);
+    return l->count > before;
+}
+
 static bool write_chart(const chart *c, const char *path) {
     char *text = NULL;
     size_t size = 0;
@@ -65,20 +79,17 @@ int plot_runs(const char *const *run, size_t count, const char *x, const char *y
                calloc(2 * count, sizeof *l.label), 0};
     char title[160];
     bool room = l.series && l.line && l.label;
-    wn_status status = WN_OK;
     if (!room) fputs("winnow: out of memory\n", stderr);
-    for (size_t i = 0; room && i < count && status == WN_OK; i++) {
-        status = add(&l, run[i], (int)i, "step", x, y, count > 1);
-        if (status == WN_OK) status = add(&l, run[i], (int)i, "eval", x, y, count > 1);
-    }
+    bool ok = room;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = add_run(&l, run[i], (int)i, x, y, count > 1);
     snprintf(title, sizeof title, "%.60s %s", count == 1 ? last_part(run[0]) : "runs:", y);
     chart c = {title, x, strcmp(y, "loss") == 0 ? "loss, nats a token" : y, l.line, l.count};
-    int code = room ? report(status) : EXIT_FAILED;
-    if (code == EXIT_OK && !write_chart(&c, path)) code = EXIT_FAILED;
+    ok = ok && write_chart(&c, path);
     for (size_t i = 0; l.series && i < 2 * count; i++)
         wn_series_free(&l.series[i]);
     free(l.series);
     free(l.line);
     free(l.label);
-    return code;
+    return ok ? EXIT_OK : EXIT_FAILED;
 }
