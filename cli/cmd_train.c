@@ -124,6 +124,8 @@ static void catch_signals(void) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    /* 'winnow train 2>&1 | tee log' and Ctrl-C: tee is gone before the checkpoint is saved. */
+    signal(SIGPIPE, SIG_IGN);
 }
 
 int command_TRAIN(const options *o) {

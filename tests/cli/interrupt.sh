@@ -31,3 +31,14 @@ wait $child 2>/dev/null
 run 0 train --out "$dir/kill" --resume
 losses "$dir/kill" | cmp - "$dir/want" || fail "the losses differ after kill -9 and resume"
 cmp "$dir/kill/latest/model.safetensors" "$dir/whole/latest/model.safetensors" || fail "the models differ"
+
+# Ctrl-C ends a reader of the log first: the checkpoint is saved all the same.
+mkfifo "$dir/log"
+# shellcheck disable=SC2086
+"$WINNOW" train --data "$dir/text" --out "$dir/pipe" $options --steps 100000 --save-every 0 >"$out" 2>"$dir/log" &
+child=$!
+head -n 40 "$dir/log" >"$err"
+kill -TERM $child
+wait $child
+[ $? = 130 ] || fail "a lost reader of the log ends the run without a checkpoint"
+[ -s "$dir/pipe/latest/state.json" ] || fail "no checkpoint"
