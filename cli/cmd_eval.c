@@ -3,6 +3,7 @@
 #include "command.h"
 #include "json_out.h"
 #include "session.h"
+#include <math.h>
 #include <stdlib.h>
 #include <winnow/data.h>
 #include <winnow/model.h>
@@ -45,7 +46,7 @@ static void print_result(const options *o, const wn_eval_result *r, double basel
         put_open(&j, NULL, '{');
         put_real(&j, "loss", r->loss);
         put_real(&j, "perplexity", r->perplexity);
-        put_real(&j, "bits_per_byte", r->bits_per_byte);
+        if (r->bytes > 0) put_real(&j, "bits_per_byte", r->bits_per_byte);
         put_int(&j, "tokens", r->tokens);
         put_int(&j, "bytes", r->bytes);
         put_real(&j, "seconds", r->seconds);
@@ -54,10 +55,12 @@ static void print_result(const options *o, const wn_eval_result *r, double basel
         putchar('\n');
         return;
     }
-    char tokens[40], bytes[40];
-    printf("loss %.4f nats a token | ppl %.2f | bpb %.4f | %s tokens, %s bytes, %.1f s\n", r->loss,
-           r->perplexity, r->bits_per_byte, count_text((double)r->tokens, tokens, sizeof tokens),
-           count_text((double)r->bytes, bytes, sizeof bytes), r->seconds);
+    char text[40];
+    printf("loss %.4f nats a token | ppl %.2f | ", r->loss, r->perplexity);
+    if (r->bytes > 0) printf("bpb %.4f | ", r->bits_per_byte);
+    printf("%s tokens, ", count_text((double)r->tokens, text, sizeof text));
+    if (r->bytes > 0) printf("%s bytes, ", count_text((double)r->bytes, text, sizeof text));
+    printf("%.1f s\n", r->seconds);
     if (baseline > 0)
         printf("byte trigram (Witten-Bell) on the same split: bpb %.4f; the model needs %.1f%% %s "
                "bits\n",
@@ -65,6 +68,15 @@ static void print_result(const options *o, const wn_eval_result *r, double basel
                100 * (r->bits_per_byte < baseline ? 1 - r->bits_per_byte / baseline
                                                   : r->bits_per_byte / baseline - 1),
                r->bits_per_byte < baseline ? "fewer" : "more");
+}
+
+/* A loss that is not finite is no result. */
+static int check_loss(const options *o, double loss) {
+    if (isfinite(loss)) return EXIT_OK;
+    fprintf(stderr,
+            "winnow: %s: the loss is %g; 'winnow inspect' names weights that are not finite\n",
+            o->argument[0], loss);
+    return EXIT_FAILED;
 }
 
 int command_EVAL(const options *o) {
@@ -77,6 +89,7 @@ int command_EVAL(const options *o) {
     double baseline = 0;
     if (status == WN_OK) status = wn_eval(s, opt_text(o, O_data), &e, &r);
     int code = report(status);
+    if (code == EXIT_OK) code = check_loss(o, r.loss);
     if (code == EXIT_OK && opt_text(o, O_trigram)) code = trigram(o, s, &baseline);
     wn_session_free(s);
     if (code == EXIT_OK) print_result(o, &r, baseline);

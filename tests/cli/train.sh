@@ -21,6 +21,11 @@ grep -q '^<svg' "$dir/run/loss.svg" || fail "loss.svg is no SVG"
 
 run 0 eval "$dir/run" --data "$dir/run/data/eval.tokens" --trigram "$dir/run/data/train.tokens"; prints "bpb"; prints "byte trigram"
 run 0 eval "$dir/run" --data "$dir/run/data/eval.tokens" --json; prints "\"bits_per_byte\""
+cp -rL "$dir/run/latest" "$dir/broken" && rm "$dir/broken/tokenizer.json"
+run 0 eval "$dir/broken" --data "$dir/run/data/eval.tokens"; prints "tokens,"; grep -q bpb "$out" && fail "bits per byte of a text that nothing can decode"
+size=$(wc -c <"$dir/broken/model.safetensors")
+printf '\377\377\377\177' | dd of="$dir/broken/model.safetensors" bs=1 seek=$((size - 4)) conv=notrunc 2>/dev/null
+run 1 eval "$dir/broken" --data "$dir/run/data/eval.tokens"; says "the loss is nan"
 run 0 generate "$dir/run" --prompt "The river" --tokens 20 --temperature 0 --quiet
 cp "$out" "$dir/cached"
 run 0 generate "$dir/run" --prompt "The river" --tokens 20 --temperature 0 --quiet --no-cache
