@@ -31,5 +31,8 @@ uint64_t wn__philox_below(uint64_t seed, uint64_t stream, uint64_t index, uint64
 #define WN_STREAM_SAMPLE  ((uint64_t)3 << 32)
 #define WN_STREAM_TEST    ((uint64_t)4 << 32)
 #define WN_STREAM_BENCH   ((uint64_t)5 << 32)
+#define WN_STREAM_MVUE                                                                             \
+    ((uint64_t)6 << 32) /* + 8 layer number + product; counter: training passes */
+#define WN_STREAM_TOKENS ((uint64_t)7 << 32) /* the fixed order of tokens of activation 2:4 */
 
 #endif
