@@ -20,10 +20,13 @@ extern "C" {
  * with wn_train_defaults first. */
 typedef struct wn_train_options {
     /* where */
-    const char *out;       /* run directory */
-    const char *data;      /* text file, or FILE.tokens */
-    const char *eval_data; /* held-out text or .tokens; NULL: the last eval_fraction of data's bytes
-                              (or tokens) */
+    const char *out;  /* run directory */
+    const char *data; /* text file, FILE.tokens, or documents: .json[l][.gz] files, a folder of them
+                         or a glob, one JSON object with a "text" a line */
+    const char *eval_data; /* held-out text, .tokens or documents; NULL: the last eval_fraction of
+                              data's bytes (or tokens); of documents: none */
+    bool
+        pack; /* documents: joined into full windows; false: one document a sample, cut or padded */
     const char *tokenizer; /* tokenizer.json, "bytes", or NULL: train byte-level BPE of vocab_size
                               on the training part (or init_from's) */
     const char
@@ -36,23 +39,62 @@ typedef struct wn_train_options {
     int64_t hidden_size,
         intermediate_size; /* 0: 4 x hidden for relu2, 8/3 x hidden rounded up to 32 for swiglu */
     int64_t layers, heads, kv_heads; /* kv_heads 0: heads */
-    const char *mlp;                 /* "swiglu" or "relu2" */
+    const char *mlp;                 /* "swiglu", "relu2" or "relu" */
+    const char *model_config;   /* "llama_130m" (or a path that ends so) of wn_llama_configs, or a
+                                   config.json; its sizes win over the ones above. NULL: none */
+    int64_t round_intermediate; /* with model_config and an MLP without a gate: 1.5 x its width,
+                                   rounded up to a multiple of this (16) */
     bool tie_embeddings;
     double rope_theta, init_std;
     /* structure */
     const char *const *sparsity; /* 'PATTERN=STRUCTURE' */
     size_t sparsity_count;
-    int64_t mask_every, mask_freeze_after;
-    double mask_decay; /* SR-STE lambda */
+    int64_t mask_every, mask_freeze_after,
+        mask_dense_after; /* dense fine-tuning from that update on; 0: never */
+    double mask_decay;    /* SR-STE lambda */
+    bool scale_norm;      /* S-STE's frozen scale keeps the norm instead of being nearest */
+    const char
+        *scale_rule; /* of sparse factors: "frozen", or "exact": again after every exact step */
+    const char *lowrank_init; /* xavier, auto, kaiming, orth, xavorth, randn_S, const_C */
+    /* activation 2:4 */
+    const char *act_backward; /* "split", "direct", "dense" */
+    bool act_permute;
+    int64_t act_warmup;             /* dense updates first */
+    double act_dense;               /* share of features that stay dense along tokens */
+    int64_t act_every, act_samples; /* soft_dynamic */
+    /* numerics */
+    const char *dtype; /* "float32", or "bfloat16": rounded at tensor borders over fp32 masters */
+    bool fp8;          /* products in simulated FP8 */
+    bool recompute;    /* activation checkpointing */
     /* optimisation */
     int64_t seq_len, batch_size, grad_accum, steps;
     double lr, min_lr_ratio, beta1, beta2, eps, weight_decay, clip_norm;
-    const char *schedule;      /* cosine, wsd, linear, constant */
-    int64_t warmup, wsd_decay; /* wsd_decay 0: steps/5 */
+    const char *optimizer;   /* adamw, adam, sgd, adafactor, adam8bit, galore_adamw, loro_adamw */
+    double momentum;         /* sgd; adafactor's beta1 */
+    int64_t exact_every;     /* loro_adamw: the exact step every N updates; 0: never */
+    double lr_scaler;        /* loro_adamw: of lazy steps; negative: rank / hidden_size */
+    const char *exact_core;  /* "paper" (K0 from dN), or "symmetric" */
+    const char *exact_gauge; /* "fix": the factors move as little as possible; "none" */
+    const char *refresh;     /* none, reg, lrk, all */
+    int64_t refresh_every, moment_reset_every;
+    int64_t galore_rank, galore_gap;
+    double galore_scale;
+    const char *galore_type;
+    const char *schedule; /* cosine, wsd, linear, constant, cosine_restart, cosine_restart_zero,
+                             cosine_cycle, linear_zero */
+    int64_t warmup, wsd_decay;                        /* wsd_decay 0: steps/5 */
+    int64_t restart_every, restart_warmup, lr_adjust; /* the restarting schedules: R, c, adj */
+    bool restart_after_warmup;
     uint64_t seed;
     bool shuffle; /* false: the tokens in order, for comparing with another trainer */
     /* rhythm; 0: never but at the end */
     int64_t log_every, eval_every, eval_batches /* 0: all */, sample_every, save_every, keep;
+    int64_t eval_tokens;     /* at most so many labels; 0: all */
+    bool galore_compat_eval; /* also the figure of published tables: sum of batch means / (batches +
+                                1) */
+    bool save_last;          /* a checkpoint at the end; false: only those of save_every */
+    bool log_flips,
+        log_act_zeros; /* per layer into metrics.jsonl: mask flips; zeros after the activation */
     const char *sample_prompt; /* "" : the beginning-of-text token or a newline */
     int64_t sample_tokens;
     double max_seconds; /* 0: no limit; else save and end cleanly once exceeded */
@@ -69,11 +111,23 @@ typedef struct wn_train_options {
 
 WN_API void wn_train_defaults(wn_train_options *o);
 
+/* The LLaMA configurations that low-rank pre-training papers use, by name. */
+typedef struct wn_llama_config {
+    const char *name; /* "llama_130m" */
+    int64_t hidden_size, intermediate_size, layers, heads, vocab_size, max_positions;
+} wn_llama_config;
+WN_API const wn_llama_config *wn_llama_configs(size_t *count);
+/* By "130m", "llama_130m", "configs/llama_130m.json"; NULL if none has that name. */
+WN_API const wn_llama_config *wn_llama_config_find(const char *name);
+
 typedef enum wn_train_event_kind {
     WN_EVENT_TEXT, /* text: a line of the header, a table or a note */
     WN_EVENT_STEP, /* an update was made and is due for logging */
     WN_EVENT_EVAL,
     WN_EVENT_MASK,   /* new masks were made since the last such line */
+    WN_EVENT_EXACT,  /* an exact step was made: loss before and after on the same batch, fall-backs
+                      */
+    WN_EVENT_ACT,    /* zeros after the activations */
     WN_EVENT_SAMPLE, /* text */
     WN_EVENT_SAVE    /* text: the directory */
 } wn_train_event_kind;
@@ -88,9 +142,14 @@ typedef struct wn_train_event {
     double perplexity, bits_per_byte; /* EVAL; bits_per_byte 0 when the text's bytes are unknown */
     int64_t batches;                  /* EVAL */
     double flips, flips_min, flips_max; /* MASK: shares of positions */
-    const char *min_layer, *max_layer;  /* MASK */
-    uint64_t bytes;                     /* SAVE */
-    const char *text;                   /* valid during the call */
+    const char *min_layer, *max_layer;  /* MASK, ACT */
+    double zeros, zeros_min, zeros_max,
+        dropped;               /* ACT: shares of the activations; of the non-zeros */
+    int64_t exact, fell_back;  /* EXACT: pairs; so far in the run */
+    double loss_before, moved; /* EXACT: `loss` is the one after; largest ||W_new - W||_F */
+    double compat_loss;        /* EVAL, when asked for */
+    uint64_t bytes;            /* SAVE */
+    const char *text;          /* valid during the call */
 } wn_train_event;
 
 /* Called from the training thread. */

@@ -8,25 +8,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
-// Opens a regular file for reading. O_NONBLOCK keeps a FIFO from blocking the open that is about to
-// refuse it.
-static wn_status open_regular(const char *path, int *fd, struct stat *st) {
+wn_status wn__regular_open(const char *path, int *fd, uint64_t *size) {
+    struct stat st;
+    *size = 0;
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (*fd < 0) return wn__fail_errno("%s: cannot open", path);
     wn_status status = WN_OK;
-    if (fstat(*fd, st) != 0) {
+    if (fstat(*fd, &st) != 0) {
         status = wn__fail_errno("%s: cannot stat", path);
-    } else if (!S_ISREG(st->st_mode)) {
+    } else if (!S_ISREG(st.st_mode)) {
         status = wn__fail(WN_IO, "%s: %s, not a regular file", path,
-                          S_ISDIR(st->st_mode) ? "a directory" : "a device or pipe");
+                          S_ISDIR(st.st_mode) ? "a directory" : "a device or pipe");
+    } else {
+        *size = (uint64_t)st.st_size;
     }
     if (status != WN_OK) {
         (void)close(*fd);
@@ -38,10 +40,10 @@ static wn_status open_regular(const char *path, int *fd, struct stat *st) {
 wn_status wn__map_open(const char *path, wn__map *out) {
     *out = (wn__map){0};
     int fd;
-    struct stat st;
-    WN_TRY(open_regular(path, &fd, &st));
+    uint64_t bytes;
+    WN_TRY(wn__regular_open(path, &fd, &bytes));
     wn_status status = WN_OK;
-    size_t size = (size_t)st.st_size;
+    size_t size = (size_t)bytes;
     if (size > 0) {
         void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED) {
@@ -75,11 +77,11 @@ wn_status wn__file_read(const char *path, size_t limit, char **out, size_t *size
     *out = NULL;
     *size = 0;
     int fd;
-    struct stat st;
-    WN_TRY(open_regular(path, &fd, &st));
+    uint64_t length;
+    WN_TRY(wn__regular_open(path, &fd, &length));
     wn_status status = WN_OK;
     char *bytes = NULL;
-    size_t n = (size_t)st.st_size, got;
+    size_t n = (size_t)length, got;
     if (limit > 0 && n > limit) {
         status = wn__fail(WN_FORMAT, "%s: %zu bytes, at most %zu expected", path, n, limit);
         goto out;
@@ -266,6 +268,36 @@ void wn__names_free(wn__names *names) {
     *names = (wn__names){0};
 }
 
+// Matches that are no regular files are left out; the errors of unreadable directories are not.
+static wn_status take_matches(const glob_t *found, wn__names *out) {
+    for (size_t i = 0; i < found->gl_pathc; i++)
+        if (wn__file_exists(found->gl_pathv[i]) && !append_name(out, found->gl_pathv[i]))
+            return wn__fail(WN_NOMEM, "%s: out of memory", found->gl_pathv[i]);
+    if (out->count > 1) qsort(out->name, out->count, sizeof *out->name, compare_names);
+    return WN_OK;
+}
+
+wn_status wn__glob(const char *pattern, wn__names *out) {
+    *out = (wn__names){0};
+    glob_t found;
+    wn_status status = WN_OK;
+    switch (glob(pattern, GLOB_NOSORT | GLOB_ERR, NULL, &found)) {
+    case 0:
+        status = take_matches(&found, out);
+        break;
+    case GLOB_NOMATCH:
+        break;
+    case GLOB_NOSPACE:
+        status = wn__fail(WN_NOMEM, "%s: out of memory", pattern);
+        break;
+    default:
+        status = wn__fail_errno("%s: cannot read a directory", pattern);
+    }
+    globfree(&found);
+    if (status != WN_OK) wn__names_free(out);
+    return status;
+}
+
 wn_status wn__path_join(char *out, size_t n, const char *dir, const char *name) {
     size_t length = strlen(dir);
     const char *slash = length == 0 || dir[length - 1] == '/' ? "" : "/";
@@ -274,9 +306,4 @@ wn_status wn__path_join(char *out, size_t n, const char *dir, const char *name) 
     if (n > 0) out[0] = '\0';
     return wn__fail(WN_INVALID, "%s%s%s: path of %d bytes, at most %zu", dir, slash, name, written,
                     n > 0 ? n - 1 : 0);
-}
-
-uint32_t wn__crc32(uint32_t crc, const void *bytes, size_t n) {
-    if (n == 0) return crc; // zlib takes a NULL for "start"
-    return (uint32_t)crc32_z(crc, bytes, n);
 }

@@ -57,6 +57,9 @@ typedef struct wn__names {
 } wn__names;
 WN_NODISCARD wn_status wn__dir_list(const char *path, wn__names *out);
 void wn__names_free(wn__names *names);
+/* Paths of the regular files that a shell pattern (*, ?, [...], as glob(3) has them) matches,
+ * sorted by byte value; count 0: none. IO: a directory on the way cannot be read. */
+WN_NODISCARD wn_status wn__glob(const char *pattern, wn__names *out);
 
 /* "dir/name" into out[n]; INVALID if it does not fit. */
 WN_NODISCARD wn_status wn__path_join(char *out, size_t n, const char *dir, const char *name);

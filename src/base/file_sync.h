@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: MIT
-/* What file.c and writer.c share: temporary names and making renames durable. */
+/* What file.c, writer.c and gzip.c share: opening regular files, temporary names, making renames
+ * durable. */
 #ifndef WN_BASE_FILE_SYNC_H
 #define WN_BASE_FILE_SYNC_H
 
 #include "winnow/status.h"
+#include <stdint.h>
+
+/* Opens a regular file for reading; its size now. A FIFO does not block, it is refused (IO). *fd is
+ * -1 on failure. */
+WN_NODISCARD wn_status wn__regular_open(const char *path, int *fd, uint64_t *size);
 
 #define WN_TEMPORARY_TRIES 10000
 

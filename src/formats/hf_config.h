@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum wn__mlp_kind { WN_MLP_SWIGLU, WN_MLP_RELU2 } wn__mlp_kind;
+typedef enum wn__mlp_kind { WN_MLP_SWIGLU, WN_MLP_RELU2, WN_MLP_RELU } wn__mlp_kind;
 typedef enum wn__rope_kind { WN_ROPE_DEFAULT, WN_ROPE_LINEAR, WN_ROPE_LLAMA3 } wn__rope_kind;
 
 #define WN_MAX_EOS 8

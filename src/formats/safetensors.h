@@ -52,6 +52,12 @@ typedef struct wn__st_item {
     wn_tensor view; /* CPU */
     wn_dtype as;    /* dtype on disk: NONE keeps it; F32 may be written as BF16 or F16 (rounded to
                        nearest even) */
+    /* Not NULL: view has NULL data (dtype and shape count), and the values are made right before
+     * they are written: out receives a view of that dtype and shape, valid until the next call. So
+     * merged weights need one block. */
+    wn_status (*make)(void *ctx, size_t which, wn_tensor *out);
+    void *ctx;
+    size_t which;
 } wn__st_item;
 /* Atomic. crc32 (may be NULL) receives the crc of the whole file, bytes (may be NULL) its size. */
 WN_NODISCARD wn_status wn__safetensors_write(const char *path, const wn__st_item *items,

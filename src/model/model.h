@@ -11,14 +11,21 @@
 #include "kernels/runtime.h"
 #include "nn/linear.h"
 #include "nn/rope.h"
+#include "optim/optimizer.h"
 
 typedef struct wn__model wn__model;
 
 typedef struct wn__model_spec {
     wn__model_config config;
-    wn_dtype dtype;             /* F32; F64 in tests */
-    bool training;              /* gradients, moments and saved activations */
-    int64_t batch, seq;         /* largest B and T of wn__model_feed */
+    wn_dtype dtype;           /* F32; F64 in tests */
+    bool training;            /* gradients, moments and saved activations */
+    int64_t batch, seq;       /* largest B and T of wn__model_feed */
+    wn__optimizer *optimizer; /* borrowed for the model's life; training needs one: its states are
+                                 sized with the rest */
+    bool round16;   /* --dtype bfloat16: weights and activations rounded at tensor borders, fp32
+                       masters */
+    bool recompute; /* activation checkpointing: a block's activations are computed again in the
+                       backward pass */
     wn__structure_rules *rules; /* borrowed during creation; NULL: all dense. A rule that matches
                                    nothing is INVALID */
 } wn__model_spec;
@@ -41,11 +48,26 @@ void wn__model_memory_of(const wn__model *m, wn__model_memory *out);
  * stream, o_proj and down_proj: init_std/sqrt(2 layers)), ones for norms, zeros for biases; tensor
  * i of the parameter list uses stream WN_STREAM_INIT + i. */
 WN_NODISCARD wn_status wn__model_init(wn__model *m, uint64_t seed);
-/* Loads every parameter from a checkpoint, converting BF16/F16. FORMAT/INVALID name a missing
- * tensor, a wrong shape (both shapes), or a tensor that belongs to nothing; "*.rotary_emb.inv_freq"
- * and a tied lm_head.weight are ignored. */
+/* Loads every parameter from a checkpoint, converting BF16/F16; a factored layer takes its dense
+ * "<name>.weight" over (wn__linear_adopt). FORMAT/INVALID name a missing tensor, a wrong shape
+ * (both shapes), or a tensor that belongs to nothing; "*.rotary_emb.inv_freq" and a tied
+ * lm_head.weight are ignored. */
 WN_NODISCARD wn_status wn__model_load(wn__model *m, const wn__hf_weights *weights);
 
+/* Where training stands (random draws and warm-ups depend on it): kept by the model, set by the
+ * trainer. */
+wn__pass *wn__model_pass(wn__model *m);
+/* Standard deviation of the effective weights after wn__model_init, over all low-rank layers:
+ * smallest and largest, and how many there are (0: none). */
+typedef struct wn__init_report {
+    size_t layers;
+    double least, most;
+} wn__init_report;
+const wn__init_report *wn__model_init_report(const wn__model *m);
+/* One update of every parameter (gradients times grad_scale), then scales that depend on a basis an
+ * exact step replaced. u: 0-based. Call wn__model_prepare afterwards. */
+WN_NODISCARD wn_status wn__model_update(wn__model *m, double lr, double grad_scale, int64_t u,
+                                        wn__optimizer_report *report);
 /* Masks and packs up to date with the masters. step: optimizer steps done so far. Call before the
  * first forward and after every update. */
 WN_NODISCARD wn_status wn__model_prepare(wn__model *m, int64_t step);
@@ -90,18 +112,24 @@ wn__params *wn__model_params(wn__model *m);
 size_t wn__model_linear_count(const wn__model *m);
 wn__linear *wn__model_linear(wn__model *m, size_t i);
 wn__runtime *wn__model_runtime(wn__model *m);
+/* Activations that can be 2:4, one a block (MLPs without a gate); NULL where the block's is dense
+ * by rule. */
+struct wn__act24;
+size_t wn__model_act24_count(const wn__model *m);
+struct wn__act24 *wn__model_act24(wn__model *m, size_t i);
 /* FLOPs one token costs: forward and backward products, executed (2:4 products count half) and as
  * if dense. T: context length. */
 void wn__model_flops(const wn__model *m, int64_t T, bool training, double *executed, double *dense);
 
-/* Tensors as the forward pass multiplies by them, for model.safetensors: items point into the
- * model. In training, structured weights are merged into their gradient's memory: gradients are
- * lost, call zero_gradients before the next backward. items is malloc'ed. */
+/* Tensors as the forward pass multiplies by them, for model.safetensors, by their Hugging Face
+ * names: items point into the model; structured weights are merged when they are written
+ * (wn__st_item.make, into the shared scratch), so nothing may run on the model between this and the
+ * end of the writing. items is malloc'ed. */
 struct wn__st_item;
 WN_NODISCARD wn_status wn__model_export(wn__model *m, struct wn__st_item **items, size_t *count);
-/* Everything resume needs: masters, moments ("<name>.m", "<name>.v"), states. Views into the model,
- * both ways: save reads them, load copies into them (then wn__model_states_loaded). items is
- * malloc'ed; names live as long as the model. */
+/* Everything resume needs: masters, the optimizer's states ("<name>.m" ...), the layers' (masks,
+ * scales, orders). Views into the model, both ways: save reads them, load copies into them (then
+ * wn__model_states_loaded). items is malloc'ed; names live as long as the model. */
 WN_NODISCARD wn_status wn__model_states(wn__model *m, struct wn__st_item **items, size_t *count);
 /* Rebuilds packs from the loaded masters and masks without choosing new masks. */
 WN_NODISCARD wn_status wn__model_states_loaded(wn__model *m);

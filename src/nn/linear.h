@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* A linear layer y = x W^T (+ bias) whose weight has a structure.
  *
- * One small interface, one file for each structure (linear_dense.c, linear_sparse24.c). A model, an
- * optimizer, a checkpoint and a session never ask which one they hold. Adding a structure: a new
- * file with a wn__linear_type, a line in linear.c's list, a name in structure.c. */
+ * One small interface, one file for each structure (linear_dense.c, linear_sparse24.c,
+ * linear_sste.c, linear_lowrank.c). A model, an optimizer, a checkpoint and a session never ask
+ * which one they hold. Adding a structure: a new file with a wn__linear_type, a line in linear.c's
+ * list, a name in structure.c. */
 #ifndef WN_NN_LINEAR_H
 #define WN_NN_LINEAR_H
 
@@ -54,6 +55,16 @@ typedef struct wn__linear_type {
     wn_status (*merge)(wn__linear *l, wn__exec *x, const wn_tensor *out);
     /* Packs from the parameters and states that a checkpoint brought back; chooses no mask. */
     wn_status (*restore)(wn__linear *l, wn__exec *x);
+    /* Initial values of its own parameters for a weight of that standard deviation; NULL: normal(0,
+     * std) for "weight". Streams WN_STREAM_INIT + parameter number. *effective receives the
+     * standard deviation of W. */
+    wn_status (*init)(wn__linear *l, wn__exec *x, uint64_t seed, double std, double *effective);
+    /* Takes over a dense weight [out,in] (the model's dtype, packed): truncated-SVD factors, a
+     * frozen weight ... NULL: copied into "weight". */
+    wn_status (*adopt)(wn__linear *l, wn__exec *x, const wn_tensor *weight);
+    /* The factors were replaced by an exact step: scales that depend on their basis. NULL: nothing.
+     */
+    wn_status (*rebased)(wn__linear *l, wn__exec *x);
     void (*bytes)(const wn__linear *l, wn__linear_bytes *out);
     void (*flops)(const wn__linear *l, wn__linear_flops *out);
     void (*release)(wn__linear *l); /* frees what `as` owns; NULL: nothing */
@@ -65,15 +76,25 @@ struct wn__linear {
     int64_t in, out;
     bool has_bias;
     wn__structure structure;
-    wn__params *params;  /* the model's list */
-    size_t weight, bias; /* their numbers in params */
-    wn__state state[4];
+    wn__params *params; /* the model's list */
+    size_t weight,
+        bias; /* their numbers in params; weight is 0 where factored without a frozen one */
+    size_t factor_in, factor_out; /* LOWRANK, ADAPTER: N^T [r,in] "<name>.weight_in", M [out,r]
+                                     "<name>.weight_out" */
+    bool factored;  /* no parameter "<name>.weight" is trained: the weight is made by merge */
+    int64_t number; /* of the layer, for random streams */
+    const wn__pass *pass;
+    const wn__scratch *scratch;
+    bool round16; /* outputs are rounded to bfloat16 */
+    wn__state state[6];
     size_t state_count;
     int64_t flips; /* mask positions changed by the last prepare, -1 when no new mask was made */
     int64_t positions; /* of the mask */
     bool ready;        /* derived state exists */
     union {
         struct wn__linear_sparse24 *sparse24; /* owned, freed by wn__linear_free */
+        struct wn__linear_sste *sste;
+        struct wn__linear_lowrank *lowrank;
     } as;
 };
 
@@ -107,6 +128,13 @@ WN_NODISCARD wn_status wn__linear_param_gradients(wn__linear *l, wn__exec *x, co
 wn__param *wn__linear_weight(const wn__linear *l);
 wn_tensor wn__linear_bias(const wn__linear *l); /* absent without one */
 
-extern const wn__linear_type wn__linear_dense, wn__linear_sparse24;
+/* Initial values, tied to nothing: see adopt and init above. */
+WN_NODISCARD wn_status wn__linear_init(wn__linear *l, wn__exec *x, uint64_t seed, double std,
+                                       double *effective);
+WN_NODISCARD wn_status wn__linear_adopt(wn__linear *l, wn__exec *x, const wn_tensor *weight);
+WN_NODISCARD wn_status wn__linear_rebased(wn__linear *l, wn__exec *x);
+
+extern const wn__linear_type wn__linear_dense, wn__linear_sparse24, wn__linear_sste,
+    wn__linear_lowrank, wn__linear_adapter;
 
 #endif

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
 /* The feed-forward part of a block, without its norm and its residual addition's source:
- *   SwiGLU  down(silu(gate(x)) up(x))      squared ReLU  down(max(up(x), 0)^2)
- * Views are [N, C] outside and [N, I] inside. */
+ *   SwiGLU  down(silu(gate(x)) up(x))      squared ReLU  down(max(up(x), 0)^2)      ReLU
+ * down(max(up(x), 0)) Without a gate the activation may be 2:4 sparse (nn/act24.h). Views are [N,
+ * C] outside and [N, I] inside. */
 #ifndef WN_NN_MLP_H
 #define WN_NN_MLP_H
 
 #include "formats/hf_config.h"
+#include "nn/act24.h"
 #include "nn/linear.h"
 
 typedef struct wn__mlp {
     wn__mlp_kind kind;
-    wn__linear gate, up, down; /* no gate for squared ReLU */
+    wn__linear gate, up, down; /* gate: SwiGLU only */
+    wn__act24 act;             /* kind DENSE unless a rule says otherwise */
 } wn__mlp;
 
 /* Buffers of one pass, [N, I]. When training, forward leaves here what backward needs; otherwise

@@ -29,3 +29,7 @@ void wn__params_free(wn__params *p) {
     free(p->item);
     *p = (wn__params){0};
 }
+
+const wn_tensor *wn__param_master(const wn__param *p) {
+    return wn__given(&p->master) ? &p->master : &p->w;
+}

@@ -7,12 +7,25 @@
 
 #define WN_NAME_MAX 128
 
+/* How an optimizer treats a parameter. The two factors of W = M N^T know each other. */
+typedef enum wn__param_role {
+    WN_PARAM_REGULAR,
+    WN_PARAM_LOWRANK_IN,  /* N^T [r, in] of a layer */
+    WN_PARAM_LOWRANK_OUT, /* M [out, r] */
+    WN_PARAM_FROZEN       /* never updated: no gradient, no state */
+} wn__param_role;
+
+#define WN_PARAM_STATES 4
+
 typedef struct wn__param {
     char name[WN_NAME_MAX]; /* Hugging Face's: "model.layers.0.mlp.up_proj.weight" */
-    wn_tensor w;            /* master values */
-    wn_tensor g;            /* gradient, added to by backward; absent when not training */
-    wn_tensor m, v;         /* AdamW moments; absent when not training */
-    bool decay;             /* weight decay applies: matrices yes, norms and biases no */
+    wn_tensor w;            /* what layers read */
+    wn_tensor master;       /* fp32 values behind a rounded w; absent: w is the master itself */
+    wn_tensor g;            /* gradient, added to by backward; absent when not training or frozen */
+    wn_tensor state[WN_PARAM_STATES]; /* the optimizer's; absent ones are not used. AdamW: m, v */
+    wn__param_role role;
+    size_t partner; /* of a factor: the other one's number */
+    bool decay;     /* weight decay applies: matrices yes, norms and biases no */
 } wn__param;
 
 /* A list that grows while a model is built; addresses are stable only afterwards. */
@@ -25,5 +38,7 @@ typedef struct wn__params {
 WN_NODISCARD wn_status wn__params_append(wn__params *p, size_t *index);
 wn__param *wn__params_find(const wn__params *p, const char *name); /* NULL if absent */
 void wn__params_free(wn__params *p);
+/* What an optimizer changes and a checkpoint keeps: master where there is one, else w. */
+const wn_tensor *wn__param_master(const wn__param *p);
 
 #endif
