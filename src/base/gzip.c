@@ -63,9 +63,10 @@ static wn_status start(wn__gzip *g) {
     size_t n = g->z.avail_in;
     g->compressed = n >= 2 && in[0] == 0x1f && in[1] == 0x8b;
     if (!g->compressed && named_gz(g->path))
-        return n == 0 ? wn__fail(WN_FORMAT, "%s: empty, expected gzip", g->path)
-                      : wn__fail(WN_FORMAT, "%s: byte 0: not gzip: 1f 8b expected, %02x%s found",
-                                 g->path, in[0], n < 2 ? " and the end" : " and another");
+        return n < 2 ? wn__fail(WN_FORMAT, "%s: %zu byte%s, expected gzip", g->path, n,
+                                n == 1 ? "" : "s")
+                     : wn__fail(WN_FORMAT, "%s: begins with %02x %02x, gzip with 1f 8b", g->path,
+                                in[0], in[1]);
     if (!g->compressed) return WN_OK;
     if (inflateInit2(&g->z, GZIP_ONLY) != Z_OK)
         return wn__fail(WN_NOMEM, "%s: no memory to decompress it", g->path);
