@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Text files to token shards, and what a text costs under a simple model.
+/* Text files to token shards, the documents of JSON-lines corpora, and what a text costs under a
+ * simple model.
  *
  * A shard is "X.tokens": a 64-byte header, then ids, little-endian:
  *   0  8 bytes  "WNTOKENS"          8  u32 version 1         12 u32 bytes an id, 2 or 4
@@ -40,6 +41,26 @@ WN_API WN_NODISCARD wn_status wn_shard_read(const char *path, wn_tokens *out);
 /* Identifies a tokenizer by what it does, never 0: 64-bit FNV-1a over the bytes of every id, how
  * those bytes are encoded again, and how a probe text is. */
 WN_API uint64_t wn_tokenizer_fingerprint(const wn_tokenizer *t);
+
+/* Documents of JSON-lines files, plain or gzip: one object a line, its member "text" a document. A
+ * pattern is a file, a directory (its *.json, *.jsonl, *.json.gz, *.jsonl.gz), or a shell pattern
+ * such as "en/c4-train.*.json.gz"; files are read in the order of their names. */
+
+/* Whether a path says it names documents: one of these endings, a directory, or a shell pattern. */
+WN_API bool wn_documents_named(const char *path);
+typedef struct wn_documents_info {
+    uint64_t files, file_bytes;     /* as they are on disk */
+    uint64_t fingerprint;           /* of the files' names and sizes, never 0 */
+    uint64_t documents, text_bytes; /* 0 unless counted */
+} wn_documents_info;
+/* count: also reads every document, so it checks the files. INVALID, IO: no file is there; FORMAT
+ * names the file and line of what is no document. */
+WN_API WN_NODISCARD wn_status wn_documents_inspect(const char *pattern, bool count,
+                                                   wn_documents_info *out);
+/* The first documents, each followed by a line feed, to learn a tokenizer from: at most max_bytes
+ * (0: all), the last document cut between two characters. Malloc'ed, NUL after size bytes. */
+WN_API WN_NODISCARD wn_status wn_documents_text(const char *pattern, uint64_t max_bytes, char **out,
+                                                size_t *size);
 
 /* Bits per byte of `held` under an interpolated Witten-Bell byte trigram (Witten and Bell 1991) of
  * `train`: orders 2, 1, 0 and the uniform 1/256. The baseline a trained model must beat.

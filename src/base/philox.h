@@ -34,5 +34,6 @@ uint64_t wn__philox_below(uint64_t seed, uint64_t stream, uint64_t index, uint64
 #define WN_STREAM_MVUE                                                                             \
     ((uint64_t)6 << 32) /* + 8 layer number + product; counter: training passes */
 #define WN_STREAM_TOKENS ((uint64_t)7 << 32) /* the fixed order of tokens of activation 2:4 */
+#define WN_STREAM_BLOCKS ((uint64_t)8 << 32) /* + epoch; counter: block of documents, exchange */
 
 #endif

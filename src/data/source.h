@@ -43,8 +43,9 @@ typedef struct wn__documents_options {
     uint64_t block; /* documents shuffled together; 0: WN_SOURCE_BLOCK */
 } wn__documents_options;
 
-/* Documents are encoded with special tokens, the beginning-of-text token where the tokenizer has
- * it so, and, with append_eos, one end-of-text token.
+/* Documents are encoded with the beginning-of-text token where the tokenizer has it so; special
+ * tokens found in the text become their ids; with append_eos one end-of-text token is last, without
+ * it none is added, whatever the tokenizer's post-processor does.
  *
  * Not packed: one document, one sample. More than seq_len ids are cut to seq_len, the end-of-text
  * token staying the last (what Hugging Face's truncation does); fewer are filled with pad. Targets
@@ -56,10 +57,11 @@ typedef struct wn__documents_options {
  * at its end.
  *
  * Shuffled: blocks of consecutive documents, the last one of an epoch shorter, each in an order of
- * its own drawn from (seed, epoch, block number). The ids of one block are in memory: block * (4 *
- * min(seq_len, ids of a document) + 16) bytes, cut first, so 8.1 MiB at most for seq_len 256; packed
- * documents are not cut. They are tokenised when the block begins. Not shuffled, one document is in
- * memory. Seeking passes over the lines of one file without parsing them, then tokenises the block.
+ * its own drawn from (seed, epoch, block number). The ids of one block are in memory, cut already:
+ * block * (4 * min(seq_len, ids of a document) + 16) bytes, so 8.1 MiB at most for seq_len 256
+ * (reserved: up to twice that); packed documents are not cut. A block is tokenised when it begins.
+ * Not shuffled, one document is in memory. Seeking passes over the lines of one file without
+ * parsing them, then tokenises the block again.
  *
  * INVALID: no files, or an option out of range, with the nearest that is not. IO, FORMAT: a file
  * cannot be read. */
@@ -84,7 +86,7 @@ int64_t wn__source_seq_len(const wn__source *s);
 /* Of what the samples come from, never 0: of documents, the names (without their directories) and
  * sizes of the files in order; of windows, the count and width of the ids. */
 uint64_t wn__source_fingerprint(const wn__source *s);
-/* "c4/en: 12 files, 31.2 GiB, documents, one a sample, shuffled in blocks of 8192"; one line,
+/* "c4/en: 12 files, 3820.5 MiB, documents, one a sample, shuffled in blocks of 8192"; one line,
  * lives as long as the source. */
 const char *wn__source_describe(const wn__source *s);
 
