@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Does it learn? The same small model on the same tokens, trained by each method, learning rates searched, three seeds.
+
+usage: run.py CORPUS.txt OUT [--winnow build/winnow] [--steps 1000] [--seeds 3] [--threads 0] [--only METHOD,...] [--report]
+
+Everything lands in OUT and nothing that is finished is done twice: a killed table goes on where it stopped, a killed run
+at its last checkpoint. For each method the learning rates of its grid are tried on seed 1 (the grid grows while the best
+is at its edge); the best one is run with the other seeds. Writes OUT/table.json, OUT/table.md and OUT/table.svg; --report
+only writes these from the runs that are there. Needs python3 and a built winnow.
+"""
+import argparse
+import datetime
+import json
+import math
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+
+TRAIN_BYTES, HELD_BYTES = 24_000_000, 1_000_000  # of the corpus: its beginning, its end
+VOCABULARY = 2048
+RANK = 64
+
+MODEL = ["--hidden-size", "192", "--layers", "4", "--heads", "6", "--mlp", "relu2", "--seq-len", "256", "--batch-size", "8"]
+ADAMW = ["--optimizer", "adamw", "--schedule", "cosine", "--warmup", "{w}", "--weight-decay", "0.1"]
+LORO = ["--optimizer", "loro_adamw", "--weight-decay", "0", "--lr-scaler", "-1", "--exact-every", "{k}", "--refresh", "all",
+        "--refresh-every", "{k}", "--schedule", "cosine_restart", "--restart-every", "{k}", "--warmup", "{k}",
+        "--lr-adjust", "-{k}"]
+LINEARS = ["self_attn.*", "mlp.*_proj"]
+
+
+def everywhere(structure):
+    return [word for glob in LINEARS for word in ("--sparsity", f"{glob}={structure}")]
+
+
+# name, what it is, options, learning rates to begin with
+METHODS = [
+    ("dense", "dense AdamW", ADAMW, [2e-3, 4e-3]),
+    ("ste", "2:4 transposable masks, straight-through (MLP)", ADAMW + ["--sparsity", "mlp.*_proj=2:4:tile"], [2e-3, 4e-3]),
+    ("sste", "2:4 S-STE with MVUE gradients (MLP)", ADAMW + ["--sparsity", "mlp.*_proj=2:4:sste+mvue"], [2e-3, 4e-3]),
+    ("act24", "2:4 activations (MLP), dense for the first 5 %",
+     ADAMW + ["--sparsity", "mlp.act=act2:4", "--act-warmup", "{a}", "--act-permute"], [2e-3, 4e-3]),
+    ("lowrank", f"naive low-rank, rank {RANK}, AdamW", ADAMW + everywhere(f"lowrank:{RANK}"), [2e-3, 4e-3]),
+    ("loro", f"LORO, rank {RANK}", LORO + everywhere(f"lowrank:{RANK}"), [1e-2, 2e-2]),
+    ("loro24", f"LORO with 2:4 factors, rank {RANK}", LORO + everywhere(f"lowrank:{RANK}+2:4"), [1e-2, 2e-2]),
+]
+
+
+def run(command, **options):
+    return subprocess.run([str(word) for word in command], check=True, **options)
+
+
+def prepare(args):
+    """One tokenizer and two shards for every run."""
+    out, text = args.out, args.corpus.read_bytes()
+    if len(text) < TRAIN_BYTES + HELD_BYTES:
+        sys.exit(f"run.py: {args.corpus} has {len(text)} bytes, {TRAIN_BYTES + HELD_BYTES} are needed")
+    out.mkdir(parents=True, exist_ok=True)
+    parts = {"train": text[:TRAIN_BYTES], "held": text[-HELD_BYTES:]}
+    for name, part in parts.items():
+        path = out / f"{name}.txt"
+        if not path.exists():
+            path.write_bytes(part.decode("utf-8", "ignore").encode())
+    tokenizer = out / "tokenizer.json"
+    if not tokenizer.exists():
+        head = out / "head.txt"
+        head.write_bytes(parts["train"][:4_000_000].decode("utf-8", "ignore").encode())
+        run([args.winnow, "tokenize", "--train", "--vocab-size", VOCABULARY, "--out", tokenizer, head])
+    for name in parts:
+        if not (out / f"{name}.tokens").exists():
+            run([args.winnow, "tokenize", "--tokenizer", tokenizer, "--out", out / f"{name}.tokens", out / f"{name}.txt"])
+
+
+def finished(folder, steps):
+    """The last evaluation of a run that reached its end, or None."""
+    path = folder / "metrics.jsonl"
+    if not path.exists():
+        return None
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    evals = [line for line in lines if line["kind"] == "eval" and line["step"] == steps]
+    saved = [line for line in lines if line["kind"] == "save" and line["step"] == steps]
+    return evals[-1] if evals and saved else None
+
+
+def train(args, method, lr, seed):
+    """Trains, or goes on, or reads the result. The record of the run."""
+    name, _, options, _ = method
+    folder = args.out / "runs" / f"{name}-lr{lr:g}-seed{seed}"
+    k = max(args.steps // 10, 1)
+    words = {"{w}": max(args.steps // 20, 1), "{k}": k, "-{k}": -k, "{a}": max(args.steps // 20, 1)}
+    if finished(folder, args.steps) is None and not args.report:
+        command = [args.winnow, "train", "--out", folder, "--quiet"]
+        if (folder / "latest").exists():
+            command += ["--resume"]
+        else:
+            run(["rm", "-rf", folder])
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            command += ["--data", args.out / "train.tokens", "--eval-data", args.out / "held.tokens", "--tokenizer",
+                        args.out / "tokenizer.json", *MODEL, *(words.get(word, word) for word in options), "--lr", lr,
+                        "--seed", seed, "--steps", args.steps, "--eval-every", 0, "--eval-tokens", 200_000, "--log-every", 10,
+                        "--save-every", max(args.steps // 4, 1), "--keep", 1]
+        command += ["--threads", args.threads]
+        print(f"{datetime.datetime.now():%H:%M:%S} {name} lr {lr:g} seed {seed}", flush=True)
+        subprocess.run([str(word) for word in command], check=False)
+    last = finished(folder, args.steps)
+    if last is None:
+        return None  # diverged, or not there
+    about = json.loads((folder / "run.json").read_text()).get("summary", {})
+    return {"method": name, "lr": lr, "seed": seed, "loss": last["loss"], "bits_per_byte": last["bits_per_byte"],
+            "seconds": last["seconds"], **about}
+
+
+def search(args, method):
+    """Learning rates on seed 1, growing the grid at its edges; then the other seeds at the best one."""
+    tried = {}
+    grid = list(method[3])
+    while grid:
+        lr = grid.pop(0)
+        tried[lr] = train(args, method, lr, 1)
+        if grid:
+            continue
+        scored = {r: t["loss"] for r, t in tried.items() if t is not None}
+        if not scored or args.report:
+            break
+        best = min(scored, key=scored.get)
+        if best == max(tried) and len(tried) < 5:
+            grid.append(best * 2)
+        elif best == min(tried) and len(tried) < 5:
+            grid.append(best / 2)
+    if args.report:
+        for folder in sorted((args.out / "runs").glob(f"{method[0]}-lr*-seed1")):
+            lr = float(folder.name.split("-lr")[1].rsplit("-seed", 1)[0])
+            tried[lr] = train(args, method, lr, 1)
+    scored = {r: t["loss"] for r, t in tried.items() if t is not None}
+    if not scored:
+        return None
+    best = min(scored, key=scored.get)
+    runs = [tried[best]] + [train(args, method, best, seed) for seed in range(2, args.seeds + 1)]
+    runs = [r for r in runs if r is not None]
+    losses = [r["loss"] for r in runs]
+    return {"method": method[0], "what": method[1], "lr": best, "tried": {f"{r:g}": s for r, s in sorted(scored.items())},
+            "runs": runs, "mean": statistics.fmean(losses), "spread": max(losses) - min(losses)}
+
+
+def verdict(row, dense):
+    """Against dense: a difference inside the larger spread is a tie."""
+    share = row["mean"] / dense["mean"] - 1
+    if row is dense:
+        return ""
+    if abs(row["mean"] - dense["mean"]) <= max(row["spread"], dense["spread"]):
+        return f"{share:+.2%} (tie)"
+    return f"{share:+.2%}"
+
+
+def markdown(rows, about):
+    dense = next((r for r in rows if r["method"] == "dense"), rows[0])
+    lines = [f"{about['steps']} updates of 2048 tokens, {about['date']}, commit {about['commit']}, {about['machine']}", "",
+             "| method | loss (mean) | spread | seeds | against dense | bits/byte | learning rate | parameters | forward bytes | "
+             "MFLOP/token | minutes a run |", "|---|---|---|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        first = r["runs"][0]
+        bits = statistics.fmean(x["bits_per_byte"] for x in r["runs"])
+        minutes = statistics.fmean(x["seconds"] for x in r["runs"]) / 60
+        lines.append(f"| {r['what']} | {r['mean']:.4f} | {r['spread']:.4f} | {len(r['runs'])} | {verdict(r, dense)} | {bits:.4f} | "
+                     f"{r['lr']:g} | {first.get('parameters', 0):,} | {first.get('forward_bytes', 0):,} | "
+                     f"{first.get('flops_per_token', 0) / 1e6:.2f} | {minutes:.1f} |")
+    lines += ["", "Loss is nats a token on held-out text; spread is the largest minus the smallest over the seeds; a difference inside "
+              "the larger spread is called a tie. FLOPs are executed ones of a training step.", "", "Learning rates tried on seed 1:", ""]
+    for r in rows:
+        lines.append(f"- {r['method']}: " + ", ".join(f"{lr}: {loss:.4f}" for lr, loss in r["tried"].items()))
+    return "\n".join(lines) + "\n"
+
+
+def svg(rows):
+    """One line a method: a dot a seed, a bar at the mean."""
+    losses = [run["loss"] for r in rows for run in r["runs"]]
+    low, high = math.floor(min(losses) * 20) / 20, math.ceil(max(losses) * 20) / 20
+    left, right, top, step = 330, 820, 40, 34
+    height = top + step * len(rows) + 50
+
+    def x(loss):
+        return left + (loss - low) / max(high - low, 1e-9) * (right - left)
+
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 860 {height}" font-family="sans-serif" font-size="13">',
+           f'<rect width="860" height="{height}" fill="#fff"/>',
+           f'<text x="{left}" y="22" fill="#222">held-out loss, nats a token (lower is better)</text>']
+    ticks = 6
+    for i in range(ticks + 1):
+        value = low + (high - low) * i / ticks
+        out.append(f'<line x1="{x(value):.1f}" y1="{top - 8}" x2="{x(value):.1f}" y2="{height - 40}" stroke="#ddd"/>')
+        out.append(f'<text x="{x(value):.1f}" y="{height - 22}" text-anchor="middle" fill="#555">{value:.3f}</text>')
+    for i, r in enumerate(rows):
+        y = top + step * i + step / 2
+        out.append(f'<text x="{left - 14}" y="{y + 4:.1f}" text-anchor="end" fill="#222">{r["what"]}</text>')
+        out.append(f'<rect x="{x(r["mean"]) - 1.5:.1f}" y="{y - 10:.1f}" width="3" height="20" fill="#1f5fa8"/>')
+        for run_ in r["runs"]:
+            out.append(f'<circle cx="{x(run_["loss"]):.1f}" cy="{y:.1f}" r="4" fill="#1f5fa8" fill-opacity="0.45"/>')
+    out.append("</svg>")
+    return "\n".join(out) + "\n"
+
+
+def machine():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("corpus", type=pathlib.Path)
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--winnow", default="build/winnow")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--report", action="store_true")
+    args = parser.parse_args()
+    if not args.report:
+        prepare(args)
+    chosen = [m for m in METHODS if not args.only or m[0] in args.only.split(",")]
+    rows = [r for r in (search(args, m) for m in chosen) if r is not None]
+    if not rows:
+        sys.exit("run.py: no run has finished")
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    about = {"date": f"{datetime.date.today()}", "commit": commit or "unknown", "machine": machine(), "steps": args.steps}
+    (args.out / "table.json").write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
+    (args.out / "table.md").write_text(markdown(rows, about))
+    (args.out / "table.svg").write_text(svg(rows))
+    print(markdown(rows, about))
+
+
+main()
