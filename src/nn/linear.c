@@ -75,8 +75,10 @@ wn_status wn__linear_add_params(wn__linear *l, wn__build *b) {
 // dW[out,in] += dy^T[out,N] x[N,in]; straight through whatever mask the forward product applied.
 wn_status wn__linear_param_gradients(wn__linear *l, wn__exec *x, const wn_tensor *in,
                                      const wn_tensor *dy) {
-    const wn__matmul product = {
-        .a = wn__tensor_transpose(dy), .b = *in, .c = wn__linear_weight(l)->g, .accumulate = true};
+    const wn__matmul product = {.a = wn__tensor_transpose(wn__linear_weight_dy(l, dy)),
+                                .b = *wn__linear_weight_in(l, in),
+                                .c = wn__linear_weight(l)->g,
+                                .accumulate = true};
     WN_TRY(wn__run(x, WN__OP_matmul, &product));
     if (!l->has_bias) return WN_OK;
     const wn__colsum columns = {.x = *dy, .out = l->params->item[l->bias].g};
@@ -104,6 +106,18 @@ wn_status wn__linear_backward(wn__linear *l, wn__exec *x, const wn_tensor *in, c
                               const wn_tensor *dx, bool accumulate) {
     const wn_tensor absent = {0};
     return named(l, l->type->backward(l, x, in, dy, dx != NULL ? dx : &absent, accumulate));
+}
+
+wn_status wn__linear_backward_split(wn__linear *l, wn__exec *x, const wn_tensor *in,
+                                    const wn_tensor *dy, const wn_tensor *dx, bool accumulate,
+                                    const wn_tensor *in_for_weight,
+                                    const wn_tensor *dy_for_weight) {
+    const wn_tensor absent = {0};
+    l->in_for_weight = in_for_weight != NULL ? *in_for_weight : absent;
+    l->dy_for_weight = dy_for_weight != NULL ? *dy_for_weight : absent;
+    wn_status status = wn__linear_backward(l, x, in, dy, dx, accumulate);
+    l->in_for_weight = l->dy_for_weight = absent;
+    return status;
 }
 
 wn_status wn__linear_regularize(wn__linear *l, wn__exec *x, double factor) {

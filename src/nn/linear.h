@@ -86,6 +86,10 @@ struct wn__linear {
     const wn__pass *pass;
     const wn__scratch *scratch;
     bool round16; /* outputs are rounded to bfloat16 */
+    wn_tensor in_for_weight,
+        dy_for_weight; /* only during wn__linear_backward_split, else absent: what the weight's
+                          gradient is made of instead of in and dy. Types read them through
+                          wn__linear_weight_in and wn__linear_weight_dy */
     wn__state state[6];
     size_t state_count;
     int64_t flips; /* mask positions changed by the last prepare, -1 when no new mask was made */
@@ -118,6 +122,21 @@ WN_NODISCARD wn_status wn__linear_forward(wn__linear *l, wn__exec *x, const wn_t
 WN_NODISCARD wn_status wn__linear_backward(wn__linear *l, wn__exec *x, const wn_tensor *in,
                                            const wn_tensor *dy, const wn_tensor *dx,
                                            bool accumulate);
+/* Backward where the weight's gradient is made of other tensors than in and dy (2:4 along tokens,
+ * nn/act24.h): dW += dy_for_weight^T in_for_weight. Of factors, y = h M^T with h = in N: dN takes
+ * in_for_weight and dy M, dM takes dy_for_weight and h. dx and the bias take dy. NULL or absent:
+ * in, dy. */
+WN_NODISCARD wn_status wn__linear_backward_split(wn__linear *l, wn__exec *x, const wn_tensor *in,
+                                                 const wn_tensor *dy, const wn_tensor *dx,
+                                                 bool accumulate, const wn_tensor *in_for_weight,
+                                                 const wn_tensor *dy_for_weight);
+/* For the types: the operands of the weight's gradient in this call of backward. */
+static inline const wn_tensor *wn__linear_weight_in(const wn__linear *l, const wn_tensor *in) {
+    return wn__given(&l->in_for_weight) ? &l->in_for_weight : in;
+}
+static inline const wn_tensor *wn__linear_weight_dy(const wn__linear *l, const wn_tensor *dy) {
+    return wn__given(&l->dy_for_weight) ? &l->dy_for_weight : dy;
+}
 WN_NODISCARD wn_status wn__linear_regularize(wn__linear *l, wn__exec *x, double factor);
 WN_NODISCARD wn_status wn__linear_merge(wn__linear *l, wn__exec *x, const wn_tensor *out);
 /* What every type shares: weight[out,in] and bias[out] as parameters; dW += dy^T x and db += column

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+/* Rounding activations and their gradients to bfloat16 at tensor borders. */
+#ifndef WN_NN_ROUND16_H
+#define WN_NN_ROUND16_H
+
+#include "kernels/numeric.h"
+#include "kernels/op.h"
+
+/* Rounds t in place where the model keeps so few bits (--dtype bfloat16); else nothing runs. After
+ * every op that writes an activation or the gradient of one. */
+WN_NODISCARD static inline wn_status wn__keep16(bool round16, wn__exec *x, const wn_tensor *t) {
+    const wn__round16 round = {.x = *t, .y = *t};
+    return round16 ? wn__run(x, WN__OP_round16, &round) : WN_OK;
+}
+
+#endif
