@@ -3,13 +3,12 @@
 // shapes alone, so the thread count changes no bit; k is never cut. The only file that includes the
 // library's header.
 #include "kernels/matmul.h"
+#include "kernels/blas.h"
 #include "kernels/declare.h"
 #include "kernels/simd/accepts.h"
 
 #include <cblas.h>
-#include <dlfcn.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdio.h>
 
 #define ENOUGH 16 // blocks to share out
@@ -55,20 +54,6 @@ bool wn__accepts_matmul_cblas(const void *args, char *why, size_t n) {
         return false;
     }
     return fits(&p->a, "a", why, n) && fits(&p->b, "b", why, n) && fits(&p->c, "c", why, n);
-}
-
-// The library spreads over threads of its own unless told not to; each has its own name for that.
-static void use_one_thread(void) {
-    static const char *const names[] = {"openblas_set_num_threads", "bli_thread_set_num_threads",
-                                        "MKL_Set_Num_Threads"};
-    for (size_t i = 0; i < 3; i++) {
-        void *symbol = dlsym(RTLD_DEFAULT, names[i]);
-        if (symbol == NULL) continue;
-        if (i == 1)
-            ((void (*)(int64_t))(intptr_t)symbol)(1);
-        else
-            ((void (*)(int))(intptr_t)symbol)(1);
-    }
 }
 
 typedef struct blocks {
@@ -142,8 +127,7 @@ static void run_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
 }
 
 wn_status wn__matmul_cblas(const void *args, wn__exec *x) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, use_one_thread);
+    wn__blas_one_thread();
     const wn__matmul *p = args;
     if (p->c.shape[0] == 0 || p->c.shape[1] == 0) return WN_OK;
     blocks b = blocks_of(p);
