@@ -34,7 +34,7 @@ done
 for file in $(find cli examples bench -name '*.[ch]' 2>/dev/null); do
     grep -nE '#[[:space:]]*include[[:space:]]*["<]([^">]*/)?(base|tensor|kernels|sparse|text|formats|nn|optim|data|model|infer|train|prune)/' "$file" | sed "s|^|$file:|" | grep . && bad=1
 done
-for header in jansson.h pcre2.h utf8proc.h zlib.h cblas.h; do
+for header in jansson.h pcre2.h utf8proc.h zlib.h cblas.h lapacke.h; do
     users=$(grep -rlE "#[[:space:]]*include[[:space:]]*[<\"]$header" src cli 2>/dev/null | wc -l)
     [ "$users" -le 1 ] || complain "$header is included by $users files: $(grep -rlE "include[[:space:]]*[<\"]$header" src cli | tr '\n' ' ')"
 done
