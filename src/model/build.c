@@ -70,17 +70,6 @@ static wn_status list_linears(wn__model *m) {
     return WN_OK;
 }
 
-static wn_status name_moments(wn__model *m) {
-    m->moment_name = calloc(m->params.count, sizeof *m->moment_name);
-    if (m->moment_name == NULL)
-        return wn__fail(WN_NOMEM, "no memory for %zu names", m->params.count);
-    for (size_t i = 0; i < m->params.count; i++) {
-        WN_TRY(wn__name_join(m->moment_name[i][0], m->params.item[i].name, "m"));
-        WN_TRY(wn__name_join(m->moment_name[i][1], m->params.item[i].name, "v"));
-    }
-    return WN_OK;
-}
-
 static wn_status alloc_rows(wn__model *m, wn__build *b, int64_t width, wn_tensor *out) {
     return wn__tensor_alloc2(b->activations, b->dtype, max_rows(m), width, out);
 }
@@ -172,14 +161,13 @@ wn_status wn__model_build(wn__model *m) {
     bool training = m->spec.training;
     wn__build b = {.weights = &m->arenas.weights,
                    .gradients = training ? &m->arenas.gradients : NULL,
-                   .moments = training ? &m->arenas.moments : NULL,
                    .activations = &m->arenas.activations,
                    .params = &m->params,
                    .dtype = m->spec.dtype,
                    .training = training};
     WN_TRY(build_layers(m, &b));
     WN_TRY(list_linears(m));
-    WN_TRY(name_moments(m));
+    if (training) WN_TRY(wn__optimizer_build(m->spec.optimizer, &m->params, &m->arenas.moments));
     return alloc_buffers(m, &b);
 }
 
@@ -192,10 +180,8 @@ void wn__model_unbuild(wn__model *m) {
     wn__params_free(&m->params);
     free(m->block);
     free(m->linear);
-    free(m->moment_name);
     m->block = NULL;
     m->linear = NULL;
     m->linear_count = 0;
-    m->moment_name = NULL;
     memset(&m->buffers, 0, sizeof m->buffers);
 }

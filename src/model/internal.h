@@ -52,7 +52,6 @@ struct wn__model {
     wn__linear head;     /* on the embedding when tied */
     wn__linear **linear; /* every layer with a weight of its own, in forward order */
     size_t linear_count;
-    char (*moment_name)[2][WN_NAME_MAX]; /* "<parameter>.m", "<parameter>.v" */
     wn__rope_tables rope;
     wn__model_buffers buffers;
     wn__span fed, planned; /* T = 0: nothing */

@@ -15,6 +15,8 @@ static wn_status check_spec(const wn__model_spec *s) {
     if (s->batch < 1 || s->seq < 1)
         return wn__fail(WN_INVALID, "batch %lld and sequence length %lld: at least 1 each",
                         (long long)s->batch, (long long)s->seq);
+    if (s->training && s->optimizer == NULL)
+        return wn__fail(WN_INVALID, "a model that trains needs an optimizer");
     if (s->batch > INT32_MAX / s->seq)
         return wn__fail(WN_INVALID,
                         "batch %lld of %lld tokens each: at most %lld of that length fit 2^31 rows",
@@ -122,6 +124,21 @@ void wn__model_memory_of(const wn__model *m, wn__model_memory *out) {
                               .moments = m->arenas.moments.used,
                               .activations = m->arenas.activations.used,
                               .workspace = m->rt->exec.scratch_size};
+}
+
+// An exact step chose new bases for the factors of its pairs.
+static wn_status rebase(wn__model *m) {
+    for (size_t i = 0; i < m->linear_count; i++)
+        WN_TRY(wn__linear_rebased(m->linear[i], m->x));
+    return WN_OK;
+}
+
+wn_status wn__model_update(wn__model *m, double lr, double grad_scale, int64_t u,
+                           wn__optimizer_report *report) {
+    wn__optimizer_report own;
+    if (report == NULL) report = &own;
+    WN_TRY(wn__optimizer_update(m->spec.optimizer, &m->params, m->x, lr, grad_scale, u, report));
+    return m->x->planning || report->exact > 0 ? rebase(m) : WN_OK;
 }
 
 wn_status wn__model_prepare(wn__model *m, int64_t step) {

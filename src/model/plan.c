@@ -23,13 +23,12 @@ static wn_status plan_logits(wn__model *m, wn__span s) {
 }
 
 static wn_status plan_update(wn__model *m) {
-    const wn__adamw_options options = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8};
     const wn_tensor sums = wn__tensor1(NULL, WN_DTYPE_F64, (int64_t)m->params.count);
     double norm;
     WN_TRY(wn__model_zero_gradients(m));
     WN_TRY(wn__gradient_norm(&m->params, m->x, &sums, &norm));
     WN_TRY(wn__model_regularize(m, 1));
-    return wn__adamw_update(&m->params, m->x, &options, 0, 1, 1);
+    return wn__model_update(m, 0, 1, 0, NULL);
 }
 
 // Initial values, and structured weights written out for a checkpoint.

@@ -141,8 +141,12 @@ wn_status wn__model_export(wn__model *m, struct wn__st_item **items, size_t *cou
     return WN_OK;
 }
 
+static size_t optimizer_states(const wn__model *m) {
+    return m->spec.training ? wn__optimizer_state_count(m->spec.optimizer, &m->params) : 0;
+}
+
 static size_t state_count(const wn__model *m) {
-    size_t n = m->params.count * (m->spec.training ? 3 : 1);
+    size_t n = m->params.count + optimizer_states(m);
     for (size_t i = 0; i < m->linear_count; i++)
         n += m->linear[i]->state_count;
     return n;
@@ -155,11 +159,10 @@ wn_status wn__model_states(wn__model *m, struct wn__st_item **items, size_t *cou
     size_t n = 0;
     for (size_t i = 0; i < m->params.count; i++) {
         const wn__param *p = &m->params.item[i];
-        list[n++] = (wn__st_item){.name = p->name, .view = p->w};
-        if (!m->spec.training) continue;
-        list[n++] = (wn__st_item){.name = m->moment_name[i][0], .view = p->m};
-        list[n++] = (wn__st_item){.name = m->moment_name[i][1], .view = p->v};
+        list[n++] = (wn__st_item){.name = p->name, .view = *wn__param_master(p)};
     }
+    for (size_t i = 0; i < optimizer_states(m); i++, n++)
+        wn__optimizer_state_at(m->spec.optimizer, &m->params, i, &list[n].name, &list[n].view);
     for (size_t i = 0; i < m->linear_count; i++)
         for (size_t j = 0; j < m->linear[i]->state_count; j++)
             list[n++] = (wn__st_item){.name = m->linear[i]->state[j].name,

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The gradient norm, clipping and AdamW over a list of parameters. While planning nothing is read
-// back.
-#include "kernels/adamw.h"
+// The norm of all gradients, what spoils it, and clipping. While planning nothing is read back.
 #include "base/fail.h"
 #include "kernels/reduce.h"
 #include "optim/optim.h"
@@ -32,6 +30,7 @@ static wn_status fail_at(const wn__param *p, int64_t at) {
 static wn_status search(const wn__params *p, wn__exec *x, const wn_tensor *scratch, size_t *which,
                         int64_t *at) {
     for (*which = 0; *which < p->count; ++*which) {
+        if (!wn__given(&p->item[*which].g)) continue;
         WN_TRY(first_nonfinite(&p->item[*which], x, scratch, at));
         if (*at >= 0) return WN_OK;
     }
@@ -51,6 +50,7 @@ static wn_status explain(const wn__params *p, wn__exec *x, const wn_tensor *scra
 wn_status wn__gradient_norm(wn__params *p, wn__exec *x, const wn_tensor *scratch, double *norm) {
     *norm = 0;
     for (size_t i = 0; i < p->count; i++) {
+        if (!wn__given(&p->item[i].g)) continue;
         const wn__reduce square = {.x = p->item[i].g,
                                    .out = wn__tensor_slice(scratch, 0, (int64_t)i, 1)};
         WN_TRY(wn__run(x, WN__OP_sumsq, &square));
@@ -61,7 +61,7 @@ wn_status wn__gradient_norm(wn__params *p, wn__exec *x, const wn_tensor *scratch
     double total = 0;
     const double *sums = scratch->data;
     for (size_t i = 0; i < p->count; i++)
-        total += sums[i];
+        if (wn__given(&p->item[i].g)) total += sums[i];
     if (!isfinite(total)) return explain(p, x, scratch);
     *norm = sqrt(total);
     return WN_OK;
@@ -69,25 +69,4 @@ wn_status wn__gradient_norm(wn__params *p, wn__exec *x, const wn_tensor *scratch
 
 double wn__clip_scale(double norm, double max_norm) {
     return max_norm > 0 && norm > max_norm ? max_norm / (norm + 1e-6) : 1;
-}
-
-wn_status wn__adamw_update(wn__params *p, wn__exec *x, const wn__adamw_options *o, double lr,
-                           double grad_scale, int64_t step) {
-    for (size_t i = 0; i < p->count; i++) {
-        const wn__param *t = &p->item[i];
-        const wn__adamw update = {.w = t->w,
-                                  .m = t->m,
-                                  .v = t->v,
-                                  .g = t->g,
-                                  .lr = lr,
-                                  .beta1 = o->beta1,
-                                  .beta2 = o->beta2,
-                                  .eps = o->eps,
-                                  .weight_decay = t->decay ? o->weight_decay : 0,
-                                  .grad_scale = grad_scale,
-                                  .step = step};
-        wn_status status = wn__run(x, WN__OP_adamw, &update);
-        if (status != WN_OK) return wn__fail_in(status, "%s", t->name);
-    }
-    return WN_OK;
 }

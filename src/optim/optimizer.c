@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// What all optimizers share: names, states and their list, counts of updates, and setting moments
+// back. The kinds are rules in files of their own.
+#include "base/fail.h"
+#include "kernels/elementwise.h"
+#include "optim/internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const wn__optimizer_rule *const rules[] = {[WN_OPTIMIZER_ADAMW] = &wn__rule_adamw};
+#define RULES (sizeof rules / sizeof rules[0])
+
+wn_status wn__optimizer_parse(const char *text, wn__optimizer_kind *out) {
+    for (size_t i = 0; i < RULES; i++) {
+        if (strcasecmp(text, rules[i]->name) != 0) continue;
+        *out = (wn__optimizer_kind)i;
+        return WN_OK;
+    }
+    return wn__fail(WN_INVALID,
+                    "optimizer '%s' is unknown; legal: adamw, adam, sgd, adafactor, adam8bit, "
+                    "galore_adamw, loro_adamw",
+                    text);
+}
+
+const char *wn__optimizer_name(wn__optimizer_kind kind) {
+    return rules[kind]->name;
+}
+
+wn_status wn__optimizer_create(const wn__optimizer_options *options, wn__optimizer **out) {
+    *out = NULL;
+    if ((size_t)options->kind >= RULES)
+        return wn__fail(WN_UNSUPPORTED, "optimizer number %d does not exist", (int)options->kind);
+    const wn__optimizer_rule *rule = rules[options->kind];
+    if (rule->check != NULL) WN_TRY(rule->check(options));
+    wn__optimizer *o = calloc(1, sizeof *o);
+    if (o == NULL) return wn__fail(WN_NOMEM, "no memory for an optimizer");
+    o->options = *options;
+    o->rule = rule;
+    *out = o;
+    return WN_OK;
+}
+
+void wn__optimizer_free(wn__optimizer *o) {
+    if (o == NULL) return;
+    free(o->slot);
+    free(o);
+}
+
+const wn__optimizer_options *wn__optimizer_options_of(const wn__optimizer *o) {
+    return &o->options;
+}
+
+static wn_status list_slot(wn__optimizer *o, const wn__param *p, size_t param, int which) {
+    wn__optimizer_slot *s = &o->slot[o->slot_count++];
+    *s = (wn__optimizer_slot){.param = param, .which = which};
+    int n = snprintf(s->name, sizeof s->name, "%s.%s", p->name, o->rule->state[which]);
+    if (n >= 0 && n < WN_NAME_MAX) return WN_OK;
+    return wn__fail(WN_INVALID, "the name '%s.%s' has %d bytes, at most %d fit", p->name,
+                    o->rule->state[which], n, WN_NAME_MAX - 1);
+}
+
+static wn_status list_slots(wn__optimizer *o, const wn__params *p) {
+    free(o->slot);
+    o->slot_count = 0;
+    o->slot = calloc(p->count * WN_PARAM_STATES + 1, sizeof *o->slot);
+    if (o->slot == NULL) return wn__fail(WN_NOMEM, "no memory for %zu names", p->count);
+    for (size_t i = 0; i < p->count; i++)
+        for (int k = 0; k < WN_PARAM_STATES; k++)
+            if (wn__given(&p->item[i].state[k])) WN_TRY(list_slot(o, &p->item[i], i, k));
+    return WN_OK;
+}
+
+wn_status wn__optimizer_build(wn__optimizer *o, wn__params *p, wn__arena *arena) {
+    for (size_t i = 0; i < p->count; i++)
+        if (wn__param_trained(&p->item[i])) WN_TRY(o->rule->build(o, p, i, arena));
+    WN_TRY(wn__tensor_alloc1(arena, WN_DTYPE_I64, (int64_t)p->count, &o->counts));
+    return list_slots(o, p);
+}
+
+size_t wn__optimizer_state_count(const wn__optimizer *o, const wn__params *p) {
+    (void)p;
+    return o->slot_count + 1;
+}
+
+void wn__optimizer_state_at(const wn__optimizer *o, const wn__params *p, size_t i,
+                            const char **name, wn_tensor *view) {
+    bool counts = i == o->slot_count;
+    const wn__optimizer_slot *s = &o->slot[i];
+    *name = counts ? "optimizer.updates" : s->name;
+    *view = counts ? o->counts : p->item[s->param].state[s->which];
+}
+
+// A parameter's number of updates with this one; 1 while planning.
+static int64_t next_count(const wn__optimizer_step *s, size_t i) {
+    return s->x->planning ? 1 : ((const int64_t *)s->o->counts.data)[i] + 1;
+}
+
+static wn_status update_all(wn__optimizer_step *s) {
+    for (size_t i = 0; i < s->p->count; i++) {
+        const wn__param *p = &s->p->item[i];
+        if (!wn__param_trained(p)) continue;
+        wn_status status = s->o->rule->update(s, i, next_count(s, i));
+        if (status != WN_OK) return wn__fail_in(status, "%s", p->name);
+    }
+    return WN_OK;
+}
+
+static void count_all(const wn__optimizer_step *s) {
+    int64_t *count = s->o->counts.data;
+    for (size_t i = 0; !s->x->planning && i < s->p->count; i++)
+        if (wn__param_trained(&s->p->item[i])) count[i]++;
+}
+
+wn_status wn__optimizer_update(wn__optimizer *o, wn__params *p, wn__exec *x, double lr,
+                               double grad_scale, int64_t u, wn__optimizer_report *report) {
+    wn__optimizer_report unused;
+    wn__optimizer_step s = {.o = o,
+                            .p = p,
+                            .x = x,
+                            .lr = lr,
+                            .scale = grad_scale,
+                            .u = u,
+                            .report = report != NULL ? report : &unused};
+    *s.report = (wn__optimizer_report){0};
+    WN_TRY(update_all(&s));
+    count_all(&s);
+    return WN_OK;
+}
