@@ -35,9 +35,11 @@ static wn_status build_head(wn__model *m, wn__build *b) {
     const wn__model_config *c = &m->spec.config;
     if (c->tied) {
         wn__linear_tie(&m->head, "lm_head", b->params, m->embedding);
+        m->head.round16 = b->round16;
         return WN_OK;
     }
-    const wn__structure structure = wn__structure_of(m->spec.rules, "lm_head");
+    wn__structure structure = wn__structure_of(m->spec.rules, "lm_head");
+    structure.fp8 = false; // of the blocks' layers only
     return wn__linear_build(&m->head, "lm_head", c->hidden_size, c->vocab_size, false, &structure,
                             b);
 }
@@ -67,6 +69,15 @@ static wn_status list_linears(wn__model *m) {
             if (all[j]->type != NULL) m->linear[m->linear_count++] = all[j];
     }
     if (!m->spec.config.tied) m->linear[m->linear_count++] = &m->head;
+    return WN_OK;
+}
+
+static wn_status name_weights(wn__model *m) {
+    m->weight_name = calloc(m->linear_count + 1, sizeof *m->weight_name);
+    if (m->weight_name == NULL)
+        return wn__fail(WN_NOMEM, "no memory for %zu names", m->linear_count);
+    for (size_t i = 0; i < m->linear_count; i++)
+        WN_TRY(wn__name_join(m->weight_name[i], m->linear[i]->name, "weight"));
     return WN_OK;
 }
 
@@ -157,6 +168,11 @@ static wn_status alloc_buffers(wn__model *m, wn__build *b) {
     return b->training ? alloc_backward(m, b) : WN_OK;
 }
 
+// By now every layer has said how much it wants.
+static wn_status alloc_scratch(wn__model *m, wn__build *b) {
+    return wn__tensor_alloc1(b->activations, b->dtype, m->scratch.elements, &m->scratch.block);
+}
+
 wn_status wn__model_build(wn__model *m) {
     bool training = m->spec.training;
     wn__build b = {.weights = &m->arenas.weights,
@@ -164,11 +180,18 @@ wn_status wn__model_build(wn__model *m) {
                    .activations = &m->arenas.activations,
                    .params = &m->params,
                    .dtype = m->spec.dtype,
-                   .training = training};
+                   .training = training,
+                   .round16 = m->spec.round16,
+                   .rows = max_rows(m),
+                   .pass = &m->pass,
+                   .scratch = &m->scratch};
+    m->scratch = (wn__scratch){0};
     WN_TRY(build_layers(m, &b));
     WN_TRY(list_linears(m));
+    WN_TRY(name_weights(m));
     if (training) WN_TRY(wn__optimizer_build(m->spec.optimizer, &m->params, &m->arenas.moments));
-    return alloc_buffers(m, &b);
+    WN_TRY(alloc_buffers(m, &b));
+    return alloc_scratch(m, &b);
 }
 
 void wn__model_unbuild(wn__model *m) {
@@ -180,8 +203,10 @@ void wn__model_unbuild(wn__model *m) {
     wn__params_free(&m->params);
     free(m->block);
     free(m->linear);
+    free(m->weight_name);
     m->block = NULL;
     m->linear = NULL;
     m->linear_count = 0;
+    m->weight_name = NULL;
     memset(&m->buffers, 0, sizeof m->buffers);
 }

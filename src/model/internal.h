@@ -52,6 +52,10 @@ struct wn__model {
     wn__linear head;     /* on the embedding when tied */
     wn__linear **linear; /* every layer with a weight of its own, in forward order */
     size_t linear_count;
+    char (*weight_name)[WN_NAME_MAX]; /* of each: "<layer>.weight", its name on disk */
+    wn__pass pass;
+    wn__scratch scratch;
+    wn__init_report init_report;
     wn__rope_tables rope;
     wn__model_buffers buffers;
     wn__span fed, planned; /* T = 0: nothing */

@@ -60,6 +60,7 @@ static wn_status check_fed(const wn__model *m) {
 wn_status wn__model_loss(wn__model *m, double *loss_sum, int64_t *labels) {
     WN_TRY(check_fed(m));
     WN_TRY(wn__model_plan_span(m, m->fed));
+    m->pass.learning = false;
     WN_TRY(wn__model_blocks(m, m->fed, &m->rope, NULL));
     WN_TRY(wn__model_head_loss(m, m->fed, false, 0, loss_sum));
     *labels = m->labels;
@@ -71,9 +72,12 @@ wn_status wn__model_loss_backward(wn__model *m, double grad_scale, double *loss_
     WN_TRY(check_fed(m));
     if (!m->spec.training) return wn__fail(WN_INVALID, "the model was not made for training");
     WN_TRY(wn__model_plan_span(m, m->fed));
+    m->pass.learning = true;
     WN_TRY(wn__model_blocks(m, m->fed, &m->rope, NULL));
     WN_TRY(wn__model_head_loss(m, m->fed, true, grad_scale, loss_sum));
     WN_TRY(wn__model_blocks_backward(m, m->fed));
+    m->pass.learning = false;
+    m->pass.counter++;
     *labels = m->labels;
     return WN_OK;
 }

@@ -15,12 +15,12 @@ static wn_status check_spec(const wn__model_spec *s) {
     if (s->batch < 1 || s->seq < 1)
         return wn__fail(WN_INVALID, "batch %lld and sequence length %lld: at least 1 each",
                         (long long)s->batch, (long long)s->seq);
-    if (s->training && s->optimizer == NULL)
-        return wn__fail(WN_INVALID, "a model that trains needs an optimizer");
     if (s->batch > INT32_MAX / s->seq)
         return wn__fail(WN_INVALID,
                         "batch %lld of %lld tokens each: at most %lld of that length fit 2^31 rows",
                         (long long)s->batch, (long long)s->seq, (long long)(INT32_MAX / s->seq));
+    if (s->training && s->optimizer == NULL)
+        return wn__fail(WN_INVALID, "a model that trains needs an optimizer");
     return WN_OK;
 }
 
@@ -142,6 +142,7 @@ wn_status wn__model_update(wn__model *m, double lr, double grad_scale, int64_t u
 }
 
 wn_status wn__model_prepare(wn__model *m, int64_t step) {
+    m->pass.update = step;
     for (size_t i = 0; i < m->linear_count; i++)
         WN_TRY(wn__linear_prepare(m->linear[i], m->x, step));
     return WN_OK;
@@ -195,6 +196,14 @@ wn__linear *wn__model_linear(wn__model *m, size_t i) {
 
 wn__runtime *wn__model_runtime(wn__model *m) {
     return m->rt;
+}
+
+wn__pass *wn__model_pass(wn__model *m) {
+    return &m->pass;
+}
+
+const wn__init_report *wn__model_init_report(const wn__model *m) {
+    return &m->init_report;
 }
 
 // Scores and weighted values of the (T+1)/2 keys a query sees on average: two products forward,

@@ -54,8 +54,9 @@ WN_NODISCARD wn_status wn__model_init(wn__model *m, uint64_t seed);
  * lm_head.weight are ignored. */
 WN_NODISCARD wn_status wn__model_load(wn__model *m, const wn__hf_weights *weights);
 
-/* Where training stands (random draws and warm-ups depend on it): kept by the model, set by the
- * trainer. */
+/* Where training stands (random draws and warm-ups depend on it). wn__model_init sets the seed,
+ * wn__model_prepare the update, and every wn__model_loss_backward counts itself; a trainer that
+ * resumes sets seed and counter. */
 wn__pass *wn__model_pass(wn__model *m);
 /* Standard deviation of the effective weights after wn__model_init, over all low-rank layers:
  * smallest and largest, and how many there are (0: none). */

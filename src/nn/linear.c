@@ -3,6 +3,8 @@
 #include "nn/linear.h"
 
 #include "base/fail.h"
+#include "base/philox.h"
+#include "kernels/elementwise.h"
 #include "kernels/matmul.h"
 #include "kernels/reduce.h"
 #include <stdio.h>
@@ -17,6 +19,10 @@ wn_status wn__linear_build(wn__linear *l, const char *name, int64_t in, int64_t 
                       .has_bias = bias,
                       .structure = *structure,
                       .params = b->params,
+                      .number = b->layers++,
+                      .pass = b->pass,
+                      .scratch = b->scratch,
+                      .round16 = b->round16,
                       .flips = -1};
     int n = snprintf(l->name, sizeof l->name, "%s", name);
     if (n < 0 || n >= WN_NAME_MAX)
@@ -126,4 +132,29 @@ wn_status wn__linear_regularize(wn__linear *l, wn__exec *x, double factor) {
 
 wn_status wn__linear_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {
     return named(l, l->type->merge(l, x, out));
+}
+
+static wn_status init_weight(wn__linear *l, wn__exec *x, uint64_t seed, double std) {
+    const wn__normal normal = {.x = *wn__param_master(wn__linear_weight(l)),
+                               .seed = seed,
+                               .stream = WN_STREAM_INIT + l->weight,
+                               .std = std};
+    return wn__run(x, WN__OP_normal, &normal);
+}
+
+wn_status wn__linear_init(wn__linear *l, wn__exec *x, uint64_t seed, double std,
+                          double *effective) {
+    *effective = std;
+    return named(l, l->type->init != NULL ? l->type->init(l, x, seed, std, effective)
+                                          : init_weight(l, x, seed, std));
+}
+
+wn_status wn__linear_adopt(wn__linear *l, wn__exec *x, const wn_tensor *weight) {
+    const wn__copy copy = {.src = *weight, .dst = *wn__param_master(wn__linear_weight(l))};
+    return named(l, l->type->adopt != NULL ? l->type->adopt(l, x, weight)
+                                           : wn__run(x, WN__OP_copy, &copy));
+}
+
+wn_status wn__linear_rebased(wn__linear *l, wn__exec *x) {
+    return l->type->rebased == NULL ? WN_OK : named(l, l->type->rebased(l, x));
 }

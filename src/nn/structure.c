@@ -50,12 +50,14 @@ wn_status wn__structure_parse(const char *text, const wn__structure *base, wn__s
                     text);
 }
 
-const char *wn__structure_name(const wn__structure *s) {
-    for (size_t i = 0; i < SPELLINGS; i++)
+const char *wn__structure_name(const wn__structure *s, char *out, size_t n) {
+    const char *name = "?";
+    for (size_t i = 0; i < SPELLINGS && *name == '?'; i++)
         if (s->kind == spellings[i].kind &&
             (s->kind == WN_STRUCTURE_DENSE || s->method == spellings[i].method))
-            return spellings[i].name;
-    return "?";
+            name = spellings[i].name;
+    (void)snprintf(out, n, "%s", name);
+    return out;
 }
 
 // The last '=' divides: no structure has one, a glob may.

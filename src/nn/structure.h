@@ -115,6 +115,7 @@ wn__structure wn__structure_of_activation(wn__structure_rules *rules, const char
  * activations). Call after every layer was looked up. */
 WN_NODISCARD wn_status wn__structure_rules_unmatched(const wn__structure_rules *rules,
                                                      const char *const *layers, size_t count);
+#define WN_STRUCTURE_NAME 48 /* bytes that hold any such name */
 /* "dense", "2:4 tile + mvue", "lowrank 64 + 2:4" into out[n]; returns out. */
 const char *wn__structure_name(const wn__structure *s, char *out, size_t n);
 

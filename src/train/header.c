@@ -75,8 +75,10 @@ static const char *kind_of(const char *name) {
 }
 
 static bool alike(const wn__linear *a, const wn__linear *b) {
+    char first[WN_STRUCTURE_NAME], second[WN_STRUCTURE_NAME];
     return strcmp(kind_of(a->name), kind_of(b->name)) == 0 && a->in == b->in && a->out == b->out &&
-           strcmp(wn__structure_name(&a->structure), wn__structure_name(&b->structure)) == 0;
+           strcmp(wn__structure_name(&a->structure, first, sizeof first),
+                  wn__structure_name(&b->structure, second, sizeof second)) == 0;
 }
 
 static void add_row(row *rows, size_t *count, const wn__linear *l) {
@@ -94,11 +96,12 @@ static void add_row(row *rows, size_t *count, const wn__linear *l) {
 }
 
 static void say_row(wn__trainer *t, const row *r) {
-    char shape[48];
+    char shape[48], name[WN_STRUCTURE_NAME];
     (void)snprintf(shape, sizeof shape, "%" PRId64 " x %" PRId64, r->first->out, r->first->in);
     wn__say(t, "  %-20s %3" PRId64 "  %-14s %-12s %9.2f %9.2f %9.2f %9.2f", kind_of(r->first->name),
-            r->count, shape, wn__structure_name(&r->first->structure), MIB(r->bytes.dense),
-            MIB(r->bytes.forward), MIB(r->bytes.backward), MIB(r->bytes.state));
+            r->count, shape, wn__structure_name(&r->first->structure, name, sizeof name),
+            MIB(r->bytes.dense), MIB(r->bytes.forward), MIB(r->bytes.backward),
+            MIB(r->bytes.state));
 }
 
 static wn_status say_layers(wn__trainer *t) {
