@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What the model tests share: making small models, reading tensors as doubles, taking AdamW steps.
- */
+/* What the model tests share: making small models, reading tensors as doubles, taking updates. */
 #ifndef WN_TESTS_MODEL_TEST_H
 #define WN_TESTS_MODEL_TEST_H
 
@@ -92,24 +91,49 @@ static inline wn__model_config small_config(wn__mlp_kind mlp) {
                               .bos = -1};
 }
 
-/* A model on a runtime of its own; the rule may be NULL. */
+static inline wn__optimizer_options adamw_options(double weight_decay) {
+    return (wn__optimizer_options){.kind = WN_OPTIMIZER_ADAMW,
+                                   .beta1 = 0.9,
+                                   .beta2 = 0.95,
+                                   .eps = 1e-8,
+                                   .weight_decay = weight_decay};
+}
+
+static inline wn__optimizer *make_optimizer(const wn__optimizer_options *o) {
+    wn__optimizer *out;
+    OK(wn__optimizer_create(o, &out));
+    return out;
+}
+
+/* A model on a runtime of its own, with an optimizer where it trains; the rule may be NULL. */
 typedef struct rig {
     wn__runtime *rt;
     wn__structure_rules rules;
+    wn__optimizer *optimizer;
     wn__model *m;
 } rig;
 
-static inline void rig_open(rig *r, const wn__model_spec *spec, const char *rule,
-                            const wn__structure *base, int threads) {
-    *r = (rig){.rules = make_rules(rule, base)};
+static inline void rig_open_with(rig *r, const wn__model_spec *spec, const char *rule,
+                                 const wn__structure *base, int threads,
+                                 const wn__optimizer_options *o) {
+    *r = (rig){.rules = make_rules(rule, base), .optimizer = make_optimizer(o)};
     wn__model_spec s = *spec;
     s.rules = rule != NULL ? &r->rules : NULL;
+    s.optimizer = s.training ? r->optimizer : NULL;
     OK(wn__runtime_create(threads, NULL, false, &r->rt));
     OK(wn__model_create(&s, r->rt, &r->m));
 }
 
+/* With AdamW. */
+static inline void rig_open(rig *r, const wn__model_spec *spec, const char *rule,
+                            const wn__structure *base, int threads) {
+    const wn__optimizer_options o = adamw_options(0.1);
+    rig_open_with(r, spec, rule, base, threads, &o);
+}
+
 static inline void rig_close(rig *r) {
     wn__model_free(r->m);
+    wn__optimizer_free(r->optimizer);
     wn__runtime_free(r->rt);
     wn__structure_rules_free(&r->rules);
 }
@@ -120,7 +144,6 @@ static inline void random_tokens(int32_t *out, int64_t n, int64_t vocabulary, ui
 }
 
 typedef struct step_options {
-    wn__adamw_options adamw;
     double lr, max_norm;
 } step_options;
 
@@ -141,7 +164,7 @@ static inline void train_step(wn__model *m, const step_options *o, int64_t step,
     OK(wn__gradient_norm(p, x, &sums, norm));
     double scale = wn__clip_scale(*norm, o->max_norm);
     OK(wn__model_regularize(m, 1 / scale));
-    OK(wn__adamw_update(p, x, &o->adamw, o->lr, scale, step + 1));
+    OK(wn__model_update(m, o->lr, scale, step, NULL));
     OK(wn__model_prepare(m, step + 1));
     free(slots);
 }

@@ -26,9 +26,13 @@ static void measuring_tells_what_is_reserved(void **state) {
         wn__structure_rules list = make_rules(rules[i / 2], &base);
         wn__runtime *rt;
         wn__model_memory measured, reserved;
+        const wn__optimizer_options adamw = adamw_options(0.1);
+        wn__optimizer *optimizer = make_optimizer(&adamw);
         OK(wn__runtime_create(2, NULL, false, &rt));
         spec.rules = &list;
+        spec.optimizer = spec.training ? optimizer : NULL;
         OK(wn__model_measure(&spec, rt, &measured));
+        wn__optimizer_free(optimizer);
         assert_int_equal(rt->exec.scratch_size, 0); // nothing was reserved
         wn__runtime_free(rt);
         rig r;
@@ -40,7 +44,8 @@ static void measuring_tells_what_is_reserved(void **state) {
         assert_int_equal(measured.activations, reserved.activations);
         assert_true(measured.workspace <= reserved.workspace);
         assert_true(reserved.workspace < measured.workspace + WN_ARENA_ALIGN);
-        assert_int_equal(reserved.moments, 2 * reserved.gradients);
+        size_t counts = (wn__model_params(r.m)->count * sizeof(int64_t) + 63) / 64 * 64;
+        assert_int_equal(reserved.moments, 2 * reserved.gradients + (i % 2 ? counts : 0));
         assert_int_equal(reserved.gradients > 0, i % 2);
         rig_close(&r);
         wn__structure_rules_free(&list);
@@ -50,7 +55,9 @@ static void measuring_tells_what_is_reserved(void **state) {
 static wn_status try_create(const wn__model_config *c, const char *rule) {
     const wn__structure base = default_structure();
     wn__structure_rules list = make_rules(rule, &base);
+    const wn__optimizer_options adamw = adamw_options(0.1);
     wn__model_spec spec = spec_of(c, true, 1, 4);
+    spec.optimizer = make_optimizer(&adamw);
     wn__runtime *rt;
     wn__model *m = NULL;
     OK(wn__runtime_create(1, NULL, false, &rt));
@@ -59,6 +66,7 @@ static wn_status try_create(const wn__model_config *c, const char *rule) {
     assert_null(m);
     wn__model_memory unused;
     assert_int_equal(wn__model_measure(&spec, rt, &unused), status);
+    wn__optimizer_free(spec.optimizer);
     wn__runtime_free(rt);
     wn__structure_rules_free(&list);
     return status;
@@ -90,12 +98,16 @@ static void refuses_shapes_and_dtypes(void **state) {
     spec.batch = INT64_C(1) << 40;
     FAILS(wn__model_create(&spec, rt, &m), WN_INVALID, "at most 536870911");
     spec.batch = INT32_MAX / 4;
+    FAILS(wn__model_create(&spec, rt, &m), WN_INVALID, "needs an optimizer");
+    const wn__optimizer_options adamw = adamw_options(0.1);
+    spec.optimizer = make_optimizer(&adamw);
     wn__model_memory huge; // what no machine has can still be counted
     OK(wn__model_measure(&spec, rt, &huge));
     assert_true(huge.activations > (size_t)1 << 40);
     spec.batch = 1;
     spec.dtype = WN_DTYPE_BF16;
     FAILS(wn__model_create(&spec, rt, &m), WN_UNSUPPORTED, "BF16");
+    wn__optimizer_free(spec.optimizer);
     wn__runtime_free(rt);
 }
 

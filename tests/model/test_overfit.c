@@ -8,12 +8,12 @@
 
 static double learn(const wn__model_config *config, const char *rule, const wn__structure *base,
                     int64_t steps, double *first) {
-    const step_options o = {
-        .adamw = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8}, .lr = 0.01, .max_norm = 1.0};
+    const step_options o = {.lr = 0.01, .max_norm = 1.0};
+    const wn__optimizer_options adamw = adamw_options(0);
     const wn__model_spec spec = {
         .config = *config, .dtype = WN_DTYPE_F32, .training = true, .batch = B, .seq = T};
     rig r;
-    rig_open(&r, &spec, rule, base, 2);
+    rig_open_with(&r, &spec, rule, base, 2, &adamw);
     int32_t text[B * (T + 1)], tokens[B * T], targets[B * T];
     random_tokens(text, B * (T + 1), config->vocab_size, 7);
     for (int b = 0; b < B; b++) {

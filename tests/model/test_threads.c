@@ -34,10 +34,7 @@ static uint32_t fingerprint(wn__model *m) {
 
 static uint32_t train(const wn__model_config *config, const char *rule, int threads,
                       double losses[STEPS]) {
-    const step_options o = {
-        .adamw = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1},
-        .lr = 0.01,
-        .max_norm = 0.5};
+    const step_options o = {.lr = 0.01, .max_norm = 0.5};
     const wn__model_spec spec = {
         .config = *config, .dtype = WN_DTYPE_F32, .training = true, .batch = B, .seq = T};
     wn__structure base = default_structure();

@@ -205,10 +205,7 @@ static void exports_merged_weights(void **state) {
 }
 
 static void steps(rig *r, int64_t from, int64_t to, double *losses) {
-    const step_options o = {
-        .adamw = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1},
-        .lr = 0.02,
-        .max_norm = 1.0};
+    const step_options o = {.lr = 0.02, .max_norm = 1.0};
     int32_t tokens[B * T];
     for (int64_t step = from; step < to; step++) {
         double norm;
