@@ -22,6 +22,8 @@ wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512;
 wn__workspace_fn wn__workspace_reduce;
 /* The sum of dweight over each part of the rows. */
 wn__workspace_fn wn__workspace_rmsnorm_grad;
+/* A byte for each token where they have an order. */
+wn__workspace_fn wn__workspace_tokens24;
 /* Blocks of queries, keys and weights for each worker. */
 wn__workspace_fn wn__workspace_attention_avx2, wn__workspace_attention_avx512,
     wn__workspace_attention_grad_avx2, wn__workspace_attention_grad_avx512;
