@@ -188,6 +188,26 @@ static void test_dir_list(void **state) {
     assert_int_equal(wn__dir_list(scratch_path(state, "a"), &names), WN_IO);
 }
 
+static void test_glob(void **state) {
+    wn__names names;
+    const char *made[] = {"b.json", "a.json", "a2.json", "B.json", "c.txt"};
+    const char *sorted[] = {"B.json", "a.json", "a2.json", "b.json"};
+    for (size_t i = 0; i < 5; i++)
+        put(scratch_path(state, made[i]), "");
+    assert_int_equal(wn__dir_make(scratch_path(state, "d.json")), WN_OK); // no regular file
+    assert_int_equal(wn__glob(scratch_path(state, "*.json"), &names), WN_OK);
+    assert_int_equal(names.count, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(names.name[i], scratch_path(state, sorted[i]));
+    wn__names_free(&names);
+    assert_int_equal(wn__glob(scratch_path(state, "[ab].js?n"), &names), WN_OK);
+    assert_int_equal(names.count, 2);
+    wn__names_free(&names);
+    assert_int_equal(wn__glob(scratch_path(state, "*.gz"), &names), WN_OK);
+    assert_int_equal(names.count, 0);
+    assert_null(names.name);
+}
+
 static void test_path_join(void **state) {
     (void)state;
     char out[8];
@@ -221,8 +241,8 @@ int main(void) {
         TEST(test_map),         TEST(test_exists_and_size),
         TEST(test_dir_make),    TEST(test_dir_remove),
         TEST(test_dir_publish), TEST(test_link_replace),
-        TEST(test_dir_list),    TEST(test_path_join),
-        TEST(test_crc32),
+        TEST(test_dir_list),    TEST(test_glob),
+        TEST(test_path_join),   TEST(test_crc32),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
