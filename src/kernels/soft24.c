@@ -47,7 +47,7 @@ static wn_status check_draws(const wn__mvue24 *p) {
     if (p->counter > UINT32_MAX)
         return wn__fail(WN_INVALID, "mvue24: counter %llu must be below 2^32",
                         (unsigned long long)p->counter);
-    if (groups / 4 * words > UINT32_MAX - 1)
+    if (groups * words > INT64_C(1) << 34)
         return wn__fail(WN_INVALID, "mvue24: %lld groups are more than 2^34 / %lld",
                         (long long)groups, (long long)words);
     return WN_OK;

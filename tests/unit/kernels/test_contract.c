@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/act24.h"
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
 #include "kernels/check/harness.h"
@@ -20,6 +21,7 @@
 #include "kernels/matmul.h"
 #include "kernels/pack24.h"
 #include "kernels/rope.h"
+#include "kernels/soft24.h"
 
 static wn__case *make(wn__op op, const char *problem) {
     const wn__case_type *type = wn__case_type_of(op);
@@ -55,7 +57,17 @@ static const char *problem_of(wn__op op) {
     case WN__OP_flips24:
     case WN__OP_decay24:
     case WN__OP_unpack24:
+    case WN__OP_soft24_dots:
+    case WN__OP_mvue24:
         return "r=8,c=12";
+    case WN__OP_soft24:
+    case WN__OP_apply24:
+        return "r=8,c=12,scale=sste";
+    case WN__OP_column_zeros:
+    case WN__OP_tokens24:
+        return "n=6,c=5";
+    case WN__OP_densest:
+        return "c=6";
     case WN__OP_embed:
     case WN__OP_embed_grad:
         return "N=3,V=11,C=5";
@@ -81,9 +93,19 @@ static const char *problem_of(wn__op op) {
 
 // Sizes that may change alone: what is named op.part.dimension.
 static bool is_free_size(const wn__case *c, const wn__part *p, int d) {
-    static const char *const free_sizes[] = {
-        "embed.table.0", "embed_grad.dtable.0", "sum.x.0",  "sumsq.x.0", "nonfinite.x.0",
-        "fill.x.0",      "normal.x.0",          "rope.x.0", "rope.x.2",  "colsum.x.0"};
+    static const char *const free_sizes[] = {"soft24_dots.w.0",
+                                             "soft24_dots.w.1",
+                                             "column_zeros.x.0",
+                                             "embed.table.0",
+                                             "embed_grad.dtable.0",
+                                             "sum.x.0",
+                                             "sumsq.x.0",
+                                             "nonfinite.x.0",
+                                             "fill.x.0",
+                                             "normal.x.0",
+                                             "rope.x.0",
+                                             "rope.x.2",
+                                             "colsum.x.0"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s.%d", wn__op_name(c->type->op), p->name, d);
     for (size_t i = 0; i < sizeof free_sizes / sizeof *free_sizes; i++)
@@ -193,8 +215,9 @@ static void ranks_and_devices_are_checked(void **state) {
 }
 
 static void spoil_presence(wn__case *c, int i) {
-    static const char *const optional[] = {"matmul.bias", "spmm24.bias", "rmsnorm.rstd",
-                                           "attention.lse", "cross_entropy.dlogits"};
+    static const char *const optional[] = {
+        "matmul.bias", "spmm24.bias",  "rmsnorm.rstd",  "attention.lse",  "cross_entropy.dlogits",
+        "soft24.mask", "soft24.scale", "apply24.scale", "tokens24.order", "tokens24.dense"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s", wn__op_name(c->type->op), c->part[i].name);
     *tensor(c, i) = (wn_tensor){0};
@@ -226,6 +249,13 @@ static bool may_share(const wn__case *c, const wn__part *out, const wn__part *in
                                         "swiglu_grad.dgate=dy",
                                         "swiglu_grad.dup=dy",
                                         "rmsnorm_grad.dx=dy",
+                                        "soft24.out=w",
+                                        "mvue24.y=x",
+                                        "apply24.y=x",
+                                        "relu.y=x",
+                                        "relu_grad.dx=x",
+                                        "relu_grad.dx=dy",
+                                        "tokens24.y=x",
                                         "cross_entropy.dlogits=logits"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s=%s", wn__op_name(c->type->op), out->name, in->name);
@@ -303,6 +333,23 @@ static void messages_name_what_is_wrong(void **state) {
     c = make(WN__OP_pack24, "r=4,c=4");
     *named(c, "index") = (wn_tensor){0};
     assert_message(c, "values and index must both be given or both absent");
+    c = make(WN__OP_mvue24, "r=4,c=4");
+    ((wn__mvue24 *)c->args)->axis = 2;
+    assert_message(c, "axis 2 must be 0 (rows) or 1 (columns)");
+    c = make(WN__OP_mvue24, "r=4,c=4");
+    ((wn__mvue24 *)c->args)->group = 3;
+    assert_message(c, "groups of 3; must be 4 or 2");
+    c = make(WN__OP_mvue24, "r=4,c=4");
+    ((wn__mvue24 *)c->args)->method = (wn__mvue24_method)2;
+    assert_message(c, "no method 2");
+    c = make(WN__OP_mvue24, "r=4,c=4");
+    ((wn__mvue24 *)c->args)->counter = UINT64_C(1) << 32;
+    assert_message(c, "counter 4294967296 must be below 2^32");
+    c = make(WN__OP_mvue24, "r=524288,c=131076,axis=1"); // 2^34 + 2^19 groups
+    assert_message(c, "17180393472 groups are more than 2^34 / 1");
+    c = make(WN__OP_densest, "c=6");
+    ((wn__densest *)c->args)->count = 7;
+    assert_message(c, "count 7 must be 0 to 6");
     c = make(WN__OP_rope, "B=1,T=5,H=1,half=2");
     named(c, "x")->shape[3] = 3;
     assert_message(c, "head size 3 is odd; the nearest are 2 and 4");
