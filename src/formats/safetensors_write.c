@@ -31,7 +31,8 @@ static wn_status check_name(const char *name) {
 }
 
 // Elements of t lie wherever the strides lead; they must exist, here, in a representable number.
-static wn_status check_view(const char *name, const wn_tensor *t) {
+// Those that are made later have no place yet.
+static wn_status check_view(const char *name, const wn_tensor *t, bool made) {
     if (t->device.kind != WN_DEVICE_CPU)
         return wn__fail(WN_INVALID, "tensor '%.*s': not in CPU memory", WN_ST_SHOWN, name);
     if (t->ndim < 0 || t->ndim > WN_MAX_DIMS)
@@ -42,7 +43,7 @@ static wn_status check_view(const char *name, const wn_tensor *t) {
     if (!wn__shape_bytes(t->dtype, t->ndim, t->shape, &bytes))
         return wn__fail(WN_INVALID, "tensor '%.*s': no tensor can be %s", WN_ST_SHOWN, name,
                         wn__tensor_describe(t, text, sizeof text));
-    if (bytes > 0 && t->data == NULL)
+    if (bytes > 0 && t->data == NULL && !made)
         return wn__fail(WN_INVALID, "tensor '%.*s': no data", WN_ST_SHOWN, name);
     return WN_OK;
 }
@@ -75,7 +76,7 @@ wn_status wn__st_items_check(const wn__st_item *items, size_t count, size_t **or
     *order = NULL;
     for (size_t i = 0; i < count; i++) {
         WN_TRY(check_name(items[i].name));
-        WN_TRY(check_view(items[i].name, &items[i].view));
+        WN_TRY(check_view(items[i].name, &items[i].view, items[i].make != NULL));
         WN_TRY(check_conversion(&items[i]));
     }
     size_t *index = calloc(count + 1, sizeof *index);
@@ -261,6 +262,22 @@ static wn_status write_data(wn__writer *w, const wn_tensor *t, wn_dtype as) {
     return WN_OK;
 }
 
+// The view of an item that exists, or of one that is made now.
+static wn_status find_data(const wn__st_item *item, wn_tensor *out) {
+    *out = item->view;
+    if (item->make == NULL) return WN_OK;
+    wn_status status = item->make(item->ctx, item->which, out);
+    if (status != WN_OK) return wn__fail_in(status, "tensor '%.*s'", WN_ST_SHOWN, item->name);
+    const wn_tensor *want = &item->view;
+    if (wn__tensor_is(out, want->dtype, want->ndim, want->shape) &&
+        (out->data != NULL || wn__tensor_count(out) == 0))
+        return WN_OK;
+    char made[160], wanted[160];
+    return wn__fail(WN_BUG, "tensor '%.*s': made as %s, announced as %s", WN_ST_SHOWN, item->name,
+                    wn__tensor_describe(out, made, sizeof made),
+                    wn__tensor_describe(want, wanted, sizeof wanted));
+}
+
 static wn_status write_file(wn__writer *w, const char *header, size_t header_size,
                             const wn__st_item *items, size_t count, const size_t *order) {
     uint8_t length[8];
@@ -270,7 +287,9 @@ static wn_status write_file(wn__writer *w, const char *header, size_t header_siz
     WN_TRY(wn__writer_write(w, header, header_size));
     for (size_t i = 0; i < count; i++) {
         const wn__st_item *item = &items[order[i]];
-        WN_TRY(write_data(w, &item->view, wn__st_item_dtype(item)));
+        wn_tensor data;
+        WN_TRY(find_data(item, &data));
+        WN_TRY(write_data(w, &data, wn__st_item_dtype(item)));
     }
     return WN_OK;
 }

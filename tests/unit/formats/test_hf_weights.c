@@ -24,11 +24,11 @@ enum { ITEMS = 5 };
 
 static void make_items(wn__st_item items[ITEMS]) {
     const wn__st_item made[ITEMS] = {
-        {"d", wn__tensor1(values, WN_DTYPE_F32, 1), WN_DTYPE_NONE},
-        {"b", wn__tensor2(values + 1, WN_DTYPE_F32, 2, 5), WN_DTYPE_NONE},
-        {"a", wn__tensor1(values + 3, WN_DTYPE_F32, 4), WN_DTYPE_BF16},
-        {"e", wn__tensor1(NULL, WN_DTYPE_F32, 0), WN_DTYPE_NONE},
-        {"c", wn__tensor1(values + 9, WN_DTYPE_F32, 4), WN_DTYPE_NONE},
+        {.name = "d", .view = wn__tensor1(values, WN_DTYPE_F32, 1), .as = WN_DTYPE_NONE},
+        {.name = "b", .view = wn__tensor2(values + 1, WN_DTYPE_F32, 2, 5), .as = WN_DTYPE_NONE},
+        {.name = "a", .view = wn__tensor1(values + 3, WN_DTYPE_F32, 4), .as = WN_DTYPE_BF16},
+        {.name = "e", .view = wn__tensor1(NULL, WN_DTYPE_F32, 0), .as = WN_DTYPE_NONE},
+        {.name = "c", .view = wn__tensor1(values + 9, WN_DTYPE_F32, 4), .as = WN_DTYPE_NONE},
     };
     memcpy(items, made, sizeof made);
 }
@@ -50,7 +50,7 @@ static void write_letters(void *const *state, const char *name, const char *tens
     for (size_t i = 0; i < n; i++) {
         bytes[i] = (uint8_t)tensors[i];
         names[i][0] = tensors[i];
-        items[i] = (wn__st_item){names[i], wn__tensor1(&bytes[i], WN_DTYPE_U8, 1), WN_DTYPE_NONE};
+        items[i] = (wn__st_item){.name = names[i], .view = wn__tensor1(&bytes[i], WN_DTYPE_U8, 1)};
     }
     assert_int_equal(
         wn__safetensors_write(scratch_path(state, name), items, n, NULL, 0, NULL, NULL), WN_OK);
@@ -166,7 +166,7 @@ static void handles_many_tensors(void **state) {
     for (size_t i = 0; i < MANY; i++) {
         (void)snprintf(names[i], sizeof names[i], "t%06zu", i * 7919 % MANY);
         bytes[i] = (uint8_t)i;
-        items[i] = (wn__st_item){names[i], wn__tensor1(&bytes[i], WN_DTYPE_U8, 1), WN_DTYPE_NONE};
+        items[i] = (wn__st_item){.name = names[i], .view = wn__tensor1(&bytes[i], WN_DTYPE_U8, 1)};
     }
     assert_int_equal(wn__hf_weights_write(*state, items, MANY, MANY / 4), WN_OK);
     wn__hf_weights *w;

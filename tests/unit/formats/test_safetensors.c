@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/fail.h"
 #include "base/half.h"
 #include "formats/safetensors.h"
 #include "tensor/tensor.h"
@@ -237,6 +238,71 @@ static void keeps_strange_names(void **state) {
     wn__safetensors_close(&st);
 }
 
+// One block in which one tensor after the other is made.
+typedef struct maker {
+    float block[12];
+    wn_dtype dtype;
+    size_t made, fails_at;
+} maker;
+
+static wn_status make_tensor(void *ctx, size_t which, wn_tensor *out) {
+    maker *m = ctx;
+    if (which == m->fails_at) return wn__fail(WN_NOMEM, "no room");
+    m->made++;
+    for (int i = 0; i < 12; i++)
+        m->block[i] = (float)(100 * which) + (float)i;
+    *out = wn__tensor2(m->block, m->dtype, 3, 4);
+    return WN_OK;
+}
+
+static wn__st_item item_to_make(const char *name, maker *m, size_t which) {
+    return (wn__st_item){.name = name,
+                         .view = wn__tensor2(NULL, WN_DTYPE_F32, 3, 4),
+                         .make = make_tensor,
+                         .ctx = m,
+                         .which = which};
+}
+
+// Beside one that exists; the second rounds to BF16. Both use the block, one after the other.
+static void makes_tensors_as_it_writes(void **state) {
+    maker m = {.dtype = WN_DTYPE_F32, .fails_at = 9};
+    float here[2] = {5, 6};
+    wn__st_item items[] = {item_to_make("z", &m, 1), item_to_make("a", &m, 2),
+                           item_of("m", wn__tensor1(here, WN_DTYPE_F32, 2))};
+    items[1].as = WN_DTYPE_BF16;
+    const char *path = scratch_path(state, "made.safetensors");
+    assert_int_equal(wn__safetensors_write(path, items, COUNT(items), NULL, 0, NULL, NULL), WN_OK);
+    assert_int_equal(m.made, 2);
+    wn__safetensors st;
+    assert_int_equal(wn__safetensors_open(path, &st), WN_OK);
+    const wn_tensor *a = &wn__safetensors_find(&st, "a")->view,
+                    *z = &wn__safetensors_find(&st, "z")->view;
+    assert_int_equal(a->dtype, WN_DTYPE_BF16);
+    assert_int_equal(z->shape[0], 3);
+    for (int i = 0; i < 12; i++) {
+        assert_int_equal(((const uint16_t *)a->data)[i], wn__bf16_from_f32((float)(200 + i)));
+        assert_float_equal(((const float *)z->data)[i], (float)(100 + i), 0);
+    }
+    assert_float_equal(((const float *)wn__safetensors_find(&st, "m")->view.data)[1], 6, 0);
+    wn__safetensors_close(&st);
+}
+
+// A maker's failure keeps its status and message, leaves no file and no temporary one.
+static void passes_on_what_cannot_be_made(void **state) {
+    maker m = {.dtype = WN_DTYPE_F32, .fails_at = 1};
+    const wn__st_item item = item_to_make("lost", &m, 1);
+    const char *path = scratch_path(state, "made.safetensors");
+    assert_int_equal(wn__safetensors_write(path, &item, 1, NULL, 0, NULL, NULL), WN_NOMEM);
+    assert_non_null(strstr(wn_last_error(), "tensor 'lost': no room"));
+    m = (maker){.dtype = WN_DTYPE_I32, .fails_at = 9};
+    assert_int_equal(wn__safetensors_write(path, &item, 1, NULL, 0, NULL, NULL), WN_BUG);
+    assert_non_null(strstr(wn_last_error(), "made as I32 [3, 4], announced as F32 [3, 4]"));
+    wn__names names;
+    assert_int_equal(wn__dir_list(*state, &names), WN_OK);
+    assert_int_equal(names.count, 0);
+    wn__names_free(&names);
+}
+
 static void expect_write_refused(void *const *state, const wn__st_item *items, size_t count,
                                  const wn__st_meta *meta, size_t meta_count, const char *fragment) {
     const char *path = scratch_path(state, "kept.safetensors");
@@ -270,10 +336,10 @@ static void refuses_to_write(void **state) {
         {{item_of("a", wn__tensor1(x, WN_DTYPE_NONE, 4))}, 1, "no tensor can be"},
         {{item_of("a", wn__tensor1(x, WN_DTYPE_F32, -1))}, 1, "no tensor can be"},
         {{item_of("a", wn__tensor2(x, WN_DTYPE_F32, INT64_MAX, 2))}, 1, "no tensor can be"},
-        {{{"a", wn__tensor1(x, WN_DTYPE_F64, 2), WN_DTYPE_BF16}},
+        {{{.name = "a", .view = wn__tensor1(x, WN_DTYPE_F64, 2), .as = WN_DTYPE_BF16}},
          1,
          "F64 cannot be written as BF16"},
-        {{{"a", view, WN_DTYPE_I32}}, 1, "F32 cannot be written as I32"},
+        {{{.name = "a", .view = view, .as = WN_DTYPE_I32}}, 1, "F32 cannot be written as I32"},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         expect_write_refused(state, cases[i].item, cases[i].count, NULL, 0, cases[i].fragment);
@@ -582,6 +648,8 @@ int main(void) {
         IN_SCRATCH(packs_strided_views),
         IN_SCRATCH(rounds_to_half_types),
         IN_SCRATCH(keeps_strange_names),
+        IN_SCRATCH(makes_tensors_as_it_writes),
+        IN_SCRATCH(passes_on_what_cannot_be_made),
         IN_SCRATCH(refuses_to_write),
         cmocka_unit_test(refuses_malformed_headers),
         cmocka_unit_test(refuses_bad_lengths),
