@@ -1,37 +1,83 @@
 // SPDX-License-Identifier: MIT
 /* 2:4 sparse activations of an MLP without a gate (Haziza et al. 2025, "2:4 activation sparsity").
  *
- *   forward   Y1 = X W1^T, Y2 = act(Y1), Y2s = the two largest of each 4 consecutive features of a
- * token, Y3 = Y2s W2^T backward  dY2 = dY3 W2, dY1 = dY2 act'(Y1) F with F the forward mask first,
- * so that what was dropped stays dropped; dX = dY1 W1 (dY1 is row-wise 2:4 already); dW1 = T(dY1)^T
- * X, dW2 = dY3^T T(Y2s), where T keeps two of each four tokens for the sparsest features (by zeros
- * after the activation) and everything for the densest share A fixed random order of the tokens of
- * a sequence, the same for every sequence, says which four share a group; nothing is moved, so
- * nothing is undone. Dense for the first act_warmup updates. An evaluation prunes by magnitude
- * whatever the training method draws. States: "<name>.order" I32 [seq], "<name>.scale" F64 [1] (0:
- * not chosen yet). */
+ *   forward   Y1 = X W1^T, Y2 = act(Y1), Y2s = two of each four consecutive features of a token,
+ *             Y3 = Y2s W2^T
+ *   backward  dY2 = dY3 W2; dY1 = dY2 act'(Y1) F with F = (Y2s != 0), so that what was dropped
+ *             stays dropped; dX = dY1 W1 (dY1 is row-wise 2:4 already);
+ *             dW1 = T(dY1)^T X, dW2 = dY3^T T(Y2s)
+ *
+ * T keeps two of each four tokens of the features with the most zeros after the activation, and
+ * everything of the ceil(act_dense width) densest. A fixed random order of the positions of a
+ * sequence, the same for every sequence, says which four share a group; nothing is moved, so
+ * nothing is undone. Without it (permute off) four consecutive tokens do. Dense for the first
+ * act_warmup updates. Backward DIRECT: without T. DENSE: straight through, dY1 = dY2 act'(Y1) and
+ * dW2 = dY3^T Y2.
+ *
+ * An evaluation prunes by magnitude whatever a training pass draws (MVUE), so it is deterministic;
+ * before the first sparse training pass chose a scale (SOFT...) it is dense. States: "<name>.order"
+ * I32 [seq], all 0 until it is drawn, and "<name>.scale" F64 [1], 0 until it is chosen. */
 #ifndef WN_NN_ACT24_H
 #define WN_NN_ACT24_H
 
 #include "nn/linear.h"
 
 typedef struct wn__act24 {
-    wn__structure structure; /* kind WN_STRUCTURE_ACT24, or DENSE: never sparse */
-    char name[WN_NAME_MAX];  /* "model.layers.3.mlp.act" */
-    int64_t width, number;
+    wn__structure
+        structure;          /* kind WN_STRUCTURE_ACT24, or DENSE: never sparse, nothing allocated */
+    char name[WN_NAME_MAX]; /* "model.layers.3.mlp.act" */
+    int64_t width;
+    int64_t number; /* of the layer before it, for random streams */
     const wn__pass *pass;
     const wn__scratch *scratch;
-    bool relu2;             /* squared ReLU, else ReLU */
-    wn_tensor mask;         /* U8 [rows, ceil(width/4)]: F of the last forward pass of this block */
-    wn_tensor pruned;       /* [rows, width] Y2s, when training */
-    wn_tensor order;        /* I32 [rows]: of the pass, built from seq_order */
-    wn_tensor zeros, dense; /* I32 [width], U8 [width] */
-    wn_tensor total;        /* I64 [1]: zeros of the last pass */
+    bool round16;
+    wn_tensor positions; /* I32 [seq]: the order, a state; absent without permute */
+    wn_tensor scale;     /* F64 [1], a state; absent but with SOFT... */
+    wn_tensor order;     /* I32 [rows]: of the tokens of the pass that goes back */
+    wn_tensor zeros;     /* I32 [width] of the last training pass, after the activation */
+    wn_tensor dense;     /* U8 [width]: features that stay dense along tokens */
+    wn_tensor total;     /* I64 [2]: zeros after the activation, and after pruning */
+    wn_tensor dots;      /* F64 [3] */
     wn__state state[2];
     size_t state_count;
+    int64_t scaled_at; /* update whose first pass chose the scale; negative: none yet */
     bool sparse;       /* the last forward pass was */
     double zero_share; /* of the last training pass after the activation; negative: none yet */
     double dropped;    /* share of the non-zeros the forward pruning dropped; negative: none yet */
 } wn__act24;
+
+/* Buffers of one block's pass. */
+typedef struct wn__act24_buffers {
+    wn_tensor pruned; /* [N, I] Y2s; the activation's own memory where Y2 is not needed again */
+    wn_tensor soft;   /* [trial rows, I], and [trial rows, C] twice: SOFT_WEIGHTS when training */
+    wn_tensor full, part;
+} wn__act24_buffers;
+
+/* The activation "<block>.act" of `width` features, numbered as the linear layer before it. */
+WN_NODISCARD wn_status wn__act24_build(wn__act24 *a, const char *block, int64_t width,
+                                       int64_t number, wn__structure_rules *rules, wn__build *b);
+/* act: [N, I] of the MLP; out: columns of what down_proj writes. */
+WN_NODISCARD wn_status wn__act24_buffers_alloc(const wn__act24 *a, const wn_tensor *act,
+                                               int64_t out, wn__build *b, wn__act24_buffers *s);
+/* Whether this structure ever prunes. */
+static inline bool wn__act24_given(const wn__act24 *a) {
+    return a->structure.kind == WN_STRUCTURE_ACT24;
+}
+
+/* Y2 -> Y2s where this pass is sparse (a->sparse); dense, s->pruned is not written. down: the layer
+ * that reads it. again: the pass is computed once more and changes nothing. */
+WN_NODISCARD wn_status wn__act24_forward(wn__act24 *a, wn__exec *x, const wn_tensor *act,
+                                         const wn__act24_buffers *s, wn__linear *down, bool again);
+/* Whether the pass that goes back prunes along tokens. */
+bool wn__act24_along_tokens(const wn__act24 *a, const wn__exec *x);
+/* Says which features stay dense and which tokens share a group, for `rows` tokens in sequences of
+ * T: before the first wn__act24_tokens. */
+WN_NODISCARD wn_status wn__act24_begin_tokens(wn__act24 *a, wn__exec *x, int64_t rows, int64_t T);
+/* out = T(in), [N, I]. */
+WN_NODISCARD wn_status wn__act24_tokens(wn__act24 *a, wn__exec *x, const wn_tensor *in,
+                                        const wn_tensor *out);
+/* dact [N, I] times F, in place, where the structure asks for it. */
+WN_NODISCARD wn_status wn__act24_mask(const wn__act24 *a, wn__exec *x, const wn_tensor *pruned,
+                                      const wn_tensor *dact);
 
 #endif

@@ -6,11 +6,13 @@
 #include "base/fail.h"
 #include "kernels/attention.h"
 #include "kernels/rope.h"
+#include "nn/round16.h"
 #include <math.h>
 
 wn_status wn__attn_build(wn__attn *a, const char *name, const wn__model_config *c,
                          wn__structure_rules *rules, wn__build *b) {
-    *a = (wn__attn){.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim};
+    *a = (wn__attn){
+        .heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .round16 = b->round16};
     int64_t width = c->hidden_size, q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     WN_TRY(wn__linear_build_in(&a->q, name, "q_proj", width, q, c->qkv_bias, rules, b));
     WN_TRY(wn__linear_build_in(&a->k, name, "k_proj", width, kv, c->qkv_bias, rules, b));
@@ -83,6 +85,8 @@ wn_status wn__attn_forward(wn__attn *a, wn__exec *x, const wn__rope_tables *rope
     const wn_tensor k4 = by_head(a, &k, s.B, s.T, a->kv_heads);
     WN_TRY(rotate(x, rope, &q4, s.start, false));
     WN_TRY(rotate(x, rope, &k4, s.start, false));
+    WN_TRY(wn__keep16(a->round16, x, &q));
+    WN_TRY(wn__keep16(a->round16, x, &k));
     const wn__attention attention = {.q = q4,
                                      .k = by_head(a, all_k, s.B, keys, a->kv_heads),
                                      .v = by_head(a, all_v, s.B, keys, a->kv_heads),
@@ -90,6 +94,7 @@ wn_status wn__attn_forward(wn__attn *a, wn__exec *x, const wn__rope_tables *rope
                                      .lse = lse_of(a, &buffers->lse, s),
                                      .scale = scale_of(a)};
     WN_TRY(wn__run(x, WN__OP_attention, &attention));
+    WN_TRY(wn__keep16(a->round16, x, &mixed));
     return wn__linear_forward(&a->o, x, &mixed, out, true);
 }
 
@@ -123,6 +128,9 @@ wn_status wn__attn_backward(wn__attn *a, wn__exec *x, const wn__rope_tables *rop
     WN_TRY(wn__run(x, WN__OP_attention_grad, &grad));
     WN_TRY(rotate(x, rope, &grad.dq, s.start, true));
     WN_TRY(rotate(x, rope, &grad.dk, s.start, true));
+    WN_TRY(wn__keep16(a->round16, x, &dq));
+    WN_TRY(wn__keep16(a->round16, x, &dk));
+    WN_TRY(wn__keep16(a->round16, x, &dv));
     WN_TRY(wn__linear_backward(&a->q, x, in, &dq, din, false));
     WN_TRY(wn__linear_backward(&a->k, x, in, &dk, din, true));
     return wn__linear_backward(&a->v, x, in, &dv, din, true);

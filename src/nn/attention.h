@@ -10,6 +10,7 @@
 typedef struct wn__attn {
     wn__linear q, k, v, o;
     int64_t heads, kv_heads, head_dim;
+    bool round16;
 } wn__attn;
 
 /* B sequences of T tokens, the first at position `start` (more than 0 only with a cache). */

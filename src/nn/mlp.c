@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: MIT
-// Feed-forward blocks, gated (SwiGLU) and not (squared ReLU).
+// Feed-forward blocks, gated (SwiGLU) and not (ReLU, squared ReLU), these with 2:4 activations when
+// asked for.
 #include "nn/mlp.h"
 
 #include "base/fail.h"
+#include "kernels/act24.h"
 #include "kernels/mlp.h"
+#include "nn/round16.h"
 
 wn_status wn__mlp_build(wn__mlp *m, const char *name, const wn__model_config *c,
                         wn__structure_rules *rules, wn__build *b) {
-    *m = (wn__mlp){.kind = c->mlp};
+    *m = (wn__mlp){.kind = c->mlp, .round16 = b->round16};
     int64_t width = c->hidden_size, inner = c->intermediate_size;
     if (m->kind == WN_MLP_SWIGLU)
         WN_TRY(
             wn__linear_build_in(&m->gate, name, "gate_proj", width, inner, c->mlp_bias, rules, b));
     WN_TRY(wn__linear_build_in(&m->up, name, "up_proj", width, inner, c->mlp_bias, rules, b));
+    if (m->kind != WN_MLP_SWIGLU)
+        WN_TRY(wn__act24_build(&m->act, name, inner, m->up.number, rules, b));
     return wn__linear_build_in(&m->down, name, "down_proj", inner, width, c->mlp_bias, rules, b);
 }
 
@@ -30,34 +35,79 @@ wn_status wn__mlp_buffers_alloc(const wn__mlp *m, int64_t rows, wn__build *b,
         WN_TRY(wn__tensor_alloc2(b->activations, b->dtype, rows, inner, &out->gate));
     WN_TRY(wn__tensor_alloc2(b->activations, b->dtype, rows, inner, &out->up));
     out->act = out->up;
-    if (!b->training) return WN_OK;
-    return wn__tensor_alloc2(b->activations, b->dtype, rows, inner, &out->act);
+    if (b->training) WN_TRY(wn__tensor_alloc2(b->activations, b->dtype, rows, inner, &out->act));
+    return wn__act24_buffers_alloc(&m->act, &out->act, m->down.out, b, &out->act24);
 }
 
+// The gradient of the activation and, where they differ, what weight gradients take instead.
 int64_t wn__mlp_scratch(const wn__mlp *m) {
-    return m->up.out;
+    bool split = wn__act24_given(&m->act) && m->act.structure.backward == WN_ACT24_SPLIT;
+    return m->up.out * (split ? 2 : 1);
 }
 
 static wn__mlp_buffers buffers_of(const wn__mlp_buffers *all, int64_t rows) {
-    return (wn__mlp_buffers){.gate = wn__first_rows(&all->gate, rows),
-                             .up = wn__first_rows(&all->up, rows),
-                             .act = wn__first_rows(&all->act, rows)};
+    wn__mlp_buffers s = *all;
+    s.gate = wn__first_rows(&all->gate, rows);
+    s.up = wn__first_rows(&all->up, rows);
+    s.act = wn__first_rows(&all->act, rows);
+    s.act24.pruned = wn__first_rows(&all->act24.pruned, rows);
+    return s;
 }
 
 static wn_status activate(const wn__mlp *m, wn__exec *x, const wn__mlp_buffers *s) {
     const wn__swiglu gated = {.gate = s->gate, .up = s->up, .y = s->act};
-    const wn__relu2 plain = {.x = s->up, .y = s->act};
-    return m->kind == WN_MLP_SWIGLU ? wn__run(x, WN__OP_swiglu, &gated)
-                                    : wn__run(x, WN__OP_relu2, &plain);
+    const wn__relu2 squared = {.x = s->up, .y = s->act};
+    const wn__relu plain = {.x = s->up, .y = s->act};
+    switch (m->kind) {
+    case WN_MLP_SWIGLU:
+        return wn__run(x, WN__OP_swiglu, &gated);
+    case WN_MLP_RELU2:
+        return wn__run(x, WN__OP_relu2, &squared);
+    case WN_MLP_RELU:
+        return wn__run(x, WN__OP_relu, &plain);
+    }
+    return wn__fail(WN_BUG, "%s: an MLP of kind %d", m->up.name, (int)m->kind);
+}
+
+// Up to what down_proj reads.
+static wn_status inner_forward(wn__mlp *m, wn__exec *x, const wn_tensor *in,
+                               const wn__mlp_buffers *s, bool again) {
+    if (m->kind == WN_MLP_SWIGLU) WN_TRY(wn__linear_forward(&m->gate, x, in, &s->gate, false));
+    WN_TRY(wn__linear_forward(&m->up, x, in, &s->up, false));
+    WN_TRY(activate(m, x, s));
+    WN_TRY(wn__keep16(m->round16, x, &s->act));
+    return wn__act24_forward(&m->act, x, &s->act, &s->act24, &m->down, again);
+}
+
+static const wn_tensor *multiplied(const wn__mlp *m, const wn__mlp_buffers *s) {
+    return m->act.sparse ? &s->act24.pruned : &s->act;
 }
 
 wn_status wn__mlp_forward(wn__mlp *m, wn__exec *x, const wn_tensor *in,
                           const wn__mlp_buffers *buffers, const wn_tensor *out) {
     const wn__mlp_buffers s = buffers_of(buffers, in->shape[0]);
-    if (m->kind == WN_MLP_SWIGLU) WN_TRY(wn__linear_forward(&m->gate, x, in, &s.gate, false));
-    WN_TRY(wn__linear_forward(&m->up, x, in, &s.up, false));
-    WN_TRY(activate(m, x, &s));
-    return wn__linear_forward(&m->down, x, &s.act, out, true);
+    WN_TRY(inner_forward(m, x, in, &s, false));
+    return wn__linear_forward(&m->down, x, multiplied(m, &s), out, true);
+}
+
+wn_status wn__mlp_again(wn__mlp *m, wn__exec *x, const wn_tensor *in,
+                        const wn__mlp_buffers *buffers) {
+    const wn__mlp_buffers s = buffers_of(buffers, in->shape[0]);
+    return inner_forward(m, x, in, &s, true);
+}
+
+// dact = gradient of what down_proj read. Its weight's gradient takes the unpruned activation
+// (straight through), or the pruned one pruned again along tokens, into `tokens`.
+static wn_status down_backward(wn__mlp *m, wn__exec *x, const wn__mlp_buffers *s,
+                               const wn_tensor *dout, const wn_tensor *dact,
+                               const wn_tensor *tokens) {
+    const wn_tensor *in = multiplied(m, s), *for_weight = &s->act;
+    if (m->act.structure.backward != WN_ACT24_DENSE) for_weight = in;
+    if (wn__given(tokens)) {
+        WN_TRY(wn__act24_tokens(&m->act, x, in, tokens));
+        for_weight = tokens;
+    }
+    return wn__linear_backward_split(&m->down, x, in, dout, dact, false, for_weight, NULL);
 }
 
 // The gradients of gate and up take the place of gate and up.
@@ -65,21 +115,45 @@ static wn_status activate_backward(const wn__mlp *m, wn__exec *x, const wn__mlp_
                                    const wn_tensor *dact) {
     const wn__swiglu_grad gated = {
         .gate = s->gate, .up = s->up, .dy = *dact, .dgate = s->gate, .dup = s->up};
-    const wn__relu2_grad plain = {.x = s->up, .dy = *dact, .dx = s->up};
-    return m->kind == WN_MLP_SWIGLU ? wn__run(x, WN__OP_swiglu_grad, &gated)
-                                    : wn__run(x, WN__OP_relu2_grad, &plain);
+    const wn__relu2_grad squared = {.x = s->up, .dy = *dact, .dx = s->up};
+    const wn__relu_grad plain = {.x = s->up, .dy = *dact, .dx = s->up};
+    if (m->kind == WN_MLP_SWIGLU) {
+        WN_TRY(wn__run(x, WN__OP_swiglu_grad, &gated));
+        WN_TRY(wn__keep16(m->round16, x, &s->gate));
+        return wn__keep16(m->round16, x, &s->up);
+    }
+    WN_TRY(m->kind == WN_MLP_RELU2 ? wn__run(x, WN__OP_relu2_grad, &squared)
+                                   : wn__run(x, WN__OP_relu_grad, &plain));
+    WN_TRY(wn__keep16(m->round16, x, &s->up));
+    return wn__act24_mask(&m->act, x, &s->act24.pruned, &s->up);
 }
 
-wn_status wn__mlp_backward(wn__mlp *m, wn__exec *x, const wn_tensor *in,
+static wn_status up_backward(wn__mlp *m, wn__exec *x, const wn_tensor *in, const wn__mlp_buffers *s,
+                             const wn_tensor *din, const wn_tensor *tokens) {
+    bool gated = m->kind == WN_MLP_SWIGLU;
+    if (gated) WN_TRY(wn__linear_backward(&m->gate, x, in, &s->gate, din, false));
+    if (wn__given(tokens)) WN_TRY(wn__act24_tokens(&m->act, x, &s->up, tokens));
+    return wn__linear_backward_split(&m->up, x, in, &s->up, din, gated, NULL, tokens);
+}
+
+// Cuts the next rows x width matrix off the scratch.
+static wn_tensor take(const wn_tensor *scratch, int64_t which, int64_t rows, int64_t width) {
+    const wn_tensor t = wn__tensor_slice(scratch, 0, which * rows * width, rows * width);
+    return wn__tensor_view2(&t, rows, width);
+}
+
+wn_status wn__mlp_backward(wn__mlp *m, wn__exec *x, int64_t T, const wn_tensor *in,
                            const wn__mlp_buffers *buffers, const wn_tensor *dout,
                            const wn_tensor *din, const wn_tensor *scratch) {
-    int64_t rows = in->shape[0];
+    int64_t rows = in->shape[0], inner = m->up.out;
     const wn__mlp_buffers s = buffers_of(buffers, rows);
-    const wn_tensor flat = wn__tensor_slice(scratch, 0, 0, rows * m->up.out);
-    const wn_tensor dact = wn__tensor_view2(&flat, rows, m->up.out);
-    WN_TRY(wn__linear_backward(&m->down, x, &s.act, dout, &dact, false));
+    const wn_tensor dact = take(scratch, 0, rows, inner);
+    wn_tensor tokens = {0};
+    if (wn__act24_along_tokens(&m->act, x)) {
+        tokens = take(scratch, 1, rows, inner);
+        WN_TRY(wn__act24_begin_tokens(&m->act, x, rows, T));
+    }
+    WN_TRY(down_backward(m, x, &s, dout, &dact, &tokens));
     WN_TRY(activate_backward(m, x, &s, &dact));
-    bool gated = m->kind == WN_MLP_SWIGLU;
-    if (gated) WN_TRY(wn__linear_backward(&m->gate, x, in, &s.gate, din, false));
-    return wn__linear_backward(&m->up, x, in, &s.up, din, gated);
+    return up_backward(m, x, in, &s, din, &tokens);
 }

@@ -11,6 +11,7 @@ typedef struct wn__norm {
     wn__params *params;
     size_t weight;
     double eps;
+    bool round16; /* outputs and input gradients are rounded to bfloat16; rstd is not */
 } wn__norm;
 
 /* The parameter is "<name>.weight". */

@@ -41,6 +41,7 @@ typedef struct wn__build {
     bool round16;      /* weights and activations are rounded to bfloat16 over fp32 masters */
     bool padding_told; /* the note on padded 2:4 rows was logged */
     int64_t rows;      /* largest number of rows (tokens) of a pass */
+    int64_t seq;       /* longest sequence of a pass */
     int64_t layers;    /* linear layers built so far: each takes the next number */
     wn__pass *pass;    /* borrowed by the layers */
     wn__scratch *scratch;

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MIT
+// 2:4 sparse activations: when a pass is sparse, what is kept of each token, how large the scale of
+// soft thresholding is, and which features and tokens the weight gradients prune along tokens.
+#include "nn/act24.h"
+
+#include "base/fail.h"
+#include "base/philox.h"
+#include "kernels/act24.h"
+#include "kernels/elementwise.h"
+#include "kernels/mask24.h"
+#include "kernels/reduce.h"
+#include "kernels/soft24.h"
+#include "nn/round16.h"
+#include <math.h>
+
+// Of the eight draws that a layer number has, the one of the activation after it.
+#define ACT_PRODUCT 7
+// SOFT_WEIGHTS compares what down_proj makes of this many rows at a time.
+#define TRIAL_ROWS 64
+
+static wn_status named(const wn__act24 *a, wn_status status) {
+    return status == WN_OK ? WN_OK : wn__fail_in(status, "%s", a->name);
+}
+
+static bool soft(const wn__act24 *a) {
+    wn__act24_method m = a->structure.act;
+    return m == WN_ACT24_SOFT || m == WN_ACT24_SOFT_WEIGHTS || m == WN_ACT24_SOFT_DYNAMIC;
+}
+
+static int64_t groups_of(int64_t width) {
+    return (width + 3) / 4;
+}
+
+// Elements of the shared scratch that hold `bytes`.
+static int64_t elements_of(wn_dtype dtype, int64_t bytes) {
+    int64_t size = (int64_t)wn_dtype_size(dtype);
+    return (bytes + size - 1) / size;
+}
+
+static wn_status add_state(wn__act24 *a, const char *suffix, const wn_tensor *view) {
+    wn__state *s = &a->state[a->state_count++];
+    s->view = *view;
+    return wn__name_join(s->name, a->name, suffix);
+}
+
+static wn_status build_training(wn__act24 *a, wn__build *b) {
+    WN_TRY(wn__tensor_alloc1(b->activations, WN_DTYPE_I32, a->width, &a->zeros));
+    WN_TRY(wn__tensor_alloc1(b->activations, WN_DTYPE_I64, 2, &a->total));
+    WN_TRY(wn__tensor_alloc1(b->activations, WN_DTYPE_F64, 3, &a->dots));
+    wn__scratch_wish(b->scratch, wn__scratch_cost(1, elements_of(b->dtype, 4 * a->width)));
+    if (a->structure.backward != WN_ACT24_SPLIT) return WN_OK;
+    WN_TRY(wn__tensor_alloc1(b->activations, WN_DTYPE_U8, a->width, &a->dense));
+    if (!a->structure.permute) return WN_OK;
+    WN_TRY(wn__tensor_alloc1(b->activations, WN_DTYPE_I32, b->rows, &a->order));
+    WN_TRY(wn__tensor_alloc1(b->weights, WN_DTYPE_I32, b->seq, &a->positions));
+    return add_state(a, "order", &a->positions);
+}
+
+wn_status wn__act24_build(wn__act24 *a, const char *block, int64_t width, int64_t number,
+                          wn__structure_rules *rules, wn__build *b) {
+    *a = (wn__act24){.width = width,
+                     .number = number,
+                     .pass = b->pass,
+                     .scratch = b->scratch,
+                     .round16 = b->round16,
+                     .scaled_at = -1,
+                     .zero_share = -1,
+                     .dropped = -1};
+    WN_TRY(wn__name_join(a->name, block, "act"));
+    a->structure = wn__structure_of_activation(rules, a->name);
+    if (!wn__act24_given(a)) return WN_OK;
+    if (soft(a)) {
+        WN_TRY(wn__tensor_alloc1(b->weights, WN_DTYPE_F64, 1, &a->scale));
+        WN_TRY(add_state(a, "scale", &a->scale));
+    }
+    wn__scratch_wish(b->scratch,
+                     wn__scratch_cost(1, elements_of(b->dtype, b->rows * groups_of(width))));
+    return b->training ? build_training(a, b) : WN_OK;
+}
+
+wn_status wn__act24_buffers_alloc(const wn__act24 *a, const wn_tensor *act, int64_t out,
+                                  wn__build *b, wn__act24_buffers *s) {
+    *s = (wn__act24_buffers){.pruned = *act};
+    if (!wn__act24_given(a) || !b->training) return WN_OK;
+    int64_t rows = act->shape[0], trial = rows < TRIAL_ROWS ? rows : TRIAL_ROWS;
+    if (a->structure.backward == WN_ACT24_DENSE)
+        WN_TRY(wn__tensor_alloc2(b->activations, b->dtype, rows, a->width, &s->pruned));
+    if (a->structure.act != WN_ACT24_SOFT_WEIGHTS) return WN_OK;
+    WN_TRY(wn__tensor_alloc2(b->activations, b->dtype, trial, a->width, &s->soft));
+    WN_TRY(wn__tensor_alloc2(b->activations, b->dtype, trial, out, &s->full));
+    return wn__tensor_alloc2(b->activations, b->dtype, trial, out, &s->part);
+}
+
+// ---- the scale of soft thresholding ----
+
+static bool scale_chosen(const wn__act24 *a) {
+    return *(const double *)a->scale.data != 0;
+}
+
+// The first sparse training pass; dynamic ones: also the first pass of every act_every-th update.
+static bool scale_due(const wn__act24 *a) {
+    const wn__structure *s = &a->structure;
+    if (!scale_chosen(a)) return true;
+    if (s->act != WN_ACT24_SOFT_DYNAMIC || a->scaled_at == a->pass->update) return false;
+    return (a->pass->update - s->act_warmup) % (s->act_every > 0 ? s->act_every : 1) == 0;
+}
+
+// At most `most` rows, evenly spread.
+static wn_tensor sample_rows(const wn_tensor *t, int64_t most) {
+    wn_tensor view = *t;
+    int64_t rows = t->shape[0];
+    if (most < 1 || rows <= most) return view;
+    view.shape[0] = most;
+    view.stride[0] *= rows / most;
+    return view;
+}
+
+// <A, B> / <B, B>, 1 where B is zero.
+static double ratio(double ab, double bb) {
+    return bb > 0 && isfinite(ab) && isfinite(bb) ? ab / bb : 1;
+}
+
+static wn_status scale_by_values(wn__act24 *a, wn__exec *x, const wn_tensor *act, double *scale) {
+    bool dynamic = a->structure.act == WN_ACT24_SOFT_DYNAMIC;
+    const wn__soft24_dots dots = {.w = dynamic ? sample_rows(act, a->structure.act_samples) : *act,
+                                  .out = a->dots};
+    WN_TRY(wn__run(x, WN__OP_soft24_dots, &dots));
+    const double *d = a->dots.data;
+    if (!x->planning) *scale = ratio(d[0], d[1]);
+    return WN_OK;
+}
+
+static wn_status sum_of_squares(wn__exec *x, const wn_tensor *t, const wn_tensor *out) {
+    const wn__reduce square = {.x = *t, .out = *out};
+    return wn__run(x, WN__OP_sumsq, &square);
+}
+
+// dots: ||A||^2, ||B||^2 and ||A + B||^2 of A = Y2 W^T and B = S(Y2) W^T.
+static wn_status try_rows(wn__act24 *a, wn__exec *x, const wn_tensor *act,
+                          const wn__act24_buffers *s, wn__linear *down) {
+    int64_t rows = act->shape[0];
+    const wn_tensor thresholded = wn__first_rows(&s->soft, rows);
+    const wn_tensor full = wn__first_rows(&s->full, rows), part = wn__first_rows(&s->part, rows);
+    const wn__soft24 threshold = {.w = *act, .out = thresholded};
+    const wn__add both = {.a = full, .b = part, .c = part};
+    const wn_tensor first = wn__tensor_slice(&a->dots, 0, 0, 1),
+                    second = wn__tensor_slice(&a->dots, 0, 1, 1),
+                    third = wn__tensor_slice(&a->dots, 0, 2, 1);
+    WN_TRY(wn__run(x, WN__OP_soft24, &threshold));
+    WN_TRY(wn__linear_forward(down, x, act, &full, false));
+    WN_TRY(wn__linear_forward(down, x, &thresholded, &part, false));
+    WN_TRY(sum_of_squares(x, &full, &first));
+    WN_TRY(sum_of_squares(x, &part, &second));
+    WN_TRY(wn__run(x, WN__OP_add, &both));
+    return sum_of_squares(x, &part, &third);
+}
+
+// The s that brings s S(Y2) W^T nearest to Y2 W^T, by 2<A, B> = ||A + B||^2 - ||A||^2 - ||B||^2.
+static wn_status scale_by_output(wn__act24 *a, wn__exec *x, const wn_tensor *act,
+                                 const wn__act24_buffers *s, const wn__linear *down,
+                                 double *scale) {
+    wn__linear product = *down; // the bias is no part of what is compared
+    product.has_bias = false;
+    double ab = 0, bb = 0;
+    int64_t rows = act->shape[0];
+    for (int64_t begin = 0; begin < rows; begin += s->soft.shape[0]) {
+        int64_t n = rows - begin < s->soft.shape[0] ? rows - begin : s->soft.shape[0];
+        const wn_tensor part = wn__tensor_slice(act, 0, begin, n);
+        WN_TRY(try_rows(a, x, &part, s, &product));
+        const double *d = a->dots.data;
+        if (x->planning) continue;
+        ab += (d[2] - d[0] - d[1]) / 2;
+        bb += d[1];
+    }
+    if (!x->planning) *scale = ratio(ab, bb);
+    return WN_OK;
+}
+
+static wn_status choose_scale(wn__act24 *a, wn__exec *x, const wn_tensor *act,
+                              const wn__act24_buffers *s, const wn__linear *down) {
+    double scale = 0;
+    WN_TRY(a->structure.act == WN_ACT24_SOFT_WEIGHTS ? scale_by_output(a, x, act, s, down, &scale)
+                                                     : scale_by_values(a, x, act, &scale));
+    if (x->planning) return WN_OK;
+    *(double *)a->scale.data = scale;
+    a->scaled_at = a->pass->update;
+    return WN_OK;
+}
+
+// ---- forward ----
+
+// What of the shared scratch holds shape[a, b] of a smaller dtype.
+static wn_tensor scratch_view(const wn__act24 *a, wn_dtype model, wn_dtype dtype, int64_t rows,
+                              int64_t cols) {
+    int64_t at = 0, bytes = rows * cols * (int64_t)wn_dtype_size(dtype);
+    const wn_tensor block = wn__scratch_take(a->scratch, &at, 1, elements_of(model, bytes));
+    return wn__tensor2(block.data, dtype, rows, cols);
+}
+
+static wn_status prune_by_magnitude(const wn__act24 *a, wn__exec *x, const wn_tensor *act,
+                                    const wn_tensor *pruned) {
+    const wn_tensor mask =
+        scratch_view(a, act->dtype, WN_DTYPE_U8, act->shape[0], groups_of(a->width));
+    const wn__mask24 choose = {.w = *act, .mask = mask, .method = WN_MASK24_ROW};
+    const wn__apply24 apply = {.x = *act, .y = *pruned, .mask = mask};
+    WN_TRY(wn__run(x, WN__OP_mask24, &choose));
+    return wn__run(x, WN__OP_apply24, &apply);
+}
+
+static wn_status draw(const wn__act24 *a, wn__exec *x, const wn_tensor *act,
+                      const wn_tensor *pruned) {
+    const wn__mvue24 random = {.x = *act,
+                               .y = *pruned,
+                               .axis = 1,
+                               .group = 4,
+                               .method = WN_MVUE24_EXACT,
+                               .seed = a->pass->seed,
+                               .stream = WN_STREAM_MVUE + 8 * (uint64_t)a->number + ACT_PRODUCT,
+                               .counter = a->pass->counter};
+    return wn__run(x, WN__OP_mvue24, &random);
+}
+
+static wn_status prune(const wn__act24 *a, wn__exec *x, const wn_tensor *act,
+                       const wn_tensor *pruned) {
+    const wn__soft24 threshold = {.w = *act, .out = *pruned, .scale = a->scale};
+    bool draws = a->structure.act == WN_ACT24_MVUE && a->pass->learning;
+    if (soft(a)) return wn__run(x, WN__OP_soft24, &threshold);
+    if (draws || x->planning) WN_TRY(draw(a, x, act, pruned));
+    return draws ? WN_OK : prune_by_magnitude(a, x, act, pruned);
+}
+
+static wn_status count_zeros(const wn__act24 *a, wn__exec *x, const wn_tensor *t,
+                             const wn_tensor *zeros, int64_t which) {
+    const wn__column_zeros count = {
+        .x = *t, .zeros = *zeros, .total = wn__tensor_slice(&a->total, 0, which, 1)};
+    return wn__run(x, WN__OP_column_zeros, &count);
+}
+
+static wn_status measure_act(wn__act24 *a, wn__exec *x, const wn_tensor *act) {
+    WN_TRY(count_zeros(a, x, act, &a->zeros, 0));
+    if (x->planning) return WN_OK;
+    const int64_t *zeros = a->total.data;
+    a->zero_share = (double)zeros[0] / (double)wn__tensor_count(act);
+    a->dropped = 0;
+    return WN_OK;
+}
+
+static wn_status measure_pruned(wn__act24 *a, wn__exec *x, const wn_tensor *pruned) {
+    const wn_tensor row = scratch_view(a, pruned->dtype, WN_DTYPE_I32, 1, a->width);
+    const wn_tensor unused = wn__tensor1(row.data, WN_DTYPE_I32, a->width);
+    WN_TRY(count_zeros(a, x, pruned, &unused, 1));
+    if (x->planning) return WN_OK;
+    const int64_t *zeros = a->total.data;
+    int64_t alive = wn__tensor_count(pruned) - zeros[0];
+    a->dropped = alive > 0 ? (double)(zeros[1] - zeros[0]) / (double)alive : 0;
+    return WN_OK;
+}
+
+static bool sparse_now(const wn__act24 *a) {
+    if (a->pass->update < a->structure.act_warmup) return false;
+    return a->pass->learning || !soft(a) || scale_chosen(a);
+}
+
+// learns: this pass is a training pass, seen for the first time.
+static wn_status forward(wn__act24 *a, wn__exec *x, const wn_tensor *act,
+                         const wn__act24_buffers *s, const wn__linear *down, bool learns) {
+    if (learns) WN_TRY(measure_act(a, x, act));
+    if (!x->planning) a->sparse = sparse_now(a);
+    if (!x->planning && !a->sparse) return WN_OK;
+    const wn_tensor pruned = wn__first_rows(&s->pruned, act->shape[0]);
+    if (learns && soft(a) && (x->planning || scale_due(a)))
+        WN_TRY(choose_scale(a, x, act, s, down));
+    WN_TRY(prune(a, x, act, &pruned));
+    WN_TRY(wn__keep16(a->round16, x, &pruned));
+    return learns ? measure_pruned(a, x, &pruned) : WN_OK;
+}
+
+wn_status wn__act24_forward(wn__act24 *a, wn__exec *x, const wn_tensor *act,
+                            const wn__act24_buffers *s, wn__linear *down, bool again) {
+    if (!wn__act24_given(a)) return WN_OK;
+    bool trains = wn__given(&a->zeros);
+    bool learns = trains && !again && (x->planning || a->pass->learning);
+    return named(a, forward(a, x, act, s, down, learns));
+}
+
+// ---- backward ----
+
+bool wn__act24_along_tokens(const wn__act24 *a, const wn__exec *x) {
+    return wn__act24_given(a) && a->structure.backward == WN_ACT24_SPLIT &&
+           (a->sparse || x->planning);
+}
+
+// Fisher-Yates; an order that was drawn or loaded never has one position twice.
+static void draw_positions(const wn__act24 *a) {
+    int32_t *p = a->positions.data;
+    int64_t n = a->positions.shape[0];
+    if (n > 1 && p[0] != p[1]) return;
+    for (int64_t i = 0; i < n; i++)
+        p[i] = (int32_t)i;
+    for (int64_t i = n - 1; i > 0; i--) {
+        int64_t j = (int64_t)wn__philox_below(a->pass->seed, WN_STREAM_TOKENS, (uint64_t)i,
+                                              (uint64_t)i + 1);
+        int32_t other = p[j];
+        p[j] = p[i];
+        p[i] = other;
+    }
+}
+
+// Each sequence's tokens in the fixed order of positions; shorter sequences leave out what they
+// lack. Where T is no multiple of 4 a group spans two sequences.
+static wn_status order_tokens(const wn__act24 *a, int64_t rows, int64_t T) {
+    const int32_t *p = a->positions.data;
+    int32_t *order = a->order.data;
+    int64_t n = 0;
+    for (int64_t first = 0; first < rows; first += T)
+        for (int64_t i = 0; i < a->positions.shape[0]; i++)
+            if (p[i] < T && n < rows) order[n++] = (int32_t)first + p[i];
+    return n == rows ? WN_OK : wn__fail(WN_INVALID, "the order of the tokens is no permutation");
+}
+
+// The features that stay dense: rounded up, save what rounding of the product adds.
+static int64_t dense_count(const wn__act24 *a) {
+    int64_t count = (int64_t)ceil(a->structure.act_dense * (double)a->width - 1e-9);
+    return count < 0 ? 0 : count > a->width ? a->width : count;
+}
+
+wn_status wn__act24_begin_tokens(wn__act24 *a, wn__exec *x, int64_t rows, int64_t T) {
+    const wn__densest rank = {.zeros = a->zeros, .dense = a->dense, .count = dense_count(a)};
+    if (a->structure.permute && !x->planning) {
+        if (T > a->positions.shape[0] || rows > a->order.shape[0] || rows % T != 0)
+            return wn__fail(WN_BUG, "%s: %lld tokens in sequences of %lld", a->name,
+                            (long long)rows, (long long)T);
+        draw_positions(a);
+        WN_TRY(named(a, order_tokens(a, rows, T)));
+    }
+    return named(a, wn__run(x, WN__OP_densest, &rank));
+}
+
+wn_status wn__act24_tokens(wn__act24 *a, wn__exec *x, const wn_tensor *in, const wn_tensor *out) {
+    const wn__tokens24 prune_tokens = {
+        .x = *in, .y = *out, .order = wn__first_rows(&a->order, in->shape[0]), .dense = a->dense};
+    return named(a, wn__run(x, WN__OP_tokens24, &prune_tokens));
+}
+
+// Y2s is never negative, so that relu's gradient at Y2s is F.
+wn_status wn__act24_mask(const wn__act24 *a, wn__exec *x, const wn_tensor *pruned,
+                         const wn_tensor *dact) {
+    const wn__relu_grad survivors = {.x = *pruned, .dy = *dact, .dx = *dact};
+    bool masks = wn__act24_given(a) && a->structure.backward != WN_ACT24_DENSE;
+    return masks && (a->sparse || x->planning) ? named(a, wn__run(x, WN__OP_relu_grad, &survivors))
+                                               : WN_OK;
+}
