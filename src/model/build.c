@@ -168,8 +168,17 @@ static wn_status alloc_buffers(wn__model *m, wn__build *b) {
     return b->training ? alloc_backward(m, b) : WN_OK;
 }
 
+// Weights are merged, and those of a checkpoint taken over, one at a time.
+static bool merges_in_scratch(const wn__linear *l, const wn__build *b) {
+    return l->structure.kind == WN_STRUCTURE_SPARSE24 ? b->training
+                                                      : l->structure.kind != WN_STRUCTURE_DENSE;
+}
+
 // By now every layer has said how much it wants.
 static wn_status alloc_scratch(wn__model *m, wn__build *b) {
+    for (size_t i = 0; i < m->linear_count; i++)
+        if (merges_in_scratch(m->linear[i], b))
+            wn__scratch_wish(&m->scratch, wn__scratch_cost(m->linear[i]->out, m->linear[i]->in));
     return wn__tensor_alloc1(b->activations, b->dtype, m->scratch.elements, &m->scratch.block);
 }
 

@@ -31,17 +31,14 @@ static wn_status plan_update(wn__model *m) {
     return wn__model_update(m, 0, 1, 0, NULL);
 }
 
-// Initial values, and structured weights written out for a checkpoint.
+// Initial values, those of a checkpoint, and structured weights written out for another.
 static wn_status plan_weights(wn__model *m) {
-    for (size_t i = 0; i < m->params.count; i++) {
-        const wn__param *p = &m->params.item[i];
-        const wn__normal normal = {.x = p->w, .std = 1};
-        WN_TRY(wn__run(m->x, WN__OP_normal, &normal));
-    }
+    WN_TRY(wn__model_init(m, 0));
     for (size_t i = 0; i < m->linear_count; i++) {
         wn__linear *l = m->linear[i];
-        const wn__param *p = wn__linear_weight(l);
-        WN_TRY(wn__linear_merge(l, m->x, m->spec.training ? &p->g : &p->w));
+        const wn_tensor weight = wn__tensor2(NULL, m->spec.dtype, l->out, l->in);
+        WN_TRY(wn__linear_adopt(l, m->x, &weight));
+        WN_TRY(wn__linear_merge(l, m->x, &weight));
     }
     return WN_OK;
 }

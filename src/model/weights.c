@@ -21,26 +21,51 @@ static void forget_masks(wn__model *m) {
         m->linear[i]->ready = false;
 }
 
-static double init_std(const wn__model_config *c, const wn__param *p) {
-    bool into_stream =
-        ends_with(p->name, ".o_proj.weight") || ends_with(p->name, ".down_proj.weight");
+static wn_status round_weights(const wn__model *m) {
+    return m->spec.round16 ? wn__fail(WN_UNSUPPORTED, "bfloat16 numerics are not built") : WN_OK;
+}
+
+// The layer that a parameter is a weight or a factor of; NULL for tables, norms and biases.
+static wn__linear *owner_of(const wn__model *m, size_t param) {
+    for (size_t i = 0; i < m->linear_count; i++)
+        if (wn__linear_owns(m->linear[i], param)) return m->linear[i];
+    return NULL;
+}
+
+static double init_std(const wn__model_config *c, const char *layer) {
+    bool into_stream = ends_with(layer, ".o_proj") || ends_with(layer, ".down_proj");
     return into_stream ? c->init_std / sqrt(2.0 * (double)c->layers) : c->init_std;
 }
 
 static wn_status init_param(wn__model *m, size_t i, uint64_t seed) {
     const wn__param *p = &m->params.item[i];
+    const wn_tensor x = *wn__param_master(p);
     const wn__normal normal = {
-        .x = p->w, .seed = seed, .stream = WN_STREAM_INIT + i, .std = init_std(&m->spec.config, p)};
-    const wn__fill fill = {.x = p->w, .value = ends_with(p->name, ".bias") ? 0 : 1};
-    return p->w.ndim == 2 ? wn__run(m->x, WN__OP_normal, &normal)
-                          : wn__run(m->x, WN__OP_fill, &fill);
+        .x = x, .seed = seed, .stream = WN_STREAM_INIT + i, .std = m->spec.config.init_std};
+    const wn__fill fill = {.x = x, .value = ends_with(p->name, ".bias") ? 0 : 1};
+    return x.ndim == 2 ? wn__run(m->x, WN__OP_normal, &normal) : wn__run(m->x, WN__OP_fill, &fill);
+}
+
+static wn_status init_linear(wn__model *m, wn__linear *l, uint64_t seed) {
+    double std;
+    wn__init_report *r = &m->init_report;
+    WN_TRY(wn__linear_init(l, m->x, seed, init_std(&m->spec.config, l->name), &std));
+    if (l->structure.kind != WN_STRUCTURE_LOWRANK || m->x->planning) return WN_OK;
+    r->least = r->layers == 0 || std < r->least ? std : r->least;
+    r->most = r->layers == 0 || std > r->most ? std : r->most;
+    r->layers++;
+    return WN_OK;
 }
 
 wn_status wn__model_init(wn__model *m, uint64_t seed) {
     forget_masks(m);
+    m->init_report = (wn__init_report){0};
+    if (!m->x->planning) m->pass.seed = seed;
     for (size_t i = 0; i < m->params.count; i++)
-        WN_TRY(init_param(m, i, seed));
-    return WN_OK;
+        if (owner_of(m, i) == NULL) WN_TRY(init_param(m, i, seed));
+    for (size_t i = 0; i < m->linear_count; i++)
+        WN_TRY(init_linear(m, m->linear[i], seed));
+    return round_weights(m);
 }
 
 // Bytes of a file may lie anywhere, so they pass through an aligned block.
@@ -68,20 +93,39 @@ static bool loadable(wn_dtype d) {
     return d == WN_DTYPE_F32 || d == WN_DTYPE_F64 || d == WN_DTYPE_BF16 || d == WN_DTYPE_F16;
 }
 
-static wn_status load_param(wn__model *m, const wn__param *p, const wn__hf_weights *weights) {
+// Copies the checkpoint's tensor of that name into `to`.
+static wn_status load_tensor(wn__model *m, const char *name, const wn_tensor *to,
+                             const wn__hf_weights *weights) {
     wn_tensor from;
     char found[160], wanted[160];
-    if (!wn__hf_weights_find(weights, p->name, &from))
-        return wn__fail(WN_FORMAT, "the checkpoint has no tensor '%s'", p->name);
+    if (!wn__hf_weights_find(weights, name, &from))
+        return wn__fail(WN_FORMAT, "the checkpoint has no tensor '%s'", name);
     if (!loadable(from.dtype))
-        return wn__fail(WN_FORMAT, "tensor '%s' is %s; weights may be F64, F32, BF16 or F16",
-                        p->name, wn_dtype_name(from.dtype));
-    if (!wn__tensor_same_shape(&from, &p->w))
+        return wn__fail(WN_FORMAT, "tensor '%s' is %s; weights may be F64, F32, BF16 or F16", name,
+                        wn_dtype_name(from.dtype));
+    if (!wn__tensor_same_shape(&from, to))
         return wn__fail(WN_INVALID,
-                        "tensor '%s' is %s in the checkpoint, the configuration says %s", p->name,
+                        "tensor '%s' is %s in the checkpoint, the configuration says %s", name,
                         wn__tensor_describe(&from, found, sizeof found),
-                        wn__tensor_describe(&p->w, wanted, sizeof wanted));
-    return load_values(m, &from, &p->w);
+                        wn__tensor_describe(to, wanted, sizeof wanted));
+    return load_values(m, &from, to);
+}
+
+static wn_status load_param(wn__model *m, size_t i, const wn__hf_weights *weights) {
+    const wn__param *p = &m->params.item[i];
+    const wn__linear *owner = owner_of(m, i);
+    if (owner != NULL && owner->factored) return WN_OK;
+    return load_tensor(m, p->name, wn__param_master(p), weights);
+}
+
+// Through the scratch block: the file has the weight that the factors stand for.
+static wn_status load_factored(wn__model *m, size_t i, const wn__hf_weights *weights) {
+    wn__linear *l = m->linear[i];
+    int64_t at = 0;
+    if (!l->factored) return WN_OK;
+    const wn_tensor weight = wn__scratch_take(&m->scratch, &at, l->out, l->in);
+    WN_TRY(load_tensor(m, m->weight_name[i], &weight, weights));
+    return wn__linear_adopt(l, m->x, &weight);
 }
 
 static bool ignored(const wn__model *m, const char *name) {
@@ -89,12 +133,21 @@ static bool ignored(const wn__model *m, const char *name) {
            (m->spec.config.tied && strcmp(name, "lm_head.weight") == 0);
 }
 
+static bool is_parameter(const wn__model *m, const char *name) {
+    const wn__param *p = wn__params_find(&m->params, name);
+    const wn__linear *owner = p != NULL ? owner_of(m, (size_t)(p - m->params.item)) : NULL;
+    if (p != NULL && (owner == NULL || !owner->factored)) return true;
+    for (size_t i = 0; i < m->linear_count; i++)
+        if (m->linear[i]->factored && strcmp(m->weight_name[i], name) == 0) return true;
+    return false;
+}
+
 static wn_status check_no_strangers(const wn__model *m, const wn__hf_weights *weights) {
     for (size_t i = 0; i < wn__hf_weights_count(weights); i++) {
         const char *name, *file;
         wn_tensor view;
         wn__hf_weights_at(weights, i, &name, &view, &file);
-        if (wn__params_find(&m->params, name) == NULL && !ignored(m, name))
+        if (!is_parameter(m, name) && !ignored(m, name))
             return wn__fail(WN_FORMAT, "%s: tensor '%s' belongs to no part of the configured model",
                             file, name);
     }
@@ -105,39 +158,51 @@ wn_status wn__model_load(wn__model *m, const wn__hf_weights *weights) {
     WN_TRY(check_no_strangers(m, weights));
     forget_masks(m);
     for (size_t i = 0; i < m->params.count; i++)
-        WN_TRY(load_param(m, &m->params.item[i], weights));
-    return WN_OK;
-}
-
-static wn__linear *structured_owner(wn__model *m, size_t param) {
+        WN_TRY(load_param(m, i, weights));
     for (size_t i = 0; i < m->linear_count; i++)
-        if (m->linear[i]->weight == param && m->linear[i]->structure.kind != WN_STRUCTURE_DENSE)
-            return m->linear[i];
-    return NULL;
+        WN_TRY(load_factored(m, i, weights));
+    return round_weights(m);
 }
 
-static wn_status export_param(wn__model *m, size_t i, wn__st_item *out) {
-    const wn__param *p = &m->params.item[i];
-    *out = (wn__st_item){.name = p->name, .view = p->w};
-    wn__linear *l = structured_owner(m, i);
-    if (l == NULL) return WN_OK;
-    if (m->spec.training) out->view = p->g;
-    return wn__linear_merge(l, m->x, &out->view);
+// A 2:4 weight that is not trained is merged in place: its pack is all that is read.
+static wn_tensor merge_place(const wn__model *m, const wn__linear *l) {
+    int64_t at = 0;
+    if (l->structure.kind == WN_STRUCTURE_SPARSE24 && !m->spec.training)
+        return wn__linear_weight(l)->w;
+    return wn__scratch_take(&m->scratch, &at, l->out, l->in);
+}
+
+static wn_status make_merged(void *ctx, size_t which, wn_tensor *out) {
+    wn__model *m = ctx;
+    *out = merge_place(m, m->linear[which]);
+    return wn__linear_merge(m->linear[which], m->x, out);
+}
+
+// Only structures that multiply by something else than their parameter are merged.
+static void list_weights(wn__model *m, wn__st_item *list, size_t *n) {
+    for (size_t i = 0; i < m->linear_count; i++) {
+        const wn__linear *l = m->linear[i];
+        if (l->structure.kind == WN_STRUCTURE_DENSE) continue;
+        list[(*n)++] = (wn__st_item){.name = m->weight_name[i],
+                                     .view = wn__tensor2(NULL, m->spec.dtype, l->out, l->in),
+                                     .make = make_merged,
+                                     .ctx = m,
+                                     .which = i};
+    }
 }
 
 wn_status wn__model_export(wn__model *m, struct wn__st_item **items, size_t *count) {
-    *items = NULL;
+    size_t most = m->params.count + m->linear_count;
     *count = 0;
-    wn__st_item *list = calloc(m->params.count, sizeof *list);
-    if (list == NULL) return wn__fail(WN_NOMEM, "no memory for %zu tensors", m->params.count);
+    wn__st_item *list = *items = calloc(most, sizeof *list);
+    if (list == NULL) return wn__fail(WN_NOMEM, "no memory for %zu tensors", most);
     for (size_t i = 0; i < m->params.count; i++) {
-        wn_status status = export_param(m, i, &list[i]);
-        if (status == WN_OK) continue;
-        free(list);
-        return status;
+        const wn__linear *owner = owner_of(m, i);
+        if (owner != NULL && owner->structure.kind != WN_STRUCTURE_DENSE) continue;
+        const wn__param *p = &m->params.item[i];
+        list[(*count)++] = (wn__st_item){.name = p->name, .view = p->w};
     }
-    *items = list;
-    *count = m->params.count;
+    list_weights(m, list, count);
     return WN_OK;
 }
 
@@ -172,6 +237,7 @@ wn_status wn__model_states(wn__model *m, struct wn__st_item **items, size_t *cou
 }
 
 wn_status wn__model_states_loaded(wn__model *m) {
+    WN_TRY(round_weights(m));
     for (size_t i = 0; i < m->linear_count; i++)
         WN_TRY(wn__linear_restore(m->linear[i], m->x));
     return WN_OK;

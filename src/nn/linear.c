@@ -65,6 +65,13 @@ wn__param *wn__linear_weight(const wn__linear *l) {
     return &l->params->item[l->weight];
 }
 
+bool wn__linear_owns(const wn__linear *l, size_t param) {
+    wn__structure_kind kind = l->structure.kind;
+    bool factors = kind == WN_STRUCTURE_LOWRANK || kind == WN_STRUCTURE_ADAPTER;
+    if (factors && (param == l->factor_in || param == l->factor_out)) return true;
+    return kind != WN_STRUCTURE_LOWRANK && param == l->weight;
+}
+
 wn_tensor wn__linear_bias(const wn__linear *l) {
     return l->has_bias ? l->params->item[l->bias].w : (wn_tensor){0};
 }

@@ -51,7 +51,8 @@ typedef struct wn__linear_type {
     /* Adds regularisation (masked decay) times factor to the gradients, before the optimizer.
      * NULL: none. */
     wn_status (*regularize)(wn__linear *l, wn__exec *x, double factor);
-    /* Writes the weight the forward pass multiplies by into out[out,in] (zeros written out). */
+    /* Writes the weight the forward pass multiplies by into out[out,in] (zeros written out), which
+     * may lie at the start of the scratch block. */
     wn_status (*merge)(wn__linear *l, wn__exec *x, const wn_tensor *out);
     /* Packs from the parameters and states that a checkpoint brought back; chooses no mask. */
     wn_status (*restore)(wn__linear *l, wn__exec *x);
@@ -59,8 +60,8 @@ typedef struct wn__linear_type {
      * std) for "weight". Streams WN_STREAM_INIT + parameter number. *effective receives the
      * standard deviation of W. */
     wn_status (*init)(wn__linear *l, wn__exec *x, uint64_t seed, double std, double *effective);
-    /* Takes over a dense weight [out,in] (the model's dtype, packed): truncated-SVD factors, a
-     * frozen weight ... NULL: copied into "weight". */
+    /* Takes over a dense weight [out,in] (the model's dtype, packed, perhaps at the start of the
+     * scratch block): truncated-SVD factors, a frozen weight ... NULL: copied into "weight". */
     wn_status (*adopt)(wn__linear *l, wn__exec *x, const wn_tensor *weight);
     /* The factors were replaced by an exact step: scales that depend on their basis. NULL: nothing.
      */
@@ -145,6 +146,8 @@ WN_NODISCARD wn_status wn__linear_add_params(wn__linear *l, wn__build *b);
 WN_NODISCARD wn_status wn__linear_param_gradients(wn__linear *l, wn__exec *x, const wn_tensor *in,
                                                   const wn_tensor *dy);
 wn__param *wn__linear_weight(const wn__linear *l);
+/* Whether a parameter is the layer's weight or one of its factors. */
+bool wn__linear_owns(const wn__linear *l, size_t param);
 wn_tensor wn__linear_bias(const wn__linear *l); /* absent without one */
 
 /* Initial values, tied to nothing: see adopt and init above. */
