@@ -93,6 +93,10 @@ int64_t wn__source_seq_len(const wn__source *s) {
     return s->seq_len;
 }
 
+bool wn__source_adds_special(const wn__source *s) {
+    return s->kind->adds_special;
+}
+
 uint64_t wn__source_fingerprint(const wn__source *s) {
     return s->fingerprint;
 }

@@ -83,6 +83,8 @@ void wn__source_tell(const wn__source *s, wn__source_state *out);
  * INVALID: no such place; then seek again or free. */
 WN_NODISCARD wn_status wn__source_seek(wn__source *s, const wn__source_state *state);
 int64_t wn__source_seq_len(const wn__source *s);
+/* Whether special tokens in the samples are put there and are no text, as those of documents. */
+bool wn__source_adds_special(const wn__source *s);
 /* Of what the samples come from, never 0: of documents, the names (without their directories) and
  * sizes of the files in order; of windows, the count and width of the ids. */
 uint64_t wn__source_fingerprint(const wn__source *s);

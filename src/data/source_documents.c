@@ -303,7 +303,8 @@ static const wn__source_kind documents = {.sample = document_sample,
                                           .next_epoch = document_next_epoch,
                                           .tell = document_tell,
                                           .seek = document_seek,
-                                          .free = document_free};
+                                          .free = document_free,
+                                          .adds_special = true};
 
 static wn_status check(const wn__documents_options *o) {
     int32_t vocab = wn_tokenizer_vocab_size(o->tokenizer);

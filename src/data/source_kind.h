@@ -12,6 +12,7 @@ typedef struct wn__source_kind {
     void (*tell)(const void *self, wn__source_state *out);
     wn_status (*seek)(void *self, const wn__source_state *state);
     void (*free)(void *self);
+    bool adds_special;
 } wn__source_kind;
 
 /* Takes self, also on failure. what: the text of describe, malloc'ed, taken; NULL: out of memory.
