@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The backward pass through the blocks. dstream holds the gradient of the residual stream and is
 // added to in place by each norm; dnorm is the gradient of whatever normalised stream the current
-// part read.
+// part read. With recompute the blocks share their buffers, which hold the last block's pass: those
+// of every other are filled again from its entry right before it goes back.
 #include "base/fail.h"
 #include "kernels/elementwise.h"
 #include "kernels/embed.h"
@@ -15,14 +16,16 @@ static wn_status exit_backward(wn__model *m, int64_t rows) {
     return wn__norm_backward(&m->norm, m->x, &in, &rstd, &dnorm, &dstream, false);
 }
 
-static wn_status mlp_backward(wn__model *m, wn__block *k, int64_t rows) {
+static wn_status mlp_backward(wn__model *m, wn__block *k, wn__span s) {
     const wn__model_buffers *b = &m->buffers;
+    int64_t rows = s.B * s.T;
     const wn_tensor dstream = wn__first_rows(&b->dstream, rows),
                     dnorm = wn__first_rows(&b->dnorm, rows);
     const wn_tensor middle = wn__first_rows(&k->middle, rows),
                     rstd = wn__first_rows(&k->middle_rstd, rows);
     const wn_tensor norm = wn__first_rows(&k->middle_norm, rows);
-    WN_TRY(wn__mlp_backward(&k->mlp, m->x, &norm, &k->mlp_buffers, &dstream, &dnorm, &b->scratch));
+    WN_TRY(wn__mlp_backward(&k->mlp, m->x, s.T, &norm, &k->mlp_buffers, &dstream, &dnorm,
+                            &b->scratch));
     return wn__norm_backward(&k->mlp_norm, m->x, &middle, &rstd, &dnorm, &dstream, true);
 }
 
@@ -42,8 +45,10 @@ static wn_status attention_backward(wn__model *m, wn__block *k, wn__span s) {
 wn_status wn__model_blocks_backward(wn__model *m, wn__span s) {
     int64_t rows = s.B * s.T;
     WN_TRY(exit_backward(m, rows));
-    for (int64_t i = m->spec.config.layers - 1; i >= 0; i--) {
-        WN_TRY(mlp_backward(m, &m->block[i], rows));
+    int64_t last = m->spec.config.layers - 1;
+    for (int64_t i = last; i >= 0; i--) {
+        if (m->spec.recompute && i < last) WN_TRY(wn__model_block_again(m, i, s));
+        WN_TRY(mlp_backward(m, &m->block[i], s));
         WN_TRY(attention_backward(m, &m->block[i], s));
     }
     const wn__embed_grad table = {.token = wn__first_rows(&m->buffers.tokens, rows),

@@ -107,22 +107,24 @@ static wn_status alloc_block(wn__model *m, wn__build *b, wn__block *k) {
     return wn__mlp_buffers_alloc(&k->mlp, max_rows(m), b, &k->mlp_buffers);
 }
 
-static void share_buffers(const wn__block *from, wn__block *to) {
+// All of another block's buffers but, when training, its place in the residual stream.
+static wn_status share_buffers(wn__model *m, wn__build *b, const wn__block *from, wn__block *to) {
     to->entry = from->entry;
+    if (b->training) WN_TRY(alloc_rows(m, b, m->spec.config.hidden_size, &to->entry));
     to->middle = from->middle;
     to->entry_norm = from->entry_norm;
     to->middle_norm = from->middle_norm;
+    to->entry_rstd = from->entry_rstd;
+    to->middle_rstd = from->middle_rstd;
     to->attn_buffers = from->attn_buffers;
-    to->mlp_buffers = from->mlp_buffers;
+    return wn__mlp_buffers_share(&to->mlp, &from->mlp_buffers, b, &to->mlp_buffers);
 }
 
 static wn_status alloc_blocks(wn__model *m, wn__build *b) {
-    for (int64_t i = 0; i < m->spec.config.layers; i++) {
-        if (i > 0 && !b->training)
-            share_buffers(&m->block[0], &m->block[i]);
-        else
-            WN_TRY(alloc_block(m, b, &m->block[i]));
-    }
+    bool shared = !b->training || m->spec.recompute;
+    for (int64_t i = 0; i < m->spec.config.layers; i++)
+        WN_TRY(i > 0 && shared ? share_buffers(m, b, &m->block[i - 1], &m->block[i])
+                               : alloc_block(m, b, &m->block[i]));
     return WN_OK;
 }
 
@@ -149,11 +151,15 @@ static wn_status alloc_head(wn__model *m, wn__build *b) {
 
 static wn_status alloc_backward(wn__model *m, wn__build *b) {
     wn__model_buffers *s = &m->buffers;
-    int64_t attn = wn__attn_scratch(&m->block[0].attn), mlp = wn__mlp_scratch(&m->block[0].mlp);
+    int64_t most = wn__attn_scratch(&m->block[0].attn);
+    for (int64_t i = 0; i < m->spec.config.layers; i++) {
+        int64_t mlp = wn__mlp_scratch(&m->block[i].mlp);
+        if (mlp > most) most = mlp;
+    }
     wn_tensor scratch;
     WN_TRY(alloc_rows(m, b, m->spec.config.hidden_size, &s->dstream));
     WN_TRY(alloc_rows(m, b, m->spec.config.hidden_size, &s->dnorm));
-    WN_TRY(alloc_rows(m, b, attn > mlp ? attn : mlp, &scratch));
+    WN_TRY(alloc_rows(m, b, most, &scratch));
     s->scratch = wn__tensor_reshape(&scratch, 1, (const int64_t[]){wn__tensor_count(&scratch)});
     return WN_OK;
 }
@@ -192,6 +198,7 @@ wn_status wn__model_build(wn__model *m) {
                    .training = training,
                    .round16 = m->spec.round16,
                    .rows = max_rows(m),
+                   .seq = m->spec.seq,
                    .pass = &m->pass,
                    .scratch = &m->scratch};
     m->scratch = (wn__scratch){0};

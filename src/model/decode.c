@@ -92,6 +92,7 @@ wn_status wn__model_decode(wn__model *m, wn__kv_cache *cache, const int32_t *tok
     WN_TRY(plan_span(m, cache, n));
     m->fed = (wn__span){0}; // the inputs are overwritten
     memcpy(m->buffers.tokens.data, tokens, (size_t)n * sizeof *tokens);
+    m->pass.learning = false;
     const wn__span s = {.B = 1, .T = n, .start = cache->length};
     WN_TRY(run_span(m, cache, s, logits));
     cache->length += n;

@@ -6,12 +6,14 @@
 #include "base/fail.h"
 #include "kernels/elementwise.h"
 #include "kernels/embed.h"
+#include "nn/round16.h"
 
 static wn_status embed(wn__model *m, int64_t rows, const wn_tensor *out) {
     const wn__embed lookup = {.token = wn__first_rows(&m->buffers.tokens, rows),
                               .table = m->params.item[m->embedding].w,
                               .out = *out};
-    return wn__run(m->x, WN__OP_embed, &lookup);
+    WN_TRY(wn__run(m->x, WN__OP_embed, &lookup));
+    return wn__keep16(m->spec.round16, m->x, out);
 }
 
 // The residual stream goes on in another buffer when training, since backward reads this one.
@@ -42,16 +44,30 @@ static wn_status attention_part(wn__model *m, int64_t i, wn__span s, const wn__r
     return wn__attn_forward(&k->attn, m->x, rope, s, &norm, &k->attn_buffers, &rest, &middle);
 }
 
+static wn_status middle_norm(wn__model *m, wn__block *k, int64_t rows, wn_tensor *norm) {
+    const wn_tensor middle = wn__first_rows(&k->middle, rows),
+                    rstd = wn__first_rows(&k->middle_rstd, rows);
+    *norm = wn__first_rows(&k->middle_norm, rows);
+    return wn__norm_forward(&k->mlp_norm, m->x, &middle, norm, &rstd);
+}
+
 static wn_status mlp_part(wn__model *m, int64_t i, int64_t rows) {
     wn__block *k = &m->block[i];
     bool last = i + 1 == m->spec.config.layers;
     const wn_tensor middle = wn__first_rows(&k->middle, rows);
     const wn_tensor next = wn__first_rows(last ? &m->buffers.exit : &m->block[i + 1].entry, rows);
-    const wn_tensor norm = wn__first_rows(&k->middle_norm, rows),
-                    rstd = wn__first_rows(&k->middle_rstd, rows);
-    WN_TRY(wn__norm_forward(&k->mlp_norm, m->x, &middle, &norm, &rstd));
+    wn_tensor norm;
+    WN_TRY(middle_norm(m, k, rows, &norm));
     WN_TRY(carry(m, &middle, &next));
     return wn__mlp_forward(&k->mlp, m->x, &norm, &k->mlp_buffers, &next);
+}
+
+wn_status wn__model_block_again(wn__model *m, int64_t i, wn__span s) {
+    wn__block *k = &m->block[i];
+    wn_tensor norm;
+    WN_TRY(attention_part(m, i, s, &m->rope, NULL));
+    WN_TRY(middle_norm(m, k, s.B * s.T, &norm));
+    return wn__mlp_again(&k->mlp, m->x, &norm, &k->mlp_buffers);
 }
 
 wn_status wn__model_blocks(wn__model *m, wn__span s, const wn__rope_tables *rope,
@@ -85,6 +101,7 @@ wn_status wn__model_logits(wn__model *m, const wn_tensor *out) {
                         wn__tensor_describe(out, text, sizeof text));
     }
     WN_TRY(wn__model_plan_span(m, m->fed));
+    m->pass.learning = false;
     WN_TRY(wn__model_blocks(m, m->fed, &m->rope, NULL));
     WN_TRY(wn__model_exit_norm(m, 0, rows));
     const wn_tensor in = wn__first_rows(&m->buffers.exit_norm, rows);

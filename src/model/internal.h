@@ -11,8 +11,9 @@
 /* Logits of one chunk of the head take at most this many bytes (one row at least). */
 #define WN_MODEL_LOGITS_BYTES ((int64_t)64 << 20)
 
-/* A block and its buffers. When training each block has its own; otherwise all share the first
- * one's, and entry, middle and exit of the residual stream are one buffer. */
+/* A block and its buffers. When training each block has its own, with recompute only `entry`: the
+ * rest is shared. Otherwise all is, and entry, middle and exit of the residual stream are one
+ * buffer. */
 typedef struct wn__block {
     wn__norm attn_norm, mlp_norm;
     wn__attn attn;
@@ -76,6 +77,8 @@ WN_NODISCARD wn_status wn__model_check_tokens(const wn__model *m, const char *wh
  * NULL: none. */
 WN_NODISCARD wn_status wn__model_blocks(wn__model *m, wn__span s, const wn__rope_tables *rope,
                                         const wn__kv_cache *cache);
+/* Fills the buffers of block i from its entry, as the last forward pass did. */
+WN_NODISCARD wn_status wn__model_block_again(wn__model *m, int64_t i, wn__span s);
 /* Normalises rows begin .. begin+rows-1 of buffers.exit into buffers.exit_norm. */
 WN_NODISCARD wn_status wn__model_exit_norm(wn__model *m, int64_t begin, int64_t rows);
 /* loss.c: forward and loss of fed tokens, and with_gradients also the gradient of buffers.exit_norm

@@ -5,6 +5,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/reduce.h"
 #include "model/internal.h"
+#include "nn/round16.h"
 
 typedef struct chunk {
     wn_tensor hidden;  // [rows, C] of exit_norm
@@ -33,6 +34,7 @@ static wn_status run_chunk(wn__model *m, const chunk *c, double grad_scale) {
                                     .scale = grad_scale};
     WN_TRY(wn__run(m->x, WN__OP_cross_entropy, &loss));
     if (!with_gradients) return WN_OK;
+    WN_TRY(wn__keep16(m->spec.round16, m->x, &c->logits)); // by now their gradient
     return wn__linear_backward(&m->head, m->x, &c->hidden, &c->logits, &c->dhidden, false);
 }
 

@@ -11,6 +11,7 @@
 #include "kernels/reduce.h"
 #include "kernels/soft24.h"
 #include "nn/round16.h"
+#include "sparse/soft24.h"
 #include <math.h>
 
 // Of the eight draws that a layer number has, the one of the activation after it.
@@ -80,12 +81,14 @@ wn_status wn__act24_build(wn__act24 *a, const char *block, int64_t width, int64_
 
 wn_status wn__act24_buffers_alloc(const wn__act24 *a, const wn_tensor *act, int64_t out,
                                   wn__build *b, wn__act24_buffers *s) {
-    *s = (wn__act24_buffers){.pruned = *act};
-    if (!wn__act24_given(a) || !b->training) return WN_OK;
     int64_t rows = act->shape[0], trial = rows < TRIAL_ROWS ? rows : TRIAL_ROWS;
-    if (a->structure.backward == WN_ACT24_DENSE)
+    if (!wn__given(&s->pruned)) s->pruned = *act;
+    if (!wn__act24_given(a) || !b->training) return WN_OK;
+    if (a->structure.backward == WN_ACT24_DENSE && !s->apart) {
         WN_TRY(wn__tensor_alloc2(b->activations, b->dtype, rows, a->width, &s->pruned));
-    if (a->structure.act != WN_ACT24_SOFT_WEIGHTS) return WN_OK;
+        s->apart = true;
+    }
+    if (a->structure.act != WN_ACT24_SOFT_WEIGHTS || wn__given(&s->soft)) return WN_OK;
     WN_TRY(wn__tensor_alloc2(b->activations, b->dtype, trial, a->width, &s->soft));
     WN_TRY(wn__tensor_alloc2(b->activations, b->dtype, trial, out, &s->full));
     return wn__tensor_alloc2(b->activations, b->dtype, trial, out, &s->part);
@@ -115,19 +118,10 @@ static wn_tensor sample_rows(const wn_tensor *t, int64_t most) {
     return view;
 }
 
-// <A, B> / <B, B>, 1 where B is zero.
-static double ratio(double ab, double bb) {
-    return bb > 0 && isfinite(ab) && isfinite(bb) ? ab / bb : 1;
-}
-
-static wn_status scale_by_values(wn__act24 *a, wn__exec *x, const wn_tensor *act, double *scale) {
+static wn_status scale_by_values(wn__act24 *a, wn__exec *x, const wn_tensor *act) {
     bool dynamic = a->structure.act == WN_ACT24_SOFT_DYNAMIC;
-    const wn__soft24_dots dots = {.w = dynamic ? sample_rows(act, a->structure.act_samples) : *act,
-                                  .out = a->dots};
-    WN_TRY(wn__run(x, WN__OP_soft24_dots, &dots));
-    const double *d = a->dots.data;
-    if (!x->planning) *scale = ratio(d[0], d[1]);
-    return WN_OK;
+    const wn_tensor seen = dynamic ? sample_rows(act, a->structure.act_samples) : *act;
+    return wn__soft24_scale(x, &seen, a->structure.scale_norm, &a->dots, &a->scale);
 }
 
 static wn_status sum_of_squares(wn__exec *x, const wn_tensor *t, const wn_tensor *out) {
@@ -155,10 +149,10 @@ static wn_status try_rows(wn__act24 *a, wn__exec *x, const wn_tensor *act,
     return sum_of_squares(x, &part, &third);
 }
 
-// The s that brings s S(Y2) W^T nearest to Y2 W^T, by 2<A, B> = ||A + B||^2 - ||A||^2 - ||B||^2.
+// The scale s that brings s S(Y2) W^T nearest to Y2 W^T, by 2<A, B> = ||A + B||^2 - ||A||^2 -
+// ||B||^2.
 static wn_status scale_by_output(wn__act24 *a, wn__exec *x, const wn_tensor *act,
-                                 const wn__act24_buffers *s, const wn__linear *down,
-                                 double *scale) {
+                                 const wn__act24_buffers *s, const wn__linear *down) {
     wn__linear product = *down; // the bias is no part of what is compared
     product.has_bias = false;
     double ab = 0, bb = 0;
@@ -172,18 +166,18 @@ static wn_status scale_by_output(wn__act24 *a, wn__exec *x, const wn_tensor *act
         ab += (d[2] - d[0] - d[1]) / 2;
         bb += d[1];
     }
-    if (!x->planning) *scale = ratio(ab, bb);
+    if (x->planning) return WN_OK;
+    if (!isfinite(ab) || !isfinite(bb))
+        return wn__fail(WN_INVALID, "the scale is %g / %g: not finite", ab, bb);
+    *(double *)a->scale.data = bb > 0 ? ab / bb : 1;
     return WN_OK;
 }
 
 static wn_status choose_scale(wn__act24 *a, wn__exec *x, const wn_tensor *act,
                               const wn__act24_buffers *s, const wn__linear *down) {
-    double scale = 0;
-    WN_TRY(a->structure.act == WN_ACT24_SOFT_WEIGHTS ? scale_by_output(a, x, act, s, down, &scale)
-                                                     : scale_by_values(a, x, act, &scale));
-    if (x->planning) return WN_OK;
-    *(double *)a->scale.data = scale;
-    a->scaled_at = a->pass->update;
+    WN_TRY(a->structure.act == WN_ACT24_SOFT_WEIGHTS ? scale_by_output(a, x, act, s, down)
+                                                     : scale_by_values(a, x, act));
+    if (!x->planning) a->scaled_at = a->pass->update;
     return WN_OK;
 }
 

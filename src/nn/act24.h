@@ -46,9 +46,10 @@ typedef struct wn__act24 {
     double dropped;    /* share of the non-zeros the forward pruning dropped; negative: none yet */
 } wn__act24;
 
-/* Buffers of one block's pass. */
+/* Buffers of a block's pass; those of one block may serve another too. */
 typedef struct wn__act24_buffers {
     wn_tensor pruned; /* [N, I] Y2s; the activation's own memory where Y2 is not needed again */
+    bool apart;       /* it is not */
     wn_tensor soft;   /* [trial rows, I], and [trial rows, C] twice: SOFT_WEIGHTS when training */
     wn_tensor full, part;
 } wn__act24_buffers;
@@ -56,7 +57,8 @@ typedef struct wn__act24_buffers {
 /* The activation "<block>.act" of `width` features, numbered as the linear layer before it. */
 WN_NODISCARD wn_status wn__act24_build(wn__act24 *a, const char *block, int64_t width,
                                        int64_t number, wn__structure_rules *rules, wn__build *b);
-/* act: [N, I] of the MLP; out: columns of what down_proj writes. */
+/* Adds what this activation needs and s, zeroed or another block's, lacks. act: [N, I] of the MLP;
+ * out: columns of what down_proj writes. */
 WN_NODISCARD wn_status wn__act24_buffers_alloc(const wn__act24 *a, const wn_tensor *act,
                                                int64_t out, wn__build *b, wn__act24_buffers *s);
 /* Whether this structure ever prunes. */

@@ -39,6 +39,12 @@ wn_status wn__mlp_buffers_alloc(const wn__mlp *m, int64_t rows, wn__build *b,
     return wn__act24_buffers_alloc(&m->act, &out->act, m->down.out, b, &out->act24);
 }
 
+wn_status wn__mlp_buffers_share(const wn__mlp *m, const wn__mlp_buffers *from, wn__build *b,
+                                wn__mlp_buffers *out) {
+    *out = *from;
+    return wn__act24_buffers_alloc(&m->act, &out->act, m->down.out, b, &out->act24);
+}
+
 // The gradient of the activation and, where they differ, what weight gradients take instead.
 int64_t wn__mlp_scratch(const wn__mlp *m) {
     bool split = wn__act24_given(&m->act) && m->act.structure.backward == WN_ACT24_SPLIT;

@@ -33,6 +33,9 @@ void wn__mlp_free(wn__mlp *m);
 /* Buffers for at most `rows` rows from b->activations. */
 WN_NODISCARD wn_status wn__mlp_buffers_alloc(const wn__mlp *m, int64_t rows, wn__build *b,
                                              wn__mlp_buffers *out);
+/* The buffers of another block for this one as well. */
+WN_NODISCARD wn_status wn__mlp_buffers_share(const wn__mlp *m, const wn__mlp_buffers *from,
+                                             wn__build *b, wn__mlp_buffers *out);
 /* Elements of scratch backward needs for each row. */
 int64_t wn__mlp_scratch(const wn__mlp *m);
 /* out[N,C] += mlp(in[N,C]) */
