@@ -12,6 +12,8 @@ wn__accepts_fn wn__accepts_f32;
 wn__accepts_fn wn__accepts_f32_embed;
 /* Not greedy, whose choices follow from each other. */
 wn__accepts_fn wn__accepts_f32_mask24;
+/* In groups of 4. */
+wn__accepts_fn wn__accepts_f32_mvue24;
 wn__accepts_fn wn__accepts_matmul_cblas;
 /* One dtype, and rows that are contiguous on both sides. */
 wn__accepts_fn wn__accepts_copy_rows;
@@ -22,6 +24,8 @@ wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512;
 wn__workspace_fn wn__workspace_reduce;
 /* The sum of dweight over each part of the rows. */
 wn__workspace_fn wn__workspace_rmsnorm_grad;
+/* Three sums for each row. */
+wn__workspace_fn wn__workspace_soft24_dots;
 /* A byte for each token where they have an order. */
 wn__workspace_fn wn__workspace_tokens24;
 /* Blocks of queries, keys and weights for each worker. */

@@ -6,7 +6,7 @@
 #include "base/fail.h"
 #include "kernels/mask24.h"
 #include "kernels/simd/accepts.h"
-#include "kernels/simd/group24.h"
+#include "kernels/simd/rank24.h"
 
 #include <stdatomic.h>
 
@@ -18,27 +18,14 @@ typedef struct mask24_job {
 
 /* ---- ROW */
 
-/* The sign bit tells whether column j is larger than column i, for i < j; equal ones keep their
- * order. Magnitudes are below 2^31, so no difference overflows. */
-ALWAYS vi larger(const vi a[4], int i, int j) {
-    return vi_sub(a[i], a[j]);
-}
-
-/* The mask of each lane's group: a column stays unless two others come before it. */
+/* The mask of each lane's group. */
 ALWAYS vi row_masks(const vf column[4]) {
-    vi a[4];
+    vi a[4], keep[4];
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++)
         a[j] = vi_of(column[j]);
-    vi a01 = larger(a, 0, 1), a02 = larger(a, 0, 2), a03 = larger(a, 0, 3);
-    vi a12 = larger(a, 1, 2), a13 = larger(a, 1, 3), a23 = larger(a, 2, 3);
-    vi keep0 = vi_not(vi_majority(a01, a02, a03));
-    vi keep1 = vi_majority(a01, vi_not(a12), vi_not(a13));
-    vi keep2 = vi_majority(a02, a12, vi_not(a23));
-    vi keep3 = vi_majority(a03, a13, a23);
-    vi low = vi_or(vi_down(keep0, 31), vi_and(vi_down(keep1, 30), vi_set(2)));
-    vi high = vi_or(vi_and(vi_down(keep2, 29), vi_set(4)), vi_and(vi_down(keep3, 28), vi_set(8)));
-    return vi_or(low, high);
+    keep_largest(a, keep);
+    return keep_bits(keep);
 }
 
 /* n columns of one row; whether any is NaN. */

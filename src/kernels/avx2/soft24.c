@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// soft24 and its products, 8 groups at once, and apply24.
+#include "kernels/declare.h"
+#include "kernels/simd/soft24.inc.h"
+
+wn_status wn__soft24_avx2(const void *args, wn__exec *x) {
+    return soft24(args, x);
+}
+
+wn_status wn__soft24_dots_avx2(const void *args, wn__exec *x) {
+    return soft24_dots(args, x);
+}
+
+wn_status wn__apply24_avx2(const void *args, wn__exec *x) {
+    return apply24(args, x);
+}
