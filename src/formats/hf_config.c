@@ -17,8 +17,8 @@
 
 // What the classes of transformers fix or assume.
 typedef struct family {
-    const char *architecture, *model_type, *activation;
-    wn__mlp_kind mlp;
+    const char *architecture, *model_type;
+    bool gated; // the MLP: silu(gate) up; else ReLU or its square
     double rms_eps;
     int64_t kv_heads;       // what a missing num_key_value_heads means; 0: as many as heads
     int64_t sliding_window; // what a missing one means; 0: the family has none
@@ -29,27 +29,19 @@ typedef struct family {
 static const family families[] = {
     {.architecture = "LlamaForCausalLM",
      .model_type = "llama",
-     .activation = "silu",
-     .mlp = WN_MLP_SWIGLU,
+     .gated = true,
      .rms_eps = 1e-6,
      .bias_keys = true},
-    {.architecture = "ArceeForCausalLM",
-     .model_type = "arcee",
-     .activation = "relu2",
-     .mlp = WN_MLP_RELU2,
-     .rms_eps = 1e-5,
-     .bias_keys = true},
+    {.architecture = "ArceeForCausalLM", .model_type = "arcee", .rms_eps = 1e-5, .bias_keys = true},
     {.architecture = "MistralForCausalLM",
      .model_type = "mistral",
-     .activation = "silu",
-     .mlp = WN_MLP_SWIGLU,
+     .gated = true,
      .rms_eps = 1e-6,
      .kv_heads = 8,
      .sliding_window = 4096},
     {.architecture = "Qwen2ForCausalLM",
      .model_type = "qwen2",
-     .activation = "silu",
-     .mlp = WN_MLP_SWIGLU,
+     .gated = true,
      .rms_eps = 1e-6,
      .kv_heads = 32,
      .qkv_bias = true},
@@ -148,12 +140,24 @@ static wn_status read_numbers(const source *s, const family *f, wn__model_config
     return wn__json_get_bool(o, s->name, "mlp_bias", &no, &c->mlp_bias);
 }
 
-static wn_status check_activation(const source *s, const family *f) {
-    const char *found;
-    WN_TRY(wn__json_get_string(s->root, s->name, "hidden_act", &f->activation, &found));
-    if (strcmp(found, f->activation) == 0) return WN_OK;
-    return wn__fail(WN_UNSUPPORTED, "%s: 'hidden_act' '%.64s' is not supported; %s supports '%s'",
-                    s->name, found, f->architecture, f->activation);
+static const struct {
+    const char *name;
+    bool gated;
+    wn__mlp_kind mlp;
+} activations[] = {
+    {"silu", true, WN_MLP_SWIGLU}, {"relu2", false, WN_MLP_RELU2}, {"relu", false, WN_MLP_RELU}};
+#define ACTIVATIONS (sizeof activations / sizeof activations[0])
+
+static wn_status read_activation(const source *s, const family *f, wn__mlp_kind *mlp) {
+    const char *found, *missing = f->gated ? "silu" : "relu2";
+    WN_TRY(wn__json_get_string(s->root, s->name, "hidden_act", &missing, &found));
+    for (size_t i = 0; i < ACTIVATIONS; i++) {
+        if (activations[i].gated != f->gated || strcmp(found, activations[i].name) != 0) continue;
+        *mlp = activations[i].mlp;
+        return WN_OK;
+    }
+    return wn__fail(WN_UNSUPPORTED, "%s: 'hidden_act' '%.64s' is not supported; %s supports %s",
+                    s->name, found, f->architecture, f->gated ? "'silu'" : "'relu2' and 'relu'");
 }
 
 static wn_status refuse_quantized(const source *s) {
@@ -369,8 +373,7 @@ static wn_status read_config(const source *s, wn__model_config *c) {
         return wn__fail(WN_FORMAT, "%s: expected an object, found %s", s->name,
                         wn__json_typename(s->root));
     WN_TRY(read_family(s, &f));
-    c->mlp = f->mlp;
-    WN_TRY(check_activation(s, f));
+    WN_TRY(read_activation(s, f, &c->mlp));
     WN_TRY(refuse_quantized(s));
     WN_TRY(read_sizes(s, f, c));
     WN_TRY(read_numbers(s, f, c));

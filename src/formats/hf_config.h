@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* config.json of Hugging Face directories: LlamaForCausalLM (SwiGLU), ArceeForCausalLM (ungated
- * squared-ReLU), and the families that share the Llama block with q/k/v biases as a stated
+/* config.json of Hugging Face directories: LlamaForCausalLM (SwiGLU), ArceeForCausalLM
+ * (without a gate: squared ReLU, or ReLU), and the families that share the Llama block with q/k/v biases as a stated
  * difference (MistralForCausalLM, Qwen2ForCausalLM). */
 #ifndef WN_FORMATS_HF_CONFIG_H
 #define WN_FORMATS_HF_CONFIG_H
@@ -43,7 +43,7 @@ WN_NODISCARD wn_status wn__hf_config_read(const char *dir, wn__model_config *out
 WN_NODISCARD wn_status wn__hf_config_parse(const char *bytes, size_t size, const char *name,
                                            wn__model_config *out);
 /* Writes config.json and generation_config.json into dir: LlamaForCausalLM for SwiGLU,
- * ArceeForCausalLM for squared ReLU, Qwen2ForCausalLM when only q/k/v have biases. torch_dtype
+ * ArceeForCausalLM without a gate, Qwen2ForCausalLM when only q/k/v have biases. torch_dtype
  * float32. Both rope spellings are written where they agree. */
 WN_NODISCARD wn_status wn__hf_config_write(const char *dir, const wn__model_config *config);
 /* Ranges and divisibility: heads % kv_heads == 0, even head_dim, positive sizes below 2^31, finite

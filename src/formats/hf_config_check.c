@@ -110,8 +110,9 @@ wn_status wn__model_config_check(const wn__model_config *c) {
     if (!(c->init_std >= 0 && c->init_std <= 1))
         return wn__fail(WN_INVALID, "initializer_range is %g, but must be 0 to 1; usual is 0.02",
                         c->init_std);
-    if (c->mlp != WN_MLP_SWIGLU && c->mlp != WN_MLP_RELU2)
-        return wn__fail(WN_INVALID, "the kind of MLP is %d, but must be SwiGLU or squared ReLU",
+    if (c->mlp != WN_MLP_SWIGLU && c->mlp != WN_MLP_RELU2 && c->mlp != WN_MLP_RELU)
+        return wn__fail(WN_INVALID,
+                        "the kind of MLP is %d, but must be SwiGLU, squared ReLU or ReLU",
                         (int)c->mlp);
     WN_TRY(check_tokens(c));
     if (wn__model_config_params(c) == INT64_MAX)

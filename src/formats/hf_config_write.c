@@ -17,10 +17,11 @@ typedef struct family {
 // The class of transformers that has these biases and this MLP.
 static wn_status choose_family(const wn__model_config *c, family *out) {
     static const family llama = {"LlamaForCausalLM", "llama", "silu"};
-    static const family arcee = {"ArceeForCausalLM", "arcee", "relu2"};
+    static const family relu2 = {"ArceeForCausalLM", "arcee", "relu2"};
+    static const family relu = {"ArceeForCausalLM", "arcee", "relu"};
     static const family qwen2 = {"Qwen2ForCausalLM", "qwen2", "silu"};
     if (c->qkv_bias == c->o_bias) {
-        *out = c->mlp == WN_MLP_SWIGLU ? llama : arcee;
+        *out = c->mlp == WN_MLP_SWIGLU ? llama : c->mlp == WN_MLP_RELU2 ? relu2 : relu;
         return WN_OK;
     }
     if (c->qkv_bias && !c->mlp_bias && c->mlp == WN_MLP_SWIGLU) {
@@ -30,8 +31,7 @@ static wn_status choose_family(const wn__model_config *c, family *out) {
     return wn__fail(WN_UNSUPPORTED,
                     "config.json: no supported architecture has biases on %s only%s; legal are "
                     "both q/k/v and o, neither, or q/k/v alone with SwiGLU and no other bias",
-                    c->qkv_bias ? "q/k/v" : "o",
-                    c->mlp == WN_MLP_RELU2 ? " with squared ReLU" : "");
+                    c->qkv_bias ? "q/k/v" : "o", c->mlp == WN_MLP_SWIGLU ? "" : " without a gate");
 }
 
 static wn_status put_int(wn__json *o, const char *key, int64_t value) {

@@ -63,6 +63,10 @@ static wn_status inspect_weights(const char *dir, bool statistics, wn_inspect_fn
     return WN_OK;
 }
 
+static const char *mlp_name(wn__mlp_kind kind) {
+    return kind == WN_MLP_SWIGLU ? "SwiGLU" : kind == WN_MLP_RELU2 ? "squared ReLU" : "ReLU";
+}
+
 // A configuration that is not read here is said to be so: the tensors can be looked at all the
 // same.
 static wn_status describe_config(const char *dir, char **out) {
@@ -78,9 +82,8 @@ static wn_status describe_config(const char *dir, char **out) {
                      "heads %" PRId64 ", key/value heads %" PRId64 ", head size %" PRId64
                      ", rope theta %g, norm epsilon %g, %s embeddings\n",
                      wn__architecture(&c), wn__model_config_params(&c), c.layers, c.hidden_size,
-                     c.intermediate_size, c.mlp == WN_MLP_SWIGLU ? "SwiGLU" : "squared ReLU",
-                     c.vocab_size, c.max_positions, c.heads, c.kv_heads, c.head_dim, c.rope_theta,
-                     c.rms_eps, c.tied ? "tied" : "separate");
+                     c.intermediate_size, mlp_name(c.mlp), c.vocab_size, c.max_positions, c.heads,
+                     c.kv_heads, c.head_dim, c.rope_theta, c.rms_eps, c.tied ? "tied" : "separate");
     }
     if (n >= 0) return WN_OK;
     *out = NULL;

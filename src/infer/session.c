@@ -29,7 +29,7 @@ wn_status wn__model_dir(const char *path, char out[WN_PATH_MAX]) {
 }
 
 const char *wn__architecture(const wn__model_config *c) {
-    if (c->mlp == WN_MLP_RELU2) return "ArceeForCausalLM";
+    if (c->mlp != WN_MLP_SWIGLU) return "ArceeForCausalLM";
     return c->qkv_bias && !c->o_bias ? "Qwen2ForCausalLM" : "LlamaForCausalLM";
 }
 
