@@ -17,9 +17,9 @@ typedef struct wn__jsonl wn__jsonl;
 
 WN_NODISCARD wn_status wn__jsonl_open(const char *path, wn__jsonl **out);
 void wn__jsonl_close(wn__jsonl *r); /* NULL is fine */
-/* The next document, UTF-8 (it may hold NUL bytes), borrowed until the next call; *text is NULL at
- * the end. FORMAT names the file and the line that is too long, no JSON object, or without a string
- * "text", or the byte where a compressed file is damaged. After a failure only close. */
+/* The next document, UTF-8 (it may hold NUL bytes), a NUL after it, until the next call; *text NULL
+ * at the end. FORMAT names the file and the line that is too long, no JSON object, or without a
+ * string "text", or the byte where a compressed file is damaged. After a failure only close. */
 WN_NODISCARD wn_status wn__jsonl_next(wn__jsonl *r, const char **text, size_t *size);
 /* Passes over n documents without looking into them; *skipped < n at the end. */
 WN_NODISCARD wn_status wn__jsonl_skip(wn__jsonl *r, uint64_t n, uint64_t *skipped);
