@@ -72,6 +72,7 @@ static void rows(void *ctx, int64_t begin, int64_t end, int worker) {
 wn_status wn__product_reference(wn__exec *x, const wn_tensor *a, const wn_tensor *b,
                                 const wn_tensor *c) {
     product p = {a, b, c};
+    if (x->planning) return WN_OK;
     for (int64_t i = 0; a->shape[1] == 0 && i < c->shape[0]; i++)
         for (int64_t j = 0; j < c->shape[1]; j++)
             *at(c, i, j) = 0;
