@@ -39,7 +39,7 @@ typedef struct wn_train_options {
     int64_t hidden_size,
         intermediate_size; /* 0: 4 x hidden for relu2, 8/3 x hidden rounded up to 32 for swiglu */
     int64_t layers, heads, kv_heads; /* kv_heads 0: heads */
-    const char *mlp;                 /* "swiglu", "relu2" or "relu" */
+    const char *mlp;            /* "swiglu", "relu2" or "relu"; NULL: model_config's, else relu2 */
     const char *model_config;   /* "llama_130m" (or a path that ends so) of wn_llama_configs, or a
                                    config.json; its sizes win over the ones above. NULL: none */
     int64_t round_intermediate; /* with model_config and an MLP without a gate: 1.5 x its width,
@@ -68,7 +68,9 @@ typedef struct wn_train_options {
     bool recompute;    /* activation checkpointing */
     /* optimisation */
     int64_t seq_len, batch_size, grad_accum, steps;
-    double lr, min_lr_ratio, beta1, beta2, eps, weight_decay, clip_norm;
+    double lr, min_lr_ratio, beta1, beta2, eps, weight_decay,
+        clip_norm; /* beta2, eps negative: what the optimizer is published with, 0.999 and 1e-6 of
+                      loro_adamw and galore_adamw, 0.95 and 1e-8 of the others */
     const char *optimizer;   /* adamw, adam, sgd, adafactor, adam8bit, galore_adamw, loro_adamw */
     double momentum;         /* sgd; adafactor's beta1 */
     int64_t exact_every;     /* loro_adamw: the exact step every N updates; 0: never */
@@ -76,7 +78,7 @@ typedef struct wn_train_options {
     const char *exact_core;  /* "paper" (K0 from dN), or "symmetric" */
     const char *exact_gauge; /* "fix": the factors move as little as possible; "none" */
     const char *refresh;     /* none, reg, lrk, all */
-    int64_t refresh_every, moment_reset_every;
+    int64_t refresh_every /* 0: exact_every */, moment_reset_every;
     int64_t galore_rank, galore_gap;
     double galore_scale;
     const char *galore_type;
@@ -163,7 +165,7 @@ typedef bool wn_stop_fn(void *ctx);
 WN_API WN_NODISCARD wn_status wn_train(const wn_train_options *o, wn_train_fn *fn, wn_stop_fn *stop,
                                        void *ctx);
 
-/* One number series of RUN/metrics.jsonl (or of the file itself): kind "step", "eval" or "mask"; y
+/* One number series of RUN/metrics.jsonl (or of the file itself): kind "step", "eval", "mask", "exact" or "act"; y
  * a member's name ("loss"); x "step", "tokens" or "seconds". Arrays are malloc'ed. */
 typedef struct wn_series {
     double *x, *y;

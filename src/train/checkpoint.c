@@ -247,17 +247,36 @@ out:
     return status;
 }
 
-wn_status wn__checkpoint_load(wn__trainer *t, const wn__checkpoint *c) {
+static wn_status load_place(wn__trainer *t, const wn__checkpoint *c) {
     int64_t epoch, position;
-    const wn__json *loader = wn__json_get(c->state, "loader");
-    WN_TRY(load_tensors(t, c->dir));
-    WN_TRY(wn__model_states_loaded(t->model));
+    const wn__json *place = wn__json_get(c->state, "loader");
+    const wn__json *extra = wn__json_get(place, "extra");
+    WN_TRY(wn__json_get_int(place, c->dir, "epoch", NULL, &epoch));
+    WN_TRY(wn__json_get_int(place, c->dir, "position", NULL, &position));
+    wn__source_state at = {.epoch = (uint64_t)epoch, .position = (uint64_t)position};
+    for (size_t i = 0; i < 4; i++)
+        at.extra[i] = (uint64_t)wn__json_int(wn__json_at(extra, i));
+    return wn__source_seek(t->train.source, &at);
+}
+
+static wn_status load_progress(wn__trainer *t, const wn__checkpoint *c) {
+    int64_t passes;
     WN_TRY(wn__json_get_int(c->state, c->dir, "step", NULL, &t->step));
     WN_TRY(wn__json_get_int(c->state, c->dir, "tokens_seen", NULL, &t->tokens_seen));
+    WN_TRY(wn__json_get_int(c->state, c->dir, "passes", NULL, &passes));
+    WN_TRY(wn__json_get_int(c->state, c->dir, "exact_pairs", NULL, &t->exact.pairs));
+    WN_TRY(wn__json_get_int(c->state, c->dir, "exact_fell_back", NULL, &t->exact.fell_back));
     WN_TRY(wn__json_get_real(c->state, c->dir, "train_seconds", NULL, &t->train_seconds));
-    WN_TRY(wn__json_get_int(loader, c->dir, "epoch", NULL, &epoch));
-    WN_TRY(wn__json_get_int(loader, c->dir, "position", NULL, &position));
+    wn__pass *pass = wn__model_pass(t->model);
+    pass->counter = (uint64_t)passes;
+    pass->update = t->step;
     t->saved = t->step;
-    return wn__loader_seek(
-        t->loader, (wn__loader_state){.epoch = (uint64_t)epoch, .position = (uint64_t)position});
+    return load_place(t, c);
+}
+
+// The model may ask where training stands when its states are there.
+wn_status wn__checkpoint_load(wn__trainer *t, const wn__checkpoint *c) {
+    WN_TRY(load_progress(t, c));
+    WN_TRY(load_tensors(t, c->dir));
+    return wn__model_states_loaded(t->model);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The lines at the start of a run: machine, data, model, layers, memory, kernels.
+// The lines at the start of a run: machine, data, model, method, memory, kernels.
 #include "base/cpu.h"
 #include "base/fail.h"
 #include "infer/session.h"
@@ -7,8 +7,6 @@
 #include "train/trainer.h"
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define MIB(bytes) ((double)(bytes) / 0x1p20)
 
@@ -20,33 +18,81 @@ static void say_machine(wn__trainer *t) {
 
 static void say_part(wn__trainer *t, const char *what, const wn__part *p) {
     if (p->file == NULL) return;
+    if (p->documents) {
+        wn__say(t, "%-8s %s", what, wn__source_describe(p->source));
+        return;
+    }
     wn__say(t, "%-8s %s: %" PRIu64 " tokens%s", what, p->shard.path, p->count,
             p->count < p->shard.info.count ? " of its ids" : "");
 }
 
+static void say_tokenizer(wn__trainer *t) {
+    char learned[64] = "";
+    if (t->tokenizer == NULL) return;
+    if (t->learned_bytes > 0)
+        (void)snprintf(learned, sizeof learned, ", learned from the first %" PRIu64 " bytes",
+                       t->learned_bytes);
+    wn__say(t, "tokens   %s, %" PRId32 " ids%s", wn_tokenizer_kind(t->tokenizer),
+            wn_tokenizer_vocab_size(t->tokenizer), learned);
+    if (t->special_beyond > 0)
+        wn__say(t,
+                "note: the model has no room for the tokenizer's last %" PRId64
+                " ids, which are special and stand in no text",
+                t->special_beyond);
+}
+
 static void say_data(wn__trainer *t) {
-    if (t->train.file == NULL) {
-        wn__say(t, "data     %s (text; a dry run does not encode it)", t->o.data);
-    } else {
+    const char *data = t->o.data;
+    if (t->train.file != NULL) {
         say_part(t, "train", &t->train);
         say_part(t, "held out", &t->held);
         if (t->held.file == NULL) wn__say(t, "held out nothing: no evaluation");
+    } else if (data == NULL || data[0] == '\0') {
+        wn__say(t, "data     none, for a dry run");
+    } else {
+        wn__say(t, "data     %s (%s; a dry run does not encode it)", data,
+                wn_documents_named(data) ? "documents" : "text");
     }
-    if (t->tokenizer != NULL)
-        wn__say(t, "tokens   %s, %" PRId32 " ids", wn_tokenizer_kind(t->tokenizer),
-                wn_tokenizer_vocab_size(t->tokenizer));
+    say_tokenizer(t);
+}
+
+// A named configuration, and what became of its width in an MLP without a gate.
+static void say_configuration(wn__trainer *t) {
+    char width[128] = "";
+    if (!wn__has_config(&t->o)) return;
+    if (t->gated_width > 0)
+        (void)snprintf(width, sizeof width,
+                       "; without a gate 1.5 x its intermediate size: %" PRId64 " -> %" PRId64,
+                       t->gated_width * 3 / 2, t->config.intermediate_size);
+    wn__say(t, "shape    %s%s", t->o.model_config, width);
 }
 
 static void say_model(wn__trainer *t) {
     const wn__model_config *c = &t->config;
+    say_configuration(t);
     wn__say(t,
             "model    %s, %" PRId64 " parameters: %" PRId64 " layers, hidden %" PRId64
             ", intermediate %" PRId64 " (%s), %" PRId64 " heads, %" PRId64
             " key/value heads, vocabulary %" PRId64 "%s",
             wn__architecture(c), wn__model_config_params(c), c->layers, c->hidden_size,
-            c->intermediate_size, c->mlp == WN_MLP_SWIGLU ? "swiglu" : "relu2", c->heads,
-            c->kv_heads, c->vocab_size, c->tied ? ", tied embeddings" : "");
+            c->intermediate_size, wn__mlp_word(c->mlp), c->heads, c->kv_heads, c->vocab_size,
+            c->tied ? ", tied embeddings" : "");
     if (t->init_dir[0] != '\0') wn__say(t, "         begun from %s", t->init_dir);
+}
+
+static void say_method(wn__trainer *t) {
+    const wn_train_options *o = &t->o;
+    const wn__optimizer_options *p = &t->words.optimizer;
+    char exact[128] = "", refresh[64] = "";
+    if (p->kind == WN_OPTIMIZER_LORO_ADAMW && o->exact_every > 0)
+        (void)snprintf(exact, sizeof exact, ", exact step every %" PRId64 " (core %s, gauge %s)",
+                       o->exact_every, o->exact_core, o->exact_gauge);
+    if (p->refresh != WN_REFRESH_NONE)
+        (void)snprintf(refresh, sizeof refresh, ", refresh %s every %" PRId64, o->refresh,
+                       o->refresh_every);
+    wn__say(t, "method   %s%s%s, %s%s%s", wn__optimizer_name(p->kind), exact, refresh, o->dtype,
+            o->fp8 ? ", products in simulated FP8" : "",
+            o->recompute ? ", activations computed twice" : "");
 }
 
 static void say_updates(wn__trainer *t) {
@@ -57,81 +103,6 @@ static void say_updates(wn__trainer *t) {
             " batch%s), %" PRId64 " updates, %s schedule, seed %" PRIu64,
             tokens, o->batch_size * o->grad_accum, o->seq_len, o->grad_accum,
             o->grad_accum == 1 ? "" : "es", o->steps, o->schedule, o->seed);
-}
-
-/* The layer table: layers of one kind in different blocks share a row. */
-
-typedef struct row {
-    const wn__linear *first;
-    wn__linear_bytes bytes;
-    int64_t count;
-} row;
-
-// "model.layers.12.mlp.up_proj" -> "mlp.up_proj"
-static const char *kind_of(const char *name) {
-    if (strncmp(name, "model.layers.", 13) != 0) return name;
-    const char *dot = strchr(name + 13, '.');
-    return dot != NULL ? dot + 1 : name;
-}
-
-static bool alike(const wn__linear *a, const wn__linear *b) {
-    char first[WN_STRUCTURE_NAME], second[WN_STRUCTURE_NAME];
-    return strcmp(kind_of(a->name), kind_of(b->name)) == 0 && a->in == b->in && a->out == b->out &&
-           strcmp(wn__structure_name(&a->structure, first, sizeof first),
-                  wn__structure_name(&b->structure, second, sizeof second)) == 0;
-}
-
-static void add_row(row *rows, size_t *count, const wn__linear *l) {
-    size_t i = 0;
-    while (i < *count && !alike(rows[i].first, l))
-        i++;
-    if (i == *count) rows[(*count)++] = (row){.first = l};
-    wn__linear_bytes b = {0};
-    l->type->bytes(l, &b);
-    rows[i].count++;
-    rows[i].bytes.dense += b.dense;
-    rows[i].bytes.forward += b.forward;
-    rows[i].bytes.backward += b.backward;
-    rows[i].bytes.state += b.state;
-}
-
-static void say_row(wn__trainer *t, const row *r) {
-    char shape[48], name[WN_STRUCTURE_NAME];
-    (void)snprintf(shape, sizeof shape, "%" PRId64 " x %" PRId64, r->first->out, r->first->in);
-    wn__say(t, "  %-20s %3" PRId64 "  %-14s %-12s %9.2f %9.2f %9.2f %9.2f", kind_of(r->first->name),
-            r->count, shape, wn__structure_name(&r->first->structure, name, sizeof name),
-            MIB(r->bytes.dense), MIB(r->bytes.forward), MIB(r->bytes.backward),
-            MIB(r->bytes.state));
-}
-
-static wn_status say_layers(wn__trainer *t) {
-    size_t n = wn__model_linear_count(t->model), count = 0;
-    row *rows = calloc(n + 1, sizeof *rows);
-    if (rows == NULL) return wn__fail(WN_NOMEM, "no memory for the layer table");
-    for (size_t i = 0; i < n; i++)
-        add_row(rows, &count, wn__model_linear(t->model, i));
-    wn__say(t, "layers              count  out x in       structure    dense MiB   forward  "
-               "backward     state");
-    for (size_t i = 0; i < count; i++)
-        say_row(t, &rows[i]);
-    free(rows);
-    return WN_OK;
-}
-
-static void say_sparsity(wn__trainer *t) {
-    int64_t mlp = 0, others = 0;
-    for (size_t i = 0; i < wn__model_linear_count(t->model); i++) {
-        const wn__linear *l = wn__model_linear(t->model, i);
-        if (l->structure.kind != WN_STRUCTURE_SPARSE24) continue;
-        if (strstr(l->name, ".mlp.") != NULL) {
-            mlp++;
-        } else {
-            others++;
-        }
-    }
-    if (mlp > 0) wn__say(t, "2:4 sparsity enabled - converted %" PRId64 " MLP layers", mlp);
-    if (others > 0)
-        wn__say(t, "2:4 sparsity enabled outside the MLP - converted %" PRId64 " layers", others);
 }
 
 static void say_kernels(wn__trainer *t) {
@@ -169,12 +140,12 @@ wn_status wn__report_plan(wn__trainer *t) {
     say_data(t);
     say_model(t);
     say_updates(t);
+    say_method(t);
     return say_memory(t);
 }
 
 wn_status wn__report_model(wn__trainer *t) {
-    WN_TRY(say_layers(t));
-    say_sparsity(t);
+    WN_TRY(wn__report_layers(t));
     say_kernels(t);
     t->peak = wn__peak_flops(&t->runtime->exec);
     wn__say(

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Options: defaults, ranges, JSON, and the rules of resuming. Values are reached by offset and
+// Options: defaults, JSON, and the rules of resuming. Values are reached by offset and
 // type, so that one table serves all of them.
 #include "train/options.h"
 
 #include "base/fail.h"
-#include "optim/optim.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,15 +11,24 @@
 
 void wn_train_defaults(wn_train_options *o) {
     *o = (wn_train_options){.eval_fraction = 0.05,
+                            .pack = true,
                             .vocab_size = 2048,
                             .hidden_size = 256,
                             .layers = 4,
                             .heads = 4,
-                            .mlp = "relu2",
+                            .round_intermediate = 16,
                             .tie_embeddings = true,
                             .rope_theta = 10000,
                             .init_std = 0.02,
                             .mask_every = 1,
+                            .scale_rule = "frozen",
+                            .lowrank_init = "xavier",
+                            .act_backward = "split",
+                            .act_warmup = 1000,
+                            .act_dense = 0.05,
+                            .act_every = 10,
+                            .act_samples = 100,
+                            .dtype = "float32",
                             .seq_len = 256,
                             .batch_size = 8,
                             .grad_accum = 1,
@@ -28,17 +36,29 @@ void wn_train_defaults(wn_train_options *o) {
                             .lr = 1e-3,
                             .min_lr_ratio = 0.1,
                             .beta1 = 0.9,
-                            .beta2 = 0.95,
-                            .eps = 1e-8,
+                            .beta2 = -1,
+                            .eps = -1,
                             .weight_decay = 0.1,
                             .clip_norm = 1,
+                            .optimizer = "adamw",
+                            .exact_every = 500,
+                            .lr_scaler = -1,
+                            .exact_core = "paper",
+                            .exact_gauge = "fix",
+                            .refresh = "none",
+                            .galore_rank = 128,
+                            .galore_gap = 200,
+                            .galore_scale = 0.25,
+                            .galore_type = "std",
                             .schedule = "cosine",
                             .warmup = 100,
+                            .restart_warmup = 5,
                             .seed = 1,
                             .shuffle = true,
                             .log_every = 10,
                             .eval_every = 250,
                             .keep = 2,
+                            .save_last = true,
                             .sample_prompt = "",
                             .sample_tokens = 48};
 }
@@ -211,6 +231,14 @@ static bool is_given(const wn_train_options *o, const wn_train_options *defaults
     return false;
 }
 
+bool wn__options_given(const wn_train_options *o, const char *name) {
+    wn_train_options defaults;
+    wn_train_defaults(&defaults);
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        if (strcmp(fields[i].name, name) == 0) return is_given(o, &defaults, &fields[i]);
+    return false;
+}
+
 static void note_field(const field *f, value given, value recorded, wn__note_fn *note, void *ctx) {
     char a[256], b[256], line[640];
     (void)value_text(f, given, a, sizeof a);
@@ -247,69 +275,4 @@ void wn__options_resume(wn_train_options *o, const wn_train_options *recorded, w
              "sparsity: this run keeps the rules it was begun with; the given ones are ignored");
     o->sparsity = recorded->sparsity;
     o->sparsity_count = recorded->sparsity_count;
-}
-
-static wn_status at_least(const char *name, int64_t v, int64_t least) {
-    if (v >= least) return WN_OK;
-    return wn__fail(WN_INVALID, "%s is %" PRId64 ", expected at least %" PRId64, name, v, least);
-}
-
-// low <= v <= high, NaN refused.
-static wn_status within(const char *name, double v, double low, double high) {
-    if (v >= low && v <= high) return WN_OK;
-    return wn__fail(WN_INVALID, "%s is %g, expected %g to %g", name, v, low, high);
-}
-
-static wn_status check_counts(const wn_train_options *o) {
-    const struct {
-        const char *name;
-        int64_t value, least;
-    } counts[] = {{"seq_len", o->seq_len, 1},
-                  {"batch_size", o->batch_size, 1},
-                  {"grad_accum", o->grad_accum, 1},
-                  {"steps", o->steps, 0},
-                  {"warmup", o->warmup, 0},
-                  {"wsd_decay", o->wsd_decay, 0},
-                  {"mask_every", o->mask_every, 1},
-                  {"mask_freeze_after", o->mask_freeze_after, 0},
-                  {"log_every", o->log_every, 0},
-                  {"eval_every", o->eval_every, 0},
-                  {"eval_batches", o->eval_batches, 0},
-                  {"sample_every", o->sample_every, 0},
-                  {"sample_tokens", o->sample_tokens, 0},
-                  {"save_every", o->save_every, 0},
-                  {"keep", o->keep, 1}};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        WN_TRY(at_least(counts[i].name, counts[i].value, counts[i].least));
-    if (o->batch_size <= INT32_MAX / o->seq_len && o->grad_accum <= INT32_MAX) return WN_OK;
-    return wn__fail(WN_INVALID,
-                    "batch_size %" PRId64 " times seq_len %" PRId64 " exceeds %d tokens",
-                    o->batch_size, o->seq_len, INT32_MAX);
-}
-
-static wn_status check_reals(const wn_train_options *o) {
-    const double below_one = 1 - 0x1p-53;
-    WN_TRY(within("lr", o->lr, 0, 1e3));
-    WN_TRY(within("min_lr_ratio", o->min_lr_ratio, 0, 1));
-    WN_TRY(within("beta1", o->beta1, 0, below_one));
-    WN_TRY(within("beta2", o->beta2, 0, below_one));
-    WN_TRY(within("eps", o->eps, 0, 1));
-    WN_TRY(within("weight_decay", o->weight_decay, 0, 1e3));
-    WN_TRY(within("clip_norm", o->clip_norm, 0, 1e9));
-    WN_TRY(within("mask_decay", o->mask_decay, 0, 1e3));
-    WN_TRY(within("eval_fraction", o->eval_fraction, 0, 0.9));
-    return within("max_seconds", o->max_seconds, 0, 1e12);
-}
-
-wn_status wn__options_check(const wn_train_options *o) {
-    wn__schedule_kind kind;
-    if (o->out == NULL || o->out[0] == '\0')
-        return wn__fail(WN_INVALID, "out: no run directory was given");
-    WN_TRY(check_counts(o));
-    WN_TRY(check_reals(o));
-    if (o->mlp == NULL || (strcmp(o->mlp, "relu2") != 0 && strcmp(o->mlp, "swiglu") != 0))
-        return wn__fail(WN_INVALID, "mlp is '%s', expected 'swiglu' or 'relu2'",
-                        o->mlp != NULL ? o->mlp : "");
-    if (o->schedule == NULL) return wn__fail(WN_INVALID, "schedule: none was given");
-    return wn__schedule_parse(o->schedule, &kind);
 }

@@ -12,7 +12,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static void emit(const wn__trainer *t, wn_train_event *e) {
+void wn__emit(const wn__trainer *t, wn_train_event *e) {
     e->step = t->step;
     e->steps = t->o.steps;
     if (t->fn != NULL) t->fn(t->ctx, e);
@@ -25,7 +25,7 @@ void wn__say(wn__trainer *t, const char *fmt, ...) {
     (void)vsnprintf(line, sizeof line, fmt, args);
     va_end(args);
     wn_train_event e = {.kind = WN_EVENT_TEXT, .text = line};
-    emit(t, &e);
+    wn__emit(t, &e);
 }
 
 // Resident bytes now; the peak where /proc is missing.
@@ -37,20 +37,22 @@ static uint64_t resident(void) {
     return read == 2 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : wn__memory_peak();
 }
 
-// Rates are means since the last line, so that one slow update does not spoil them.
+// Rates are means since the last line, so that one slow update does not spoil them. Tokens are
+// labels; FLOPs are of all positions, the filling of short samples too.
 static void set_rates(wn__trainer *t, wn_train_event *e) {
     double seconds = t->train_seconds - t->logged_seconds, executed, dense;
-    int64_t tokens = t->tokens_seen - t->logged_tokens, updates;
+    double updates = (double)(t->step - t->logged_step);
+    double positions = (double)(t->o.batch_size * t->o.seq_len * t->o.grad_accum);
     wn__model_flops(t->model, t->o.seq_len, true, &executed, &dense);
-    updates = t->o.batch_size * t->o.seq_len * t->o.grad_accum;
     if (seconds > 0) {
-        e->tokens_per_second = (double)tokens / seconds;
-        e->gflops = e->tokens_per_second * executed / 1e9;
+        e->tokens_per_second = (double)(t->tokens_seen - t->logged_tokens) / seconds;
+        e->gflops = updates * positions * executed / seconds / 1e9;
         if (t->peak > 0) e->mfu = e->gflops * 1e9 / t->peak;
-        e->eta = (double)(t->o.steps - t->step) * (double)updates / e->tokens_per_second;
+        if (updates > 0) e->eta = (double)(t->o.steps - t->step) * seconds / updates;
     }
     t->logged_seconds = t->train_seconds;
     t->logged_tokens = t->tokens_seen;
+    t->logged_step = t->step;
 }
 
 wn_status wn__report_step(wn__trainer *t) {
@@ -73,43 +75,31 @@ wn_status wn__report_step(wn__trainer *t) {
                             {"gflops", e.gflops, NULL},
                             {"mfu", e.mfu, NULL},
                             {"memory", (double)e.memory, NULL}};
-    emit(t, &e);
+    wn__emit(t, &e);
     return wn__metrics_write(&t->metrics, "step", m, COUNT(m));
 }
 
-// Shares of changed positions over all masks and at the extremes; false when no layer made a new
-// mask.
-static bool collect_flips(const wn__trainer *t, wn_train_event *e) {
-    int64_t flips = 0, positions = 0;
-    for (size_t i = 0; i < wn__model_linear_count(t->model); i++) {
-        const wn__linear *l = wn__model_linear(t->model, i);
-        if (l->flips < 0 || l->positions <= 0) continue;
-        double share = (double)l->flips / (double)l->positions;
-        if (positions == 0 || share < e->flips_min) {
-            e->flips_min = share;
-            e->min_layer = l->name;
-        }
-        if (positions == 0 || share > e->flips_max) {
-            e->flips_max = share;
-            e->max_layer = l->name;
-        }
-        flips += l->flips;
-        positions += l->positions;
-    }
-    if (positions > 0) e->flips = (double)flips / (double)positions;
-    return positions > 0;
-}
-
-wn_status wn__report_masks(wn__trainer *t) {
-    wn_train_event e = {.kind = WN_EVENT_MASK};
-    if (!collect_flips(t, &e)) return WN_OK;
-    emit(t, &e);
-    const wn__metric m[] = {
-        {"step", (double)t->step, NULL},     {"tokens", (double)t->tokens_seen, NULL},
-        {"seconds", t->train_seconds, NULL}, {"flips", e.flips, NULL},
-        {"flips_min", e.flips_min, NULL},    {"flips_max", e.flips_max, NULL},
-        {"min_layer", 0, e.min_layer},       {"max_layer", 0, e.max_layer}};
-    return wn__metrics_write(&t->metrics, "mask", m, COUNT(m));
+wn_status wn__report_exact(wn__trainer *t) {
+    const wn__update *u = &t->last;
+    wn_train_event e = {.kind = WN_EVENT_EXACT,
+                        .exact = u->report.exact,
+                        .fell_back = t->exact.fell_back,
+                        .loss_before = u->loss_before,
+                        .loss = u->loss_after,
+                        .moved = u->report.moved};
+    wn__emit(t, &e);
+    const wn__metric m[] = {{"step", (double)t->step, NULL},
+                            {"tokens", (double)t->tokens_seen, NULL},
+                            {"seconds", t->train_seconds, NULL},
+                            {"pairs", (double)u->report.exact, NULL},
+                            {"fell_back", (double)u->report.fell_back, NULL},
+                            {"pairs_in_all", (double)t->exact.pairs, NULL},
+                            {"fell_back_in_all", (double)t->exact.fell_back, NULL},
+                            {"loss_before", u->loss_before, NULL},
+                            {"loss", u->loss_after, NULL},
+                            {"moved", u->report.moved, NULL},
+                            {"condition", u->report.condition, NULL}};
+    return wn__metrics_write(&t->metrics, "exact", m, COUNT(m));
 }
 
 wn_status wn__report_eval(wn__trainer *t, const wn__evaluation *v, double seconds) {
@@ -120,7 +110,8 @@ wn_status wn__report_eval(wn__trainer *t, const wn__evaluation *v, double second
                         .bits_per_byte = wn__evaluation_bits_per_byte(v),
                         .batches = v->batches,
                         .seconds = seconds};
-    emit(t, &e);
+    if (t->o.galore_compat_eval) e.compat_loss = wn__evaluation_compat_loss(v);
+    wn__emit(t, &e);
     const wn__metric m[] = {{"step", (double)t->step, NULL},
                             {"tokens", (double)t->tokens_seen, NULL},
                             {"seconds", t->train_seconds, NULL},
@@ -129,18 +120,21 @@ wn_status wn__report_eval(wn__trainer *t, const wn__evaluation *v, double second
                             {"bits_per_byte", v->bytes > 0 ? e.bits_per_byte : NAN, NULL},
                             {"batches", (double)v->batches, NULL},
                             {"labels", (double)v->labels, NULL},
-                            {"eval_seconds", seconds, NULL}};
-    return wn__metrics_write(&t->metrics, "eval", m, COUNT(m));
+                            {"eval_seconds", seconds, NULL},
+                            {"compat_loss", e.compat_loss, NULL},
+                            {"compat_perplexity", exp(e.compat_loss), NULL}};
+    size_t asked = t->o.galore_compat_eval ? COUNT(m) : COUNT(m) - 2;
+    return wn__metrics_write(&t->metrics, "eval", m, asked);
 }
 
 void wn__report_sample(wn__trainer *t, const char *text) {
     wn_train_event e = {.kind = WN_EVENT_SAMPLE, .text = text};
-    emit(t, &e);
+    wn__emit(t, &e);
 }
 
 wn_status wn__report_save(wn__trainer *t, const char *dir, uint64_t bytes, double seconds) {
     wn_train_event e = {.kind = WN_EVENT_SAVE, .text = dir, .bytes = bytes, .seconds = seconds};
-    emit(t, &e);
+    wn__emit(t, &e);
     const wn__metric m[] = {{"step", (double)t->step, NULL},
                             {"tokens", (double)t->tokens_seen, NULL},
                             {"seconds", t->train_seconds, NULL},

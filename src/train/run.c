@@ -13,7 +13,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define RUN_VERSION   1
+#define RUN_VERSION   2
 #define RUN_JSON_MOST ((size_t)64 << 20)
 
 wn_status wn__run_path(const wn__trainer *t, const char *name, char out[WN_RUN_PATH]) {
@@ -55,6 +55,7 @@ static wn_status claim(wn__trainer *t) {
 
 static wn_status begin_new(wn__trainer *t) {
     int64_t newest = -1;
+    if (t->o.out == NULL || t->o.out[0] == '\0') return WN_OK; // a dry run may go without
     if (wn__dir_exists(t->o.out)) WN_TRY(wn__steps_newest(t->o.out, INT64_MAX, &newest));
     if (newest >= 0)
         return wn__fail(WN_INVALID,
@@ -104,26 +105,10 @@ void wn__run_end(wn__trainer *t) {
     free((void *)t->recorded_sparsity);
 }
 
-static wn_status set_part(wn__json *data, const char *key, const wn__part *p) {
-    if (p->file == NULL) return wn__json_set(data, key, wn__json_new_null());
-    char crc[16];
-    (void)snprintf(crc, sizeof crc, "%08x", p->shard.info.crc32);
-    wn__json *j = wn__json_new_object();
-    wn_status status;
-    WN_TRY_OUT(wn__json_set(j, "file", wn__json_new_string(p->file)));
-    WN_TRY_OUT(wn__json_set(j, "begin", wn__json_new_int((int64_t)p->begin)));
-    WN_TRY_OUT(wn__json_set(j, "count", wn__json_new_int((int64_t)p->count)));
-    WN_TRY_OUT(wn__json_set(j, "crc32", wn__json_new_string(crc)));
-    return wn__json_set(data, key, j);
-out:
-    wn__json_free(j);
-    return status;
-}
-
 static wn_status set_data(const wn__trainer *t, wn__json *root) {
     wn__json *data = wn__json_new_object();
-    wn_status status = set_part(data, "train", &t->train);
-    if (status == WN_OK) status = set_part(data, "eval", &t->held);
+    wn_status status = wn__part_record(&t->train, data, "train");
+    if (status == WN_OK) status = wn__part_record(&t->held, data, "eval");
     if (status == WN_OK)
         status = wn__json_set(data, "tokenizer",
                               t->tokenizer != NULL ? wn__json_new_string("tokenizer.json")

@@ -67,12 +67,19 @@ static wn_status read_lines(search *s, const char *text, size_t size) {
                     s->y, s->x);
 }
 
+static bool listed(const char *const *list, const char *word) {
+    for (; *list != NULL; list++)
+        if (strcmp(*list, word) == 0) return true;
+    return false;
+}
+
 static wn_status check_names(const char *kind, const char *x) {
-    static const char *const axes[] = {"step", "tokens", "seconds"};
-    if (strcmp(kind, "step") != 0 && strcmp(kind, "eval") != 0 && strcmp(kind, "mask") != 0)
-        return wn__fail(WN_INVALID, "kind is '%s', expected 'step', 'eval' or 'mask'", kind);
-    for (size_t i = 0; i < 3; i++)
-        if (strcmp(x, axes[i]) == 0) return WN_OK;
+    static const char *const kinds[] = {"step", "eval", "mask", "exact", "act", NULL};
+    static const char *const axes[] = {"step", "tokens", "seconds", NULL};
+    if (!listed(kinds, kind))
+        return wn__fail(WN_INVALID,
+                        "kind is '%s', expected 'step', 'eval', 'mask', 'exact' or 'act'", kind);
+    if (listed(axes, x)) return WN_OK;
     return wn__fail(WN_INVALID, "x is '%s', expected 'step', 'tokens' or 'seconds'", x);
 }
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 #define STATE_MOST    ((size_t)64 << 20)
 #define STATE_NAME    "state.json"
 
@@ -36,8 +36,7 @@ wn_status wn__shape_to_json(const wn__model_config *c, wn__json **out) {
     wn_status status;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         WN_TRY_OUT(wn__json_set(j, sizes[i].name, wn__json_new_int(sizes[i].value)));
-    WN_TRY_OUT(
-        wn__json_set(j, "mlp", wn__json_new_string(c->mlp == WN_MLP_SWIGLU ? "swiglu" : "relu2")));
+    WN_TRY_OUT(wn__json_set(j, "mlp", wn__json_new_string(wn__mlp_word(c->mlp))));
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         WN_TRY_OUT(wn__json_set(j, flags[i].name, wn__json_new_bool(flags[i].value)));
     WN_TRY_OUT(wn__json_set(j, "rope_kind", wn__json_new_int((int64_t)c->rope)));
@@ -86,16 +85,28 @@ static wn_status add_files(wn__json *root, const char *dir) {
     return status != WN_OK ? status : set;
 }
 
-static wn_status add_progress(const wn__trainer *t, wn__json *root) {
-    wn__loader_state at = wn__loader_tell(t->loader);
-    wn__json *loader = wn__json_new_object();
-    wn_status status = wn__json_set(loader, "epoch", wn__json_new_int((int64_t)at.epoch));
+static wn_status add_place(const wn__trainer *t, wn__json *root) {
+    wn__source_state at;
+    wn__source_tell(t->train.source, &at);
+    wn__json *place = wn__json_new_object(), *extra = wn__json_new_array();
+    wn_status status = WN_OK;
+    for (size_t i = 0; i < 4 && status == WN_OK; i++)
+        status = wn__json_append(extra, wn__json_new_int((int64_t)at.extra[i]));
+    if (status == WN_OK) status = wn__json_set(place, "epoch", wn__json_new_int((int64_t)at.epoch));
     if (status == WN_OK)
-        status = wn__json_set(loader, "position", wn__json_new_int((int64_t)at.position));
-    wn_status set = wn__json_set(root, "loader", loader);
-    WN_TRY(status);
-    WN_TRY(set);
+        status = wn__json_set(place, "position", wn__json_new_int((int64_t)at.position));
+    wn_status set = wn__json_set(place, "extra", extra);
+    wn_status placed = wn__json_set(root, "loader", place);
+    return status != WN_OK ? status : set != WN_OK ? set : placed;
+}
+
+static wn_status add_progress(const wn__trainer *t, wn__json *root) {
+    WN_TRY(add_place(t, root));
     WN_TRY(wn__json_set(root, "tokens_seen", wn__json_new_int(t->tokens_seen)));
+    WN_TRY(
+        wn__json_set(root, "passes", wn__json_new_int((int64_t)wn__model_pass(t->model)->counter)));
+    WN_TRY(wn__json_set(root, "exact_pairs", wn__json_new_int(t->exact.pairs)));
+    WN_TRY(wn__json_set(root, "exact_fell_back", wn__json_new_int(t->exact.fell_back)));
     return wn__json_set(root, "train_seconds", wn__json_new_real(t->train_seconds));
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The training loop. One update and what follows it can be read from top to bottom in update() and
-// loop().
+// A run: what comes before the first update, the loop, and what follows each update in it.
 #include "train/trainer.h"
 
 #include "base/cpu.h"
@@ -8,64 +7,21 @@
 #include "infer/generate.h"
 #include "train/checkpoint.h"
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-// A loss that is not finite is blamed on the first weight that is not, else on the loss itself.
-static wn_status blame(wn__trainer *t, double loss) {
-    WN_TRY(wn__check_finite(t));
-    return wn__fail(WN_INVALID, "loss: %g in step %" PRId64 ", with finite weights", loss,
-                    t->step + 1);
-}
-
-// Summed loss over the micro-batches, and the gradient of its mean.
-static wn_status accumulate(wn__trainer *t, double labels, double *loss_sum) {
-    const wn_train_options *o = &t->o;
-    *loss_sum = 0;
-    WN_TRY(wn__model_zero_gradients(t->model));
-    for (int64_t i = 0; i < o->grad_accum; i++) {
-        double sum;
-        int64_t counted;
-        wn__loader_next(t->loader, o->batch_size, t->tokens, t->targets);
-        WN_TRY(wn__model_feed(t->model, t->tokens, t->targets, o->batch_size, o->seq_len));
-        WN_TRY(wn__model_loss_backward(t->model, 1 / labels, &sum, &counted));
-        *loss_sum += sum;
-    }
-    return WN_OK;
-}
-
-static wn_status update(wn__trainer *t) {
-    wn__params *params = wn__model_params(t->model);
-    wn__exec *x = &t->runtime->exec;
-    const wn_tensor sums = wn__tensor1(t->sums, WN_DTYPE_F64, (int64_t)params->count);
-    int64_t labels = t->o.batch_size * t->o.seq_len * t->o.grad_accum;
-    wn__update *u = &t->last;
-    double start = wn__clock();
-
-    WN_TRY(accumulate(t, (double)labels, &u->loss));
-    u->loss /= (double)labels;
-    if (!isfinite(u->loss)) return blame(t, u->loss);
-    WN_TRY(wn__gradient_norm(params, x, &sums, &u->gnorm));
-    double clip = wn__clip_scale(u->gnorm, t->o.clip_norm);
-    WN_TRY(
-        wn__model_regularize(t->model, 1 / clip)); // not clipped: the optimizer multiplies by clip
-    u->lr = wn__schedule_lr(&t->schedule, t->step);
-    WN_TRY(wn__adamw_update(params, x, &t->adamw, u->lr, clip, t->step + 1));
-    t->step++;
-    WN_TRY(wn__model_prepare(t->model, t->step));
-
-    u->seconds = wn__clock() - start;
-    t->train_seconds += u->seconds;
-    t->tokens_seen += labels;
-    return WN_OK;
-}
-
 static wn_status evaluate(wn__trainer *t) {
+    const wn_train_options *o = &t->o;
     wn__evaluation e;
     double start = wn__clock();
-    WN_TRY(wn__evaluate(t->model, &t->held.ids, t->o.batch_size, t->o.seq_len, t->o.eval_batches, 0,
-                        &t->id_bytes, &e));
+    if (t->held.documents) {
+        WN_TRY(wn__evaluate_source(t->model, t->held.source, o->batch_size, o->seq_len,
+                                   o->eval_batches, o->eval_tokens, &t->id_bytes,
+                                   o->galore_compat_eval, &e));
+    } else {
+        WN_TRY(wn__evaluate(t->model, &t->held.ids, o->batch_size, o->seq_len, o->eval_batches,
+                            o->eval_tokens, &t->id_bytes, &e));
+    }
     return wn__report_eval(t, &e, wn__clock() - start);
 }
 
@@ -96,17 +52,14 @@ static bool due(const wn__trainer *t, int64_t every, bool at_end) {
     return (every > 0 && t->step % every == 0) || (at_end && t->step == t->o.steps);
 }
 
-// The first choice of masks at or after each multiple of log_every: a rule of the step alone, so a
-// resumed run says the same.
-static bool masks_due(const wn__trainer *t) {
-    int64_t every = t->o.log_every;
-    if (every <= 0) return false;
-    return t->step < t->o.mask_every || t->step / every != (t->step - t->o.mask_every) / every;
-}
-
 static wn_status log_update(wn__trainer *t) {
-    if (due(t, t->o.log_every, true) || t->step == 1) WN_TRY(wn__report_step(t));
-    if (masks_due(t)) WN_TRY(wn__report_masks(t));
+    if (due(t, t->o.log_every, true) || t->step == 1) {
+        WN_TRY(wn__report_step(t));
+        WN_TRY(wn__report_activations(t));
+    }
+    if (t->last.probed) WN_TRY(wn__report_exact(t));
+    if (t->last.probed || wn__due_with_log(t, t->step, t->o.mask_every))
+        WN_TRY(wn__report_masks(t));
     if (t->held.file != NULL && due(t, t->o.eval_every, true)) WN_TRY(evaluate(t));
     if (t->tokenizer != NULL && due(t, t->o.sample_every, false)) WN_TRY(sample(t));
     return WN_OK;
@@ -118,10 +71,11 @@ static bool out_of_time(const wn__trainer *t) {
 
 static wn_status loop(wn__trainer *t) {
     while (t->step < t->o.steps) {
-        WN_TRY(update(t));
+        WN_TRY(wn__update_make(t));
         WN_TRY(log_update(t));
         bool stopped = t->stop != NULL && t->stop(t->ctx), late = out_of_time(t);
-        if (due(t, t->o.save_every, true) || stopped || late) WN_TRY(wn__checkpoint_save(t));
+        if (due(t, t->o.save_every, t->o.save_last) || stopped || late)
+            WN_TRY(wn__checkpoint_save(t));
         if (stopped && t->step < t->o.steps)
             return wn__fail(WN_CANCELLED, "stopped after step %" PRId64 ", which was saved",
                             t->step);
@@ -131,9 +85,9 @@ static wn_status loop(wn__trainer *t) {
             return WN_OK;
         }
     }
-    if (t->saved >= 0) return WN_OK;
+    if (t->saved >= 0 || t->step > 0) return WN_OK;
     if (t->held.file != NULL) WN_TRY(evaluate(t)); // no updates were asked for: the model as it is
-    return wn__checkpoint_save(t);
+    return t->o.save_last ? wn__checkpoint_save(t) : WN_OK;
 }
 
 static wn_status open_metrics(wn__trainer *t) {
@@ -141,6 +95,7 @@ static wn_status open_metrics(wn__trainer *t) {
     WN_TRY(wn__run_path(t, "metrics.jsonl", path));
     t->logged_seconds = t->train_seconds;
     t->logged_tokens = t->tokens_seen;
+    t->logged_step = t->step;
     return wn__metrics_open(path, t->saved, &t->metrics);
 }
 
@@ -157,15 +112,16 @@ static wn_status set_up(wn__trainer *t) {
     wn_status status;
     WN_TRY(wn__options_check(&t->o));
     WN_TRY(wn__run_begin(t));
+    wn__options_settle(&t->o);
     if (t->o.resume) WN_TRY(wn__checkpoint_open(t, &c));
     if (c.dir[0] == '\0') WN_TRY(find_start(t));
     WN_TRY_OUT(wn__prepare_data(t));
     WN_TRY_OUT(wn__runtime_create(t->o.threads, t->o.kernels, t->o.strict_kernels, &t->runtime));
     WN_TRY_OUT(wn__setup_config(t, c.dir));
+    WN_TRY_OUT(wn__setup_methods(t));
     WN_TRY_OUT(wn__report_plan(t));
     WN_TRY_OUT(wn__setup_model(t));
     if (!t->o.dry_run) {
-        WN_TRY_OUT(wn__setup_optimizer(t));
         WN_TRY_OUT(wn__setup_weights(t, &c));
         WN_TRY_OUT(open_metrics(t));
         WN_TRY_OUT(wn__run_record(t));
@@ -178,12 +134,12 @@ out:
 
 static void tear_down(wn__trainer *t) {
     wn__metrics_close(&t->metrics);
-    wn__loader_free(t->loader);
     free(t->tokens);
     free(t->targets);
     free(t->sums);
     free(t->index);
     wn__model_free(t->model);
+    wn__optimizer_free(t->optimizer);
     wn__runtime_free(t->runtime);
     wn__structure_rules_free(&t->rules);
     wn__part_close(&t->train);

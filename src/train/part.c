@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+// What is trained on and what is held out: a span of a token shard, or documents. Opened the first
+// time, written to run.json, and opened again as it was.
+#include "base/fail.h"
+#include "train/trainer.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void wn__part_close(wn__part *p) {
+    wn__source_free(p->source);
+    wn__shard_close(&p->shard);
+    free(p->file);
+    *p = (wn__part){0};
+}
+
+wn_status wn__part_tokens(wn__part *p, const char *path, const char *file, uint64_t begin,
+                          uint64_t count) {
+    WN_TRY(wn__shard_open(path, true, &p->shard));
+    uint64_t have = p->shard.info.count;
+    if (begin > have || count > have - begin)
+        return wn__fail(WN_FORMAT, "%s: %" PRIu64 " ids, the run needs %" PRIu64 " from %" PRIu64,
+                        path, have, count, begin);
+    p->begin = begin;
+    p->count = count > 0 ? count : have - begin;
+    p->ids = wn__ids_part(&p->shard.ids, p->begin, p->count);
+    p->file = strdup(file);
+    return p->file != NULL ? WN_OK : wn__fail(WN_NOMEM, "%s: out of memory", path);
+}
+
+// The id that fills a short sample.
+static int32_t padding(const wn_tokenizer *t) {
+    static const char *const names[] = {"<pad>", "[PAD]", "<|pad|>"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int32_t id = wn_tokenizer_find(t, names[i]);
+        if (id >= 0) return id;
+    }
+    return 0;
+}
+
+wn_status wn__part_documents(const wn__trainer *t, wn__part *p, const char *pattern, bool shuffle) {
+    p->documents = true;
+    p->file = strdup(pattern);
+    if (p->file == NULL) return wn__fail(WN_NOMEM, "%s: out of memory", pattern);
+    const wn__documents_options o = {.pattern = p->file,
+                                     .tokenizer = t->tokenizer,
+                                     .seq_len = t->o.seq_len,
+                                     .pad = padding(t->tokenizer),
+                                     .append_eos = wn_tokenizer_eos(t->tokenizer) >= 0,
+                                     .pack = t->o.pack,
+                                     .shuffle = shuffle,
+                                     .seed = t->o.seed};
+    return wn__source_documents(&o, &p->source);
+}
+
+static wn_status set_tokens(wn__json *j, const wn__part *p) {
+    char crc[16];
+    (void)snprintf(crc, sizeof crc, "%08x", p->shard.info.crc32);
+    WN_TRY(wn__json_set(j, "file", wn__json_new_string(p->file)));
+    WN_TRY(wn__json_set(j, "begin", wn__json_new_int((int64_t)p->begin)));
+    WN_TRY(wn__json_set(j, "count", wn__json_new_int((int64_t)p->count)));
+    return wn__json_set(j, "crc32", wn__json_new_string(crc));
+}
+
+static wn_status set_documents(wn__json *j, const wn__part *p) {
+    char fingerprint[24];
+    (void)snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64,
+                   wn__source_fingerprint(p->source));
+    WN_TRY(wn__json_set(j, "documents", wn__json_new_string(p->file)));
+    return wn__json_set(j, "fingerprint", wn__json_new_string(fingerprint));
+}
+
+wn_status wn__part_record(const wn__part *p, wn__json *data, const char *key) {
+    if (p->file == NULL) return wn__json_set(data, key, wn__json_new_null());
+    wn__json *j = wn__json_new_object();
+    wn_status status = p->documents ? set_documents(j, p) : set_tokens(j, p);
+    if (status == WN_OK) return wn__json_set(data, key, j);
+    wn__json_free(j);
+    return status;
+}
+
+/* Again. */
+
+static wn_status reopen_tokens(const wn__trainer *t, const wn__json *j, wn__part *p) {
+    char path[WN_RUN_PATH], crc[16];
+    const char *file, *want;
+    int64_t begin, count;
+    WN_TRY(wn__json_get_string(j, "run.json", "file", NULL, &file));
+    WN_TRY(wn__json_get_string(j, "run.json", "crc32", NULL, &want));
+    WN_TRY(wn__json_get_int(j, "run.json", "begin", NULL, &begin));
+    WN_TRY(wn__json_get_int(j, "run.json", "count", NULL, &count));
+    WN_TRY(wn__path_join(path, sizeof path, file[0] == '/' ? "/" : t->o.out,
+                         file[0] == '/' ? file + 1 : file));
+    WN_TRY(wn__part_tokens(p, path, file, (uint64_t)begin, (uint64_t)count));
+    (void)snprintf(crc, sizeof crc, "%08x", p->shard.info.crc32);
+    if (strcmp(crc, want) == 0) return WN_OK;
+    return wn__fail(WN_INVALID,
+                    "%s: not the tokens this run was begun with: checksum %s, run.json says %s",
+                    path, crc, want);
+}
+
+static wn_status reopen_documents(const wn__trainer *t, const wn__json *j, bool shuffle,
+                                  wn__part *p) {
+    char mine[24];
+    const char *pattern, *want;
+    WN_TRY(wn__json_get_string(j, "run.json", "documents", NULL, &pattern));
+    WN_TRY(wn__json_get_string(j, "run.json", "fingerprint", NULL, &want));
+    WN_TRY(wn__part_documents(t, p, pattern, shuffle));
+    (void)snprintf(mine, sizeof mine, "%016" PRIx64, wn__source_fingerprint(p->source));
+    if (strcmp(mine, want) == 0) return WN_OK;
+    return wn__fail(WN_INVALID,
+                    "%s: not the files this run was begun with: their names or sizes have "
+                    "fingerprint %s, run.json says %s",
+                    pattern, mine, want);
+}
+
+wn_status wn__part_reopen(const wn__trainer *t, const char *key, bool shuffle, wn__part *p) {
+    const wn__json *j = wn__json_get(wn__json_get(t->recorded, "data"), key);
+    if (wn__json_typeof(j) != WN_JSON_OBJECT) return WN_OK;
+    if (wn__json_get(j, "documents") != NULL) return reopen_documents(t, j, shuffle, p);
+    return reopen_tokens(t, j, p);
+}
