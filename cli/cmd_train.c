@@ -31,6 +31,7 @@ static void set_data_options(const options *o, wn_train_options *t) {
     t->data = opt_text(o, O_data);
     t->eval_data = opt_text(o, O_eval_data);
     t->eval_fraction = opt_real(o, O_eval_fraction);
+    t->pack = opt_flag(o, O_pack);
     t->tokenizer = opt_text(o, O_tokenizer);
     t->init_from = opt_text(o, O_init_from);
     t->resume = opt_flag(o, O_resume);
@@ -48,9 +49,27 @@ static void set_model_options(const options *o, wn_train_options *t) {
     t->tie_embeddings = opt_flag(o, O_tie_embeddings);
     t->rope_theta = opt_real(o, O_rope_theta);
     t->init_std = opt_real(o, O_init_std);
+    t->model_config = opt_text(o, O_model_config);
+    t->round_intermediate = opt_int(o, O_round_intermediate);
+    t->dtype = opt_text(o, O_dtype);
+    t->fp8 = opt_flag(o, O_fp8);
+    t->recompute = opt_flag(o, O_recompute);
+}
+
+static void set_structure_options(const options *o, wn_train_options *t) {
     t->mask_every = opt_int(o, O_mask_every);
     t->mask_freeze_after = opt_int(o, O_mask_freeze_after);
+    t->mask_dense_after = opt_int(o, O_mask_dense_after);
     t->mask_decay = opt_real(o, O_mask_decay);
+    t->scale_norm = opt_flag(o, O_scale_norm);
+    t->scale_rule = opt_text(o, O_scale_rule);
+    t->lowrank_init = opt_text(o, O_lowrank_init);
+    t->act_backward = opt_text(o, O_act_backward);
+    t->act_permute = opt_flag(o, O_act_permute);
+    t->act_warmup = opt_int(o, O_act_warmup);
+    t->act_dense = opt_real(o, O_act_dense);
+    t->act_every = opt_int(o, O_act_every);
+    t->act_samples = opt_int(o, O_act_samples);
 }
 
 static void set_optimisation_options(const options *o, wn_train_options *t) {
@@ -63,23 +82,48 @@ static void set_optimisation_options(const options *o, wn_train_options *t) {
     t->schedule = opt_text(o, O_schedule);
     t->warmup = opt_int(o, O_warmup);
     t->wsd_decay = opt_int(o, O_wsd_decay);
+    t->restart_every = opt_int(o, O_restart_every);
+    t->restart_warmup = opt_int(o, O_restart_warmup);
+    t->restart_after_warmup = opt_flag(o, O_restart_after_warmup);
+    t->lr_adjust = opt_int(o, O_lr_adjust);
+    t->seed = (uint64_t)opt_int(o, O_seed);
+}
+
+static void set_optimizer_options(const options *o, wn_train_options *t) {
+    t->optimizer = opt_text(o, O_optimizer);
     t->beta1 = opt_real(o, O_beta1);
     t->beta2 = opt_real(o, O_beta2);
     t->eps = opt_real(o, O_eps);
+    t->momentum = opt_real(o, O_momentum);
     t->weight_decay = opt_real(o, O_weight_decay);
     t->clip_norm = opt_real(o, O_clip_norm);
-    t->seed = (uint64_t)opt_int(o, O_seed);
+    t->exact_every = opt_int(o, O_exact_every);
+    t->lr_scaler = opt_real(o, O_lr_scaler);
+    t->exact_core = opt_text(o, O_exact_core);
+    t->exact_gauge = opt_text(o, O_exact_gauge);
+    t->refresh = opt_text(o, O_refresh);
+    t->refresh_every = opt_int(o, O_refresh_every);
+    t->moment_reset_every = opt_int(o, O_moment_reset_every);
+    t->galore_rank = opt_int(o, O_galore_rank);
+    t->galore_gap = opt_int(o, O_galore_gap);
+    t->galore_scale = opt_real(o, O_galore_scale);
+    t->galore_type = opt_text(o, O_galore_type);
 }
 
 static void set_run_options(const options *o, wn_train_options *t) {
     t->log_every = opt_int(o, O_log_every);
     t->eval_every = opt_int(o, O_eval_every);
     t->eval_batches = opt_int(o, O_eval_batches);
+    t->eval_tokens = opt_int(o, O_eval_tokens);
+    t->galore_compat_eval = opt_flag(o, O_galore_compat_eval);
     t->sample_every = opt_int(o, O_sample_every);
     t->sample_prompt = opt_text(o, O_sample_prompt) ? opt_text(o, O_sample_prompt) : "";
     t->sample_tokens = opt_int(o, O_sample_tokens);
     t->save_every = opt_int(o, O_save_every);
     t->keep = opt_int(o, O_keep);
+    t->save_last = opt_flag(o, O_save_last);
+    t->log_flips = opt_flag(o, O_log_flips);
+    t->log_act_zeros = opt_flag(o, O_log_act_zeros);
     t->max_seconds = opt_real(o, O_max_time);
     t->threads = (int)opt_int(o, O_threads);
     t->kernels = opt_text(o, O_kernels);
@@ -129,14 +173,17 @@ static void catch_signals(void) {
 }
 
 int command_TRAIN(const options *o) {
-    if (!opt_text(o, O_out)) return usage_error("winnow train needs --out DIR");
-    if (!opt_text(o, O_data) && !opt_flag(o, O_resume))
+    bool dry = opt_flag(o, O_dry_run);
+    if (!opt_text(o, O_out) && !dry) return usage_error("winnow train needs --out DIR");
+    if (!opt_text(o, O_data) && !opt_flag(o, O_resume) && !dry)
         return usage_error("winnow train needs --data FILE (or --resume)");
     wn_train_options t;
     wn_train_defaults(&t);
     set_data_options(o, &t);
     set_model_options(o, &t);
+    set_structure_options(o, &t);
     set_optimisation_options(o, &t);
+    set_optimizer_options(o, &t);
     set_run_options(o, &t);
     size_t count = 0;
     const char **rules = sparsity_rules(o, &count);

@@ -2,6 +2,7 @@
 /* See progress.h. */
 #include "progress.h"
 #include "command.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,6 +35,8 @@ static void step_line(progress *p, const wn_train_event *e) {
 static void eval_line(const wn_train_event *e) {
     fprintf(stderr, "eval %lld | loss %.4f ppl %.2f", (long long)e->step, e->loss, e->perplexity);
     if (e->bits_per_byte > 0) fprintf(stderr, " bpb %.4f", e->bits_per_byte);
+    if (e->compat_loss > 0)
+        fprintf(stderr, " | compat loss %.4f ppl %.2f", e->compat_loss, exp(e->compat_loss));
     fprintf(stderr, " | %lld batches %.1f s\n", (long long)e->batches, e->seconds);
 }
 
@@ -41,6 +44,19 @@ static void mask_line(const wn_train_event *e) {
     fprintf(stderr, "mask %lld | 2:4 flips %.3f%% | min %s %.3f%% | max %s %.3f%%\n",
             (long long)e->step, 100 * e->flips, e->min_layer ? e->min_layer : "-",
             100 * e->flips_min, e->max_layer ? e->max_layer : "-", 100 * e->flips_max);
+}
+
+static void exact_line(const wn_train_event *e) {
+    fprintf(stderr, "exact %lld | %lld pairs | loss %.4f -> %.4f | moved %.3g | %lld fell back\n",
+            (long long)e->step, (long long)e->exact, e->loss_before, e->loss, e->moved,
+            (long long)e->fell_back);
+}
+
+static void act_line(const wn_train_event *e) {
+    fprintf(stderr, "act %lld | zeros %.2f%% | min %s %.2f%% | max %s %.2f%% | dropped %.3f%%\n",
+            (long long)e->step, 100 * e->zeros, e->min_layer ? e->min_layer : "-",
+            100 * e->zeros_min, e->max_layer ? e->max_layer : "-", 100 * e->zeros_max,
+            100 * e->dropped);
 }
 
 void progress_event(progress *p, const wn_train_event *e) {
@@ -60,6 +76,12 @@ void progress_event(progress *p, const wn_train_event *e) {
         break;
     case WN_EVENT_MASK:
         mask_line(e);
+        break;
+    case WN_EVENT_EXACT:
+        exact_line(e);
+        break;
+    case WN_EVENT_ACT:
+        act_line(e);
         break;
     case WN_EVENT_SAMPLE:
         fprintf(stderr, "sample %lld | %s\n", (long long)e->step, e->text);
