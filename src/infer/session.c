@@ -96,8 +96,7 @@ static wn_status find_sparse(const wn__hf_weights *weights, rule_list *rules) {
 // Rules found in the weights, then those given: the last match wins.
 static wn_status make_rules(const wn_session_options *o, const wn__hf_weights *weights,
                             wn__structure_rules *out) {
-    const wn__structure base = {
-        .kind = WN_STRUCTURE_DENSE, .method = WN_MASK24_ROW, .mask_every = 1};
+    const wn__structure base = wn__structure_defaults();
     rule_list found = {0};
     const char **text = NULL;
     wn_status status = WN_OK;

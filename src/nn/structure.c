@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Structures as text, and the rules that give them to layers by glob. The one place that knows how
-// a structure is spelled.
+// The rules that give structures to layers and activations by glob.
 #include "nn/structure.h"
 
 #include "base/fail.h"
@@ -8,57 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-// First spelling of a structure is its name; "2:4" is short for tiles.
-static const struct {
-    const char *text, *name;
-    wn__structure_kind kind;
-    wn__mask24_method method;
-} spellings[] = {
-    {"dense", "dense", WN_STRUCTURE_DENSE, WN_MASK24_ROW},
-    {"2:4:tile", "2:4 tile", WN_STRUCTURE_SPARSE24, WN_MASK24_TILE},
-    {"2:4:row", "2:4 row", WN_STRUCTURE_SPARSE24, WN_MASK24_ROW},
-    {"2:4:greedy", "2:4 greedy", WN_STRUCTURE_SPARSE24, WN_MASK24_GREEDY},
-    {"2:4", "2:4 tile", WN_STRUCTURE_SPARSE24, WN_MASK24_TILE},
-};
-#define SPELLINGS (sizeof spellings / sizeof spellings[0])
-
-static wn_status check_base(const wn__structure *base) {
-    if (base->mask_every < 1)
-        return wn__fail(WN_INVALID, "masks every %lld steps: at least 1",
-                        (long long)base->mask_every);
-    if (base->freeze_after < 0)
-        return wn__fail(WN_INVALID, "masks frozen after step %lld: at least 0 (0: never)",
-                        (long long)base->freeze_after);
-    if (!(base->decay >= 0)) // also a NaN
-        return wn__fail(WN_INVALID, "masked decay %g: at least 0", base->decay);
-    return WN_OK;
-}
-
-wn_status wn__structure_parse(const char *text, const wn__structure *base, wn__structure *out) {
-    WN_TRY(check_base(base));
-    for (size_t i = 0; i < SPELLINGS; i++) {
-        if (strcmp(text, spellings[i].text) != 0) continue;
-        *out = *base;
-        out->kind = spellings[i].kind;
-        out->method = spellings[i].method;
-        return WN_OK;
-    }
-    return wn__fail(WN_INVALID,
-                    "structure '%s' is unknown; legal: dense, 2:4 (as 2:4:tile), 2:4:tile, "
-                    "2:4:row, 2:4:greedy",
-                    text);
-}
-
-const char *wn__structure_name(const wn__structure *s, char *out, size_t n) {
-    const char *name = "?";
-    for (size_t i = 0; i < SPELLINGS && *name == '?'; i++)
-        if (s->kind == spellings[i].kind &&
-            (s->kind == WN_STRUCTURE_DENSE || s->method == spellings[i].method))
-            name = spellings[i].name;
-    (void)snprintf(out, n, "%s", name);
-    return out;
-}
 
 // The last '=' divides: no structure has one, a glob may.
 static wn_status parse_rule(const char *text, const wn__structure *base, wn__structure_rule *out) {
@@ -77,9 +25,10 @@ static wn_status parse_rule(const char *text, const wn__structure *base, wn__str
 
 wn_status wn__structure_rules_parse(const char *const *text, size_t count,
                                     const wn__structure *base, wn__structure_rules *out) {
-    *out = (wn__structure_rules){0};
+    *out = (wn__structure_rules){.base = *base};
     if (count == 0) return WN_OK;
-    wn__structure_rules rules = {.rule = calloc(count, sizeof *rules.rule), .count = count};
+    wn__structure_rules rules = {
+        .rule = calloc(count, sizeof *rules.rule), .count = count, .base = *base};
     if (rules.rule == NULL) return wn__fail(WN_NOMEM, "no memory for %zu sparsity rules", count);
     for (size_t i = 0; i < count; i++) {
         wn_status status = parse_rule(text[i], base, &rules.rule[i]);
@@ -109,14 +58,27 @@ static bool matches(const char *pattern, const char *layer) {
     return false;
 }
 
-wn__structure wn__structure_of(wn__structure_rules *rules, const char *layer) {
-    wn__structure found = {.kind = WN_STRUCTURE_DENSE, .mask_every = 1};
+// The last rule of either sort that matches: those of activations, or those of layers.
+static wn__structure last_match(wn__structure_rules *rules, const char *name, bool activation) {
+    wn__structure found = rules != NULL ? rules->base : wn__structure_defaults();
+    found.kind = WN_STRUCTURE_DENSE;
+    found.mvue = WN_MVUE_OFF;
     for (size_t i = 0; rules != NULL && i < rules->count; i++) {
-        if (!matches(rules->rule[i].pattern, layer)) continue;
-        rules->rule[i].matched = true;
-        found = rules->rule[i].structure;
+        wn__structure_rule *r = &rules->rule[i];
+        bool of_activations = r->structure.kind == WN_STRUCTURE_ACT24;
+        if (of_activations != activation || !matches(r->pattern, name)) continue;
+        r->matched = true;
+        found = r->structure;
     }
     return found;
+}
+
+wn__structure wn__structure_of(wn__structure_rules *rules, const char *layer) {
+    return last_match(rules, layer, false);
+}
+
+wn__structure wn__structure_of_activation(wn__structure_rules *rules, const char *name) {
+    return last_match(rules, name, true);
 }
 
 // Replaces each number between dots by '*', so that the layers of all blocks read alike.
@@ -156,6 +118,12 @@ wn_status wn__structure_rules_unmatched(const wn__structure_rules *rules, const 
         used += (size_t)n;
         if (used >= sizeof list) break;
     }
-    return wn__fail(WN_INVALID, "sparsity '%s=%s' matches no layer; layers: %s",
-                    rules->rule[r].pattern, rules->rule[r].text, list);
+    const wn__structure_rule *rule = &rules->rule[r];
+    if (rule->structure.kind == WN_STRUCTURE_ACT24)
+        return wn__fail(WN_INVALID,
+                        "sparsity '%s=%s' matches no activation (of an MLP without a gate: relu2, "
+                        "relu); names: %s",
+                        rule->pattern, rule->text, list);
+    return wn__fail(WN_INVALID, "sparsity '%s=%s' matches no layer; layers: %s", rule->pattern,
+                    rule->text, list);
 }

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: MIT
 /* What structure a layer has, as written on the command line: 'PATTERN=STRUCTURE'.
  *
- * STRUCTURE:
+ * STRUCTURE is one of
+ *
  *   dense
- *   2:4[:tile|row|greedy|sste][+mvue|+mvue-approx]      "2:4" alone: tile; "2:4:mvue" is short for
- * 2:4:tile+mvue lowrank:R[+2:4[:in|out]][+mvue|+mvue-approx]        factors of rank R; +2:4: S-STE
- * on both factors or on one adapter:R[:ALPHA]                                   the weight frozen,
- * plus (ALPHA/R) M N^T (ALPHA: R) act2:4[:naive|mvue|soft|soft_weights|soft_dynamic]  2:4
- * activations of an MLP without a gate PATTERN is a glob (fnmatch) matched against a layer's full
- * name ("model.layers.3.mlp.up_proj") and against each of its suffixes that begin after a dot, so
- * 'mlp.*' means every MLP layer. act2:4 rules are matched against the activation's name,
- * "model.layers.3.mlp.act"; the others never are. Of each sort the last matching rule wins. */
+ *   2:4[:tile|row|greedy|sste][+mvue|+mvue-approx]
+ *       "2:4" is 2:4:tile, "2:4:mvue" is 2:4:tile+mvue
+ *   lowrank:R[+2:4[:in|out]][+mvue|+mvue-approx]
+ *       factors of rank R; +2:4: S-STE on both of them, or on one
+ *   adapter:R[:ALPHA]
+ *       the weight frozen, plus (ALPHA/R) M N^T; without ALPHA, R
+ *   act2:4[:naive|mvue|soft|soft_weights|soft_dynamic]
+ *       2:4 activations of an MLP without a gate
+ *
+ * PATTERN is a glob (fnmatch) matched against a layer's full name ("model.layers.3.mlp.up_proj")
+ * and against each of its suffixes that begin after a dot, so 'mlp.*' means every MLP layer. act2:4
+ * rules are matched against the activation's name, "model.layers.3.mlp.act"; the others never are.
+ * Of each sort the last matching rule wins. */
 #ifndef WN_NN_STRUCTURE_H
 #define WN_NN_STRUCTURE_H
 

@@ -14,42 +14,129 @@
 static const wn__structure base = {
     .kind = WN_STRUCTURE_DENSE, .mask_every = 7, .freeze_after = 100, .decay = 0.5};
 
+// Every field that a text decides, and the name it gets.
 static void parses_each_spelling(void **state) {
     (void)state;
     static const struct {
         const char *text, *name;
         wn__structure_kind kind;
         wn__mask24_method method;
+        wn__mvue mvue;
+        int64_t rank;
+        bool in, out;
     } cases[] = {
-        {"2:4", "2:4 tile", WN_STRUCTURE_SPARSE24, WN_MASK24_TILE},
-        {"2:4:tile", "2:4 tile", WN_STRUCTURE_SPARSE24, WN_MASK24_TILE},
-        {"2:4:row", "2:4 row", WN_STRUCTURE_SPARSE24, WN_MASK24_ROW},
-        {"2:4:greedy", "2:4 greedy", WN_STRUCTURE_SPARSE24, WN_MASK24_GREEDY},
+        {.text = "dense", .name = "dense", .kind = WN_STRUCTURE_DENSE, .method = WN_MASK24_GREEDY},
+        {"2:4", "2:4 tile", WN_STRUCTURE_SPARSE24, WN_MASK24_TILE, WN_MVUE_OFF, 0, 0, 0},
+        {"2:4:tile", "2:4 tile", WN_STRUCTURE_SPARSE24, WN_MASK24_TILE, WN_MVUE_OFF, 0, 0, 0},
+        {"2:4:row", "2:4 row", WN_STRUCTURE_SPARSE24, WN_MASK24_ROW, WN_MVUE_OFF, 0, 0, 0},
+        {"2:4:greedy", "2:4 greedy", WN_STRUCTURE_SPARSE24, WN_MASK24_GREEDY, WN_MVUE_OFF, 0, 0, 0},
+        {"2:4:mvue", "2:4 tile + mvue", WN_STRUCTURE_SPARSE24, WN_MASK24_TILE, WN_MVUE_EXACT, 0, 0,
+         0},
+        {"2:4+mvue", "2:4 tile + mvue", WN_STRUCTURE_SPARSE24, WN_MASK24_TILE, WN_MVUE_EXACT, 0, 0,
+         0},
+        {"2:4:row+mvue-approx", "2:4 row + mvue-approx", WN_STRUCTURE_SPARSE24, WN_MASK24_ROW,
+         WN_MVUE_APPROX, 0, 0, 0},
+        {"2:4:sste", "2:4 sste", WN_STRUCTURE_SSTE, WN_MASK24_ROW, WN_MVUE_OFF, 0, 0, 0},
+        {"2:4:sste+mvue", "2:4 sste + mvue", WN_STRUCTURE_SSTE, WN_MASK24_ROW, WN_MVUE_EXACT, 0, 0,
+         0},
+        {"lowrank:256", "lowrank 256", WN_STRUCTURE_LOWRANK, WN_MASK24_ROW, WN_MVUE_OFF, 256, 0, 0},
+        {"lowrank:64+2:4", "lowrank 64 + 2:4", WN_STRUCTURE_LOWRANK, WN_MASK24_ROW, WN_MVUE_OFF, 64,
+         1, 1},
+        {"lowrank:8+2:4:in", "lowrank 8 + 2:4 in", WN_STRUCTURE_LOWRANK, WN_MASK24_ROW, WN_MVUE_OFF,
+         8, 1, 0},
+        {"lowrank:8+2:4:out+mvue-approx", "lowrank 8 + 2:4 out + mvue-approx", WN_STRUCTURE_LOWRANK,
+         WN_MASK24_ROW, WN_MVUE_APPROX, 8, 0, 1},
+        {"lowrank:8+mvue+2:4", "lowrank 8 + 2:4 + mvue", WN_STRUCTURE_LOWRANK, WN_MASK24_ROW,
+         WN_MVUE_EXACT, 8, 1, 1},
+        {"lowrank:8+mvue", "lowrank 8 + mvue", WN_STRUCTURE_LOWRANK, WN_MASK24_ROW, WN_MVUE_EXACT,
+         8, 0, 0},
+        {"adapter:16", "adapter 16", WN_STRUCTURE_ADAPTER, WN_MASK24_GREEDY, WN_MVUE_OFF, 16, 0, 0},
     };
-    wn__structure s;
+    wn__structure b = base, s;
+    b.method = WN_MASK24_GREEDY;
+    char name[WN_STRUCTURE_NAME];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        assert_int_equal(wn__structure_parse(cases[i].text, &base, &s), WN_OK);
+        assert_int_equal(wn__structure_parse(cases[i].text, &b, &s), WN_OK);
         assert_int_equal(s.kind, cases[i].kind);
         assert_int_equal(s.method, cases[i].method);
+        assert_int_equal(s.mvue, cases[i].mvue);
+        assert_int_equal(s.rank, cases[i].rank);
+        assert_int_equal(s.sparse_in, cases[i].in);
+        assert_int_equal(s.sparse_out, cases[i].out);
         assert_int_equal(s.mask_every, 7);
         assert_int_equal(s.freeze_after, 100);
         assert_true(s.decay == 0.5);
-        assert_string_equal(wn__structure_name(&s), cases[i].name);
+        assert_string_equal(wn__structure_name(&s, name, sizeof name), cases[i].name);
     }
-    assert_int_equal(wn__structure_parse("dense", &base, &s), WN_OK);
-    assert_string_equal(wn__structure_name(&s), "dense");
+}
+
+static void parses_adapters_and_activations(void **state) {
+    (void)state;
+    static const char *const methods[] = {"naive", "mvue", "soft", "soft_weights", "soft_dynamic"};
+    const wn__structure b = wn__structure_defaults();
+    wn__structure s;
+    char text[32], name[WN_STRUCTURE_NAME];
+    assert_int_equal(wn__structure_parse("adapter:16", &b, &s), WN_OK);
+    assert_true(s.rank == 16 && s.alpha == 16);
+    assert_int_equal(wn__structure_parse("adapter:16:2.5", &b, &s), WN_OK);
+    assert_true(s.rank == 16 && s.alpha == 2.5);
+    assert_int_equal(wn__structure_parse("act2:4", &b, &s), WN_OK);
+    assert_true(s.kind == WN_STRUCTURE_ACT24 && s.act == WN_ACT24_NAIVE);
+    assert_true(s.act_warmup == 1000 && s.act_dense == 0.05);
+    for (int i = 0; i < 5; i++) {
+        (void)strcat(strcpy(text, "act2:4:"), methods[i]);
+        assert_int_equal(wn__structure_parse(text, &b, &s), WN_OK);
+        assert_int_equal(s.act, WN_ACT24_NAIVE + i);
+        (void)strcat(strcpy(text, "act 2:4 "), methods[i]);
+        assert_string_equal(wn__structure_name(&s, name, sizeof name), text);
+    }
 }
 
 static void refuses_other_spellings(void **state) {
     (void)state;
-    static const char *const bad[] = {"", "2:3", "2:4:", "2:4:tiles", "Dense", "lowrank:8"};
+    static const char *const bad[] = {"",
+                                      "2:3",
+                                      "2:4:",
+                                      "2:4:tiles",
+                                      "Dense",
+                                      "dense+mvue",
+                                      "2:4:mvue+mvue",
+                                      "2:4+2:4",
+                                      "2:4+mvue+mvue",
+                                      "2:4+mvue-",
+                                      "lowrank",
+                                      "lowrank:",
+                                      "lowrank:0",
+                                      "lowrank:-8",
+                                      "lowrank:8x",
+                                      "lowrank:8:",
+                                      "lowrank:8+",
+                                      "lowrank:8+2:4:both",
+                                      "lowrank:99999999999",
+                                      "lowrank: 8",
+                                      "adapter:4:",
+                                      "adapter:4:x",
+                                      "adapter:4:inf",
+                                      "adapter:4+2:4",
+                                      "adapter:4:1x",
+                                      "act2:4:tile",
+                                      "act2:4+mvue",
+                                      "lowrank:8+2:4+2:4:in",
+                                      "kron:butterfly"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         wn__structure s = base;
         assert_int_equal(wn__structure_parse(bad[i], &base, &s), WN_INVALID);
         assert_non_null(strstr(wn_last_error(), bad[i]));
-        assert_non_null(strstr(wn_last_error(), "2:4:row"));
+        assert_non_null(strstr(wn_last_error(), "2:4[:tile|row|greedy|sste|mvue]"));
+        assert_non_null(strstr(wn_last_error(), "adapter:R[:ALPHA]"));
+        assert_non_null(strstr(wn_last_error(), "soft_dynamic]"));
         assert_int_equal(s.mask_every, 7); // untouched
     }
+    wn__structure s;
+    assert_int_equal(wn__structure_parse("2:4:tiles", &base, &s), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "unknown from ':tiles' on"));
+    assert_int_equal(wn__structure_parse("lowrank", &base, &s), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "ends too early"));
 }
 
 static void refuses_bad_defaults(void **state) {
@@ -65,6 +152,19 @@ static void refuses_bad_defaults(void **state) {
     assert_int_equal(wn__structure_parse("2:4", &b, &s), WN_INVALID);
     b.decay = (double)NAN;
     assert_int_equal(wn__structure_parse("2:4", &b, &s), WN_INVALID);
+    b = base;
+    b.dense_after = -1;
+    assert_int_equal(wn__structure_parse("2:4", &b, &s), WN_INVALID);
+    b = wn__structure_defaults();
+    b.init = "xavir";
+    assert_int_equal(wn__structure_parse("2:4", &b, &s), WN_OK); // which has no factors
+    assert_int_equal(wn__structure_parse("lowrank:4", &b, &s), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "'xavir'"));
+    assert_non_null(strstr(wn_last_error(), "randn_S"));
+    b = wn__structure_defaults();
+    b.act_dense = 1.5;
+    assert_int_equal(wn__structure_parse("act2:4", &b, &s), WN_INVALID);
+    assert_int_equal(wn__structure_parse("2:4", &b, &s), WN_OK);
 }
 
 static wn__structure_rules parse(const char *const *text, size_t count) {
@@ -130,6 +230,35 @@ static void no_rules_is_dense(void **state) {
     wn__structure_rules_free(&none);
 }
 
+// Rules of activations and of layers do not see each other's names, whatever their patterns say;
+// what no rule names still has the numbers of the base.
+static void keeps_activations_and_layers_apart(void **state) {
+    (void)state;
+    const char *act = "model.layers.1.mlp.act", *up = "model.layers.1.mlp.up_proj";
+    const char *const text[] = {"*=2:4:row", "*=act2:4:soft"};
+    wn__structure b = wn__structure_defaults();
+    b.fp8 = true;
+    b.mvue = WN_MVUE_EXACT;
+    wn__structure_rules rules;
+    assert_int_equal(wn__structure_rules_parse(text, 2, &b, &rules), WN_OK);
+    assert_int_equal(wn__structure_of(&rules, up).kind, WN_STRUCTURE_SPARSE24);
+    assert_false(rules.rule[1].matched);
+    const char *const names[] = {up};
+    assert_int_equal(wn__structure_rules_unmatched(&rules, names, 1), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "'*=act2:4:soft' matches no activation"));
+    assert_non_null(strstr(wn_last_error(), "relu2"));
+    assert_int_equal(wn__structure_of_activation(&rules, act).act, WN_ACT24_SOFT);
+    assert_int_equal(wn__structure_rules_unmatched(&rules, names, 1), WN_OK);
+    wn__structure_rules_free(&rules);
+
+    assert_int_equal(wn__structure_rules_parse(NULL, 0, &b, &rules), WN_OK);
+    assert_true(wn__structure_of(&rules, up).fp8);
+    assert_int_equal(wn__structure_of(&rules, up).kind, WN_STRUCTURE_DENSE);
+    assert_int_equal(wn__structure_of(&rules, up).mvue, WN_MVUE_OFF);
+    assert_int_equal(wn__structure_of_activation(&rules, act).kind, WN_STRUCTURE_DENSE);
+    assert_int_equal(wn__structure_of_activation(NULL, act).kind, WN_STRUCTURE_DENSE);
+}
+
 static void names_what_never_matched(void **state) {
     (void)state;
     const char *const text[] = {"mlp.*=2:4", "mpl.*=2:4:row"};
@@ -158,10 +287,16 @@ static void refuses_malformed_rules(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parses_each_spelling),     cmocka_unit_test(refuses_other_spellings),
-        cmocka_unit_test(refuses_bad_defaults),     cmocka_unit_test(matches_names_and_suffixes),
-        cmocka_unit_test(last_rule_wins),           cmocka_unit_test(no_rules_is_dense),
-        cmocka_unit_test(names_what_never_matched), cmocka_unit_test(refuses_malformed_rules),
+        cmocka_unit_test(parses_each_spelling),
+        cmocka_unit_test(refuses_other_spellings),
+        cmocka_unit_test(parses_adapters_and_activations),
+        cmocka_unit_test(keeps_activations_and_layers_apart),
+        cmocka_unit_test(refuses_bad_defaults),
+        cmocka_unit_test(matches_names_and_suffixes),
+        cmocka_unit_test(last_rule_wins),
+        cmocka_unit_test(no_rules_is_dense),
+        cmocka_unit_test(names_what_never_matched),
+        cmocka_unit_test(refuses_malformed_rules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
