@@ -245,8 +245,9 @@ static wn_status no_place(const documents_source *s, const wn__source_state *sta
 
 // Whether the parts of a state can belong together.
 static bool plausible(const documents_source *s, const wn__source_state *state) {
-    uint64_t carry = state->extra[3] >> 32;
-    if (!s->o.pack) return state->extra[0] == state->position && state->extra[3] == 0;
+    uint64_t carry = state->extra[3] >> 32, document = state->extra[0];
+    if (document < s->o.block && (state->extra[1] > 0 || state->extra[2] > 0)) return false;
+    if (!s->o.pack) return document == state->position && state->extra[3] == 0;
     if (carry > (uint64_t)wn_tokenizer_vocab_size(s->o.tokenizer)) return false;
     return state->position == 0 || carry > 0;
 }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/philox.h"
 #include "data/loader.h"
 #include "data/source.h"
 #include "unit/base/scratch.h"
@@ -392,6 +393,42 @@ static void test_refuses_places(void **state) {
     wn__source_free(fresh);
 }
 
+// Whatever a damaged checkpoint says: refused, or a place to go on from.
+static void test_any_place(void **state) {
+    (void)state;
+    int taken = 0;
+    for (int pack = 0; pack < 2; pack++) {
+        wn__documents_options o = options(pack, true);
+        wn__source *s = open_source(&o);
+        for (uint64_t i = 0; i < 1500; i++) {
+            uint32_t w[4];
+            int32_t tokens[3 * SEQ], targets[3 * SEQ];
+            wn__philox_draw(1, WN_STREAM_TEST, i, w);
+            wn__source_state at = {.epoch = w[0] % 3, .position = w[0] / 3 % 30};
+            at.extra[0] = pack ? w[1] % 30 : at.position;
+            at.extra[1] = w[1] / 30 % 5;
+            at.extra[2] = w[2] % 16;
+            at.extra[3] = pack ? w[3] % 40 | (uint64_t)(w[3] / 40 % 300) << 32 : 0;
+            wn_status status = wn__source_seek(s, &at);
+            if (status != WN_OK) {
+                assert_int_equal(status, WN_INVALID);
+                continue;
+            }
+            status = wn__source_next(s, 3, tokens, targets, NULL);
+            if (status != WN_OK) { // an epoch that begins where nothing is left
+                assert_int_equal(status, WN_INVALID);
+                assert_int_equal(at.position, 0);
+                continue;
+            }
+            for (int k = 0; k < 3 * SEQ; k++)
+                assert_in_range(tokens[k], 0, 256);
+            taken++;
+        }
+        wn__source_free(s);
+    }
+    assert_in_range(taken, 300, 2700);
+}
+
 // ---- Failures ----------------------------------------------------------------------------------
 
 static void test_refuses(void **state) {
@@ -561,6 +598,7 @@ int main(void) {
         cmocka_unit_test(test_resume_lengths),
         cmocka_unit_test(test_position_is_enough),
         cmocka_unit_test(test_refuses_places),
+        cmocka_unit_test(test_any_place),
         SCRATCH(test_refuses),
         SCRATCH(test_bad_line),
         SCRATCH(test_nothing_in_it),
