@@ -36,11 +36,11 @@ typedef struct wn__exact_report {
 size_t wn__lowrank_exact_scratch(int64_t out, int64_t in, int64_t r); /* bytes, any family */
 
 /* One exact step along dM [out,r], dN [in,r]: M N^T becomes the best approximation of rank r of
- * W - lr T, where
- *     T = Z_B V^T + U Z_A - U K0 V^T,  M = U R_M, N = V R_N (QR), Z_B = dM R_N^-1, Z_A = R_M^-T
- * dN^T With dM = G N and dN = G^T M of a gradient G, T = U U^T G + G V V^T - U U^T G V V^T is G
- * projected onto the tangent space at W. Directions of Adam come from no G: then U^T Z_B and Z_A V
- * differ, and `symmetric` says which one K0 is.
+ * W - lr T, where, with the QR factorisations M = U R_M and N = V R_N,
+ *     Z_B = dM R_N^-1,  Z_A = R_M^-T dN^T,  T = (I - U U^T) Z_B V^T + U Z_A (I - V V^T) + U K0 V^T
+ * and K0 = Z_A V. With dM = G N and dN = G^T M of a gradient G this is G projected onto the tangent
+ * space at W, U U^T G + G V V^T - U U^T G V V^T. Directions of Adam come from no G: then U^T Z_B is
+ * not Z_A V, and `symmetric` takes the mean of both for K0.
  *
  * The factors come out balanced, M^T M = N^T N = Sigma, the diagonal of the kept singular values,
  * descending. With `gauge` both are then multiplied by the orthogonal polar factor of

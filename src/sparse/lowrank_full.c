@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The exact step where r exceeds out or in: W can then have full rank, its tangent space is all of
-// [out,in], and the step is W - lr G itself. G follows from the directions of a factor whose rows
-// are independent: dN = G^T M gives G^T = dN M^+, dM = G N gives G = dM N^+.
+// [out,in], and the step is W - lr G itself. G follows from the factor of fewer rows, which stay
+// independent from step to step: dN = G^T M gives G^T = dN M^+, dM = G N gives G = dM N^+.
 #include "base/fail.h"
 #include "sparse/lowrank_impl.h"
 
@@ -43,8 +43,8 @@ static wn_status alloc_factors(wn__arena *arena, int64_t out, int64_t in, int64_
     WN_TRY(matrix(arena, in, r, &f->dn));
     WN_TRY(matrix(arena, out, r, &f->new_m));
     WN_TRY(matrix(arena, in, r, &f->new_n));
-    if (r > out) WN_TRY(alloc_wide(arena, out, r, in, &f->from_m));
-    if (r > in) WN_TRY(alloc_wide(arena, in, r, out, &f->from_n));
+    if (out <= in) WN_TRY(alloc_wide(arena, out, r, in, &f->from_m));
+    if (in <= out) WN_TRY(alloc_wide(arena, in, r, out, &f->from_n));
     return WN_OK;
 }
 
@@ -64,8 +64,8 @@ static wn_status alloc_full(wn__arena *arena, const wn__linalg *family, int64_t 
     WN_TRY(matrix(arena, f->k, in, &f->vt));
     WN_TRY(wn__gauge_alloc(arena, family, out, in, r, &f->gauge));
     size_t work = wn__linalg_svd_scratch(family, out, in);
-    if (r > out) work = most(work, wn__linalg_svd_scratch(family, out, r));
-    if (r > in) work = most(work, wn__linalg_svd_scratch(family, in, r));
+    if (out <= in) work = most(work, wn__linalg_svd_scratch(family, out, r));
+    if (in <= out) work = most(work, wn__linalg_svd_scratch(family, in, r));
     return wn__arena_alloc(arena, work, &f->work);
 }
 
@@ -102,12 +102,12 @@ static wn_status recover(const full *f, wn__exec *x, const wn_tensor *factor,
     return wn__linalg_product(f->family, x, &from->u, &mixed_t, g);
 }
 
-// G from dN where M determines it, from dM where N does; where both do, from dN as the paper's K0,
-// or their mean when symmetric.
+// G by the factor of fewer rows; with as many in both from dN, as the paper's K0, or the mean of
+// both when symmetric.
 static wn_status gradient(const full *f, wn__exec *x, const wn__exact_options *o,
                           wn__exact_report *report) {
     double least = o->least_ratio > 0 ? o->least_ratio : WN__EXACT_LEAST_RATIO;
-    bool by_m = f->r > f->out, by_n = f->r > f->in && (!by_m || o->symmetric);
+    bool by_m = f->out <= f->in, by_n = !by_m || (f->out == f->in && o->symmetric);
     wn_tensor other_t = wn__tensor_reshape(&f->other, 2, (const int64_t[]){f->in, f->out});
     if (by_m)
         WN_TRY(recover(f, x, &f->m, &f->dn, "M", &f->from_m, &f->g, least, &report->condition_m,
