@@ -4,6 +4,7 @@
 #include "command.h"
 #include "plot.h"
 #include "progress.h"
+#include "run_c4.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,13 +132,16 @@ static void set_run_options(const options *o, wn_train_options *t) {
     t->dry_run = opt_flag(o, O_dry_run);
 }
 
-/* --sparsity in order, with --sparse before them so that they refine it; malloc'ed. */
-static const char **sparsity_rules(const options *o, size_t *count) {
+/* --sparsity in order, after --sparse and the rules that run_c4.py's flags make, so that they
+ * refine these; malloc'ed. */
+static const char **sparsity_rules(const options *o, const run_c4 *c, size_t *count) {
     const option_value *v = &o->value[O_sparsity];
-    const char **rules = calloc(v->count + 1, sizeof *rules);
+    const char **rules = calloc(v->count + c->rule_count + 1, sizeof *rules);
     if (!rules) return NULL;
     *count = 0;
     if (opt_flag(o, O_sparse)) rules[(*count)++] = "mlp.*=2:4:tile";
+    for (size_t i = 0; i < c->rule_count; i++)
+        rules[(*count)++] = c->rules[i];
     for (size_t i = 0; i < v->count; i++)
         rules[(*count)++] = v->list[i];
     return rules;
@@ -174,10 +178,8 @@ static void catch_signals(void) {
 
 int command_TRAIN(const options *o) {
     bool dry = opt_flag(o, O_dry_run);
-    if (!opt_text(o, O_out) && !dry) return usage_error("winnow train needs --out DIR");
-    if (!opt_text(o, O_data) && !opt_flag(o, O_resume) && !dry)
-        return usage_error("winnow train needs --data FILE (or --resume)");
     wn_train_options t;
+    run_c4 c4;
     wn_train_defaults(&t);
     set_data_options(o, &t);
     set_model_options(o, &t);
@@ -185,15 +187,20 @@ int command_TRAIN(const options *o) {
     set_optimisation_options(o, &t);
     set_optimizer_options(o, &t);
     set_run_options(o, &t);
+    if (!run_c4_translate(o, &c4, &t)) return usage_error("%s", c4.error);
+    if (!t.out && !dry) return usage_error("winnow train needs --out DIR");
+    if (!t.data && !t.resume && !dry)
+        return usage_error("winnow train needs --data FILE (or --resume)");
+    if (!opt_flag(o, O_quiet)) fputs(c4.notes, stderr);
     size_t count = 0;
-    const char **rules = sparsity_rules(o, &count);
+    const char **rules = sparsity_rules(o, &c4, &count);
     const char **given = given_names(o, &t.given_count);
     char *resolved = options_json(o);
     wn_status status = WN_NOMEM;
     progress p;
     progress_begin(&p, opt_flag(o, O_quiet));
     if (rules && given && resolved) {
-        t.given = given;
+        t.given = c4.active ? NULL : given; /* those flags set other options than their names say */
         t.sparsity = rules;
         t.sparsity_count = count;
         t.resolved = resolved;

@@ -52,13 +52,13 @@ endfunction()
 
 # The option tables and their parser, shared by the program, its tests and a fuzzer.
 add_library(wn_cli STATIC ${PROJECT_SOURCE_DIR}/cli/options.c ${PROJECT_SOURCE_DIR}/cli/options_json.c
-                          ${PROJECT_SOURCE_DIR}/cli/json_out.c ${PROJECT_SOURCE_DIR}/cli/chart.c)
+                          ${PROJECT_SOURCE_DIR}/cli/json_out.c ${PROJECT_SOURCE_DIR}/cli/chart.c ${PROJECT_SOURCE_DIR}/cli/run_c4.c)
 target_include_directories(wn_cli PUBLIC ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/cli)
 target_link_libraries(wn_cli PUBLIC m)
 
 function(wn_program name folder)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.c)
-  list(FILTER sources EXCLUDE REGEX "/(options|options_json|json_out|chart)\\.c$")
+  list(FILTER sources EXCLUDE REGEX "/(options|options_json|json_out|chart|run_c4)\\.c$")
   if(sources)
     add_executable(${name} ${sources})
     # Clients see include/winnow/ only; the private src/ path of the layers is not theirs to use (checked by tests/checks/layers.sh).

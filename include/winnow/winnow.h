@@ -10,5 +10,6 @@
 #include "winnow/tensor.h"
 #include "winnow/tokenizer.h"
 #include "winnow/train.h"
+#include "winnow/verify.h"
 
 #endif

@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: MIT
+/* run_c4.py's flags to training options. Values are those of the original; where its meaning was
+ * broken the right thing is done, as the help of each flag says. Flags without effect beside the
+ * others given are named in one line. */
+#include "run_c4.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+static bool given(const options *o, option_id id) {
+    return o->value[id].given;
+}
+
+static bool refuse(run_c4 *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static bool refuse(run_c4 *c, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(c->error, sizeof c->error, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+static void note(run_c4 *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void note(run_c4 *c, const char *fmt, ...) {
+    size_t used = strlen(c->notes);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(c->notes + used, sizeof c->notes - used - 1, fmt, ap);
+    va_end(ap);
+    used = strlen(c->notes);
+    c->notes[used] = '\n';
+    c->notes[used + 1] = '\0';
+}
+
+/* "True"/"False" of a flag that was a choice elsewhere: 1, 0, or -1 for neither. */
+static int truth(const char *text) {
+    return strcasecmp(text, "true") == 0 ? 1 : strcasecmp(text, "false") == 0 ? 0 : -1;
+}
+
+static bool one_of(const char *text, const char *const *words) {
+    for (; *words; words++)
+        if (strcmp(text, *words) == 0) return true;
+    return false;
+}
+
+static bool active(const options *o) {
+    for (int id = O_use_hf_model; id <= O_more_activation_relu2; id++)
+        if (given(o, (option_id)id)) return true;
+    return false;
+}
+
+/* What the original sets when a flag is not given. */
+static void set_defaults(const options *o, run_c4 *c, wn_train_options *t) {
+    if (!given(o, O_model_config)) t->model_config = "llama_130m";
+    if (!given(o, O_batch_size)) t->batch_size = 16;
+    if (!given(o, O_mlp)) t->mlp = "swiglu";
+    if (!given(o, O_tie_embeddings)) t->tie_embeddings = false;
+    if (!given(o, O_optimizer)) t->optimizer = "adam";
+    if (!given(o, O_beta2)) t->beta2 = 0.999;
+    if (!given(o, O_eps))
+        t->eps = strcmp(t->optimizer, "loro_adamw") == 0 || strncmp(t->optimizer, "galore", 6) == 0
+                     ? 1e-6
+                     : 1e-8;
+    if (!given(o, O_lr)) t->lr = 1e-4;
+    if (!given(o, O_weight_decay)) t->weight_decay = 0;
+    if (!given(o, O_clip_norm)) t->clip_norm = 0;
+    if (!given(o, O_seq_len)) t->seq_len = 256;
+    if (!given(o, O_steps)) t->steps = 10000;
+    if (!given(o, O_warmup)) t->warmup = 1000;
+    if (!given(o, O_schedule)) t->schedule = "cosine_cycle";
+    if (!given(o, O_eval_every)) t->eval_every = 5000;
+    if (!given(o, O_eval_tokens)) t->eval_tokens = 10000000;
+    if (!given(o, O_save_every)) t->save_every = 10000;
+    if (!given(o, O_seed)) t->seed = 0;
+    if (!given(o, O_restart_warmup)) t->restart_warmup = 5;
+    note(c,
+         "run_c4.py's defaults hold for what is not given; those it demands are --model_config %s, "
+         "--batch_size %lld",
+         t->model_config, (long long)t->batch_size);
+}
+
+static void set_data(const options *o, run_c4 *c, wn_train_options *t) {
+    if (given(o, O_train_data_path) || !given(o, O_data)) t->data = opt_text(o, O_train_data_path);
+    if (given(o, O_val_data_path) ||
+        (!given(o, O_data) && !given(o, O_eval_data) && !given(o, O_train_data_path)))
+        t->eval_data = opt_text(o, O_val_data_path);
+    if (given(o, O_max_length)) t->seq_len = opt_int(o, O_max_length);
+    if (given(o, O_continue_from)) {
+        t->init_from = opt_text(o, O_continue_from);
+        note(c, "--continue_from takes the weights; optimizer, schedule and data begin anew "
+                "(--resume continues a run)");
+    }
+}
+
+static bool set_batches(const options *o, run_c4 *c, wn_train_options *t) {
+    int64_t total = opt_int(o, O_total_batch_size);
+    if (given(o, O_gradient_accumulation)) t->grad_accum = opt_int(o, O_gradient_accumulation);
+    if (total > 0) {
+        if (total % t->batch_size != 0)
+            return refuse(c,
+                          "--total_batch_size %lld is not a multiple of --batch_size %lld; the "
+                          "nearest is %lld",
+                          (long long)total, (long long)t->batch_size,
+                          (long long)((total / t->batch_size + 1) * t->batch_size));
+        if (given(o, O_gradient_accumulation) && t->grad_accum * t->batch_size != total)
+            return refuse(c,
+                          "--gradient_accumulation %lld of --batch_size %lld makes %lld sequences, "
+                          "--total_batch_size says %lld",
+                          (long long)t->grad_accum, (long long)t->batch_size,
+                          (long long)(t->grad_accum * t->batch_size), (long long)total);
+        t->grad_accum = total / t->batch_size;
+    }
+    if (given(o, O_num_training_steps)) t->steps = opt_int(o, O_num_training_steps);
+    if (opt_int(o, O_max_train_tokens) > 0) {
+        int64_t update = t->batch_size * t->grad_accum * t->seq_len;
+        t->steps = (opt_int(o, O_max_train_tokens) + update - 1) / update;
+        note(c, "--max_train_tokens: %lld updates of %lld tokens", (long long)t->steps,
+             (long long)update);
+    }
+    return true;
+}
+
+static bool set_schedule(const options *o, run_c4 *c, wn_train_options *t) {
+    static const char *const theirs[] = {"const", "linear", "cosine", "cosine_restart",
+                                         "cosine_restart_zero"};
+    static const char *const ours[] = {"constant", "linear_zero", "cosine_cycle", "cosine_restart",
+                                       "cosine_restart_zero"};
+    const char *text = opt_text(o, O_scheduler);
+    size_t i = 0;
+    while (i < 5 && text && strcmp(text, theirs[i]) != 0)
+        i++;
+    if (!text || i == 5)
+        return refuse(c,
+                      "--scheduler '%s' is unknown; legal: const, linear, cosine, cosine_restart, "
+                      "cosine_restart_zero",
+                      text ? text : "");
+    if (given(o, O_scheduler)) t->schedule = ours[i];
+    if (given(o, O_warmup_steps)) t->warmup = opt_int(o, O_warmup_steps);
+    if (given(o, O_cosine_restart_freq)) t->restart_every = opt_int(o, O_cosine_restart_freq);
+    if (given(o, O_cosine_restart_warmup)) t->restart_warmup = opt_int(o, O_cosine_restart_warmup);
+    if (given(o, O_lr_adjust_steps)) t->lr_adjust = opt_int(o, O_lr_adjust_steps);
+    if (given(o, O_lr_jag_after_warmup))
+        t->restart_after_warmup = opt_flag(o, O_lr_jag_after_warmup);
+    if (given(o, O_grad_clipping)) t->clip_norm = opt_real(o, O_grad_clipping);
+    if (given(o, O_activation_checkpointing))
+        t->recompute = opt_flag(o, O_activation_checkpointing);
+    bool restarts = strncmp(t->schedule, "cosine_restart", 14) == 0;
+    if (restarts && t->restart_every <= 0)
+        return refuse(c, "--scheduler %s needs --cosine_restart_freq", t->schedule);
+    if (!restarts && given(o, O_lr_adjust_steps))
+        note(c, "--lr_adjust_steps has no effect: the schedule is %s", t->schedule);
+    return true;
+}
+
+static bool low_rank(const wn_train_options *t) {
+    return strcmp(t->optimizer, "loro_adamw") == 0;
+}
+
+static bool set_loro(const options *o, run_c4 *c, wn_train_options *t) {
+    static const char *const types[] = {"loro", "eucl", NULL};
+    static const char *const groups[] = {"none", "None", "reg", "lrk", "all", NULL};
+    const char *type = opt_text(o, O_loro_type), *refresh = opt_text(o, O_loro_refresh),
+               *scaler = opt_text(o, O_loro_lr_scaler);
+    char *end = NULL;
+    if (!type || !one_of(type, types))
+        return refuse(c, "--loro_type '%s' is unknown; legal: loro, eucl", type ? type : "");
+    if (!refresh || !one_of(refresh, groups))
+        return refuse(c, "--loro_refresh '%s' is unknown; legal: reg, lrk, all, none",
+                      refresh ? refresh : "");
+    double scale = scaler && strcmp(scaler, "auto") != 0 ? strtod(scaler, &end) : -1;
+    if (!isfinite(scale) || (end && (end == scaler || *end)))
+        return refuse(c, "--loro_lr_scaler '%s' is not a number, -1 or auto", scaler);
+    bool exact = strcmp(type, "loro") == 0;
+    t->exact_every = exact ? opt_int(o, O_loro_freq) : 0;
+    t->lr_scaler = exact ? scale : 1;
+    if (!exact && given(o, O_loro_lr_scaler))
+        note(c, "--loro_lr_scaler has no effect with --loro_type eucl");
+    t->refresh = strcasecmp(refresh, "none") == 0 ? "none" : refresh;
+    t->refresh_every = opt_int(o, O_loro_refresh_freq);
+    if (strcmp(t->refresh, "none") != 0 && t->refresh_every == 0)
+        t->refresh_every = opt_int(o, O_loro_freq);
+    t->lowrank_init = opt_text(o, O_loro_init);
+    if (given(o, O_momentum_reset_steps))
+        t->moment_reset_every = opt_int(o, O_momentum_reset_steps);
+    return true;
+}
+
+static void set_galore(const options *o, wn_train_options *t) {
+    if (given(o, O_rank)) t->galore_rank = opt_int(o, O_rank);
+    if (given(o, O_update_proj_gap)) t->galore_gap = opt_int(o, O_update_proj_gap);
+    if (given(o, O_proj_type)) t->galore_type = opt_text(o, O_proj_type);
+    bool momentum =
+        strcasecmp(t->optimizer, "sgd") == 0 || strcasecmp(t->optimizer, "adafactor") == 0;
+    if (momentum) {
+        t->momentum = given(o, O_beta1) ? opt_real(o, O_beta1) : 0;
+    } else if (!given(o, O_beta1)) {
+        t->beta1 = 0.9;
+    }
+}
+
+static void add_rule(run_c4 *c, const char *glob, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void add_rule(run_c4 *c, const char *glob, const char *fmt, ...) {
+    char *rule = c->rule[c->rule_count];
+    int n = snprintf(rule, sizeof c->rule[0], "%s=", glob);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(rule + n, sizeof c->rule[0] - (size_t)n, fmt, ap);
+    va_end(ap);
+    c->rules[c->rule_count++] = rule;
+}
+
+/* Structure of the layers a glob matches: factors, 2:4 weights, both, or nothing. */
+static void add_weight_rule(run_c4 *c, const char *glob, int64_t rank, bool sparse) {
+    if (rank > 0 && sparse)
+        add_rule(c, glob, "lowrank:%lld+2:4+mvue", (long long)rank);
+    else if (rank > 0)
+        add_rule(c, glob, "lowrank:%lld", (long long)rank);
+    else if (sparse)
+        add_rule(c, glob, "2:4:sste+mvue");
+}
+
+static bool set_weights(const options *o, run_c4 *c, const wn_train_options *t) {
+    static const char *const scopes[] = {"all", "attn", "mlp", "none", "None", NULL};
+    const char *scope = opt_text(o, O_loro_scope);
+    if (!scope || !one_of(scope, scopes))
+        return refuse(c, "--loro_scope '%s' is unknown; legal: all, attn, mlp, none",
+                      scope ? scope : "");
+    bool factors = low_rank(t), sparse = opt_flag(o, O_enable_2to4_sparse),
+         all = strcmp(scope, "all") == 0;
+    bool attn = factors && (all || strcmp(scope, "attn") == 0);
+    bool mlp = factors && (all || strcmp(scope, "mlp") == 0) && !opt_flag(o, O_loro_mlp_dense);
+    /* full-rank 2:4 layers with 2:4 inputs keep dense weights, as in the original */
+    bool inputs = sparse && !factors && opt_flag(o, O_activation_2by4);
+    bool weights = sparse && !inputs;
+    add_weight_rule(c, "self_attn.*", attn ? opt_int(o, O_loro_attn_rank) : 0,
+                    weights && opt_flag(o, O_attn_2by4));
+    add_weight_rule(c, "mlp.*_proj", mlp ? opt_int(o, O_loro_mlp_rank) : 0,
+                    weights && opt_flag(o, O_mlp_2by4));
+    if (inputs) {
+        const char *method = opt_flag(o, O_activation_soft_threshold) ? "soft" : "mvue";
+        if (opt_flag(o, O_attn_2by4)) add_rule(c, "self_attn.*", "in2:4:%s", method);
+        if (opt_flag(o, O_mlp_2by4)) add_rule(c, "mlp.*_proj", "in2:4:%s", method);
+    }
+    if (factors && strcasecmp(scope, "none") == 0)
+        note(c, "--optimizer loro_adamw without --loro_scope: the model is full-rank");
+    if (sparse && !opt_flag(o, O_attn_2by4) && !opt_flag(o, O_mlp_2by4))
+        note(c, "--enable_2to4_sparse has no effect: both --attn_2by4 and --mlp_2by4 are False");
+    return true;
+}
+
+/* The MLP's activation and its 2:4 form. */
+static bool set_activation(const options *o, run_c4 *c, wn_train_options *t) {
+    static const char *const kinds[] = {"silu", "relu", "relu2", NULL};
+    static const char *const methods[] = {
+        "naive", "mvue", "soft_threshold", "soft_threshold_weights", "soft_dynamic", NULL};
+    static const char *const ours[] = {"naive", "mvue", "soft", "soft_weights", "soft_dynamic"};
+    const char *kind = opt_text(o, O_squ_relu), *method = opt_text(o, O_activation_sparse_method);
+    int both = kind ? truth(kind) : -1;
+    if (both < 0 && (!kind || !one_of(kind, kinds)))
+        return refuse(c, "--squ_relu '%s' is unknown; legal: silu, relu, relu2, True, False",
+                      kind ? kind : "");
+    if (given(o, O_squ_relu))
+        t->mlp = both == 1 || (both < 0 && strcmp(kind, "relu2") == 0) ? "relu2"
+                 : both < 0 && strcmp(kind, "relu") == 0               ? "relu"
+                                                                       : "swiglu";
+    if (!method) method = both == 1 ? "mvue" : "naive";
+    size_t i = 0;
+    while (methods[i] && strcmp(methods[i], method) != 0)
+        i++;
+    if (!methods[i])
+        return refuse(c,
+                      "--activation_sparse_method '%s' is unknown; legal: naive, mvue, "
+                      "soft_threshold, soft_threshold_weights, soft_dynamic",
+                      method);
+    bool gate = strcmp(t->mlp, "swiglu") == 0,
+         sparse = both == 1 || (opt_flag(o, O_activation_2by4) && !gate);
+    if (sparse) add_rule(c, "mlp.act", "act2:4:%s", ours[i]);
+    t->act_permute = given(o, O_permute_2by4)  ? opt_flag(o, O_permute_2by4)
+                     : given(o, O_act_permute) ? t->act_permute
+                                               : both == 1;
+    t->act_warmup = opt_int(o, O_activation_dense_warmup_steps);
+    t->act_every = opt_int(o, O_dynamic_activation_steps);
+    t->act_samples = opt_int(o, O_activation_calibration_samples);
+    bool elsewhere = opt_flag(o, O_enable_2to4_sparse) && !low_rank(t);
+    if (opt_flag(o, O_activation_2by4) && gate && !elsewhere)
+        note(c, "--activation_2by4 has no effect: the MLP has a gate (--squ_relu relu2 has none)");
+    if (!sparse && given(o, O_activation_sparse_method))
+        note(c, "--activation_sparse_method has no effect: the MLP's activations are dense");
+    if (given(o, O_activation_soft_threshold) && !(elsewhere && opt_flag(o, O_activation_2by4)))
+        note(c, "--activation_soft_threshold has no effect without --enable_2to4_sparse and "
+                "--activation_2by4 on full-rank layers");
+    return true;
+}
+
+static bool set_backward(const options *o, run_c4 *c, wn_train_options *t) {
+    const char *text = opt_text(o, O_dx_direct_sparse);
+    int flag = text ? truth(text) : -1;
+    if (!text || (flag < 0 && (strlen(text) != 1 || !strchr("123", text[0]))))
+        return refuse(c, "--dx_direct_sparse '%s' is unknown; legal: 1, 2, 3, True, False",
+                      text ? text : "");
+    char mode = flag == 0 ? '1' : flag == 1 ? '2' : text[0];
+    t->act_backward = mode == '1' ? "split" : mode == '2' ? "direct" : "dense";
+    return true;
+}
+
+static void set_run(const options *o, run_c4 *c, wn_train_options *t) {
+    bool keep = opt_flag(o, O_save_ckpt);
+    if (!keep) {
+        t->save_every = 0;
+        note(c, "--save_ckpt False: one checkpoint, at the end");
+    }
+    if (given(o, O_flip_rate)) t->log_flips = opt_flag(o, O_flip_rate);
+    if (given(o, O_wandb_sparsityrelu)) t->log_act_zeros = opt_flag(o, O_wandb_sparsityrelu);
+    if (given(o, O_save_dir)) t->out = opt_text(o, O_save_dir);
+    if (t->out) return;
+    char date[32];
+    time_t now = time(NULL);
+    struct tm parts;
+    strftime(date, sizeof date, "%Y%m%d-%H%M%S", localtime_r(&now, &parts));
+    const char *config = strrchr(t->model_config, '/');
+    snprintf(c->out, sizeof c->out, "ckpt/%.80s-%.80s-%s-%s",
+             opt_text(o, O_name) ? opt_text(o, O_name) : "run",
+             config ? config + 1 : t->model_config, t->optimizer, date);
+    t->out = c->out;
+    note(c, "run directory: %s", c->out);
+}
+
+static void name_unused(const options *o, run_c4 *c, const wn_train_options *t) {
+    static const struct {
+        option_id id;
+        const char *why;
+    } never[] = {
+        {O_use_hf_model, "there is one implementation of the model"},
+        {O_workers, "samples are read as they are needed"},
+        {O_loro_fallback_freq, "an exact step that cannot be made is a lazy one and is counted"},
+        {O_single_gpu, "one process trains"},
+        {O_sparse_init_scale, "the scale is computed from the weights"},
+        {O_c4_local, "documents are read from local files"},
+        {O_cola_silu, "the layers are not CoLA's"},
+        {O_cola_init, "the layers are not CoLA's"},
+        {O_cola_sparse_method, "the layers are not CoLA's"},
+        {O_lost_sparsity, "the layers are not LOST's"},
+        {O_lost_sparse_method, "the layers are not LOST's"},
+        {O_lost_sparse_svd_rank, "the layers are not LOST's"},
+        {O_lost_gamma, "the layers are not LOST's"},
+        {O_lost_sparse_svd_inverse, "the layers are not LOST's"},
+        {O_more_activation_relu2, "the layers are not CoLA's or LOST's"},
+    };
+    static const option_id loro[] = {
+        O_loro_type,     O_loro_freq, O_loro_refresh, O_loro_refresh_freq, O_loro_attn_rank,
+        O_loro_mlp_rank, O_loro_init, O_loro_scope,   O_loro_lr_scaler,    O_loro_mlp_dense};
+    static const option_id galore[] = {O_rank, O_update_proj_gap, O_proj_type, O_galore_scale};
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+        if (given(o, never[i].id))
+            note(c, "--%s has no effect: %s", option_at(never[i].id)->name, never[i].why);
+    for (size_t i = 0; i < sizeof loro / sizeof *loro; i++)
+        if (given(o, loro[i]) && !low_rank(t))
+            note(c, "--%s has no effect: the optimizer is %s", option_at(loro[i])->name,
+                 t->optimizer);
+    for (size_t i = 0; i < sizeof galore / sizeof *galore; i++)
+        if (given(o, galore[i]) && strncmp(t->optimizer, "galore", 6) != 0)
+            note(c, "--%s has no effect: the optimizer is %s", option_at(galore[i])->name,
+                 t->optimizer);
+}
+
+static bool check_optimizer(run_c4 *c, const char *name) {
+    static const char *const gone[] = {"cola_adamw", "adamw_cola", "lost_adamw", "adamw_lost",
+                                       NULL};
+    if (!one_of(name, gone)) return true;
+    return refuse(c,
+                  "--optimizer %s: CoLA puts a nonlinearity between the factors and LOST adds "
+                  "input columns, so their layers have no weight that "
+                  "other tools could read; legal: adam, adamw, sgd, adafactor, adam8bit, "
+                  "galore_adamw, loro_adamw",
+                  name);
+}
+
+bool run_c4_translate(const options *o, run_c4 *c, wn_train_options *t) {
+    *c = (run_c4){.active = active(o)};
+    if (!c->active) return true;
+    set_defaults(o, c, t);
+    if (!check_optimizer(c, t->optimizer)) return false;
+    set_data(o, c, t);
+    if (!set_batches(o, c, t) || !set_schedule(o, c, t)) return false;
+    if (low_rank(t) && !set_loro(o, c, t)) return false;
+    if (!low_rank(t) && given(o, O_momentum_reset_steps))
+        t->moment_reset_every = opt_int(o, O_momentum_reset_steps);
+    set_galore(o, t);
+    if (!set_weights(o, c, t) || !set_activation(o, c, t) || !set_backward(o, c, t)) return false;
+    set_run(o, c, t);
+    name_unused(o, c, t);
+    return true;
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+/* The flags of run_c4.py on top of winnow train: what they set, what stays without effect and why.
+ */
+#ifndef WN_CLI_RUN_C4_H
+#define WN_CLI_RUN_C4_H
+
+#include "options.h"
+#include <winnow/train.h>
+
+/* What a translation owns. */
+typedef struct run_c4 {
+    bool active;      /* a flag of the group was given */
+    char rule[8][64]; /* sparsity rules made of the flags */
+    const char *rules[8];
+    size_t rule_count;
+    char out[512]; /* the default directory */
+    char init[64];
+    char notes[4096]; /* lines for standard error, each ended by a newline */
+    char error[400];
+} run_c4;
+
+/* Translates into *t, which holds the native options already: a native flag that was given wins
+ * over the default of run_c4.py, and a flag of the group over a native one. False: c->error names
+ * the flag, the value and what is legal. Texts point into o and c. */
+bool run_c4_translate(const options *o, run_c4 *c, wn_train_options *t);
+
+#endif

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+// run_c4.py's flags: what each sets, what is refused, what is named as without effect.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "options.h"
+#include "run_c4.h"
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_WORDS 128
+
+typedef struct fixture {
+    options o;
+    run_c4 c;
+    wn_train_options t;
+    bool done;
+    char text[4096];
+} fixture;
+
+// As the command does it: defaults, a few native options, then the translation.
+static void translate(fixture *f, const char *line) {
+    const char *words[MAX_WORDS] = {"winnow", "train"};
+    int count = 2;
+    char error[400] = "";
+    snprintf(f->text, sizeof f->text, "%s", line);
+    for (char *word = strtok(f->text, " "); word; word = strtok(NULL, " "))
+        words[count++] = word;
+    if (!options_parse(&f->o, count, words, error, sizeof error)) fail_msg("%s", error);
+    memset(&f->t, 0, sizeof f->t);
+    f->t.optimizer = opt_text(&f->o, O_optimizer);
+    f->t.schedule = opt_text(&f->o, O_schedule);
+    f->t.batch_size = opt_int(&f->o, O_batch_size);
+    f->t.seq_len = opt_int(&f->o, O_seq_len);
+    f->t.grad_accum = opt_int(&f->o, O_grad_accum);
+    f->t.model_config = opt_text(&f->o, O_model_config);
+    f->t.mlp = opt_text(&f->o, O_mlp);
+    f->t.lr = opt_real(&f->o, O_lr);
+    f->t.out = opt_text(&f->o, O_out);
+    f->t.data = opt_text(&f->o, O_data);
+    f->done = run_c4_translate(&f->o, &f->c, &f->t);
+}
+
+static void must(fixture *f, const char *line) {
+    translate(f, line);
+    if (!f->done) fail_msg("%s", f->c.error);
+}
+
+static void refused(const char *line, const char *part) {
+    fixture f;
+    translate(&f, line);
+    assert_false(f.done);
+    if (!strstr(f.c.error, part)) fail_msg("'%s' does not say '%s'", f.c.error, part);
+    options_free(&f.o);
+}
+
+static bool has_rule(const fixture *f, const char *rule) {
+    for (size_t i = 0; i < f->c.rule_count; i++)
+        if (strcmp(f->c.rules[i], rule) == 0) return true;
+    return false;
+}
+
+static bool noted(const fixture *f, const char *part) {
+    return strstr(f->c.notes, part) != NULL;
+}
+
+#define LORO_130M                                                                                  \
+    "--model_config configs/llama_130m.json --dtype bfloat16 --batch_size 128 "                    \
+    "--total_batch_size 512 --num_training_steps 20000 --save_every 2000 --eval_every 2000 "       \
+    "--lr 0.01 --scheduler cosine_restart --warmup_steps 2000 --min_lr_ratio 0.1 "                 \
+    "--cosine_restart_freq 500 --lr_adjust_steps -2000 --weight_decay 0 --optimizer loro_adamw "   \
+    "--loro_refresh all --loro_refresh_freq 500 --loro_scope all --loro_init xavier "              \
+    "--loro_attn_rank 256 --loro_mlp_rank 192 --loro_type loro --loro_freq 500 "                   \
+    "--loro_lr_scaler -1"
+
+static void test_loro(void **state) {
+    (void)state;
+    fixture f;
+    must(&f, LORO_130M);
+    assert_true(f.c.active);
+    assert_int_equal(f.t.grad_accum, 4);
+    assert_int_equal(f.t.steps, 20000);
+    assert_int_equal(f.t.warmup, 2000);
+    assert_int_equal(f.t.restart_every, 500);
+    assert_int_equal(f.t.restart_warmup, 5);
+    assert_int_equal(f.t.lr_adjust, -2000);
+    assert_string_equal(f.t.schedule, "cosine_restart");
+    assert_int_equal(f.t.exact_every, 500);
+    assert_true(f.t.lr_scaler == -1);
+    assert_string_equal(f.t.refresh, "all");
+    assert_int_equal(f.t.refresh_every, 500);
+    assert_true(f.t.eps == 1e-6 && f.t.beta2 == 0.999 && f.t.beta1 == 0.9);
+    assert_int_equal(f.c.rule_count, 2);
+    assert_true(has_rule(&f, "self_attn.*=lowrank:256"));
+    assert_true(has_rule(&f, "mlp.*_proj=lowrank:192"));
+    assert_string_equal(f.t.data, "en/c4-train.*.json.gz");
+    assert_string_equal(f.t.eval_data, "en/c4-validation.*.json.gz");
+    assert_string_equal(f.t.mlp, "swiglu");
+    assert_memory_equal(f.t.out, "ckpt/test-llama_130m.json-loro_adamw-", 37);
+    options_free(&f.o);
+    must(&f, LORO_130M " --loro_type eucl --enable_2to4_sparse --attn_2by4 --loro_mlp_dense");
+    assert_int_equal(f.t.exact_every, 0);
+    assert_true(f.t.lr_scaler == 1);
+    assert_true(has_rule(&f, "self_attn.*=lowrank:256+2:4+mvue"));
+    assert_true(has_rule(&f, "mlp.*_proj=2:4:sste+mvue"));
+    options_free(&f.o);
+}
+
+static void test_activation(void **state) {
+    (void)state;
+    fixture f;
+    must(&f, "--model_config configs/llama_130m.json --batch_size 64 --total_batch_size 512 "
+             "--optimizer adamw "
+             "--loro_scope all --loro_freq 500 --squ_relu True --activation_sparse_method mvue "
+             "--activation_dense_warmup_steps 1000 --attn_2by4 True --mlp_2by4 False "
+             "--enable_2to4_sparse False --save_ckpt True --flip_rate True --c4_local False");
+    assert_string_equal(f.t.mlp, "relu2");
+    assert_int_equal(f.c.rule_count, 1);
+    assert_true(has_rule(&f, "mlp.act=act2:4:mvue"));
+    assert_true(f.t.act_permute);
+    assert_int_equal(f.t.act_warmup, 1000);
+    assert_true(f.t.log_flips);
+    assert_true(noted(&f, "--loro_scope has no effect: the optimizer is adamw"));
+    assert_true(noted(&f, "--c4_local has no effect"));
+    options_free(&f.o);
+    must(&f, "--squ_relu relu2");
+    assert_int_equal(f.c.rule_count, 0);
+    options_free(&f.o);
+    must(&f, "--squ_relu relu2 --activation_2by4 --dx_direct_sparse 3 --activation_sparse_method "
+             "soft_threshold_weights");
+    assert_true(has_rule(&f, "mlp.act=act2:4:soft_weights"));
+    assert_string_equal(f.t.act_backward, "dense");
+    assert_false(f.t.act_permute);
+    options_free(&f.o);
+    must(&f, "--squ_relu silu --activation_2by4 True --dx_direct_sparse False");
+    assert_int_equal(f.c.rule_count, 0);
+    assert_string_equal(f.t.act_backward, "split");
+    assert_true(noted(&f, "--activation_2by4 has no effect"));
+    options_free(&f.o);
+    must(&f,
+         "--optimizer adamw --enable_2to4_sparse --activation_2by4 --activation_soft_threshold");
+    assert_true(has_rule(&f, "mlp.*_proj=in2:4:soft"));
+    options_free(&f.o);
+}
+
+// The shortest command of the documents: everything it needs has a stated default.
+static void test_bare(void **state) {
+    (void)state;
+    fixture f;
+    must(&f, "--num_training_steps 10 --enable_2to4_sparse");
+    assert_int_equal(f.t.steps, 10);
+    assert_int_equal(f.t.batch_size, 16);
+    assert_string_equal(f.t.model_config, "llama_130m");
+    assert_string_equal(f.t.optimizer, "adam");
+    assert_int_equal(f.c.rule_count, 1);
+    assert_true(has_rule(&f, "mlp.*_proj=2:4:sste+mvue"));
+    assert_true(noted(&f, "--model_config llama_130m, --batch_size 16"));
+    options_free(&f.o);
+    must(&f, "--out x --data y --lr 1e-3"); // nothing of the group: nothing changes
+    assert_false(f.c.active);
+    assert_string_equal(f.c.notes, "");
+    assert_string_equal(f.t.out, "x");
+    options_free(&f.o);
+}
+
+static void test_tokens(void **state) {
+    (void)state;
+    fixture f;
+    must(&f, "--batch_size 8 --total_batch_size 32 --max_train_tokens 100M --max_length 256");
+    assert_int_equal(f.t.steps, (100000000 + 8191) / 8192);
+    options_free(&f.o);
+    must(&f, "--batch_size 8 --gradient_accumulation 3 --optimizer sgd --beta1 0.8 --save_ckpt "
+             "False --save_every 5");
+    assert_int_equal(f.t.grad_accum, 3);
+    assert_true(f.t.momentum == 0.8);
+    assert_int_equal(f.t.save_every, 0);
+    options_free(&f.o);
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    refused("--batch_size 3 --total_batch_size 8", "the nearest is 9");
+    refused("--scheduler cosin --batch_size 2", "legal: const, linear");
+    refused("--scheduler cosine_restart", "needs --cosine_restart_freq");
+    refused("--optimizer loro_adamw --loro_scope qkv", "legal: all, attn, mlp, none");
+    refused("--optimizer loro_adamw --loro_type riemann", "legal: loro, eucl");
+    refused("--optimizer loro_adamw --loro_lr_scaler fast", "not a number");
+    refused("--optimizer loro_adamw --loro_refresh some", "legal: reg");
+    refused("--squ_relu gelu", "legal: silu, relu, relu2");
+    refused("--activation_sparse_method best", "legal: naive, mvue");
+    refused("--dx_direct_sparse 4", "legal: 1, 2, 3");
+    refused("--optimizer cola_adamw --cola_silu True", "CoLA puts a nonlinearity");
+    refused("--gradient_accumulation 3 --batch_size 2 --total_batch_size 8", "makes 6 sequences");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_loro),     cmocka_unit_test(test_activation),
+        cmocka_unit_test(test_bare),     cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
