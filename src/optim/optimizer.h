@@ -1,20 +1,31 @@
 // SPDX-License-Identifier: MIT
 /* Optimizers: one list of what each keeps for a parameter and how it updates it.
  *
- *   adamw          Loshchilov and Hutter 2019, as in PyTorch (kernels/adamw.h)
- *   adam           Kingma and Ba 2015 with L2: g + weight_decay w
- *   sgd            momentum * buffer + g (PyTorch, no dampening, no Nesterov), L2 decay
- *   adafactor      Shazeer and Stern 2018: factored second moments, eps1 1e-30, clip 1, fixed
- * learning rate adam8bit       Dettmers et al. 2022: AdamW's moments in blocks of 8-bit codes
- *   galore_adamw   Zhao et al. 2024: Adam in the space of the top-rank singular vectors of each
- * matrix's gradient loro_adamw     Mo et al. 2025: Adam-normalised directions for every tensor, an
- * exact Riemannian step for pairs of factors every exact_every updates and a scaled step between
- * (spec of the step: sparse/lowrank.h)
+ * - adamw: Loshchilov and Hutter 2019, as in PyTorch (kernels/adamw.h).
+ * - adam: Kingma and Ba 2015, with L2 decay: g + weight_decay w (PyTorch).
+ * - sgd: buffer = momentum buffer + g, w -= lr buffer; L2 decay (PyTorch, no dampening, no
+ *   Nesterov).
+ * - adafactor: Shazeer and Stern 2018: factored second moments of matrices, eps1 1e-30, clip 1,
+ *   fixed learning rate.
+ * - adam8bit: Dettmers et al. 2022: AdamW's moments in blocks of 8-bit codes. As there, parameters
+ *   below WN_ADAM8BIT_LEAST elements keep moments of full size.
+ * - galore_adamw: Zhao et al. 2024: Adam in the space of the leading singular vectors of each
+ *   matrix's gradient. As in its authors' training script, only the matrices of attention and MLP
+ *   (".self_attn." or ".mlp." in the name) are projected, no factors of low-rank layers among them;
+ *   the others take plain steps. The rank is at most the smaller side.
+ * - loro_adamw: Mo et al. 2025: Adam-normalised directions for every tensor, an exact Riemannian
+ *   step (sparse/lowrank.h) for pairs of factors every exact_every updates and a scaled step
+ *   between.
  *
- * Every parameter has its own count of updates since its moments began (refresh sets it back). All
- * states lie in one arena, are sized before the run, and are listed for checkpoints. Optimizers
+ * The last two follow the first transformers AdamW: d = m / (sqrt(v) + eps) (kernels/update.h),
+ *   step = lr sqrt(1-beta2^t) / (1-beta1^t);  p -= step d;  p -= lr weight_decay p
+ * and for the factors M, N of loro_adamw, with s = lr_scaler:
+ *   lazy: p -= step s d;  p -= step weight_decay p      exact: neither s nor decay, lr = step
+ *
+ * Every parameter has its own count t of updates since its moments began (refresh sets it back).
+ * All states lie in one arena, are sized before the run, and are listed for checkpoints. Optimizers
  * update the master (wn__param_master); a rounded w follows it. Parameters without a gradient are
- * passed over. */
+ * passed over. Weight decay applies where the parameter says so. */
 #ifndef WN_OPTIM_OPTIMIZER_H
 #define WN_OPTIM_OPTIMIZER_H
 
@@ -22,6 +33,8 @@
 #include "kernels/op.h"
 #include "sparse/lowrank.h"
 #include "tensor/param.h"
+
+#define WN_ADAM8BIT_LEAST 4096
 
 typedef enum wn__optimizer_kind {
     WN_OPTIMIZER_ADAMW,
