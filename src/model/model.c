@@ -26,11 +26,14 @@ static wn_status check_spec(const wn__model_spec *s) {
 
 static wn_status check_rules(const wn__model *m) {
     if (m->spec.rules == NULL) return WN_OK;
-    const char **names = calloc(m->linear_count + 1, sizeof *names);
-    if (names == NULL) return wn__fail(WN_NOMEM, "no memory for %zu names", m->linear_count);
+    size_t blocks = (size_t)m->spec.config.layers, count = m->linear_count;
+    const char **names = calloc(count + blocks, sizeof *names);
+    if (names == NULL) return wn__fail(WN_NOMEM, "no memory for %zu names", count + blocks);
     for (size_t i = 0; i < m->linear_count; i++)
         names[i] = m->linear[i]->name;
-    wn_status status = wn__structure_rules_unmatched(m->spec.rules, names, m->linear_count);
+    for (size_t i = 0; i < blocks; i++)
+        if (m->spec.config.mlp != WN_MLP_SWIGLU) names[count++] = m->block[i].mlp.act.name;
+    wn_status status = wn__structure_rules_unmatched(m->spec.rules, names, count);
     free(names);
     return status;
 }
@@ -192,6 +195,15 @@ size_t wn__model_linear_count(const wn__model *m) {
 
 wn__linear *wn__model_linear(wn__model *m, size_t i) {
     return m->linear[i];
+}
+
+size_t wn__model_act24_count(const wn__model *m) {
+    return m->spec.config.mlp == WN_MLP_SWIGLU ? 0 : (size_t)m->spec.config.layers;
+}
+
+wn__act24 *wn__model_act24(wn__model *m, size_t i) {
+    wn__act24 *a = &m->block[i].mlp.act;
+    return wn__act24_given(a) ? a : NULL;
 }
 
 wn__runtime *wn__model_runtime(wn__model *m) {
