@@ -69,12 +69,30 @@ static inline wn_train_options small_options(const char *out, const char *data) 
     return o;
 }
 
+/* The same sentences as documents of JSON lines, of one to five sentences, some of them empty. */
+static inline void write_documents(const char *path, int count, uint64_t seed) {
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (int i = 0; i < count; i++) {
+        uint32_t w[4];
+        wn__philox_draw(seed, WN_STREAM_TEST, (uint64_t)i, w);
+        fputs("{\"url\": \"-\", \"text\": \"", f);
+        for (uint32_t j = 0; j < w[0] % 6; j++)
+            fprintf(f, "the %s %s %s. ", j % 2 ? "cat" : "old king", w[1] % 3 ? "sees" : "forgets",
+                    w[2] >> j & 1 ? "the moon" : "his hat");
+        fputs("\"}\n", f);
+    }
+    fclose(f);
+}
+
 /* What a run says, and when it is to stop. */
 typedef struct listener {
     char text[65536]; /* TEXT lines, each after a newline and ended by one */
     size_t size;
-    int count[8]; /* by kind */
-    double first_loss, last_loss, eval_loss, bits_per_byte, flips;
+    int count[16]; /* by kind */
+    double first_loss, last_loss, eval_loss, compat_loss, bits_per_byte, flips;
+    double exact_before, exact_after, moved, zeros, dropped;
+    int64_t exact, fell_back;
     int64_t stop_at; /* 0: never */
     int64_t step;
     char sample[512], saved[512];
@@ -92,7 +110,19 @@ static inline void listen(void *ctx, const wn_train_event *e) {
     }
     if (e->kind == WN_EVENT_EVAL) {
         l->eval_loss = e->loss;
+        l->compat_loss = e->compat_loss;
         l->bits_per_byte = e->bits_per_byte;
+    }
+    if (e->kind == WN_EVENT_EXACT) {
+        l->exact_before = e->loss_before;
+        l->exact_after = e->loss;
+        l->moved = e->moved;
+        l->exact = e->exact;
+        l->fell_back = e->fell_back;
+    }
+    if (e->kind == WN_EVENT_ACT) {
+        l->zeros = e->zeros;
+        l->dropped = e->dropped;
     }
     if (e->kind == WN_EVENT_MASK) l->flips = e->flips;
     if (e->kind == WN_EVENT_SAMPLE) (void)snprintf(l->sample, sizeof l->sample, "%s", e->text);
