@@ -197,6 +197,7 @@ wn_status wn__model_build(wn__model *m) {
                    .dtype = m->spec.dtype,
                    .training = training,
                    .round16 = m->spec.round16,
+                   .recompute = m->spec.recompute,
                    .rows = max_rows(m),
                    .seq = m->spec.seq,
                    .pass = &m->pass,

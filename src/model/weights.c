@@ -4,6 +4,7 @@
 #include "base/philox.h"
 #include "formats/safetensors.h"
 #include "kernels/elementwise.h"
+#include "kernels/numeric.h"
 #include "model/internal.h"
 #include <math.h>
 #include <stdio.h>
@@ -21,8 +22,14 @@ static void forget_masks(wn__model *m) {
         m->linear[i]->ready = false;
 }
 
-static wn_status round_weights(const wn__model *m) {
-    return m->spec.round16 ? wn__fail(WN_UNSUPPORTED, "bfloat16 numerics are not built") : WN_OK;
+// What layers read follows the masters where bits are saved.
+static wn_status round_weights(wn__model *m) {
+    for (size_t i = 0; m->spec.round16 && i < m->params.count; i++) {
+        const wn__param *p = &m->params.item[i];
+        const wn__round16 round = {.x = *wn__param_master(p), .y = p->w};
+        WN_TRY(wn__run(m->x, WN__OP_round16, &round));
+    }
+    return WN_OK;
 }
 
 // The layer that a parameter is a weight or a factor of; NULL for tables, norms and biases.

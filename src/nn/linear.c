@@ -3,14 +3,19 @@
 #include "nn/linear.h"
 
 #include "base/fail.h"
+#include "base/log.h"
 #include "base/philox.h"
 #include "kernels/elementwise.h"
-#include "kernels/matmul.h"
 #include "kernels/reduce.h"
+#include "nn/product.h"
+#include "nn/round16.h"
+#include "sparse/pattern24.h"
 #include <stdio.h>
 #include <string.h>
 
-static const wn__linear_type *const types[] = {&wn__linear_dense, &wn__linear_sparse24};
+static const wn__linear_type *const types[] = {&wn__linear_dense, &wn__linear_sparse24,
+                                               &wn__linear_sste, &wn__linear_lowrank,
+                                               &wn__linear_adapter};
 
 wn_status wn__linear_build(wn__linear *l, const char *name, int64_t in, int64_t out, bool bias,
                            const wn__structure *structure, wn__build *b) {
@@ -76,26 +81,45 @@ wn_tensor wn__linear_bias(const wn__linear *l) {
     return l->has_bias ? l->params->item[l->bias].w : (wn_tensor){0};
 }
 
-wn_status wn__linear_add_params(wn__linear *l, wn__build *b) {
+wn_status wn__linear_add_bias(wn__linear *l, wn__build *b) {
     char name[WN_NAME_MAX];
-    WN_TRY(wn__name_join(name, l->name, "weight"));
-    WN_TRY(wn__param_add(b, name, 2, (const int64_t[]){l->out, l->in}, true, &l->weight));
     if (!l->has_bias) return WN_OK;
     WN_TRY(wn__name_join(name, l->name, "bias"));
     return wn__param_add(b, name, 1, &l->out, false, &l->bias);
 }
 
-// dW[out,in] += dy^T[out,N] x[N,in]; straight through whatever mask the forward product applied.
-wn_status wn__linear_param_gradients(wn__linear *l, wn__exec *x, const wn_tensor *in,
-                                     const wn_tensor *dy) {
-    const wn__matmul product = {.a = wn__tensor_transpose(wn__linear_weight_dy(l, dy)),
-                                .b = *wn__linear_weight_in(l, in),
-                                .c = wn__linear_weight(l)->g,
-                                .accumulate = true};
-    WN_TRY(wn__run(x, WN__OP_matmul, &product));
+wn_status wn__linear_add_params(wn__linear *l, wn__build *b) {
+    char name[WN_NAME_MAX];
+    WN_TRY(wn__name_join(name, l->name, "weight"));
+    WN_TRY(wn__param_add(b, name, 2, (const int64_t[]){l->out, l->in}, true, &l->weight));
+    return wn__linear_add_bias(l, b);
+}
+
+wn_status wn__linear_bias_gradient(wn__linear *l, wn__exec *x, const wn_tensor *dy) {
     if (!l->has_bias) return WN_OK;
     const wn__colsum columns = {.x = *dy, .out = l->params->item[l->bias].g};
     return wn__run(x, WN__OP_colsum, &columns);
+}
+
+// Straight through whatever mask or scale the forward product applied.
+wn_status wn__linear_param_gradients(wn__linear *l, wn__exec *x, const wn__weight_view *w,
+                                     const wn_tensor *in, const wn_tensor *dy) {
+    WN_TRY(wn__product_weight(l, x, w, wn__linear_weight_in(l, in), wn__linear_weight_dy(l, dy),
+                              &wn__linear_weight(l)->g));
+    return wn__linear_bias_gradient(l, x, dy);
+}
+
+void wn__linear_tell_padding(const wn__linear *l, wn__build *b, const char *what, int64_t size) {
+    if (size % 4 == 0 || b->padding_told || wn__build_measuring(b)) return;
+    b->padding_told = true;
+    wn__log(WN_LOG_INFO,
+            "%s: %s %lld is not a multiple of 4; its rows are padded to %lld inside "
+            "(as in every such layer)",
+            l->name, what, (long long)size, (long long)(4 * wn__groups24(size)));
+}
+
+wn_status wn__linear_check_ready(const wn__linear *l, const wn__exec *x) {
+    return l->ready || x->planning ? WN_OK : wn__fail(WN_BUG, "used before it was prepared");
 }
 
 static wn_status named(const wn__linear *l, wn_status status) {
@@ -112,13 +136,16 @@ wn_status wn__linear_restore(wn__linear *l, wn__exec *x) {
 
 wn_status wn__linear_forward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out,
                              bool accumulate) {
-    return named(l, l->type->forward(l, x, in, out, accumulate));
+    WN_TRY(named(l, l->type->forward(l, x, in, out, accumulate)));
+    return wn__keep16(l->round16, x, out);
 }
 
 wn_status wn__linear_backward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy,
                               const wn_tensor *dx, bool accumulate) {
     const wn_tensor absent = {0};
-    return named(l, l->type->backward(l, x, in, dy, dx != NULL ? dx : &absent, accumulate));
+    if (dx == NULL) dx = &absent;
+    WN_TRY(named(l, l->type->backward(l, x, in, dy, dx, accumulate)));
+    return wn__keep16(l->round16 && wn__given(dx), x, dx);
 }
 
 wn_status wn__linear_backward_split(wn__linear *l, wn__exec *x, const wn_tensor *in,
@@ -152,11 +179,13 @@ static wn_status init_weight(wn__linear *l, wn__exec *x, uint64_t seed, double s
 wn_status wn__linear_init(wn__linear *l, wn__exec *x, uint64_t seed, double std,
                           double *effective) {
     *effective = std;
+    if (!x->planning) l->ready = false;
     return named(l, l->type->init != NULL ? l->type->init(l, x, seed, std, effective)
                                           : init_weight(l, x, seed, std));
 }
 
 wn_status wn__linear_adopt(wn__linear *l, wn__exec *x, const wn_tensor *weight) {
+    if (!x->planning) l->ready = false;
     const wn__copy copy = {.src = *weight, .dst = *wn__param_master(wn__linear_weight(l))};
     return named(l, l->type->adopt != NULL ? l->type->adopt(l, x, weight)
                                            : wn__run(x, WN__OP_copy, &copy));

@@ -140,11 +140,19 @@ static inline const wn_tensor *wn__linear_weight_dy(const wn__linear *l, const w
 }
 WN_NODISCARD wn_status wn__linear_regularize(wn__linear *l, wn__exec *x, double factor);
 WN_NODISCARD wn_status wn__linear_merge(wn__linear *l, wn__exec *x, const wn_tensor *out);
-/* What every type shares: weight[out,in] and bias[out] as parameters; dW += dy^T x and db += column
- * sums of dy. */
+/* What types share: weight[out,in] and bias[out] as parameters; g += T(dy)^T x of one weight
+ * (nn/product.h) and db += column sums of dy. */
 WN_NODISCARD wn_status wn__linear_add_params(wn__linear *l, wn__build *b);
-WN_NODISCARD wn_status wn__linear_param_gradients(wn__linear *l, wn__exec *x, const wn_tensor *in,
-                                                  const wn_tensor *dy);
+WN_NODISCARD wn_status wn__linear_add_bias(wn__linear *l, wn__build *b);
+struct wn__weight_view;
+WN_NODISCARD wn_status wn__linear_param_gradients(wn__linear *l, wn__exec *x,
+                                                  const struct wn__weight_view *w,
+                                                  const wn_tensor *in, const wn_tensor *dy);
+WN_NODISCARD wn_status wn__linear_bias_gradient(wn__linear *l, wn__exec *x, const wn_tensor *dy);
+/* Logs, once a build, that groups of four along `size` columns of `what` are padded. */
+void wn__linear_tell_padding(const wn__linear *l, wn__build *b, const char *what, int64_t size);
+/* BUG unless derived state exists or the executor plans. */
+WN_NODISCARD wn_status wn__linear_check_ready(const wn__linear *l, const wn__exec *x);
 wn__param *wn__linear_weight(const wn__linear *l);
 /* Whether a parameter is the layer's weight or one of its factors. */
 bool wn__linear_owns(const wn__linear *l, size_t param);

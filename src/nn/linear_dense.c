@@ -2,11 +2,16 @@
 // The dense linear layer: the master weight is what both products read.
 #include "base/fail.h"
 #include "kernels/elementwise.h"
-#include "kernels/matmul.h"
-#include "nn/linear.h"
+#include "nn/product.h"
 
 static wn_status dense_build(wn__linear *l, wn__build *b) {
+    if (l->structure.fp8)
+        wn__scratch_wish(b->scratch, wn__product_scratch(&l->structure, b, l->out, l->in));
     return wn__linear_add_params(l, b);
+}
+
+static wn__weight_view view_of(const wn__linear *l) {
+    return (wn__weight_view){.dense = wn__linear_weight(l)->w};
 }
 
 static wn_status dense_prepare(wn__linear *l, wn__exec *x, int64_t step) {
@@ -22,21 +27,16 @@ static wn_status dense_restore(wn__linear *l, wn__exec *x) {
 
 static wn_status dense_forward(wn__linear *l, wn__exec *x, const wn_tensor *in,
                                const wn_tensor *out, bool accumulate) {
-    const wn__matmul product = {.a = *in,
-                                .b = wn__tensor_transpose(&wn__linear_weight(l)->w),
-                                .bias = wn__linear_bias(l),
-                                .c = *out,
-                                .accumulate = accumulate};
-    return wn__run(x, WN__OP_matmul, &product);
+    const wn__weight_view w = view_of(l);
+    const wn_tensor bias = wn__linear_bias(l);
+    return wn__product_forward(l, x, &w, in, &bias, out, accumulate);
 }
 
 static wn_status dense_backward(wn__linear *l, wn__exec *x, const wn_tensor *in,
                                 const wn_tensor *dy, const wn_tensor *dx, bool accumulate) {
-    WN_TRY(wn__linear_param_gradients(l, x, in, dy));
-    if (!wn__given(dx)) return WN_OK;
-    const wn__matmul product = {
-        .a = *dy, .b = wn__linear_weight(l)->w, .c = *dx, .accumulate = accumulate};
-    return wn__run(x, WN__OP_matmul, &product);
+    const wn__weight_view w = view_of(l);
+    WN_TRY(wn__linear_param_gradients(l, x, &w, in, dy));
+    return wn__given(dx) ? wn__product_input(l, x, &w, dy, dx, accumulate) : WN_OK;
 }
 
 static wn_status dense_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {

@@ -2,12 +2,12 @@
 // The 2:4 sparse linear layer. The master weight stays dense; a mask is chosen from it now and
 // then, and after every update the kept values are packed for the forward product and, when
 // training, for the input gradient. The weight gradient goes straight through the mask to the
-// master (Hubara et al. 2021; Zhou et al. 2021).
+// master (Hubara et al. 2021; Zhou et al. 2021), perhaps from an output gradient that is itself
+// 2:4 (Hu et al. 2024). At the end of training the weight may become dense again.
 #include "base/fail.h"
-#include "base/log.h"
-#include "kernels/matmul.h"
-#include "kernels/spmm24.h"
-#include "nn/linear.h"
+#include "kernels/elementwise.h"
+#include "kernels/mask24.h"
+#include "nn/product.h"
 #include "sparse/pattern24.h"
 #include "sparse/weight24.h"
 #include <stdlib.h>
@@ -15,19 +15,26 @@
 struct wn__linear_sparse24 {
     wn__weight24 weight;
     wn_tensor merged; // [out, in] with zeros: the input gradient of a row mask; else absent
+    wn_tensor dense;  // U8 [1], 1 once the weight is dense again; absent where it never is
 };
 
 static bool transposable(const wn__linear *l) {
     return l->structure.method != WN_MASK24_ROW;
 }
 
-static void tell_padding(const wn__linear *l, wn__build *b) {
-    if (l->in % 4 == 0 || b->padding_told || wn__build_measuring(b)) return;
-    b->padding_told = true;
-    wn__log(WN_LOG_INFO,
-            "%s: in_features %lld is not a multiple of 4; its rows are padded to %lld inside "
-            "(as in every such layer)",
-            l->name, (long long)l->in, (long long)(4 * wn__groups24(l->in)));
+static wn_status add_state(wn__linear *l, const char *suffix, const wn_tensor *view) {
+    wn__state *s = &l->state[l->state_count++];
+    s->view = *view;
+    return wn__name_join(s->name, l->name, suffix);
+}
+
+static wn_status build_training(wn__linear *l, wn__build *b) {
+    struct wn__linear_sparse24 *s = l->as.sparse24;
+    if (!transposable(l))
+        WN_TRY(wn__tensor_alloc2(b->weights, b->dtype, l->out, l->in, &s->merged));
+    if (l->structure.dense_after == 0) return WN_OK;
+    WN_TRY(wn__tensor_alloc1(b->weights, WN_DTYPE_U8, 1, &s->dense));
+    return add_state(l, "dense", &s->dense);
 }
 
 static wn_status sparse24_build(wn__linear *l, wn__build *b) {
@@ -42,13 +49,16 @@ static wn_status sparse24_build(wn__linear *l, wn__build *b) {
                                     .backward = b->training && transposable(l)};
     wn_status status = wn__weight24_alloc(b->weights, &spec, &s->weight);
     if (status != WN_OK) return wn__fail_in(status, "%s", l->name);
-    tell_padding(l, b);
-    if (b->training && !transposable(l))
-        WN_TRY(wn__tensor_alloc2(b->weights, b->dtype, l->out, l->in, &s->merged));
+    wn__linear_tell_padding(l, b, "in_features", l->in);
+    wn__scratch_wish(b->scratch, wn__product_scratch(&l->structure, b, l->out, l->in));
     l->positions = l->out * l->in;
-    l->state[0].view = s->weight.mask;
-    l->state_count = 1;
-    return wn__name_join(l->state[0].name, l->name, "mask");
+    WN_TRY(add_state(l, "mask", &s->weight.mask));
+    return b->training ? build_training(l, b) : WN_OK;
+}
+
+static bool dense_now(const wn__linear *l) {
+    const wn_tensor *flag = &l->as.sparse24->dense;
+    return wn__given(flag) && flag->data != NULL && *(const uint8_t *)flag->data != 0;
 }
 
 // The packs, and what depends on them, from the master and the mask.
@@ -66,9 +76,21 @@ static bool renewal_due(const wn__linear *l, int64_t step) {
            (s->freeze_after == 0 || step < s->freeze_after);
 }
 
+// Whether the weight is dense from this step on.
+static bool turn_dense(wn__linear *l, const wn__exec *x, int64_t step) {
+    const wn_tensor *flag = &l->as.sparse24->dense;
+    if (!wn__given(flag) || x->planning) return false;
+    *(uint8_t *)flag->data = step >= l->structure.dense_after;
+    return dense_now(l);
+}
+
 static wn_status sparse24_prepare(wn__linear *l, wn__exec *x, int64_t step) {
     wn__weight24 *w = &l->as.sparse24->weight;
     l->flips = -1;
+    if (turn_dense(l, x, step)) {
+        l->ready = true;
+        return WN_OK;
+    }
     if (!l->ready) w->chosen = false; // the masters are new: an old mask says nothing about them
     if (!l->ready || renewal_due(l, step))
         WN_TRY(wn__weight24_choose(w, x, &wn__linear_weight(l)->w, &l->flips));
@@ -76,54 +98,67 @@ static wn_status sparse24_prepare(wn__linear *l, wn__exec *x, int64_t step) {
 }
 
 static wn_status sparse24_restore(wn__linear *l, wn__exec *x) {
+    const wn_tensor *flag = &l->as.sparse24->dense;
     l->flips = -1;
+    if (wn__given(flag) && *(const uint8_t *)flag->data > 1)
+        return wn__fail(WN_INVALID, "the state 'dense' is %d, 0 or 1 expected",
+                        *(const uint8_t *)flag->data);
+    if (dense_now(l)) {
+        l->ready = true;
+        return WN_OK;
+    }
     WN_TRY(wn__weight24_adopt(&l->as.sparse24->weight));
     return repack(l, x);
 }
 
-static wn_status check_ready(const wn__linear *l, const wn__exec *x) {
-    return l->ready || x->planning ? WN_OK : wn__fail(WN_BUG, "used before it was prepared");
+static wn__weight_view dense_view(const wn__linear *l) {
+    return (wn__weight_view){.dense = wn__linear_weight(l)->w};
+}
+
+// What the products read: the packs, for the input gradient of a row mask the matrix with its
+// zeros, or the weight itself once it is dense.
+static wn__weight_view view_of(const wn__linear *l) {
+    const struct wn__linear_sparse24 *s = l->as.sparse24;
+    if (dense_now(l)) return dense_view(l);
+    return (wn__weight_view){.dense = s->merged,
+                             .values = s->weight.values,
+                             .index = s->weight.index,
+                             .values_t = s->weight.values_t,
+                             .index_t = s->weight.index_t,
+                             .mvue = l->structure.mvue};
+}
+
+// Planning goes through both lives of a weight that turns dense.
+static bool plans_dense(const wn__linear *l, const wn__exec *x) {
+    return x->planning && wn__given(&l->as.sparse24->dense);
 }
 
 static wn_status sparse24_forward(wn__linear *l, wn__exec *x, const wn_tensor *in,
                                   const wn_tensor *out, bool accumulate) {
-    WN_TRY(check_ready(l, x));
-    const wn__weight24 *w = &l->as.sparse24->weight;
-    const wn__spmm24 product = {.x = *in,
-                                .values = w->values,
-                                .index = w->index,
-                                .bias = wn__linear_bias(l),
-                                .y = *out,
-                                .accumulate = accumulate};
-    return wn__run(x, WN__OP_spmm24, &product);
+    const wn_tensor bias = wn__linear_bias(l);
+    const wn__weight_view w = view_of(l), dense = dense_view(l);
+    WN_TRY(wn__linear_check_ready(l, x));
+    if (plans_dense(l, x)) WN_TRY(wn__product_forward(l, x, &dense, in, &bias, out, accumulate));
+    return wn__product_forward(l, x, &w, in, &bias, out, accumulate);
 }
 
-// dx (+)= dy W by the pack of the transpose, or, where a row mask has none, by the dense matrix
-// with its zeros.
-static wn_status input_gradient(wn__linear *l, wn__exec *x, const wn_tensor *dy,
-                                const wn_tensor *dx, bool accumulate) {
-    const struct wn__linear_sparse24 *s = l->as.sparse24;
-    if (wn__given(&s->merged)) {
-        const wn__matmul dense = {.a = *dy, .b = s->merged, .c = *dx, .accumulate = accumulate};
-        return wn__run(x, WN__OP_matmul, &dense);
-    }
-    const wn__spmm24 product = {.x = *dy,
-                                .values = s->weight.values_t,
-                                .index = s->weight.index_t,
-                                .y = *dx,
-                                .accumulate = accumulate};
-    return wn__run(x, WN__OP_spmm24, &product);
+static wn_status backward_by(wn__linear *l, wn__exec *x, const wn__weight_view *w,
+                             const wn_tensor *in, const wn_tensor *dy, const wn_tensor *dx,
+                             bool accumulate) {
+    WN_TRY(wn__linear_param_gradients(l, x, w, in, dy));
+    return wn__given(dx) ? wn__product_input(l, x, w, dy, dx, accumulate) : WN_OK;
 }
 
 static wn_status sparse24_backward(wn__linear *l, wn__exec *x, const wn_tensor *in,
                                    const wn_tensor *dy, const wn_tensor *dx, bool accumulate) {
-    WN_TRY(check_ready(l, x));
-    WN_TRY(wn__linear_param_gradients(l, x, in, dy));
-    return wn__given(dx) ? input_gradient(l, x, dy, dx, accumulate) : WN_OK;
+    const wn__weight_view w = view_of(l), dense = dense_view(l);
+    WN_TRY(wn__linear_check_ready(l, x));
+    if (plans_dense(l, x)) WN_TRY(backward_by(l, x, &dense, in, dy, dx, accumulate));
+    return backward_by(l, x, &w, in, dy, dx, accumulate);
 }
 
 static wn_status sparse24_regularize(wn__linear *l, wn__exec *x, double factor) {
-    if (l->structure.decay <= 0) return WN_OK;
+    if (l->structure.decay <= 0 || dense_now(l)) return WN_OK;
     const wn__param *p = wn__linear_weight(l);
     const wn__decay24 decay = {.w = p->w,
                                .mask = l->as.sparse24->weight.mask,
@@ -133,7 +168,10 @@ static wn_status sparse24_regularize(wn__linear *l, wn__exec *x, double factor) 
 }
 
 static wn_status sparse24_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {
-    WN_TRY(check_ready(l, x));
+    const wn__copy copy = {.src = wn__linear_weight(l)->w, .dst = *out};
+    WN_TRY(wn__linear_check_ready(l, x));
+    if (plans_dense(l, x) || dense_now(l)) WN_TRY(wn__run(x, WN__OP_copy, &copy));
+    if (dense_now(l)) return WN_OK;
     return wn__weight24_unpack(&l->as.sparse24->weight, x, out);
 }
 
@@ -150,10 +188,14 @@ static void sparse24_bytes(const wn__linear *l, wn__linear_bytes *out) {
     };
 }
 
-// Two products for each group of four; the weight gradient is dense.
+// Two products for each group of four; the weight gradient is dense, also where half of dy is zero.
 static void sparse24_flops(const wn__linear *l, wn__linear_flops *out) {
     double dense = 2.0 * (double)l->in * (double)l->out;
     double forward = 4.0 * (double)wn__groups24(l->in) * (double)l->out;
+    if (dense_now(l)) {
+        *out = (wn__linear_flops){dense, dense, dense};
+        return;
+    }
     *out = (wn__linear_flops){.forward = forward,
                               .input_gradient = transposable(l) ? forward : dense,
                               .weight_gradient = dense};

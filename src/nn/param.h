@@ -39,7 +39,9 @@ typedef struct wn__build {
     wn_dtype dtype; /* F32, or F64 for tests */
     bool training;
     bool round16;      /* weights and activations are rounded to bfloat16 over fp32 masters */
+    bool recompute;    /* activations are computed again in backward: none is kept for it */
     bool padding_told; /* the note on padded 2:4 rows was logged */
+    bool rank_told;    /* and that on ranks above a layer's sizes */
     int64_t rows;      /* largest number of rows (tokens) of a pass */
     int64_t seq;       /* longest sequence of a pass */
     int64_t layers;    /* linear layers built so far: each takes the next number */

@@ -151,6 +151,7 @@ static bool read_lowrank(const char **p, wn__structure *s) {
 
 static bool read_adapter(const char **p, wn__structure *s) {
     s->kind = WN_STRUCTURE_ADAPTER;
+    s->sparse_in = s->sparse_out = false;
     s->mvue = WN_MVUE_OFF;
     if (!read_rank(p, &s->rank)) return false;
     s->alpha = (double)s->rank;

@@ -1,80 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Linear layers on their own: products against plain loops, masks over time, padding, refusals,
 // memory.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "base/philox.h"
-#include "kernels/runtime.h"
-#include "nn/linear.h"
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
+#include "unit/nn/layer_test.h"
 
 #define N 5 // rows of x
 
-typedef struct rig {
-    wn__runtime *rt;
-    wn__arena weights, gradients, moments;
-    wn__params params;
-    wn__linear l;
-} rig;
-
-static wn__structure sparse(wn__mask24_method method) {
-    return (wn__structure){.kind = WN_STRUCTURE_SPARSE24, .method = method, .mask_every = 1};
-}
-
-static wn__build build_of(rig *r, bool training) {
-    return (wn__build){.weights = &r->weights,
-                       .gradients = training ? &r->gradients : NULL,
-                       .moments = training ? &r->moments : NULL,
-                       .params = &r->params,
-                       .dtype = WN_DTYPE_F64,
-                       .training = training};
-}
-
-static double noise(uint64_t stream, int64_t i) {
-    float four[4];
-    wn__philox_normal(9, WN_STREAM_TEST + stream, (uint64_t)i / 4, four);
-    return (double)four[i % 4];
-}
-
-static void randomize(const wn_tensor *t, uint64_t stream) {
-    for (int64_t i = 0; i < wn__tensor_count(t); i++)
-        ((double *)t->data)[i] = noise(stream, i);
-}
-
-// Workspace for anything these small layers run.
-static void reserve_workspace(wn__runtime *rt) {
-    wn__runtime_plan_begin(rt);
-    rt->exec.need = 1 << 20;
-    assert_int_equal(wn__runtime_plan_end(rt), WN_OK);
-}
-
-static void open_layer(rig *r, int64_t in, int64_t out, bool bias, wn__structure s, bool training) {
-    memset(r, 0, sizeof *r);
-    assert_int_equal(wn__runtime_create(2, NULL, false, &r->rt), WN_OK);
-    reserve_workspace(r->rt);
-    assert_int_equal(wn__arena_create("weights", 1 << 18, &r->weights), WN_OK);
-    assert_int_equal(wn__arena_create("gradients", 1 << 16, &r->gradients), WN_OK);
-    assert_int_equal(wn__arena_create("moments", 1 << 17, &r->moments), WN_OK);
-    wn__build b = build_of(r, training);
-    assert_int_equal(wn__linear_build(&r->l, "block.part", in, out, bias, &s, &b), WN_OK);
-    randomize(&wn__linear_weight(&r->l)->w, 1);
-    if (bias) randomize(&r->params.item[r->l.bias].w, 2);
-}
-
-static void close_layer(rig *r) {
-    wn__linear_free(&r->l);
-    wn__params_free(&r->params);
-    wn__arena_free(&r->weights);
-    wn__arena_free(&r->gradients);
-    wn__arena_free(&r->moments);
-    wn__runtime_free(r->rt);
+// A layer of that structure in double.
+static void open_plain(rig *r, const char *structure, int64_t in, int64_t out, bool bias,
+                       bool training) {
+    const layer_spec s = {
+        .structure = structure, .in = in, .out = out, .bias = bias, .training = training};
+    open_layer(r, &s);
 }
 
 static bool kept(const rig *r, int64_t row, int64_t column) {
@@ -86,10 +22,6 @@ static bool kept(const rig *r, int64_t row, int64_t column) {
 static double weight_at(const rig *r, int64_t row, int64_t column) {
     const wn_tensor *w = &wn__linear_weight(&r->l)->w;
     return kept(r, row, column) ? *(double *)wn__tensor_at(w, row, column) : 0;
-}
-
-static void near(double got, double want) {
-    if (!(fabs(got - want) <= 1e-12 * (1 + fabs(want)))) fail_msg("%.17g is not %.17g", got, want);
 }
 
 static void check_forward(rig *r, const double *x) {
@@ -107,7 +39,7 @@ static void check_forward(rig *r, const double *x) {
                 if (r->l.has_bias) want += noise(2, o);
                 for (int64_t i = 0; i < in; i++)
                     want += x[n * in + i] * weight_at(r, o, i);
-                near(y[n * out + o], want);
+                NEAR(y[n * out + o], want);
             }
         }
     }
@@ -130,19 +62,19 @@ static void check_backward(rig *r, const double *x) {
             double want = noise(7, n * in + i);
             for (int64_t o = 0; o < out; o++)
                 want += dy[n * out + o] * weight_at(r, o, i);
-            near(dx[n * in + i], want);
+            NEAR(dx[n * in + i], want);
         }
     }
     for (int64_t o = 0; o < out; o++) {
         double column = 0;
         for (int64_t n = 0; n < N; n++)
             column += dy[n * out + o];
-        if (r->l.has_bias) near(((double *)r->params.item[r->l.bias].g.data)[o], column);
+        if (r->l.has_bias) NEAR(((double *)r->params.item[r->l.bias].g.data)[o], column);
         for (int64_t i = 0; i < in; i++) {
             double want = noise(8, o * in + i);
             for (int64_t n = 0; n < N; n++)
                 want += dy[n * out + o] * x[n * in + i];
-            near(*(double *)wn__tensor_at(&w->g, o, i), want);
+            NEAR(*(double *)wn__tensor_at(&w->g, o, i), want);
         }
     }
 }
@@ -156,10 +88,11 @@ static void check_merge(rig *r) {
             assert_true(merged[o * r->l.in + i] == weight_at(r, o, i));
 }
 
-static void check_products(int64_t in, int64_t out, bool bias, wn__structure s, bool training) {
+static void check_products(int64_t in, int64_t out, bool bias, const char *structure,
+                           bool training) {
     rig r;
     double x[N * 64];
-    open_layer(&r, in, out, bias, s, training);
+    open_plain(&r, structure, in, out, bias, training);
     const wn_tensor tx = wn__tensor2(x, WN_DTYPE_F64, N, in);
     randomize(&tx, 4);
     assert_int_equal(wn__linear_prepare(&r.l, &r.rt->exec, 0), WN_OK);
@@ -171,15 +104,14 @@ static void check_products(int64_t in, int64_t out, bool bias, wn__structure s, 
 
 static void products(void **state) {
     (void)state;
-    const wn__structure dense = {.kind = WN_STRUCTURE_DENSE, .mask_every = 1};
     for (int bias = 0; bias < 2; bias++) {
         for (int training = 0; training < 2; training++) {
-            check_products(11, 7, bias, dense, training);
-            check_products(12, 20, bias, sparse(WN_MASK24_TILE), training);
-            check_products(20, 8, bias, sparse(WN_MASK24_GREEDY), training);
-            check_products(16, 6, bias, sparse(WN_MASK24_ROW), training);
-            check_products(13, 9, bias, sparse(WN_MASK24_ROW), training); // padded inside
-            check_products(3, 1, bias, sparse(WN_MASK24_ROW), training);
+            check_products(11, 7, bias, "dense", training);
+            check_products(12, 20, bias, "2:4:tile", training);
+            check_products(20, 8, bias, "2:4:greedy", training);
+            check_products(16, 6, bias, "2:4:row", training);
+            check_products(13, 9, bias, "2:4:row", training); // padded inside
+            check_products(3, 1, bias, "2:4:row", training);
         }
     }
 }
@@ -188,10 +120,14 @@ static void products(void **state) {
 static void masks_follow_the_schedule(void **state) {
     (void)state;
     rig r;
-    wn__structure s = sparse(WN_MASK24_TILE);
-    s.mask_every = 3;
-    s.freeze_after = 9;
-    open_layer(&r, 16, 12, false, s, true);
+    layer_spec s = {.structure = "2:4:tile",
+                    .base = wn__structure_defaults(),
+                    .in = 16,
+                    .out = 12,
+                    .training = true};
+    s.base.mask_every = 3;
+    s.base.freeze_after = 9;
+    open_layer(&r, &s);
     assert_int_equal(r.l.positions, 16 * 12);
     uint8_t before[12 * 4];
     for (int64_t step = 1; step < 15; step++) { // as after a run that began elsewhere
@@ -213,9 +149,13 @@ static void masks_follow_the_schedule(void **state) {
 static void new_masters_forget_the_mask(void **state) {
     (void)state;
     rig r;
-    wn__structure s = sparse(WN_MASK24_ROW);
-    s.mask_every = 1000;
-    open_layer(&r, 16, 12, false, s, true);
+    layer_spec s = {.structure = "2:4:row",
+                    .base = wn__structure_defaults(),
+                    .in = 16,
+                    .out = 12,
+                    .training = true};
+    s.base.mask_every = 1000;
+    open_layer(&r, &s);
     assert_int_equal(wn__linear_prepare(&r.l, &r.rt->exec, 5), WN_OK);
     uint8_t before[12 * 4];
     memcpy(before, r.l.state[0].view.data, sizeof before);
@@ -230,16 +170,21 @@ static void new_masters_forget_the_mask(void **state) {
 static void decay_touches_what_is_not_kept(void **state) {
     (void)state;
     rig r;
-    wn__structure s = sparse(WN_MASK24_TILE);
-    s.decay = 0.25;
-    open_layer(&r, 8, 8, true, s, true);
+    layer_spec s = {.structure = "2:4:tile",
+                    .base = wn__structure_defaults(),
+                    .in = 8,
+                    .out = 8,
+                    .bias = true,
+                    .training = true};
+    s.base.decay = 0.25;
+    open_layer(&r, &s);
     const wn__param *w = wn__linear_weight(&r.l);
     assert_int_equal(wn__linear_prepare(&r.l, &r.rt->exec, 0), WN_OK);
     randomize(&w->g, 3);
     assert_int_equal(wn__linear_regularize(&r.l, &r.rt->exec, 1), WN_OK);
     for (int64_t o = 0; o < 8; o++)
         for (int64_t i = 0; i < 8; i++)
-            near(*(double *)wn__tensor_at(&w->g, o, i),
+            NEAR(*(double *)wn__tensor_at(&w->g, o, i),
                  noise(3, o * 8 + i) + (kept(&r, o, i) ? 0 : 0.25 * noise(1, o * 8 + i)));
     close_layer(&r);
 }
@@ -248,7 +193,7 @@ static void decay_touches_what_is_not_kept(void **state) {
 static void restores_a_saved_mask(void **state) {
     (void)state;
     rig r;
-    open_layer(&r, 8, 8, false, sparse(WN_MASK24_TILE), true);
+    open_plain(&r, "2:4:tile", 8, 8, false, true);
     static const uint8_t rows[] = {0x3, 0x3, 0xc, 0xc};
     uint8_t *mask = r.l.state[0].view.data;
     assert_string_equal(r.l.state[0].name, "block.part.mask");
@@ -269,7 +214,7 @@ static void refuses_use_before_prepare(void **state) {
     (void)state;
     rig r;
     double x[8] = {0}, y[8];
-    open_layer(&r, 8, 8, false, sparse(WN_MASK24_TILE), false);
+    open_plain(&r, "2:4:tile", 8, 8, false, false);
     const wn_tensor tx = wn__tensor2(x, WN_DTYPE_F64, 1, 8),
                     ty = wn__tensor2(y, WN_DTYPE_F64, 1, 8);
     assert_int_equal(wn__linear_forward(&r.l, &r.rt->exec, &tx, &ty, false), WN_BUG);
@@ -277,12 +222,11 @@ static void refuses_use_before_prepare(void **state) {
     close_layer(&r);
 }
 
-static void refuse_shape(wn__mask24_method method, int64_t in, int64_t out, const char *nearest) {
+static void refuse_shape(const char *structure, int64_t in, int64_t out, const char *nearest) {
     rig r = {0};
+    const layer_spec s = {.structure = structure, .in = in, .out = out};
     wn__arena_measure("weights", &r.weights);
-    wn__build b = build_of(&r, false);
-    const wn__structure s = sparse(method);
-    assert_int_equal(wn__linear_build(&r.l, "block.part", in, out, false, &s, &b), WN_INVALID);
+    assert_int_equal(build_layer(&r, &s), WN_INVALID);
     char sizes[64];
     (void)snprintf(sizes, sizeof sizes, "found [%lld, %lld]", (long long)out, (long long)in);
     assert_non_null(strstr(wn_last_error(), "block.part"));
@@ -295,10 +239,10 @@ static void refuse_shape(wn__mask24_method method, int64_t in, int64_t out, cons
 
 static void tiles_need_multiples_of_four(void **state) {
     (void)state;
-    refuse_shape(WN_MASK24_TILE, 30, 64, "nearest is [64, 32]");
-    refuse_shape(WN_MASK24_TILE, 32, 65, "nearest is [64, 32]");
-    refuse_shape(WN_MASK24_GREEDY, 1, 2, "nearest is [4, 4]");
-    refuse_shape(WN_MASK24_GREEDY, 2475, 940, "nearest is [940, 2476]");
+    refuse_shape("2:4:tile", 30, 64, "nearest is [64, 32]");
+    refuse_shape("2:4:tile", 32, 65, "nearest is [64, 32]");
+    refuse_shape("2:4:greedy", 1, 2, "nearest is [4, 4]");
+    refuse_shape("2:4:greedy", 2475, 940, "nearest is [940, 2476]");
 }
 
 typedef struct lines {
@@ -318,20 +262,24 @@ static void padding_is_told_once(void **state) {
     rig r = {0};
     lines heard = {0};
     wn__linear l[3] = {0};
-    const wn__structure s = sparse(WN_MASK24_ROW);
+    wn__structure row, base = wn__structure_defaults();
+    const layer_spec none = {0};
+    OK(wn__structure_parse("2:4:row", &base, &row));
     wn_log_set(hear, &heard);
     wn__arena_measure("weights", &r.weights);
-    wn__build measuring = build_of(&r, false);
-    assert_int_equal(wn__linear_build(&l[0], "a", 30, 8, false, &s, &measuring), WN_OK);
+    wn__build measuring = rig_build(&r, &none);
+    OK(wn__linear_build(&l[0], "a", 30, 8, false, &row, &measuring));
     assert_int_equal(heard.count, 0); // the pass that measures is silent
-    assert_int_equal(wn__arena_create("weights", 1 << 16, &r.weights), WN_OK);
-    wn__build b = build_of(&r, false);
-    assert_int_equal(wn__linear_build(&l[1], "b", 30, 8, false, &s, &b), WN_OK);
-    assert_int_equal(wn__linear_build(&l[2], "c", 30, 8, false, &s, &b), WN_OK);
+    OK(wn__arena_create("weights", 1 << 16, &r.weights));
+    wn__build b = rig_build(&r, &none);
+    OK(wn__linear_build(&l[1], "b", 30, 8, false, &row, &b));
+    OK(wn__linear_build(&l[2], "c", 30, 8, false, &row, &b));
     wn_log_set(NULL, NULL);
     assert_int_equal(heard.count, 1);
     assert_non_null(strstr(heard.last, "b: in_features 30"));
     assert_non_null(strstr(heard.last, "padded to 32"));
+    assert_int_equal(l[1].number, 0); // each takes the next one
+    assert_int_equal(l[2].number, 1);
     for (int i = 0; i < 3; i++)
         wn__linear_free(&l[i]);
     wn__params_free(&r.params);
@@ -343,7 +291,7 @@ static void counts_bytes_and_flops(void **state) {
     rig r;
     wn__linear_bytes bytes;
     wn__linear_flops flops;
-    open_layer(&r, 16, 8, false, sparse(WN_MASK24_TILE), true);
+    open_plain(&r, "2:4:tile", 16, 8, false, true);
     r.l.type->bytes(&r.l, &bytes);
     r.l.type->flops(&r.l, &flops);
     assert_int_equal(bytes.dense, 16 * 8 * 8);
@@ -353,13 +301,13 @@ static void counts_bytes_and_flops(void **state) {
     assert_true(flops.forward == 16 * 8 && flops.input_gradient == 16 * 8);
     assert_true(flops.weight_gradient == 2 * 16 * 8);
     close_layer(&r);
-    open_layer(&r, 16, 8, false, sparse(WN_MASK24_ROW), true);
+    open_plain(&r, "2:4:row", 16, 8, false, true);
     r.l.type->bytes(&r.l, &bytes);
     r.l.type->flops(&r.l, &flops);
     assert_int_equal(bytes.backward, bytes.dense); // by the merged matrix
     assert_true(flops.input_gradient == 2 * 16 * 8);
     close_layer(&r);
-    open_layer(&r, 16, 8, false, sparse(WN_MASK24_ROW), false);
+    open_plain(&r, "2:4:row", 16, 8, false, false);
     r.l.type->bytes(&r.l, &bytes);
     assert_int_equal(bytes.backward, 0); // inference packs forward only
     close_layer(&r);
@@ -369,7 +317,7 @@ static void a_tied_layer_adds_to_its_owner(void **state) {
     (void)state;
     rig r;
     wn__linear head;
-    open_layer(&r, 6, 5, false, (wn__structure){.kind = WN_STRUCTURE_DENSE, .mask_every = 1}, true);
+    open_plain(&r, "dense", 6, 5, false, true);
     wn__linear_tie(&head, "head", &r.params, r.l.weight);
     assert_int_equal(r.params.count, 1);
     assert_int_equal(head.in, 6);
@@ -379,7 +327,7 @@ static void a_tied_layer_adds_to_its_owner(void **state) {
     const wn_tensor tdy = wn__tensor2(dy, WN_DTYPE_F64, 1, 5);
     assert_int_equal(wn__linear_backward(&head, &r.rt->exec, &tx, &tdy, NULL, false), WN_OK);
     assert_int_equal(wn__linear_backward(&r.l, &r.rt->exec, &tx, &tdy, NULL, false), WN_OK);
-    near(*(double *)wn__tensor_at(&r.params.item[0].g, 4, 2), 2 * 2 * 3.0);
+    NEAR(*(double *)wn__tensor_at(&r.params.item[0].g, 4, 2), 2 * 2 * 3.0);
     wn__linear_free(&head);
     close_layer(&r);
 }

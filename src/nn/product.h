@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+/* The three matrix products of a linear layer, plain or in simulated FP8, and the unbiased pruning
+ * of what a weight's gradient is made of. The one place that knows either; structures only say what
+ * they multiply by.
+ *
+ *   forward   y  (+)= x W^T (+ bias)      FP8: both operands in E4M3
+ *   input     dx (+)= dy W                FP8: E5M2
+ *   weight    g   +=  T(dy)^T x           FP8: E5M2; T: MVUE 2:4 along tokens (Chmiel et al. 2022)
+ *
+ * FP8 (l->structure.fp8): each operand is rounded as it is now, one scale a tensor (kernels/
+ * numeric.h), the product is in the dtype, then divided by both scales; a bias is added last. MVUE
+ * prunes groups of four consecutive rows of dy, before any rounding, drawn from stream
+ * WN_STREAM_MVUE + 8 number + factor with the pass's seed and counter: every training pass draws
+ * anew, and a pass made again draws the same. */
+#ifndef WN_NN_PRODUCT_H
+#define WN_NN_PRODUCT_H
+
+#include "nn/linear.h"
+
+/* A weight [out,in] as products read it. */
+typedef struct wn__weight_view {
+    wn_tensor dense;             /* [out,in]; absent where the packs serve every product */
+    wn_tensor values, index;     /* its 2:4 pack, for forward; absent: dense */
+    wn_tensor values_t, index_t; /* that of the transpose, for input; absent: dense */
+    wn__mvue mvue;               /* T */
+    int factor;                  /* 0: the layer's weight, or M; 1: N */
+    int64_t scratch;             /* elements of the shared block that the caller has in use */
+} wn__weight_view;
+
+WN_NODISCARD wn_status wn__product_forward(const wn__linear *l, wn__exec *x,
+                                           const wn__weight_view *w, const wn_tensor *in,
+                                           const wn_tensor *bias, const wn_tensor *out,
+                                           bool accumulate); /* bias may be absent */
+WN_NODISCARD wn_status wn__product_input(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
+                                         const wn_tensor *dy, const wn_tensor *dx, bool accumulate);
+WN_NODISCARD wn_status wn__product_weight(const wn__linear *l, wn__exec *x,
+                                          const wn__weight_view *w, const wn_tensor *in,
+                                          const wn_tensor *dy, const wn_tensor *g);
+/* Elements of the shared block that products of a weight [out,in] take at most. */
+int64_t wn__product_scratch(const wn__structure *s, const wn__build *b, int64_t out, int64_t in);
+
+#endif
