@@ -199,7 +199,8 @@ static inline void plan(rig *r, bool training) {
         OK(wn__mlp_backward(&r->m, &r->rt->exec, r->T, &r->x, &r->buffers, &r->dy, &r->dx,
                             &r->work));
     OK(wn__runtime_plan_end(r->rt));
-    assert_true(r->m.act.sparse == sparse && r->m.act.zero_share < 0 && r->m.act.scaled_at < 0);
+    assert_true(r->m.act.sparse == sparse);
+    assert_true(!wn__act24_given(&r->m.act) || (r->m.act.zero_share < 0 && r->m.act.scaled_at < 0));
 }
 
 /* Random weights, inputs and output gradients, prepared at update 0. */
@@ -322,6 +323,51 @@ static inline void densest(const matrix *a, int count, bool *dense) {
             filled[j] += a->v[i][j] != 0;
     for (int64_t j = 0; j < a->c; j++)
         dense[j] = before(filled, (int)a->c, (int)j) < count;
+}
+
+/* The order of the rows that the saved order of positions means. */
+static inline void rows_of(const rig *r, int *order) {
+    int64_t rows = r->x.shape[0];
+    const int32_t *p = r->m.act.positions.data;
+    int n = 0;
+    for (int64_t i = 0; p == NULL && i < rows; i++)
+        order[i] = (int)i;
+    for (int64_t b = 0; p != NULL && b < rows / r->T; b++)
+        for (int64_t i = 0; i < r->m.act.positions.shape[0]; i++)
+            if (p[i] < r->T) order[n++] = (int)(b * r->T) + p[i];
+}
+
+typedef struct expectation {
+    matrix y, kept, dx, dw1, dw2, dy1, dy1_t, y2_t;
+} expectation;
+
+/* One sparse pass with these weights; dy1_t and y2_t: what weight gradients are made of. */
+static inline expectation expect(const rig *r, const shape *s, const matrix *w1, const matrix *w2) {
+    const matrix x = read_matrix(&r->x), dy = read_matrix(&r->dy);
+    const matrix y1 = product_nt(&x, w1);
+    matrix y2 = y1;
+    for (int64_t i = 0; i < y1.r; i++)
+        for (int64_t j = 0; j < y1.c; j++)
+            y2.v[i][j] = activation(s->kind, y1.v[i][j]);
+    const matrix kept = top2(&y2);
+    expectation e = {.kept = kept, .y = product_nt(&kept, w2)};
+    matrix dy1 = product(&dy, w2);
+    for (int64_t i = 0; i < y1.r; i++)
+        for (int64_t j = 0; j < y1.c; j++)
+            dy1.v[i][j] *= slope(s->kind, y1.v[i][j]);
+    bool straight = s->base.backward == WN_ACT24_DENSE, dense[WIDTH];
+    int order[ROWS];
+    if (!straight) dy1 = masked(&dy1, &kept);
+    rows_of(r, order);
+    densest(&y2, (int)ceil(s->base.act_dense * (double)s->I), dense);
+    bool split = s->base.backward == WN_ACT24_SPLIT;
+    e.dy1_t = split ? along_tokens(&dy1, order, dense) : dy1;
+    e.y2_t = split ? along_tokens(&kept, order, dense) : straight ? y2 : kept;
+    e.dy1 = dy1;
+    e.dx = product(&dy1, w1);
+    e.dw1 = product_tn(&e.dy1_t, &x);
+    e.dw2 = product_tn(&dy, &e.y2_t);
+    return e;
 }
 
 #endif

@@ -79,59 +79,15 @@ static void the_straight_through_example(void **state) {
 
 // ---- every mode against plain loops ----
 
-// The order of the rows that the saved order of positions means.
-static void rows_of(const rig *r, int *order) {
-    int64_t rows = r->x.shape[0];
-    const int32_t *p = r->m.act.positions.data;
-    int n = 0;
-    for (int64_t i = 0; p == NULL && i < rows; i++)
-        order[i] = (int)i;
-    for (int64_t b = 0; p != NULL && b < rows / r->T; b++)
-        for (int64_t i = 0; i < r->m.act.positions.shape[0]; i++)
-            if (p[i] < r->T) order[n++] = (int)(b * r->T) + p[i];
-}
-
-typedef struct expectation {
-    matrix y, dx, dw1, dw2, dy1;
-} expectation;
-
-static expectation expect(const rig *r, const shape *s) {
-    const matrix x = read_matrix(&r->x), dy = read_matrix(&r->dy);
-    const matrix w1 = weight_of(r, "block.mlp.up_proj.weight"),
-                 w2 = weight_of(r, "block.mlp.down_proj.weight");
-    const matrix y1 = product_nt(&x, &w1);
-    matrix y2 = y1;
-    for (int64_t i = 0; i < y1.r; i++)
-        for (int64_t j = 0; j < y1.c; j++)
-            y2.v[i][j] = activation(s->kind, y1.v[i][j]);
-    const matrix kept = top2(&y2);
-    expectation e = {.y = product_nt(&kept, &w2)};
-    matrix dy1 = product(&dy, &w2);
-    for (int64_t i = 0; i < y1.r; i++)
-        for (int64_t j = 0; j < y1.c; j++)
-            dy1.v[i][j] *= slope(s->kind, y1.v[i][j]);
-    bool straight = s->base.backward == WN_ACT24_DENSE, dense[WIDTH];
-    int order[ROWS];
-    if (!straight) dy1 = masked(&dy1, &kept);
-    rows_of(r, order);
-    densest(&y2, (int)ceil(s->base.act_dense * (double)s->I), dense);
-    bool split = s->base.backward == WN_ACT24_SPLIT;
-    const matrix dy1_t = split ? along_tokens(&dy1, order, dense) : dy1;
-    const matrix y2_t = split ? along_tokens(&kept, order, dense) : straight ? y2 : kept;
-    e.dy1 = dy1;
-    e.dx = product(&dy1, &w1);
-    e.dw1 = product_tn(&dy1_t, &x);
-    e.dw2 = product_tn(&dy, &y2_t);
-    return e;
-}
-
 static void check_shape(const shape *s) {
     rig r;
     open_mlp(&r, s);
     OK(forward(&r, true));
     const matrix y = read_matrix(&r.y);
     OK(backward(&r));
-    const expectation e = expect(&r, s);
+    const matrix w1 = weight_of(&r, "block.mlp.up_proj.weight"),
+                 w2 = weight_of(&r, "block.mlp.down_proj.weight");
+    const expectation e = expect(&r, s, &w1, &w2);
     NEAR(y, e.y);
     NEAR(read_matrix(&r.buffers.up), e.dy1);
     NEAR(read_matrix(&r.dx), e.dx);
