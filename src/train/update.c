@@ -54,7 +54,6 @@ static wn_status accumulate(wn__trainer *t, double labels, double *loss_sum) {
         int64_t counted;
         WN_TRY_OUT(feed(t, i));
         WN_TRY_OUT(wn__model_loss_backward(t->model, 1 / labels, &sum, &counted));
-        pass->counter++;
         *loss_sum += sum;
     }
 out:
