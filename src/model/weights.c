@@ -221,7 +221,14 @@ static size_t state_count(const wn__model *m) {
     size_t n = m->params.count + optimizer_states(m);
     for (size_t i = 0; i < m->linear_count; i++)
         n += m->linear[i]->state_count;
+    for (int64_t i = 0; i < m->spec.config.layers; i++)
+        n += m->block[i].mlp.act.state_count;
     return n;
+}
+
+static void list_states(const wn__state *state, size_t n, wn__st_item *list, size_t *count) {
+    for (size_t i = 0; i < n; i++)
+        list[(*count)++] = (wn__st_item){.name = state[i].name, .view = state[i].view};
 }
 
 wn_status wn__model_states(wn__model *m, struct wn__st_item **items, size_t *count) {
@@ -236,9 +243,9 @@ wn_status wn__model_states(wn__model *m, struct wn__st_item **items, size_t *cou
     for (size_t i = 0; i < optimizer_states(m); i++, n++)
         wn__optimizer_state_at(m->spec.optimizer, &m->params, i, &list[n].name, &list[n].view);
     for (size_t i = 0; i < m->linear_count; i++)
-        for (size_t j = 0; j < m->linear[i]->state_count; j++)
-            list[n++] = (wn__st_item){.name = m->linear[i]->state[j].name,
-                                      .view = m->linear[i]->state[j].view};
+        list_states(m->linear[i]->state, m->linear[i]->state_count, list, &n);
+    for (int64_t i = 0; i < m->spec.config.layers; i++)
+        list_states(m->block[i].mlp.act.state, m->block[i].mlp.act.state_count, list, &n);
     *count = n;
     return WN_OK;
 }
@@ -247,5 +254,7 @@ wn_status wn__model_states_loaded(wn__model *m) {
     WN_TRY(round_weights(m));
     for (size_t i = 0; i < m->linear_count; i++)
         WN_TRY(wn__linear_restore(m->linear[i], m->x));
+    for (int64_t i = 0; i < m->spec.config.layers; i++)
+        WN_TRY(wn__act24_restore(&m->block[i].mlp.act));
     return WN_OK;
 }

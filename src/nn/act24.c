@@ -13,6 +13,7 @@
 #include "nn/round16.h"
 #include "sparse/soft24.h"
 #include <math.h>
+#include <string.h>
 
 // Of the eight draws that a layer number has, the one of the activation after it.
 #define ACT_PRODUCT 7
@@ -181,6 +182,41 @@ static wn_status choose_scale(wn__act24 *a, wn__exec *x, const wn_tensor *act,
     return WN_OK;
 }
 
+// ---- states ----
+
+// Drawn, or brought back: one position is never there twice.
+static bool positions_drawn(const wn__act24 *a) {
+    const int32_t *p = a->positions.data;
+    return a->positions.shape[0] < 2 || p[0] != p[1];
+}
+
+// Marks positions in the room of an order.
+static bool permutes(const wn__act24 *a) {
+    const int32_t *p = a->positions.data;
+    int32_t *seen = a->order.data;
+    int64_t n = a->positions.shape[0];
+    memset(seen, 0, (size_t)n * sizeof *seen);
+    for (int64_t i = 0; i < n; i++)
+        if (p[i] < 0 || p[i] >= n || seen[p[i]]++ != 0) return false;
+    return true;
+}
+
+// Nothing but zeros is what a run saves that has drawn no order yet.
+static bool all_zero(const wn_tensor *positions) {
+    const int32_t *p = positions->data;
+    for (int64_t i = 0; i < positions->shape[0]; i++)
+        if (p[i] != 0) return false;
+    return true;
+}
+
+wn_status wn__act24_restore(wn__act24 *a) {
+    a->scaled_at = -1;
+    if (wn__given(&a->scale) && !isfinite(*(const double *)a->scale.data))
+        return wn__fail(WN_INVALID, "%s: the scale is %g", a->name, *(const double *)a->scale.data);
+    if (!wn__given(&a->positions) || all_zero(&a->positions) || permutes(a)) return WN_OK;
+    return wn__fail(WN_INVALID, "%s: the order of the tokens is no permutation", a->name);
+}
+
 // ---- forward ----
 
 // What of the shared scratch holds shape[a, b] of a smaller dtype.
@@ -284,11 +320,11 @@ bool wn__act24_along_tokens(const wn__act24 *a, const wn__exec *x) {
            (a->sparse || x->planning);
 }
 
-// Fisher-Yates; an order that was drawn or loaded never has one position twice.
+// Fisher-Yates.
 static void draw_positions(const wn__act24 *a) {
     int32_t *p = a->positions.data;
     int64_t n = a->positions.shape[0];
-    if (n > 1 && p[0] != p[1]) return;
+    if (positions_drawn(a)) return;
     for (int64_t i = 0; i < n; i++)
         p[i] = (int32_t)i;
     for (int64_t i = n - 1; i > 0; i--) {

@@ -66,6 +66,9 @@ static inline bool wn__act24_given(const wn__act24 *a) {
     return a->structure.kind == WN_STRUCTURE_ACT24;
 }
 
+/* Looks at the states that a checkpoint brought back: INVALID for a scale that is not finite or an
+ * order that is no permutation. */
+WN_NODISCARD wn_status wn__act24_restore(wn__act24 *a);
 /* Y2 -> Y2s where this pass is sparse (a->sparse); dense, s->pruned is not written. down: the layer
  * that reads it. again: the pass is computed once more and changes nothing. */
 WN_NODISCARD wn_status wn__act24_forward(wn__act24 *a, wn__exec *x, const wn_tensor *act,

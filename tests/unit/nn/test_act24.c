@@ -579,13 +579,21 @@ static void states_come_back(void **state) {
     OK(backward(&again));
     assert_true(scale_of(&again) == scale_of(&r));
     assert_memory_equal(again.m.act.positions.data, order, 9 * sizeof *order);
+    OK(wn__act24_restore(&again.m.act));
     ((int32_t *)again.m.act.positions.data)[3] = 40;
+    assert_int_equal(wn__act24_restore(&again.m.act), WN_INVALID);
     OK(forward(&again, true));
     assert_int_equal(backward(&again), WN_INVALID);
     assert_non_null(strstr(wn_last_error(), "block.mlp.act"));
     ((int32_t *)again.m.act.positions.data)[3] = -1;
+    assert_int_equal(wn__act24_restore(&again.m.act), WN_INVALID);
     OK(forward(&again, true));
     assert_int_equal(backward(&again), WN_INVALID);
+    memset(again.m.act.positions.data, 0, 9 * sizeof *order); // as of a run that drew none yet
+    OK(wn__act24_restore(&again.m.act));
+    *(double *)again.m.act.scale.data = (double)NAN;
+    assert_int_equal(wn__act24_restore(&again.m.act), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "block.mlp.act: the scale"));
     close_mlp(&r);
     close_mlp(&again);
 }
