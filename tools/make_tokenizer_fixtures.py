@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes tests/fixtures/tokenizer/hf.json: small tokenizers trained here by Hugging Face `tokenizers` on the text below,
-awkward strings, and the ids and decoded texts that library gives for them. Also merges learned by a plain, slow trainer.
+"""Makes tests/fixtures/tokenizer/hf.json (byte-level BPE) and spm.json (SentencePiece's kinds, tokenizer_kinds.py): small tokenizers
+trained here by Hugging Face `tokenizers` on the text below, awkward strings, and the ids and decoded texts that library gives for them.
+Also merges learned by a plain, slow trainer.
 
-    pip install tokenizers && tools/make_tokenizer_fixtures.py [OUT]
+    pip install tokenizers && tools/make_tokenizer_fixtures.py [FOLDER]
 """
 import copy
 import json
@@ -11,6 +12,7 @@ import os
 import random
 import sys
 
+import tokenizer_kinds as kinds
 import tokenizers
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -217,8 +219,66 @@ def learned():
             learn("gpt2", "aaaaaaa aaaa aaaaaaaaaaa abababab", 300, 2), learn("gpt2", "abc abc xab xab bcz bcz bcz", 300, 1)]
 
 
+MARK = kinds.MARK
+KIND_STRINGS = [
+    "a", "ab", "aba", "abab", "ababa", "aabaab", "thethe", "the river", " the", "the ", "  the  river ", "the  river", "a\u3000b\u00a0c\u2003d", "\u0001\u0002the", "the\u0001", "\u0001",
+    "\u200b", "\ufeffthe mill", "\u00a0the", "\ufb01re \ufb03x", "\u00bd \u2460\uff21\uff54", "\ufdfa", "\ufdfa the", "\u0001\ufdfa", "\u3392\u2026", "\u00b4x\u00b4", "e\u0301", "xe\u0301\u0301", "e\u0301\u0302",
+    "a\u0301\u0316\u0301", "o\u0308\u0301", "s\u0323\u0307", "s\u0323\u0307\u0301", "\uff21\u0301", "\uff21\u0301\u0301", "\uff54\u200d", "\u2460\u20dd", "\u00bd\u0301", "x\u0302\u0303", "x\u0302", "\u2026\u0301",
+    "\r\n", "a\r\nb", "\r\n\u0301", "\u0915\u093c", "\u0915\u094d\u0915\u093c", "\u0915\u094d\u0958\u0301", "\u0958\u0301", "\u0915\u094d\u200d\u0958\u0301", "\u0915\u200c\u094d\u0958\u0301",
+    "\u1100\u1161\u11a8", "\u1112\u1161\u11ab", "\U0001f1e9\U0001f1ea\U0001f1eb\u0301", "\u0600\uff21", "\u0600\u2460\u0301", "\U0001f469\u200d\u2764\ufe0f\u200d\U0001f468\u0301", "\u00a9\u200d\u00ae\u0301", "\u0344",
+    "\u0e33\u0301", "\u0e01\u0e33", "\U0001f100\u0301", "\U0001d7d8\u0301", "\u2028x\u2029", MARK, MARK * 3, MARK + "the", "the" + MARK + "river", " " + MARK, MARK + " x", "<unk>", "a<unk>b", "<s>", "<s>the</s>", "</s>", " <s> a",
+    "<0x41>", "<0x41>B<0x4", "<extra_id_0>", "the <extra_id_0> river <extra_id_11>.", "<extra_id_1>  <extra_id_2>", "x <extra_id_3> y<extra_id_4>  z", "<extra_id_5>\n<extra_id_6>\u3000!", "a <l> b", "a <r> b", " <b> ", "<b><b>  <l>",
+    "a<w>b", "a <w> b", "<w>", "caf\u00e9 x", "cafe\u0301 x", "x caf\u00e9  x", "\uff21\uff54", "At", "See At", "<r> y", "<r>  y  ", "<r>   ", "x  y", " y", "  ", "the river", "the  river", "in the ri",
+    "xyz", "xy", "river\u6cb3\u8fb9", "\u6cb3\u8fb9\u6cb3", "\U0001f642\U0001f642 a\U0001f642b", "\u00e4\u00f6\ue000a\ue000\ue001\u00e4", "\ue000\u00e4b", "\u00e4\ue000", "\ue000\ue001", "\x00", "\x00a\u0301\x00",
+    "a" * 90, "ab" * 60, MARK * 80, " " * 70, "the river " * 12, "\u6cb3" * 40, "\U0001f642" * 30, "\u0301" * 50, "e" + "\u0301" * 40, "\u0915\u094d" * 30,
+]
+
+
+def kind_strings(count):
+    rng = random.Random(21)
+    parts = [" ", "  ", "\n", "\r\n", "\t", MARK, "the", "The", "river", "mill", "s", "ab", "a", "12", ".", ",", "\u00e9", "e\u0301", "\u0301", "\u6cb3\u8fb9", "\U0001f642", "\u200d", "\u00a0", "\u3000", "\u0001", "\ufb01", "\uff21", "\u2460",
+             "\u00bd", "\u0915", "\u094d", "\u093c", "\u0958", "\u1100", "\u1161", "<s>", "</s>", "<unk>", "<extra_id_1>", "<extra_id_0>", "<l>", "<r>", "<b>", "<w>", "<0x41>", "\ue000", "\u00df", "\u0411\u044b", "\u0130", "\x00", "\ufdfa", " y"]
+    return ["".join(rng.choice(parts) for _ in range(rng.randint(2, 14))) for _ in range(count)]
+
+
+def kind_cases(table):
+    """Each base and its variants on a share of the strings."""
+    lines = [line for line in TEXT.split("\n") if line]
+    bases = {"t5": kinds.train_unigram(lines, 260), "llama2": kinds.train_bpe(lines, 430)}
+    whole = kinds.train_bpe(lines, 430, split=False)
+    changes = [("t5", label, change) for label, change in [("t5", {})] + list(kinds.unigram_variants(bases["t5"]))]
+    changes += [("llama2", label, change) for label, change in [("llama2", {})] + list(kinds.bpe_variants(bases["llama2"], whole))]
+    strings = list(dict.fromkeys(KIND_STRINGS + [s for s in STRINGS if len(s) < 40][::4] + kind_strings(90)))
+    short = [s for s in strings if len(s) < 30]
+    cases, rng = [], random.Random(22)
+    for i, (base, label, change) in enumerate(changes):
+        root = dict(bases[base], **change)
+        share = short[i % 10::10] if change else strings
+        if "model" in change:  # only what differs
+            change = dict(change, model={k: v for k, v in change["model"].items() if v != bases[base]["model"].get(k)})
+        cases.append({"name": label, "base": base, "set": change, "rows": kinds.rows(root, share, kinds.id_lists(root, 5 if change else 40, rng), table)})
+    return bases, cases
+
+
+def write(path, members):
+    lines = "{" + ",\n".join(f'"{key}":{value}' for key, value in members.items()) + "}"
+    json.loads(lines)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(lines + "\n")
+    print(f"{path}: {os.path.getsize(path)} bytes")
+
+
+def dump(value, ascii_only):
+    return json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
+
+
+def members_of(bases, cases, table):
+    return {"made_by": dump("tokenizers " + tokenizers.__version__, True), "bases": dump(bases, False), "texts": dump(list(table), True),
+            "cases": dump(cases, False).replace('{"name":', '\n{"name":')}
+
+
 def main():
-    out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..", "tests", "fixtures", "tokenizer", "hf.json")
+    folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..", "tests", "fixtures", "tokenizer")
     base = bases()
     cases, table = [], {}
     for i, name in enumerate(base):
@@ -226,14 +286,10 @@ def main():
     for i, (name, label, change) in enumerate(variants(base)):
         rows = replay(label, dict(base[name], **change), [s for s in STRINGS if len(s) < 60][i % 5::5] + random_strings(60)[40 + i % 5::5], table)
         cases.append({"name": label, "base": name, "set": change, "rows": rows})
-    dump = lambda value, ascii_only: json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
-    members = {"made_by": dump("tokenizers " + tokenizers.__version__, True), "bases": dump(base, False), "texts": dump(list(table), True),
-               "cases": dump(cases, False).replace('{"name":', '\n{"name":'), "learned": dump(learned(), True)}
-    lines = "{" + ",\n".join(f'"{key}":{value}' for key, value in members.items()) + "}"
-    json.loads(lines)
-    with open(out, "w", encoding="utf-8") as f:
-        f.write(lines + "\n")
-    print(f"{out}: {os.path.getsize(out)} bytes, {len(table)} texts, {sum(len(c['rows']) for c in cases)} rows")
+    write(os.path.join(folder, "hf.json"), dict(members_of(base, cases, table), learned=dump(learned(), True)))
+    table = {}
+    base, cases = kind_cases(table)
+    write(os.path.join(folder, "spm.json"), members_of(base, cases, table))
 
 
 if __name__ == "__main__":

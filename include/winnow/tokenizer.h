@@ -2,11 +2,13 @@
 /* Text <-> token ids.
  *
  * Kinds: byte-level BPE (Sennrich et al. 2016, over bytes as in GPT-2; GPT-2, Llama-3 and Qwen
- * pre-tokenizers) read from and written to Hugging Face tokenizer.json, and plain bytes (256 ids,
- * one a byte). Encoding takes any bytes: decode(encode(x)) == x, invalid UTF-8 included, for
- * byte-level BPE with all 256 byte symbols in its vocabulary, unless the file asks for a change (a
- * normalizer, add_prefix_space, added tokens that strip white space). A tokenizer is immutable and
- * may be used by several threads at once. */
+ * pre-tokenizers) read from and written to Hugging Face tokenizer.json; read from there besides,
+ * BPE over characters with bytes for those it does not know (SentencePiece's, as of Llama 2) and
+ * unigram models (Kudo 2018, as of T5); and plain bytes (256 ids, one a byte). Encoding takes any
+ * bytes: decode(encode(x)) == x, invalid UTF-8 included, for byte-level BPE with all 256 byte
+ * symbols in its vocabulary, unless the file asks for a change (a normalizer, add_prefix_space,
+ * added tokens that strip white space). The kinds over characters read U+FFFD for each byte that is
+ * not UTF-8. A tokenizer is immutable and may be used by several threads at once. */
 #ifndef WINNOW_TOKENIZER_H
 #define WINNOW_TOKENIZER_H
 
@@ -29,8 +31,8 @@ typedef struct wn_tokens {
 WN_API void wn_tokens_free(wn_tokens *tokens);
 
 /* Reads a tokenizer.json, and of a tokenizer_config.json beside it, if there is one, bos_token,
- * eos_token and add_bos_token. FORMAT names the file and the member that is wrong; UNSUPPORTED
- * names a component that is not read here. */
+ * eos_token, add_bos_token and add_eos_token. FORMAT names the file and the member that is wrong;
+ * UNSUPPORTED names a component that is not read here. */
 WN_API WN_NODISCARD wn_status wn_tokenizer_open(const char *path, wn_tokenizer **out);
 /* The same from memory; name stands in messages. */
 WN_API WN_NODISCARD wn_status wn_tokenizer_parse(const char *bytes, size_t size, const char *name,
@@ -73,16 +75,29 @@ WN_API WN_NODISCARD wn_status wn_tokenizer_save_config(const wn_tokenizer *t, co
  * or are encoded as plain text. bos: whether the beginning-of-text token is put first, where the
  * file has it so (its post-processor, or add_bos_token); with true the ids are those of Hugging
  * Face's encode, less a token that the file has at the end of a text (wn_tokenizer_eos). INVALID
- * names a byte without a token; UNSUPPORTED: a pattern of the file gives up on this text. Time is
- * linear in the text, times the logarithm of its longest piece. */
+ * names a byte or a character without a token; UNSUPPORTED: a pattern of the file gives up on this
+ * text. Time is linear in the text, times the logarithm of its longest piece. */
 WN_API WN_NODISCARD wn_status wn_tokenizer_encode(const wn_tokenizer *t, const char *text,
                                                   size_t size, bool special, bool bos,
                                                   wn_tokens *out);
+/* The same with the beginning-of-text and the end-of-text token, where the file has them put (its
+ * post-processor, add_bos_token, add_eos_token): the ids of Hugging Face's encode. */
+WN_API WN_NODISCARD wn_status wn_tokenizer_encode_framed(const wn_tokenizer *t, const char *text,
+                                                         size_t size, bool special, wn_tokens *out);
 /* Bytes of the ids, malloc'ed, NUL after size bytes; not necessarily valid UTF-8. skip_special
- * leaves special tokens out. INVALID names an id outside the vocabulary. */
+ * leaves special tokens out. INVALID names an id outside the vocabulary; UNSUPPORTED: a pattern of
+ * the file gives up. The decoder of the file sees the ids as a whole: it may drop the space that
+ * begins the text, and put U+FFFD for byte tokens that are not UTF-8 together. */
 WN_API WN_NODISCARD wn_status wn_tokenizer_decode(const wn_tokenizer *t, const int32_t *ids,
                                                   size_t count, bool skip_special, char **out,
                                                   size_t *size);
+
+/* The bytes that one id adds in the middle of a text, for text that comes id by id: nothing is
+ * dropped as it would be at the beginning, and a byte token is its byte. Belongs to t; NULL: the id
+ * has no token. */
+WN_API const char *wn_tokenizer_piece(const wn_tokenizer *t, int32_t id, size_t *size);
+/* Whether decoding leaves the id out with skip_special. False for an id without a token. */
+WN_API bool wn_tokenizer_is_special(const wn_tokenizer *t, int32_t id);
 
 WN_API int32_t wn_tokenizer_vocab_size(const wn_tokenizer *t); /* highest id + 1 */
 /* -1 when there is none. eos: "<|endoftext|>", "<|end_of_text|>", "</s>", "<|im_end|>" in this
@@ -90,7 +105,8 @@ WN_API int32_t wn_tokenizer_vocab_size(const wn_tokenizer *t); /* highest id + 1
 WN_API int32_t wn_tokenizer_bos(
     const wn_tokenizer *t); /* what the file names so, whether or not encode puts it first */
 WN_API int32_t wn_tokenizer_eos(const wn_tokenizer *t);
-/* "byte-level BPE (llama3)", "byte-level BPE" for a pattern of its own, "bytes". Static storage. */
+/* "byte-level BPE (llama3)", "byte-level BPE" for a pattern of its own, "BPE with byte fallback",
+ * "BPE", "unigram", "bytes". Static storage. */
 WN_API const char *wn_tokenizer_kind(const wn_tokenizer *t);
 /* Id of a token by its exact text in the file (byte-level spelling), -1 if absent. */
 WN_API int32_t wn_tokenizer_find(const wn_tokenizer *t, const char *token);

@@ -104,7 +104,7 @@ bool wn__added_next(const wn__added_set *set, const char *text, size_t n, size_t
         }
         size_t begin = i, end = i + t->size;
         i = end;
-        if (begin < done || (t->special && !special)) continue;
+        if (t->special && !special) continue;
         if (t->single_word && !is_word_of_its_own(text, n, begin, end)) continue;
         *out = (wn__added_match){.begin = t->lstrip ? skip_spaces_back(text, begin, done) : begin,
                                  .end = t->rstrip ? skip_spaces(text, end, n) : end,

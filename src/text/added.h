@@ -36,9 +36,10 @@ typedef struct wn__added_match {
 } wn__added_match;
 
 /* The first token at text[from..n): leftmost, and of those that begin there the longest. Text
- * before done belongs to an earlier match. special: false passes over special tokens. As in Hugging
- * Face tokenizers, a match that is passed over (special, or not a word of its own) hides shorter
- * and overlapping ones. */
+ * before done belongs to an earlier match: its white space is not taken again, but a token that
+ * begins in it (with white space that the earlier one took) is found. special: false passes over
+ * special tokens. As in Hugging Face tokenizers, a match that is passed over (special, or not a
+ * word of its own) hides shorter and overlapping ones. */
 bool wn__added_next(const wn__added_set *set, const char *text, size_t n, size_t from, size_t done,
                     bool special, wn__added_match *out);
 

@@ -4,22 +4,12 @@
 #include "text/bpe.h"
 
 #include "base/fail.h"
+#include "base/utf8.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define SHORT_PIECE   64 // symbols
-#define NO_RANK       UINT32_MAX
-#define CACHE_ENTRIES 4096
-#define CACHE_TEXT    24
-#define CACHE_IDS     8
-
-struct wn__bpe_cache {
-    struct cache_entry {
-        char text[CACHE_TEXT];
-        int32_t id[CACHE_IDS];
-        uint8_t size, count; // size 0: empty
-    } entry[CACHE_ENTRIES];
-};
+#define SHORT_PIECE 64 // symbols
+#define NO_RANK     UINT32_MAX
 
 wn_status wn__bpe_reserve(wn__bpe *b, size_t merges, uint64_t seed) {
     if (merges == 0) return WN_OK;
@@ -57,17 +47,15 @@ void wn__bpe_free(wn__bpe *b) {
     free(b->slot);
     free(b->merged);
     wn__intern_free(&b->whole);
+    wn__char_ids_free(&b->chars);
+    wn__char_pairs_free(&b->join);
     *b = (wn__bpe){0};
 }
 
 void wn__bpe_scratch_free(wn__bpe_scratch *s) {
     free(s->memory);
-    free(s->cache);
+    wn__cache_free(s->cache);
     *s = (wn__bpe_scratch){0};
-}
-
-void wn__bpe_scratch_keep(wn__bpe_scratch *s) {
-    if (s->cache == NULL) s->cache = calloc(1, sizeof *s->cache);
 }
 
 static uint32_t rank_of(const wn__bpe *b, int32_t left, int32_t right) {
@@ -75,22 +63,76 @@ static uint32_t rank_of(const wn__bpe *b, int32_t left, int32_t right) {
     return locate(b, pair_of(left, right))->rank - 1; // a free slot's 0 becomes NO_RANK
 }
 
-// One id for each byte, or for a run of unknown ones. *count is how many came.
+// The symbols that a piece begins as. An unknown one waits: it comes before the next character that
+// has an id, but after bytes that stand for one.
+typedef struct symbols {
+    const wn__bpe *b;
+    int32_t *id;
+    size_t count;
+    bool waits;
+} symbols;
+
+static void put_known(symbols *s, int32_t id) {
+    if (s->waits) s->id[s->count++] = s->b->unknown_id;
+    s->waits = false;
+    s->id[s->count++] = id;
+}
+
+static void put_unknown(symbols *s) {
+    if (s->waits && !s->b->fuse_unknown) s->id[s->count++] = s->b->unknown_id;
+    s->waits = true;
+}
+
+static bool put_bytes(symbols *s, const char *text, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (s->b->byte_id[(unsigned char)text[i]] == WN_BPE_NONE) return false;
+    for (size_t i = 0; i < n; i++)
+        s->id[s->count++] = s->b->byte_id[(unsigned char)text[i]];
+    return true;
+}
+
+static wn_status put_char(symbols *s, const char *text, size_t n, uint32_t cp) {
+    int32_t id = wn__char_ids_get(&s->b->chars, cp);
+    if (id != WN_CHAR_NONE) {
+        put_known(s, id);
+        return WN_OK;
+    }
+    if (s->b->byte_fallback && put_bytes(s, text, n)) return WN_OK;
+    if (s->b->unknown_id == WN_BPE_NONE)
+        return wn__fail(WN_INVALID,
+                        "tokenizer: the vocabulary has no token for U+%04X, nor an "
+                        "unk_token",
+                        (unsigned)cp);
+    put_unknown(s);
+    return WN_OK;
+}
+
+static wn_status put_byte(symbols *s, unsigned char byte) {
+    if (s->b->byte_id[byte] != WN_BPE_NONE)
+        put_known(s, s->b->byte_id[byte]);
+    else if (s->b->unknown_id != WN_BPE_NONE)
+        put_unknown(s);
+    else
+        return wn__fail(WN_INVALID, "tokenizer: the vocabulary has no token for byte 0x%02X", byte);
+    return WN_OK;
+}
+
+// At most one symbol for each byte of the piece. *count is how many came.
 static wn_status initial(const wn__bpe *b, const char *piece, size_t n, int32_t *sym,
                          size_t *count) {
-    size_t out = 0;
-    bool after_unknown = false;
-    for (size_t i = 0; i < n; i++) {
-        int32_t id = b->byte_id[(unsigned char)piece[i]];
-        bool unknown = id == WN_BPE_NONE;
-        if (unknown) id = b->unknown_id;
-        if (id == WN_BPE_NONE)
-            return wn__fail(WN_INVALID, "tokenizer: the vocabulary has no token for byte 0x%02X",
-                            (unsigned char)piece[i]);
-        if (!(unknown && after_unknown && b->fuse_unknown)) sym[out++] = id;
-        after_unknown = unknown;
+    symbols s = {.b = b, .id = sym};
+    for (size_t i = 0, length = 1; i < n; i += length) {
+        uint32_t cp;
+        if (b->by_char) {
+            length = wn__utf8_decode(piece + i, n - i, &cp);
+            if (length == 0) return wn__fail(WN_BUG, "tokenizer: invalid UTF-8 in a piece");
+            WN_TRY(put_char(&s, piece + i, length, cp));
+        } else {
+            WN_TRY(put_byte(&s, (unsigned char)piece[i]));
+        }
     }
-    *count = out;
+    if (s.waits) s.id[s.count++] = b->unknown_id;
+    *count = s.count;
     return WN_OK;
 }
 
@@ -209,37 +251,46 @@ static wn_status encode_short(const wn__bpe *b, const char *piece, size_t n, wn_
     return WN_OK;
 }
 
-static struct cache_entry *cache_entry(wn__bpe_scratch *s, const char *piece, size_t n) {
-    if (s->cache == NULL || n > CACHE_TEXT) return NULL;
-    return &s->cache->entry[wn__hash_bytes(piece, n, 0) % CACHE_ENTRIES];
+static wn_status encode_piece(const wn__bpe *b, wn__bpe_scratch *s, const char *piece, size_t n,
+                              wn__id_list *out) {
+    bool found;
+    wn__cache_entry *e = wn__cache_at(s->cache, piece, n);
+    WN_TRY(wn__cache_get(e, piece, n, out, &found));
+    if (found) return WN_OK;
+    if (n > SHORT_PIECE) return encode_long(b, s, piece, n, out);
+    size_t before = out->count;
+    WN_TRY(encode_short(b, piece, n, out));
+    wn__cache_put(e, piece, n, out->data + before, out->count - before);
+    return WN_OK;
 }
 
-static void cache_put(struct cache_entry *e, const char *piece, size_t n, const int32_t *id,
-                      size_t count) {
-    if (count > CACHE_IDS) return;
-    memcpy(e->text, piece, n);
-    memcpy(e->id, id, count * sizeof *id);
-    e->size = (uint8_t)n;
-    e->count = (uint8_t)count;
+// Between two characters that have ids, and that no merge joins, nothing crosses: neither a merge,
+// nor an unknown symbol that waits.
+static wn_status encode_chars(const wn__bpe *b, wn__bpe_scratch *s, const char *text, size_t n,
+                              wn__id_list *out) {
+    size_t begin = 0;
+    uint32_t last = 0, cp;
+    bool last_known = false;
+    for (size_t i = 0, length; i < n; i += length, last = cp) {
+        length = wn__utf8_decode(text + i, n - i, &cp);
+        if (length == 0) return wn__fail(WN_BUG, "tokenizer: invalid UTF-8 in a piece");
+        bool known = wn__char_ids_get(&b->chars, cp) != WN_CHAR_NONE;
+        if (known && last_known && !wn__char_pairs_has(&b->join, last, cp)) {
+            WN_TRY(encode_piece(b, s, text + begin, i - begin, out));
+            begin = i;
+        }
+        last_known = known;
+    }
+    return encode_piece(b, s, text + begin, n - begin, out);
 }
 
 wn_status wn__bpe_encode(const wn__bpe *b, wn__bpe_scratch *s, const char *piece, size_t n,
                          wn__id_list *out) {
-    struct cache_entry *e = cache_entry(s, piece, n);
-    if (e != NULL && e->size == n && memcmp(e->text, piece, n) == 0) {
-        WN_TRY(wn__id_list_reserve(out, e->count));
-        memcpy(out->data + out->count, e->id, e->count * sizeof *e->id);
-        out->count += e->count;
-        return WN_OK;
-    }
     if (b->ignore_merges) {
         size_t whole = wn__intern_find(&b->whole, piece, n);
         if (whole != WN_INTERN_NONE)
             return wn__id_list_append(out, (int32_t)b->whole.entry[whole].value);
     }
-    if (n > SHORT_PIECE) return encode_long(b, s, piece, n, out);
-    size_t before = out->count;
-    WN_TRY(encode_short(b, piece, n, out));
-    if (e != NULL) cache_put(e, piece, n, out->data + before, out->count - before);
-    return WN_OK;
+    if (n == 0) return WN_OK;
+    return b->by_char ? encode_chars(b, s, piece, n, out) : encode_piece(b, s, piece, n, out);
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* Byte pair encoding of one piece of text: starting from its bytes, the adjacent pair with the
- * lowest rank is merged, the leftmost first, until no pair has one (Sennrich, Haddow, Birch:
- * "Neural machine translation of rare words with subword units", ACL 2016). */
+/* Byte pair encoding: starting from bytes or characters, the adjacent pair with the lowest rank is
+ * merged, the leftmost first, until no pair has one (Sennrich, Haddow, Birch: "Neural machine
+ * translation of rare words with subword units", ACL 2016). */
 #ifndef WN_TEXT_BPE_H
 #define WN_TEXT_BPE_H
 
 #include "text/buffer.h"
+#include "text/cache.h"
+#include "text/charset.h"
 #include "text/intern.h"
 #include <stdbool.h>
 
@@ -24,8 +26,13 @@ typedef struct wn__bpe {
     int32_t *merged; /* [merges] id made by the merge of that rank */
     size_t merges;
     wn__intern whole;   /* pieces that are tokens as they are (ignore_merges); values are ids */
-    int32_t unknown_id; /* for a byte that has none, or WN_BPE_NONE */
+    int32_t unknown_id; /* for a byte or a character that has none, or WN_BPE_NONE */
     bool ignore_merges, fuse_unknown;
+    bool by_char; /* symbols are characters, else bytes */
+    bool
+        byte_fallback; /* characters that have no id become their bytes, if all of those have one */
+    wn__char_ids chars;  /* ids of characters */
+    wn__char_pairs join; /* what a merge may join: last character on the left, first on the right */
 } wn__bpe;
 
 /* Room for a number of merges, which then come in order of rank. A pair that comes again takes the
@@ -37,13 +44,13 @@ void wn__bpe_free(wn__bpe *b);
 typedef struct wn__bpe_scratch {
     void *memory;
     size_t capacity;
-    struct wn__bpe_cache *cache; /* recent pieces; NULL: none kept */
+    wn__cache *cache; /* recent pieces; NULL: none kept */
 } wn__bpe_scratch;
 void wn__bpe_scratch_free(wn__bpe_scratch *s);
-/* Keeps recent short pieces and their ids from now on; without memory for it nothing changes. */
-void wn__bpe_scratch_keep(wn__bpe_scratch *s);
 
-/* Appends the ids of the piece. INVALID names a byte without an id. Time n log n at worst. */
+/* Appends the ids of the piece, which is valid UTF-8 if symbols are characters. INVALID names a
+ * byte or a character without an id. Time n log n at worst. A piece of characters is first cut
+ * where no merge reaches across, which changes nothing but the time. */
 WN_NODISCARD wn_status wn__bpe_encode(const wn__bpe *b, wn__bpe_scratch *s, const char *piece,
                                       size_t n, wn__id_list *out);
 

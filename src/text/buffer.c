@@ -18,14 +18,17 @@ wn_status wn__grow(void **array, size_t *capacity, size_t need, size_t each) {
     return WN_OK;
 }
 
+wn_status wn__bytes_reserve(wn__bytes *b, size_t more) {
+    if (more <= b->capacity - b->size) return WN_OK;
+    void *data = b->data;
+    wn_status status = wn__grow(&data, &b->capacity, b->size + more, 1);
+    b->data = data;
+    return status;
+}
+
 wn_status wn__bytes_append(wn__bytes *b, const void *bytes, size_t n) {
     if (n == 0) return WN_OK;
-    if (n > b->capacity - b->size) {
-        void *data = b->data;
-        wn_status status = wn__grow(&data, &b->capacity, b->size + n, 1);
-        b->data = data;
-        if (status != WN_OK) return status;
-    }
+    WN_TRY(wn__bytes_reserve(b, n));
     memcpy(b->data + b->size, bytes, n);
     b->size += n;
     return WN_OK;
@@ -47,5 +50,12 @@ wn_status wn__id_list_reserve(wn__id_list *ids, size_t more) {
 wn_status wn__id_list_append(wn__id_list *ids, int32_t id) {
     WN_TRY(wn__id_list_reserve(ids, 1));
     ids->data[ids->count++] = id;
+    return WN_OK;
+}
+
+wn_status wn__id_list_append_all(wn__id_list *ids, const int32_t *id, size_t count) {
+    WN_TRY(wn__id_list_reserve(ids, count));
+    if (count > 0) memcpy(ids->data + ids->count, id, count * sizeof *id);
+    ids->count += count;
     return WN_OK;
 }

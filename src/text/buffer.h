@@ -20,10 +20,12 @@ typedef struct wn__id_list {
 /* Makes room for `need` elements of `each` bytes in *array, doubling. NOMEM leaves it as it was. */
 WN_NODISCARD wn_status wn__grow(void **array, size_t *capacity, size_t need, size_t each);
 
+WN_NODISCARD wn_status wn__bytes_reserve(wn__bytes *b, size_t more);
 WN_NODISCARD wn_status wn__bytes_append(wn__bytes *b, const void *bytes, size_t n);
 void wn__bytes_free(wn__bytes *b);
 
 WN_NODISCARD wn_status wn__id_list_reserve(wn__id_list *ids, size_t more);
 WN_NODISCARD wn_status wn__id_list_append(wn__id_list *ids, int32_t id);
+WN_NODISCARD wn_status wn__id_list_append_all(wn__id_list *ids, const int32_t *id, size_t count);
 
 #endif

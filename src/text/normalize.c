@@ -146,3 +146,55 @@ bool wn__char_is_word(uint32_t cp) {
         return cp == 0x200C || cp == 0x200D || is_circled_letter(cp);
     }
 }
+
+bool wn__char_is_mark(uint32_t cp) {
+    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
+    return c == UTF8PROC_CATEGORY_MN || c == UTF8PROC_CATEGORY_MC || c == UTF8PROC_CATEGORY_ME;
+}
+
+// The one character whose mapping has two (SpecialCasing.txt, without conditions).
+size_t wn__char_lower(uint32_t cp, uint32_t out[2]) {
+    if (cp == 0x0130) {
+        out[0] = 'i';
+        out[1] = 0x0307;
+        return 2;
+    }
+    out[0] = (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp);
+    return 1;
+}
+
+wn__break wn__char_break(uint32_t cp) {
+    if (cp >= 0x20 && cp < 0x7F) return WN_BREAK_OTHER;
+    switch (utf8proc_get_property((utf8proc_int32_t)cp)->boundclass) {
+    case UTF8PROC_BOUNDCLASS_CR:
+        return WN_BREAK_CR;
+    case UTF8PROC_BOUNDCLASS_LF:
+        return WN_BREAK_LF;
+    case UTF8PROC_BOUNDCLASS_CONTROL:
+        return WN_BREAK_CONTROL;
+    case UTF8PROC_BOUNDCLASS_EXTEND:
+        return WN_BREAK_EXTEND;
+    case UTF8PROC_BOUNDCLASS_ZWJ:
+        return WN_BREAK_ZWJ;
+    case UTF8PROC_BOUNDCLASS_SPACINGMARK:
+        return WN_BREAK_SPACING;
+    case UTF8PROC_BOUNDCLASS_PREPEND:
+        return WN_BREAK_PREPEND;
+    case UTF8PROC_BOUNDCLASS_REGIONAL_INDICATOR:
+        return WN_BREAK_FLAG;
+    case UTF8PROC_BOUNDCLASS_L:
+        return WN_BREAK_L;
+    case UTF8PROC_BOUNDCLASS_V:
+        return WN_BREAK_V;
+    case UTF8PROC_BOUNDCLASS_T:
+        return WN_BREAK_T;
+    case UTF8PROC_BOUNDCLASS_LV:
+        return WN_BREAK_LV;
+    case UTF8PROC_BOUNDCLASS_LVT:
+        return WN_BREAK_LVT;
+    case UTF8PROC_BOUNDCLASS_EXTENDED_PICTOGRAPHIC:
+        return WN_BREAK_PICTOGRAPH;
+    default:
+        return WN_BREAK_OTHER;
+    }
+}

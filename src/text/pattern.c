@@ -108,30 +108,53 @@ static wn_status match(const wn__pattern *p, wn__matcher *m, const char *text, s
     char why[128];
     message(rc, why);
     return wn__fail(rc == PCRE2_ERROR_NOMEMORY ? WN_NOMEM : WN_UNSUPPORTED,
-                    "tokenizer: the pre-tokenizer pattern fails on this text at byte %zu: %s", at,
-                    why);
+                    "tokenizer: the file's pattern fails on this text at byte %zu: %s", at, why);
 }
 
-static wn_status give(const char *text, size_t begin, size_t end, wn__piece_fn *fn, void *ctx) {
-    return end > begin ? fn(ctx, text + begin, end - begin) : WN_OK;
+static size_t next_char(const char *text, size_t n, size_t at) {
+    for (at++; at < n && ((unsigned char)text[at] & 0xC0) == 0x80;)
+        at++;
+    return at;
 }
 
-wn_status wn__pattern_split(const wn__pattern *p, wn__matcher *m, const char *text, size_t n,
-                            wn__piece_fn *fn, void *ctx) {
+wn_status wn__pattern_segments(const wn__pattern *p, wn__matcher *m, const char *text, size_t n,
+                               wn__segment_fn *fn, void *ctx) {
     const PCRE2_SIZE *range = pcre2_get_ovector_pointer(m->data);
     pcre2_set_match_limit(m->context, step_limit(n));
-    size_t done = 0, at = 0; // pieces before done are given; the next match begins at `at` or later
-    while (at < n) {
+    size_t done = 0,
+           at = 0;        // segments before done are given; the next match begins at `at` or later
+    bool matched = false; // a match ends at done
+    while (n > 0 && at <= n) {
         bool found;
         WN_TRY(match(p, m, text, n, at, &found));
         if (!found) break;
         size_t begin = range[0], end = range[1];
-        WN_TRY(give(text, done, begin, fn, ctx));
-        WN_TRY(give(text, begin, end, fn, ctx));
+        if (begin == end && matched && begin == done) {
+            at = next_char(text, n, at);
+            continue;
+        }
+        if (begin > done) WN_TRY(fn(ctx, done, begin, false));
+        WN_TRY(fn(ctx, begin, end, true));
         done = at = end;
-        if (end == begin) // step over one character
-            for (at++; at < n && ((unsigned char)text[at] & 0xC0) == 0x80;)
-                at++;
+        matched = true;
     }
-    return give(text, done, n, fn, ctx);
+    return done < n ? fn(ctx, done, n, false) : WN_OK;
+}
+
+typedef struct pieces {
+    const char *text;
+    wn__piece_fn *fn;
+    void *ctx;
+} pieces;
+
+static wn_status give(void *ctx, size_t begin, size_t end, bool is_match) {
+    const pieces *p = ctx;
+    (void)is_match;
+    return end > begin ? p->fn(p->ctx, p->text + begin, end - begin) : WN_OK;
+}
+
+wn_status wn__pattern_split(const wn__pattern *p, wn__matcher *m, const char *text, size_t n,
+                            wn__piece_fn *fn, void *ctx) {
+    pieces to = {.text = text, .fn = fn, .ctx = ctx};
+    return wn__pattern_segments(p, m, text, n, give, &to);
 }

@@ -28,9 +28,16 @@ void wn__pattern_free(wn__pattern *p); /* NULL is fine */
 WN_NODISCARD wn_status wn__matcher_create(wn__matcher **out);
 void wn__matcher_free(wn__matcher *m); /* NULL is fine */
 
-/* Calls fn for each piece of text, which is valid UTF-8, in order; the pieces are not empty and
- * make up the text. An empty match cuts. UNSUPPORTED if the expression takes more steps than any
- * sane one does. Not to be nested with the same matcher. */
+typedef wn_status wn__segment_fn(void *ctx, size_t begin, size_t end, bool match);
+
+/* Calls fn for the matches in text, which is valid UTF-8, and for what lies between them, in order;
+ * together they make up the text. A match may be empty, but not where another one ends; a gap is
+ * not. No text has no segments. UNSUPPORTED if the expression takes more steps than any sane one
+ * does. Not to be nested with the same matcher. */
+WN_NODISCARD wn_status wn__pattern_segments(const wn__pattern *p, wn__matcher *m, const char *text,
+                                            size_t n, wn__segment_fn *fn, void *ctx);
+
+/* Calls fn for each piece: matches and gaps alike, those that are not empty. */
 WN_NODISCARD wn_status wn__pattern_split(const wn__pattern *p, wn__matcher *m, const char *text,
                                          size_t n, wn__piece_fn *fn, void *ctx);
 

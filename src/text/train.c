@@ -80,7 +80,7 @@ static wn_status build(wn_tokenizer *t, const wn__merge_list *list, wn_pretokeni
     const char *regex = wn__pretokenizer_pattern(kind);
     wn__pattern *taken = *pattern;
     *pattern = NULL;
-    WN_TRY(wn__tokenizer_add_step(t, "tokenizer", taken));
+    WN_TRY(wn__tokenizer_add_step(t, "tokenizer", (wn__step){.pattern = taken}));
     WN_TRY(add_tokens(t, list));
     WN_TRY(add_merges(t, list));
     wn__added_token end = {.size = strlen(WN_END_OF_TEXT), .id = list->ids, .special = true};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The vocabulary: texts as the file spells them, ids, and the bytes that ids decode to.
+// The vocabulary: texts as the file spells them, ids, and the bytes that ids stand for.
 #include "text/impl.h"
 
 #include "base/fail.h"
@@ -40,19 +40,6 @@ static wn_status check_id(const wn__vocab *v, const char *file, const char *text
     return WN_OK;
 }
 
-// Appends what the token decodes to.
-static wn_status put_bytes(wn__vocab *v, wn__token *t, const char *text, size_t n) {
-    size_t offset = v->bytes.size;
-    bool ok = false;
-    if (!(t->flags & WN_TOKEN_ADDED)) WN_TRY(wn__byte_unspell(text, n, &v->bytes, &ok));
-    if (!ok) WN_TRY(wn__bytes_append(&v->bytes, text, n));
-    if (v->bytes.size > UINT32_MAX)
-        return wn__fail(WN_UNSUPPORTED, "tokenizer: more than 4 GiB of tokens");
-    t->offset = (uint32_t)offset;
-    t->size = (uint32_t)(v->bytes.size - offset);
-    return WN_OK;
-}
-
 wn_status wn__vocab_add(wn__vocab *v, const char *file, const char *text, size_t n, int64_t id,
                         uint32_t flags) {
     WN_TRY(check_id(v, file, text, n, id));
@@ -63,7 +50,44 @@ wn_status wn__vocab_add(wn__vocab *v, const char *file, const char *text, size_t
     wn__token *t = &v->token[id];
     t->name = (uint32_t)name;
     t->flags |= flags | WN_TOKEN_PRESENT;
-    return put_bytes(v, t, text, n);
+    return WN_OK;
+}
+
+const char *wn__vocab_text(const wn__vocab *v, const wn__token *token, size_t *n) {
+    return token->shown != 0 ? wn__intern_string(&v->shown, token->shown - 1, n)
+                             : wn__intern_string(&v->names, token->name, n);
+}
+
+static wn_status put_bytes(wn__vocab *v, const wn__decoder *decoder, wn__matcher **matcher,
+                           const wn__token *t) {
+    size_t n;
+    const char *text = wn__vocab_text(v, t, &n);
+    if (!decoder->byte_level) return wn__decoder_piece(decoder, matcher, text, n, &v->bytes);
+    bool ok = false;
+    text = wn__intern_string(&v->names, t->name, &n);
+    if (!(t->flags & WN_TOKEN_ADDED)) WN_TRY(wn__byte_unspell(text, n, &v->bytes, &ok));
+    return ok ? WN_OK : wn__bytes_append(&v->bytes, text, n);
+}
+
+wn_status wn__vocab_spell(wn__vocab *v, const wn__decoder *decoder) {
+    wn__matcher *matcher = NULL;
+    wn_status status = WN_OK;
+    v->bytes.size = 0;
+    for (size_t id = 0; id < v->count; id++) {
+        wn__token *t = &v->token[id];
+        size_t offset = v->bytes.size;
+        if (!t->flags) continue;
+        WN_TRY_OUT(put_bytes(v, decoder, &matcher, t));
+        if (v->bytes.size > UINT32_MAX) {
+            status = wn__fail(WN_UNSUPPORTED, "tokenizer: more than 4 GiB of tokens");
+            goto out;
+        }
+        t->offset = (uint32_t)offset;
+        t->size = (uint32_t)(v->bytes.size - offset);
+    }
+out:
+    wn__matcher_free(matcher);
+    return status;
 }
 
 int32_t wn__vocab_find(const wn__vocab *v, const char *text, size_t n) {
@@ -73,6 +97,7 @@ int32_t wn__vocab_find(const wn__vocab *v, const char *text, size_t n) {
 
 void wn__vocab_free(wn__vocab *v) {
     wn__intern_free(&v->names);
+    wn__intern_free(&v->shown);
     wn__bytes_free(&v->bytes);
     free(v->token);
     *v = (wn__vocab){0};

@@ -91,6 +91,11 @@ static void test_good(void **state) {
     "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":" pattern           \
     ",\"behavior\":\"" behavior "\",\"invert\":false}," BYTE_LEVEL "]}"
 #define REGEX(r) SPLIT("{\"Regex\":\"" r "\"}", "Isolated")
+#define META(mark, scheme)                                                                         \
+    "{\"type\":\"Metaspace\",\"replacement\":\"" mark "\",\"prepend_scheme\":" scheme "}"
+#define TEN(x) x "," x "," x "," x "," x "," x "," x "," x "," x "," x
+#define NFC    "{\"type\":\"NFC\"}"
+#define FUSE   "{\"type\":\"Fuse\"}"
 #define SINGLE(parts)                                                                              \
     "{\"type\":\"TemplateProcessing\",\"single\":[" parts                                          \
     "],\"special_tokens\":{\"<s>\":{\"ids\":[302]},\"<two>\":{\"ids\":[1,2]},\"<far>\":{\"ids\":[" \
@@ -105,12 +110,14 @@ static const struct {
     const char *message;
 } cases[] = {
     {"model", "[]", WN_FORMAT, "'model': expected an object, found an array"},
-    {"model.type", "\"Unigram\"", WN_UNSUPPORTED, "model 'Unigram'"},
+    {"model.type", "\"Unigram\"", WN_UNSUPPORTED,
+     "model 'Unigram' is not read here with a ByteLevel"},
     {"model.type", "\"WordPiece\"", WN_UNSUPPORTED, "model 'WordPiece'"},
     {"model.type", "3", WN_FORMAT, "'type'"},
     {"model.dropout", "0.1", WN_UNSUPPORTED, "dropout 0.1"},
     {"model.dropout", "\"x\"", WN_FORMAT, "'dropout'"},
-    {"model.byte_fallback", "true", WN_UNSUPPORTED, "byte_fallback"},
+    {"model.byte_fallback", "true", WN_UNSUPPORTED,
+     "byte_fallback is not read here with a ByteLevel"},
     {"model.continuing_subword_prefix", "\"##\"", WN_UNSUPPORTED, "'continuing_subword_prefix'"},
     {"model.end_of_word_suffix", "\"</w>\"", WN_UNSUPPORTED, "'end_of_word_suffix'"},
     {"model.ignore_merges", "1", WN_FORMAT, "'ignore_merges'"},
@@ -145,22 +152,33 @@ static const struct {
      "'abc' has two ids, 301 and 400"},
     {"added_tokens", "[{\"id\":400,\"content\":\"q1\"},{\"id\":400,\"content\":\"q1\"}]", WN_FORMAT,
      "two of them have the same text"},
-    {"normalizer", "{\"type\":\"Lowercase\"}", WN_UNSUPPORTED, "normalizer 'Lowercase'"},
+    {"normalizer", "{\"type\":\"BertNormalizer\"}", WN_UNSUPPORTED, "normalizer 'BertNormalizer'"},
     {"normalizer",
      "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"Prepend\"}]}",
-     WN_UNSUPPORTED, "normalizer 'Prepend'"},
-    {"normalizer",
-     "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"NFKD\"}]}",
-     WN_UNSUPPORTED, "more than one form"},
+     WN_FORMAT, "normalizer: 'prepend': expected a string, found missing"},
+    {"normalizer", "{\"type\":\"Strip\",\"strip_left\":true}", WN_FORMAT, "'strip_right'"},
+    {"normalizer", "{\"type\":\"Replace\",\"content\":\"\"}", WN_FORMAT,
+     "normalizer: Replace: 'pattern' is no Regex or String"},
+    {"normalizer", "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"}}", WN_FORMAT, "'content'"},
+    {"normalizer", "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(a\"},\"content\":\"b\"}",
+     WN_UNSUPPORTED, "pattern '(a'"},
+    {"normalizer", "{\"type\":\"Sequence\",\"normalizers\":[" TEN(NFC) "," TEN(NFC) "]}",
+     WN_UNSUPPORTED, "normalizer: more than 16 steps"},
     {"normalizer", "{\"type\":\"Sequence\"}", WN_FORMAT, "'normalizers': expected an array"},
     {"normalizer", "7", WN_FORMAT, "normalizer: expected an object with a 'type'"},
-    {"pre_tokenizer", "null", WN_UNSUPPORTED, "without ByteLevel"},
-    {"pre_tokenizer", "{\"type\":\"Metaspace\"}", WN_UNSUPPORTED, "pre_tokenizer 'Metaspace'"},
-    {"pre_tokenizer", "{\"type\":\"Sequence\",\"pretokenizers\":[]}", WN_UNSUPPORTED,
-     "without ByteLevel"},
+    {"pre_tokenizer", "{\"type\":\"Metaspace\"}", WN_FORMAT,
+     "pre_tokenizer: 'replacement': expected a string"},
+    {"pre_tokenizer", META("ab", "\"always\""), WN_FORMAT, "expected one character, found 'ab'"},
+    {"pre_tokenizer", META("", "\"always\""), WN_FORMAT, "expected one character, found ''"},
+    {"pre_tokenizer", META("_", "\"sometimes\""), WN_FORMAT,
+     "'prepend_scheme': expected always, first or never"},
+    {"pre_tokenizer", META("_", "\"first\",\"add_prefix_space\":false"), WN_FORMAT,
+     "'prepend_scheme' first, but 'add_prefix_space' false"},
+    {"pre_tokenizer", META("_", "\"first\",\"split\":1"), WN_FORMAT, "'split'"},
+    {"pre_tokenizer", "{\"type\":\"Punctuation\"}", WN_UNSUPPORTED, "pre_tokenizer 'Punctuation'"},
     {"pre_tokenizer", "{\"type\":\"Sequence\",\"pretokenizers\":[" BYTE_LEVEL "," BYTE_LEVEL "]}",
      WN_UNSUPPORTED, "'ByteLevel' after ByteLevel"},
-    {"pre_tokenizer", SPLIT("{\"Regex\":\"x\"}", "Removed"), WN_UNSUPPORTED, "'Removed'"},
+    {"pre_tokenizer", SPLIT("{\"Regex\":\"x\"}", "Dropped"), WN_FORMAT, "no behavior 'Dropped'"},
     {"pre_tokenizer", SPLIT("3", "Isolated"), WN_FORMAT, "'pattern' is no Regex or String"},
     {"pre_tokenizer", REGEX("(a"), WN_UNSUPPORTED, "pattern '(a'"},
     {"pre_tokenizer", REGEX("a(?{x})"), WN_UNSUPPORTED, "'(?{x' is not read here"},
@@ -176,11 +194,20 @@ static const struct {
     {"pre_tokenizer", REGEX("\\\\p{L"), WN_UNSUPPORTED, "closing brace"},
     {"pre_tokenizer", REGEX("\\\\xff"), WN_UNSUPPORTED, "\\xff"},
     {"pre_tokenizer", REGEX("a\\\\"), WN_UNSUPPORTED, "ends the pattern"},
-    {"decoder", "null", WN_UNSUPPORTED, "decoder is null"},
     {"decoder", "{\"type\":\"WordPiece\"}", WN_UNSUPPORTED, "decoder 'WordPiece'"},
     {"decoder",
      "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},{\"type\":\"ByteLevel\"}]}",
-     WN_UNSUPPORTED, "decoder 'Sequence'"},
+     WN_UNSUPPORTED, "decoder 'ByteLevel' is not read here, only ByteLevel alone"},
+    {"decoder", "{\"type\":\"Sequence\"}", WN_FORMAT, "decoder: 'decoders': expected an array"},
+    {"decoder", "{\"type\":\"Sequence\",\"decoders\":[" TEN(FUSE) "," TEN(FUSE) "]}",
+     WN_UNSUPPORTED, "decoder: more than 16 steps"},
+    {"decoder", "{\"type\":\"Strip\",\"content\":\"\",\"start\":0,\"stop\":0}", WN_FORMAT,
+     "decoder: 'content': expected one character"},
+    {"decoder", "{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":-1}", WN_FORMAT,
+     "'start' 1 and 'stop' -1, at least 0"},
+    {"decoder", "{\"type\":\"Metaspace\",\"replacement\":7}", WN_FORMAT, "decoder: 'replacement'"},
+    {"decoder", "{\"type\":\"Replace\",\"content\":\" \",\"pattern\":3}", WN_FORMAT,
+     "decoder: Replace: 'pattern'"},
     {"post_processor", "{\"type\":\"BertProcessing\"}", WN_UNSUPPORTED,
      "post_processor 'BertProcessing'"},
     {"post_processor", SINGLE(SPECIAL("<s>") "," SPECIAL("<s>") "," SEQUENCE), WN_UNSUPPORTED,
@@ -290,7 +317,7 @@ static void test_endless_pattern(void **state) {
     assert_int_equal(wn_tokenizer_parse(text, strlen(text), "t.json", &t), WN_OK);
     static const char hard[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac";
     assert_int_equal(wn_tokenizer_encode(t, hard, strlen(hard), true, true, &ids), WN_UNSUPPORTED);
-    assert_non_null(strstr(wn_last_error(), "pre-tokenizer pattern fails on this text"));
+    assert_non_null(strstr(wn_last_error(), "pattern fails on this text"));
     wn_tokenizer_free(t);
     free(text);
 }
