@@ -145,8 +145,8 @@ class Model:
 
     def mlp(self, name, x):
         up = self.linear(name + ".up_proj", x)
-        if self.c["hidden_act"] == "relu2":
-            return self.linear(name + ".down_proj", torch.relu(up) ** 2)
+        if self.c["hidden_act"] != "silu":
+            return self.linear(name + ".down_proj", torch.relu(up) ** (2 if self.c["hidden_act"] == "relu2" else 1))
         gate = self.linear(name + ".gate_proj", x)
         return self.linear(name + ".down_proj", gate * torch.sigmoid(gate) * up)
 
@@ -200,6 +200,7 @@ CASES = {
                   {"layer": "_proj", "method": "row", "pattern": "*_proj=2:4:row", "mask_every": 1}, True),
     "arcee_greedy": (make_config("relu2", 19, 8, 16, 1, 2, 2, 4), 2, 8,
                      {"layer": "mlp", "method": "greedy", "pattern": "mlp.*=2:4:greedy", "mask_every": 1}, False),
+    "arcee_relu": (make_config("relu", 13, 8, 11, 2, 2, 1, 4, mlp_bias=True), 2, 7, None, True),
 }
 
 

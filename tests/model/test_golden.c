@@ -156,13 +156,15 @@ GOLDEN(arcee_tied_bias)
 GOLDEN(llama_tile)
 GOLDEN(llama_row)
 GOLDEN(arcee_greedy)
+GOLDEN(arcee_relu)
 
 #define BOTH(name) cmocka_unit_test(name##_f32), cmocka_unit_test(name##_f64)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        BOTH(llama),           BOTH(llama_tied_bias), BOTH(llama_rope3), BOTH(arcee),
-        BOTH(arcee_tied_bias), BOTH(llama_tile),      BOTH(llama_row),   BOTH(arcee_greedy),
+        BOTH(llama),     BOTH(llama_tied_bias), BOTH(llama_rope3),
+        BOTH(arcee),     BOTH(arcee_tied_bias), BOTH(llama_tile),
+        BOTH(llama_row), BOTH(arcee_greedy),    BOTH(arcee_relu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
