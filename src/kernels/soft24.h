@@ -8,7 +8,7 @@
  * two columns). A tie at tau leaves a zero in a kept place: the mask, not the value, says what is
  * kept. |w| - tau is rounded to the dtype; scale is rounded to F32 first (F64: as it is), and their
  * product is rounded once. mask may be absent. NaN is INVALID, named by row and column as in
- * mask24; w is untouched then and an out of its own all zeros. Infinities follow IEEE arithmetic.
+ * mask24; w is untouched then, out and mask are of no account. Infinities follow IEEE arithmetic.
  *
  * soft24_dots: out = <w, S>, <S, S>, <w, w> in double, S = soft24 of w with scale 1. Group g of a
  * row adds ((t0 + t1) + t2) + t3, the products of its four columns, to partial sum g % 16 of the
