@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Ranges of options, the words some of them are, and what stands for "what suits the others".
 #include "base/fail.h"
+#include "nn/lowrank_init.h"
 #include "train/options.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -121,8 +122,10 @@ static const char *const galore_words[WORDS] = {"std", "reverse_std", "left", "r
 
 static wn_status structure_words(const wn_train_options *o, wn__structure *s) {
     int rule, backward;
+    wn__lowrank_init init;
     WN_TRY(word("scale_rule", o->scale_rule, scale_words, &rule));
     WN_TRY(word("act_backward", o->act_backward, backward_words, &backward));
+    WN_TRY(wn__lowrank_init_parse(o->lowrank_init, &init));
     *s = wn__structure_defaults();
     s->mask_every = o->mask_every;
     s->freeze_after = o->mask_freeze_after;

@@ -26,6 +26,7 @@ typedef struct row {
 typedef struct rows {
     row *item;
     size_t count;
+    int width; // of the longest structure
 } rows;
 
 // "model.layers.12.mlp.up_proj" -> "mlp.up_proj"
@@ -76,6 +77,8 @@ static void add_row(rows *all, const row *r, bool by_name) {
             (!by_name || (strcmp(o->name, r->name) == 0 && o->in == r->in && o->out == r->out)))
             break;
     }
+    int width = (int)strlen(r->structure);
+    if (width > all->width) all->width = width;
     if (i == all->count) {
         all->item[all->count++] = *r;
         return;
@@ -88,13 +91,13 @@ static void add_row(rows *all, const row *r, bool by_name) {
     add_bytes(&o->bytes, &r->bytes);
 }
 
-static void say_row(wn__trainer *t, const row *r) {
+static void say_row(wn__trainer *t, const row *r, int width) {
     char shape[48];
     const wn__linear_bytes *b = &r->bytes;
     (void)snprintf(shape, sizeof shape, "%" PRId64 " x %" PRId64, r->out, r->in);
-    wn__say(t, "  %-20s %3" PRId64 "  %-14s %-20s %9.2f %9.2f %9.2f %9.2f %9.2f", r->name, r->count,
-            shape, r->structure, MIB(b->dense), MIB(b->master), MIB(b->forward), MIB(b->backward),
-            MIB(b->state));
+    wn__say(t, "  %-20s %3" PRId64 "  %-14s %-*s %9.2f %9.2f %9.2f %9.2f %9.2f", r->name, r->count,
+            shape, width, r->structure, MIB(b->dense), MIB(b->master), MIB(b->forward),
+            MIB(b->backward), MIB(b->state));
 }
 
 /* Activations. */
@@ -106,7 +109,7 @@ static size_t state_bytes(const wn__act24 *a) {
     return n;
 }
 
-static void say_activations(wn__trainer *t) {
+static void say_activations(wn__trainer *t, int column) {
     char structure[STRUCTURE] = "";
     int64_t count = 0, width = 0;
     size_t bytes = 0;
@@ -121,8 +124,8 @@ static void say_activations(wn__trainer *t) {
     if (count == 0) return;
     char shape[48];
     (void)snprintf(shape, sizeof shape, "%" PRId64, width);
-    wn__say(t, "  %-20s %3" PRId64 "  %-14s %-20s %9s %9s %9s %9s %9.2f", "mlp.act", count, shape,
-            structure, "", "", "", "", MIB(bytes));
+    wn__say(t, "  %-20s %3" PRId64 "  %-14s %-*s %9s %9s %9s %9s %9.2f", "mlp.act", count, shape,
+            column, structure, "", "", "", "", MIB(bytes));
     if (t->words.structure.act_warmup > 0)
         wn__say(t, "2:4 activations enabled in %" PRId64 " MLPs, after %" PRId64 " dense updates",
                 count, t->words.structure.act_warmup);
@@ -146,12 +149,21 @@ static void say_masks(wn__trainer *t, const rows *all) {
         wn__say(t, "2:4 sparsity enabled outside the MLP - converted %" PRId64 " layers", others);
 }
 
-static void say_factors(wn__trainer *t, const row *r) {
-    if (r->kind != WN_STRUCTURE_LOWRANK && r->kind != WN_STRUCTURE_ADAPTER) return;
+static bool say_factors(wn__trainer *t, const row *r) {
+    if (r->kind != WN_STRUCTURE_LOWRANK && r->kind != WN_STRUCTURE_ADAPTER) return false;
     wn__say(t,
-            "replaced %" PRId64 " linear layers by %s: %" PRId64 " parameters, %.1f MiB -> %" PRId64
-            ", %.1f MiB",
+            "replaced %" PRId64 " linear layers by %s: %" PRId64 " parameters, %.2f MiB -> %" PRId64
+            ", %.2f MiB",
             r->count, r->structure, r->dense, MIB(r->bytes.dense), r->params, MIB(r->bytes.master));
+    return true;
+}
+
+static int64_t trained_params(const wn__trainer *t) {
+    const wn__params *p = wn__model_params(t->model);
+    int64_t n = 0;
+    for (size_t i = 0; i < p->count; i++)
+        if (p->item[i].role != WN_PARAM_FROZEN) n += wn__tensor_count(&p->item[i].w);
+    return n;
 }
 
 static void say_init(wn__trainer *t) {
@@ -169,14 +181,19 @@ static void say_all(wn__trainer *t, rows *table, rows *sums) {
         add_row(table, &r, true);
         add_row(sums, &r, false);
     }
-    wn__say(t, "layers              count  out x in       structure            dense MiB    master"
-               "   forward  backward     state");
+    int width = table->width > 12 ? table->width : 12;
+    wn__say(t,
+            "layers              count  out x in       %-*s dense MiB    master   forward  "
+            "backward     state",
+            width, "structure");
     for (size_t i = 0; i < table->count; i++)
-        say_row(t, &table->item[i]);
-    say_activations(t);
+        say_row(t, &table->item[i], width);
+    say_activations(t, width);
     say_masks(t, sums);
+    bool replaced = false;
     for (size_t i = 0; i < sums->count; i++)
-        say_factors(t, &sums->item[i]);
+        replaced |= say_factors(t, &sums->item[i]);
+    if (replaced) wn__say(t, "parameters %" PRId64 " trained", trained_params(t));
     say_init(t);
 }
 

@@ -9,18 +9,6 @@
 #include <math.h>
 #include <unistd.h>
 
-static const char *text_file(void *const *state, size_t size) {
-    const char *path = scratch_path(state, "text.txt");
-    write_text(path, size, 1);
-    return path;
-}
-
-static listener *run(const wn_train_options *o) {
-    listener *l = calloc(1, sizeof *l);
-    OK(wn_train(o, listen, NULL, l));
-    return l;
-}
-
 static void learns(void **state, const char *rule, const char *mlp) {
     wn_train_options o = small_options(scratch_path(state, mlp), text_file(state, 8000));
     o.mlp = mlp;
@@ -111,13 +99,6 @@ static void test_sparsity_line(void **state) {
     assert_true(said(l, "2:4 sparsity enabled - converted 6 MLP layers"));
     assert_true(said(l, "2:4 sparsity enabled outside the MLP - converted 8 layers"));
     free(l);
-}
-
-static bool is_2_of_4(const wn_tensor *w) {
-    const float *x = w->data;
-    for (int64_t i = 0; i < w->shape[0] * w->shape[1]; i += 4)
-        if ((x[i] != 0) + (x[i + 1] != 0) + (x[i + 2] != 0) + (x[i + 3] != 0) > 2) return false;
-    return true;
 }
 
 // model.safetensors holds what the forward pass multiplies by; training.safetensors the dense

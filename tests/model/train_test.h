@@ -17,6 +17,7 @@
 #include "winnow/data.h"
 #include "winnow/model.h"
 #include "winnow/train.h"
+#include <math.h>
 
 #define OK(call)                                                                                   \
     do {                                                                                           \
@@ -198,6 +199,33 @@ static inline void assert_same_run(const char *a, const char *b) {
     assert_same_series(a, b, "step", "gnorm");
     assert_same_series(a, b, "step", "lr");
     assert_same_series(a, b, "step", "tokens");
+}
+
+/* A text of sentences for one test. */
+static inline const char *text_file(void *const *state, size_t size) {
+    const char *path = scratch_path(state, "text.txt");
+    write_text(path, size, 1);
+    return path;
+}
+
+static inline listener *run(const wn_train_options *o) {
+    listener *l = calloc(1, sizeof *l);
+    OK(wn_train(o, listen, NULL, l));
+    return l;
+}
+
+static inline bool is_2_of_4(const wn_tensor *w) {
+    const float *x = w->data;
+    for (int64_t i = 0; i < w->shape[0] * w->shape[1]; i += 4)
+        if ((x[i] != 0) + (x[i + 1] != 0) + (x[i + 2] != 0) + (x[i + 3] != 0) > 2) return false;
+    return true;
+}
+
+static inline double last_value(const char *run, const char *kind, const char *name) {
+    wn_series s = read_series(run, kind, name);
+    double v = s.count > 0 ? s.y[s.count - 1] : (double)NAN;
+    wn_series_free(&s);
+    return v;
 }
 
 #endif

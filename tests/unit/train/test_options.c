@@ -318,6 +318,7 @@ static void test_words(void **state) {
                  {offsetof(wn_train_options, exact_gauge), "exact_gauge", "'fix'"},
                  {offsetof(wn_train_options, refresh), "refresh", "'lrk'"},
                  {offsetof(wn_train_options, galore_type), "galore_type", "'reverse_std'"},
+                 {offsetof(wn_train_options, lowrank_init), "init", "xavorth"},
                  {offsetof(wn_train_options, optimizer), "optimizer", "adafactor"},
                  {offsetof(wn_train_options, schedule), "schedule", "cosine_restart_zero"}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+// Training on documents, on configurations by name, and what an evaluation counts.
+#include "train_test.h"
+
+#include <math.h>
+
+/* Documents. */
+
+// Two files; the first one's documents are longer than the second one's.
+static const char *documents(void *const *state) {
+    const char *dir = scratch_path(state, "documents");
+    char path[700];
+    OK(wn__dir_make(dir));
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof path, "%s/part-%d.jsonl", dir, i);
+        write_documents(path, 30, (uint64_t)i);
+    }
+    return dir;
+}
+
+static void test_documents(void **state) {
+    wn_train_options o = small_options(scratch_path(state, "run"), documents(state));
+    o.eval_data = scratch_path(state, "documents/part-1.jsonl");
+    o.lr = 1e-2;
+    listener *l = run(&o);
+    assert_true(l->last_loss < l->first_loss - 0.5);
+    assert_int_equal(l->count[WN_EVENT_EVAL], 1);
+    assert_true(l->eval_loss > 0 && l->bits_per_byte > 0);
+    assert_non_null(strstr(l->text, "\ntrain    "));
+    assert_non_null(strstr(l->text, "2 files"));
+    assert_false(wn__file_exists(scratch_path(state, "run/data/train.tokens")));
+    free(l);
+    o.out = scratch_path(state, "no-eval");
+    o.eval_data = NULL; // nothing is held out of documents
+    o.pack = false;
+    l = run(&o);
+    assert_int_equal(l->count[WN_EVENT_EVAL], 0);
+    assert_true(said(l, "held out nothing: no evaluation"));
+    wn_series s = read_series(o.out, "step", "tokens");
+    assert_true(s.y[23] < 24 * 2 * 15); // most documents do not fill their sample
+    wn_series_free(&s);
+    free(l);
+    o.out = scratch_path(state, "to-text");
+    o.eval_data = text_file(state, 300); // held-out text beside documents
+    l = run(&o);
+    assert_int_equal(l->count[WN_EVENT_EVAL], 1);
+    free(l);
+}
+
+// A tokenizer that is not given is learned from the documents, and the header says of how many
+// bytes.
+static void test_documents_tokenizer(void **state) {
+    wn_train_options o = small_options(scratch_path(state, "run"), documents(state));
+    o.tokenizer = NULL;
+    o.vocab_size = 270;
+    o.steps = 2;
+    listener *l = run(&o);
+    assert_non_null(strstr(l->text, "270 ids, learned from the first "));
+    assert_true(wn__file_exists(scratch_path(state, "run/latest/tokenizer.json")));
+    free(l);
+    o.out = scratch_path(state, "dry");
+    o.dry_run = true;
+    l = run(&o);
+    assert_non_null(strstr(l->text, "(documents; a dry run does not encode it)"));
+    assert_false(wn__dir_exists(o.out));
+    free(l);
+    o.dry_run = false;
+    o.data = scratch_path(state, "documents/none-*.json");
+    assert_true(train_quietly(&o) != WN_OK);
+    assert_message("none-*.json");
+}
+
+// Files that changed are other data.
+static void test_documents_changed(void **state) {
+    wn_train_options o = small_options(scratch_path(state, "run"), documents(state));
+    o.steps = 3;
+    OK(train_quietly(&o));
+    o.resume = true;
+    o.steps = 4;
+    OK(train_quietly(&o));
+    write_documents(scratch_path(state, "documents/part-2.jsonl"), 1, 7);
+    o.steps = 5;
+    assert_int_equal(train_quietly(&o), WN_INVALID);
+    assert_message("not the files this run was begun with");
+}
+
+// Every label counts the same, whatever batch its document is in.
+static void test_documents_weighted(void **state) {
+    const char *dir = documents(state), *names[] = {"a", "b"};
+    double loss[2], gnorm[2];
+    for (int i = 0; i < 2; i++) {
+        wn_train_options o = small_options(scratch_path(state, names[i]), dir);
+        o.pack = o.shuffle = false;
+        o.steps = 6;
+        o.batch_size = i == 0 ? 4 : 1;
+        o.grad_accum = i == 0 ? 1 : 4;
+        OK(train_quietly(&o));
+        wn_series s = read_series(o.out, "step", "loss"), g = read_series(o.out, "step", "gnorm");
+        loss[i] = s.y[5];
+        gnorm[i] = g.y[5];
+        wn_series_free(&s);
+        wn_series_free(&g);
+    }
+    assert_true(fabs(loss[1] - loss[0]) < 1e-5 * loss[0]);
+    assert_true(fabs(gnorm[1] - gnorm[0]) < 1e-4 * gnorm[0]);
+}
+
+static void test_documents_empty(void **state) {
+    const char *path = scratch_path(state, "empty.jsonl");
+    OK(wn__file_write(path, "{\"text\": \"\"}\n", 13));
+    wn_train_options o = small_options(scratch_path(state, "run"), path);
+    o.pack = false;
+    assert_int_equal(train_quietly(&o), WN_INVALID);
+    assert_message("empty.jsonl");
+}
+
+/* Evaluation. */
+
+// The published figure divides the sum of n batch means by n + 1.
+static void test_compat_eval(void **state) {
+    wn_train_options o = small_options(scratch_path(state, "a"), text_file(state, 4000));
+    o.steps = 2;
+    o.eval_batches = 3;
+    o.galore_compat_eval = true;
+    listener *l = run(&o);
+    assert_true(fabs(l->compat_loss - l->eval_loss * 3 / 4) < 1e-9);
+    assert_true(fabs(last_value(o.out, "eval", "compat_perplexity") - exp(l->compat_loss)) < 1e-9);
+    free(l);
+    o.out = scratch_path(state, "b");
+    o.eval_batches = 0;
+    o.eval_tokens = 50;
+    o.galore_compat_eval = false;
+    l = run(&o);
+    assert_true(l->compat_loss == 0);
+    assert_true(last_value(o.out, "eval", "labels") == 50);
+    free(l);
+}
+
+static void test_no_last_checkpoint(void **state) {
+    wn_train_options o = small_options(scratch_path(state, "run"), text_file(state, 2000));
+    o.save_last = false;
+    o.save_every = 10;
+    listener *l = run(&o);
+    assert_int_equal(l->count[WN_EVENT_SAVE], 2);
+    assert_false(wn__dir_exists(scratch_path(state, "run/step-000024")));
+    free(l);
+}
+
+/* Configurations. */
+
+static void test_model_config(void **state) {
+    static const char config[] =
+        "{\"architectures\": [\"LLaMAForCausalLM\"], \"hidden_act\": \"silu\", \"hidden_size\": 16,"
+        " \"intermediate_size\": 21, \"max_sequence_length\": 64, \"model_type\": \"llama\","
+        " \"num_attention_heads\": 2, \"num_hidden_layers\": 2, \"rms_norm_eps\": 1e-06,"
+        " \"vocab_size\": 300}";
+    const char *path = scratch_path(state, "llama_130m.json"), *data = text_file(state, 3000);
+    OK(wn__file_write(path, config, sizeof config - 1));
+    wn_train_options o = small_options(scratch_path(state, "a"), data);
+    o.model_config = path;
+    o.tokenizer = NULL; // learned, as large as the configuration's vocabulary
+    o.hidden_size = 99; // its sizes win
+    o.mlp = "relu2";
+    o.steps = 3;
+    listener *l = run(&o);
+    assert_non_null(strstr(l->text, "1.5 x its intermediate size: 31 -> 32"));
+    assert_non_null(strstr(l->text, "hidden 16, intermediate 32 (relu2)"));
+    assert_non_null(strstr(l->text, "vocabulary 300\n"));
+    free(l);
+    o.resume = true;
+    o.steps = 5;
+    o.mlp = NULL;
+    o.tie_embeddings = true;
+    OK(train_quietly(&o));
+    o.resume = false;
+    o.out = scratch_path(state, "b");
+    o.tokenizer = scratch_path(state, "big.json");
+    wn_tokenizer *t;
+    char *text;
+    size_t size;
+    const wn_bpe_options bpe = {.vocab_size = 310};
+    OK(wn__file_read(data, 0, &text, &size));
+    OK(wn_tokenizer_train(text, size, &bpe, &t));
+    OK(wn_tokenizer_save(t, o.tokenizer));
+    assert_int_equal(train_quietly(&o), WN_INVALID);
+    assert_message("llama_130m.json: its vocabulary has 300 ids, the tokenizer or the data 310");
+    wn_tokenizer_free(t);
+    free(text);
+    o.model_config = "llama_131m";
+    assert_int_equal(train_quietly(&o), WN_INVALID);
+    assert_message("llama_131m");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_documents),          TEST(test_documents_tokenizer), TEST(test_documents_changed),
+        TEST(test_documents_weighted), TEST(test_documents_empty),     TEST(test_compat_eval),
+        TEST(test_no_last_checkpoint), TEST(test_model_config),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

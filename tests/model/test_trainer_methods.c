@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+// What the methods of training say, write, export and take over.
+#include "train_test.h"
+
+#include "formats/safetensors.h"
+#include <math.h>
+
+/* Methods: what they say and write. */
+
+static wn_train_options method_options(void *const *state, const char *name,
+                                       const char *const *rule) {
+    wn_train_options o = small_options(scratch_path(state, name), text_file(state, 3000));
+    o.sparsity = rule;
+    o.sparsity_count = 1;
+    return o;
+}
+
+// Exact steps of the pairs of all layers at updates 5, 10, ...; a session counts on from the last.
+static void test_exact(void **state) {
+    const char *rule = "*_proj=lowrank:4";
+    wn_train_options o = method_options(state, "run", &rule);
+    o.optimizer = "loro_adamw";
+    o.exact_every = 5;
+    listener *l = run(&o);
+    assert_int_equal(l->count[WN_EVENT_EXACT], 4);
+    assert_int_equal(l->exact, 12); // six layers a block
+    assert_int_equal(l->fell_back, 0);
+    assert_true(l->moved > 0 && l->exact_before > 0 && l->exact_after > 0);
+    assert_true(fabs(l->exact_after - l->exact_before) < 0.2);
+    assert_true(last_value(o.out, "exact", "pairs_in_all") == 48);
+    assert_non_null(strstr(l->text, "replaced 12 linear layers by lowrank 4: 6144 parameters, 0.02 "
+                                    "MiB -> 2304"));
+    assert_non_null(strstr(l->text, "initialized 12 low-rank modules by xavier"));
+    assert_non_null(strstr(l->text, "exact step every 5 (core paper, gauge fix)"));
+    o.resume = true;
+    o.steps = 30;
+    OK(wn_train(&o, listen, NULL, l));
+    assert_true(last_value(o.out, "exact", "pairs_in_all") == 72);
+    free(l);
+}
+
+// Constant factors have rank 1: every exact step is refused, said once, and counted for good.
+static void test_exact_refused(void **state) {
+    const char *rule = "mlp.*=lowrank:4";
+    wn_train_options o = method_options(state, "run", &rule);
+    o.optimizer = "loro_adamw";
+    o.exact_every = 4;
+    o.lowrank_init = "const_0.1";
+    o.steps = 4;
+    listener *l = run(&o);
+    assert_int_equal(l->count[WN_EVENT_EXACT], 1);
+    assert_int_equal(l->exact, 0);
+    assert_int_equal(l->fell_back, 4);
+    assert_non_null(strstr(l->text, "was refused"));
+    o.resume = true;
+    o.steps = 8;
+    OK(wn_train(&o, listen, NULL, l));
+    assert_int_equal(l->fell_back, 8);
+    free(l);
+}
+
+static void test_layer_series(void **state) {
+    const char *rules[] = {"mlp.act=act2:4", "self_attn.*=2:4:sste"};
+    wn_train_options o = method_options(state, "run", rules);
+    o.sparsity_count = 2;
+    o.act_warmup = 4;
+    o.steps = 8;
+    listener *l = run(&o);
+    assert_int_equal(l->count[WN_EVENT_ACT], 8);
+    assert_true(l->zeros > 0.2 && l->zeros < 0.9 && l->dropped > 0);
+    assert_non_null(strstr(l->text, "2:4 activations enabled in 2 MLPs, after 4 dense updates"));
+    wn_series s;
+    assert_int_equal(wn_metrics_series(o.out, "act", "step", "sparsity_relu/layer_0", &s),
+                     WN_INVALID);
+    o.out = scratch_path(state, "logged");
+    o.log_flips = o.log_act_zeros = true;
+    OK(train_quietly(&o));
+    assert_same_run(scratch_path(state, "run"), o.out);
+    double a = last_value(o.out, "act", "sparsity_relu/layer_0");
+    double b = last_value(o.out, "act", "sparsity_relu/layer_1");
+    assert_true(fabs(last_value(o.out, "act", "sparsity_relu/mean_across_layers") - (a + b) / 2) <
+                1e-12);
+    assert_true(fabs(l->zeros - (a + b) / 2) < 1e-12);
+    assert_true(last_value(o.out, "mask", "flip_rate/total") == last_value(o.out, "mask", "flips"));
+    assert_true(last_value(o.out, "mask", "flip_rate/max") ==
+                last_value(o.out, "mask", "flips_max"));
+    assert_true(last_value(o.out, "mask", "flip_rate/model.layers.1.self_attn.q_proj") >= 0);
+    free(l);
+}
+
+// Dense fine-tuning: the masks are there until then, and the weights are whole in the end.
+static void test_dense_after(void **state) {
+    static const char name[] = "model.layers.0.mlp.up_proj.weight";
+    const char *rule = "mlp.*=2:4:tile";
+    wn_train_options o = method_options(state, "run", &rule);
+    o.mask_dense_after = 10;
+    o.save_every = 8;
+    OK(train_quietly(&o));
+    for (int i = 0; i < 2; i++) {
+        wn__safetensors st = {0};
+        OK(wn__safetensors_open(scratch_path(state, i == 0 ? "run/step-000008/model.safetensors"
+                                                           : "run/latest/model.safetensors"),
+                                &st));
+        assert_true(is_2_of_4(&wn__safetensors_find(&st, name)->view) == (i == 0));
+        wn__safetensors_close(&st);
+    }
+}
+
+// Logging, evaluating and sampling draw nothing that training draws.
+static void method_observed(void **state, const char *name, const char *const *rules,
+                            size_t count) {
+    wn_train_options o = method_options(state, name, rules);
+    char plain[700];
+    (void)snprintf(plain, sizeof plain, "%s", o.out);
+    o.sparsity_count = count;
+    o.act_warmup = 4;
+    o.log_every = 5;
+    o.optimizer = "loro_adamw";
+    o.exact_every = 5;
+    OK(train_quietly(&o));
+    o.out = scratch_path(state, "observed");
+    OK(wn__dir_remove(o.out));
+    o.eval_every = 1;
+    o.eval_batches = 2;
+    o.sample_every = 3;
+    o.sample_tokens = 3;
+    OK(train_quietly(&o));
+    assert_same_run(plain, o.out);
+}
+
+static void test_observed_methods(void **state) {
+    const char *sste[] = {"mlp.*=2:4:sste+mvue"}, *loro[] = {"*_proj=lowrank:4+2:4+mvue-approx"},
+               *act[] = {"mlp.act=act2:4:mvue", "mlp.down_proj=2:4:tile+mvue"};
+    method_observed(state, "sste", sste, 1);
+    method_observed(state, "loro", loro, 1);
+    method_observed(state, "act", act, 2);
+}
+
+// What is exported is what the forward pass multiplies by: a session that knows no structure finds
+// the trainer's loss.
+static void test_session_methods(void **state) {
+    static const char *const rules[] = {"mlp.*=2:4:sste+mvue", "*_proj=lowrank:4",
+                                        "*_proj=lowrank:8+2:4", "*_proj=adapter:4:2"};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        wn_train_options o = method_options(state, "run", &rules[i]);
+        listener *l = run(&o);
+        wn_session *s;
+        wn_eval_result e;
+        const wn_session_options so = {.threads = 1, .auto_sparsity = true, .batch = 3};
+        OK(wn_session_open(o.out, &so, &s));
+        OK(wn_eval(s, scratch_path(state, "run/data/eval.tokens"),
+                   &(wn_eval_options){.seq_len = 16}, &e));
+        if (!(fabs(e.loss - l->eval_loss) < 1e-5 * e.loss))
+            fail_msg("%s: %.17g, the trainer has %.17g", rules[i], e.loss, l->eval_loss);
+        wn_session_free(s);
+        free(l);
+        OK(wn__dir_remove(o.out));
+    }
+}
+
+// A trained dense model taken over: by factors of full rank and by an adapter it is the same model,
+// by factors of low rank a worse one.
+static void test_init_from_factors(void **state) {
+    static const char *const rules[] = {"*_proj=lowrank:16", "*_proj=adapter:4",
+                                        "*_proj=lowrank:1"};
+    const char *data = text_file(state, 3000);
+    wn_train_options o = small_options(scratch_path(state, "dense"), data);
+    o.lr = 2e-2;
+    o.steps = 250;
+    listener *dense = run(&o);
+    for (size_t i = 0; i < 3; i++) {
+        wn_train_options p = method_options(state, "run", &rules[i]);
+        p.tokenizer = NULL;
+        p.init_from = o.out;
+        p.steps = 0;
+        listener *l = run(&p);
+        double more = l->eval_loss - dense->eval_loss;
+        if (i < 2 && !(fabs(more) < 1e-4)) fail_msg("%s: %g more", rules[i], more);
+        if (i == 2 && !(more > 0.05)) fail_msg("%s: %g more", rules[i], more);
+        free(l);
+        OK(wn__dir_remove(p.out));
+    }
+    free(dense);
+}
+
+// Plan, table and memory of every structure, and nothing is written.
+static void test_dry_structures(void **state) {
+    static const char *const rules[][2] = {
+        {"mlp.*=2:4:sste+mvue", "2:4 sste + mvue"}, {"mlp.*=2:4:greedy", "2:4 greedy"},
+        {"*_proj=lowrank:4", "lowrank 4"},          {"*_proj=lowrank:8+2:4", "lowrank 8 + 2:4"},
+        {"*_proj=adapter:4", "adapter 4"},          {"mlp.act=act2:4:soft", "act 2:4 soft"}};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        wn_train_options o = method_options(state, "run", rules[i]);
+        o.dry_run = true;
+        o.data = NULL;
+        listener *l = run(&o);
+        if (strstr(l->text, rules[i][1]) == NULL)
+            fail_msg("'%s' is not in %s", rules[i][1], l->text);
+        assert_non_null(strstr(l->text, "\nmemory "));
+        assert_true(said(l, "data     none, for a dry run"));
+        assert_false(wn__dir_exists(o.out));
+        assert_int_equal(l->count[WN_EVENT_STEP] + l->count[WN_EVENT_SAVE], 0);
+        free(l);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_exact),
+        TEST(test_exact_refused),
+        TEST(test_layer_series),
+        TEST(test_dense_after),
+        TEST(test_observed_methods),
+        TEST(test_session_methods),
+        TEST(test_init_from_factors),
+        TEST(test_dry_structures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
