@@ -118,7 +118,7 @@ class Model:
 
     def choose_masks(self):
         for name in self.p:
-            if self.sparse and name.endswith(".weight") and self.sparse["layer"] in name:
+            if self.sparse and "layer" in self.sparse and name.endswith(".weight") and self.sparse["layer"] in name:
                 w = self.p[name].detach().numpy()
                 self.mask[name] = torch.tensor(MASKS[self.sparse["method"]](w), dtype=torch.float64)
 
@@ -146,9 +146,20 @@ class Model:
     def mlp(self, name, x):
         up = self.linear(name + ".up_proj", x)
         if self.c["hidden_act"] != "silu":
-            return self.linear(name + ".down_proj", torch.relu(up) ** (2 if self.c["hidden_act"] == "relu2" else 1))
+            act = torch.relu(up) ** (2 if self.c["hidden_act"] == "relu2" else 1)
+            return self.sparse_down(name + ".down_proj", act) if self.sparse and "act_backward" in self.sparse \
+                else self.linear(name + ".down_proj", act)
         gate = self.linear(name + ".gate_proj", x)
         return self.linear(name + ".down_proj", gate * torch.sigmoid(gate) * up)
+
+    def sparse_down(self, name, act):
+        """The two largest of each four features; "dense" goes back as if none had been dropped."""
+        rows = act.detach().reshape(-1, act.shape[-1]).numpy()
+        kept = act * torch.tensor(row_mask(rows).reshape(act.shape), dtype=torch.float64)
+        if self.sparse["act_backward"] == "direct":
+            return self.linear(name, kept)
+        whole = self.linear(name, act)
+        return whole + (self.linear(name, kept) - whole).detach()
 
     def logits(self, tokens):
         c, p = self.c, self.p
@@ -201,6 +212,10 @@ CASES = {
     "arcee_greedy": (make_config("relu2", 19, 8, 16, 1, 2, 2, 4), 2, 8,
                      {"layer": "mlp", "method": "greedy", "pattern": "mlp.*=2:4:greedy", "mask_every": 1}, False),
     "arcee_relu": (make_config("relu", 13, 8, 11, 2, 2, 1, 4, mlp_bias=True), 2, 7, None, True),
+    "arcee_act": (make_config("relu2", 13, 8, 18, 2, 2, 1, 4), 2, 7,
+                  {"pattern": "mlp.act=act2:4:naive", "mask_every": 1, "act_backward": "direct"}, True),
+    "arcee_act_dense": (make_config("relu", 13, 8, 15, 1, 2, 1, 4, mlp_bias=True), 2, 6,
+                        {"pattern": "act=act2:4:naive", "mask_every": 1, "act_backward": "dense"}, True),
 }
 
 
@@ -299,7 +314,7 @@ def write_case(out, index, name):
     expected |= {"mask." + k: m.numpy().astype(np.uint8) for k, m in model.mask.items()}
     if steps:
         expected["adamw.loss"], expected["adamw.norm"] = adamw_steps(config, weights, sparse, tokens, targets)
-    meta = {"pattern": sparse["pattern"], "mask_every": str(sparse["mask_every"])} if sparse else {}
+    meta = {k: str(v) for k, v in sparse.items() if k in ("pattern", "mask_every", "act_backward")} if sparse else {}
     folder = os.path.join(out, name)
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "config.json"), "w") as f:

@@ -59,8 +59,11 @@ static inline double relative_error(const wn_tensor *a, const wn_tensor *b) {
     return sqrt(difference) / (norm > 0 ? sqrt(norm) : 1);
 }
 
+/* Every default, but no dense updates before activations are sparse. */
 static inline wn__structure default_structure(void) {
-    return (wn__structure){.kind = WN_STRUCTURE_DENSE, .mask_every = 1};
+    wn__structure s = wn__structure_defaults();
+    s.act_warmup = 0;
+    return s;
 }
 
 static inline wn__structure_rules make_rules(const char *text, const wn__structure *base) {

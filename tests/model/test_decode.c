@@ -88,6 +88,8 @@ static void sparse(void **state) {
     (void)state;
     check(WN_MLP_SWIGLU, "mlp.*=2:4:tile", WN_DTYPE_F32, false);
     check(WN_MLP_RELU2, "*=2:4:row", WN_DTYPE_F32, false);
+    check(WN_MLP_RELU, "mlp.act=act2:4:naive", WN_DTYPE_F32, false);
+    check(WN_MLP_RELU2, "mlp.act=act2:4:mvue", WN_DTYPE_F32, true);
 }
 
 static void while_training(void **state) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Logits, loss, every gradient and five AdamW updates against PyTorch in float64
 // (tools/make_model_fixtures.py): both families, grouped heads, biases, tied heads, the rotary
-// scalings, ignored labels, and 2:4 weights with masks found by an independent search.
+// scalings, ignored labels, 2:4 weights with masks found by an independent search, and 2:4
+// activations.
 #include "model_test.h"
 #include "sparse/pattern24.h"
 
@@ -41,6 +42,9 @@ static void golden_open(golden *g, const char *name, wn_dtype dtype) {
     const char *every = wn__safetensors_meta(&g->expected, "mask_every");
     wn__structure base = default_structure();
     if (every != NULL) base.mask_every = strtoll(every, NULL, 10);
+    const char *backward = wn__safetensors_meta(&g->expected, "act_backward");
+    if (backward != NULL)
+        base.backward = strcmp(backward, "direct") == 0 ? WN_ACT24_DIRECT : WN_ACT24_DENSE;
     const wn__model_spec spec = {.config = g->config,
                                  .dtype = dtype,
                                  .training = true,
@@ -157,14 +161,16 @@ GOLDEN(llama_tile)
 GOLDEN(llama_row)
 GOLDEN(arcee_greedy)
 GOLDEN(arcee_relu)
+GOLDEN(arcee_act)
+GOLDEN(arcee_act_dense)
 
 #define BOTH(name) cmocka_unit_test(name##_f32), cmocka_unit_test(name##_f64)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        BOTH(llama),     BOTH(llama_tied_bias), BOTH(llama_rope3),
-        BOTH(arcee),     BOTH(arcee_tied_bias), BOTH(llama_tile),
-        BOTH(llama_row), BOTH(arcee_greedy),    BOTH(arcee_relu),
+        BOTH(llama),           BOTH(llama_tied_bias), BOTH(llama_rope3),     BOTH(arcee),
+        BOTH(arcee_tied_bias), BOTH(llama_tile),      BOTH(llama_row),       BOTH(arcee_greedy),
+        BOTH(arcee_relu),      BOTH(arcee_act),       BOTH(arcee_act_dense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
