@@ -41,24 +41,19 @@ static wn_status feed(wn__trainer *t, int64_t i) {
     return wn__model_feed(t->model, tokens, targets, t->o.batch_size, t->o.seq_len);
 }
 
-// Summed loss over the micro-batches, and the gradient of the mean over all their labels.
+// Summed loss over the micro-batches, and the gradient of the mean over all their labels. The model
+// counts the passes that its random draws belong to.
 static wn_status accumulate(wn__trainer *t, double labels, double *loss_sum) {
-    wn__pass *pass = wn__model_pass(t->model);
-    wn_status status = WN_OK;
     *loss_sum = 0;
     WN_TRY(wn__model_zero_gradients(t->model));
-    pass->update = t->step;
-    pass->learning = true;
     for (int64_t i = 0; i < t->o.grad_accum; i++) {
         double sum;
         int64_t counted;
-        WN_TRY_OUT(feed(t, i));
-        WN_TRY_OUT(wn__model_loss_backward(t->model, 1 / labels, &sum, &counted));
+        WN_TRY(feed(t, i));
+        WN_TRY(wn__model_loss_backward(t->model, 1 / labels, &sum, &counted));
         *loss_sum += sum;
     }
-out:
-    pass->learning = false;
-    return status;
+    return WN_OK;
 }
 
 bool wn__due_with_log(const wn__trainer *t, int64_t step, int64_t period) {
@@ -108,7 +103,6 @@ static wn_status step(wn__trainer *t) {
     u->lr = wn__schedule_lr(&t->words.schedule, t->step);
     WN_TRY(wn__model_update(t->model, u->lr, clip, t->step, &u->report));
     t->step++;
-    wn__model_pass(t->model)->update = t->step;
     return wn__model_prepare(t->model, t->step);
 }
 

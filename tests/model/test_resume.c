@@ -129,6 +129,36 @@ static void test_options(void **state) {
     free(l);
 }
 
+// What decides which states there are stays; how the method goes on may change.
+static void test_method_options(void **state) {
+    const char *rule = "mlp.*=lowrank:4+2:4";
+    wn_train_options o = several_epochs(state, "run");
+    o.sparsity = &rule;
+    o.sparsity_count = 1;
+    o.optimizer = "loro_adamw";
+    o.exact_every = 3;
+    train_until(&o, 4);
+    listener *l = calloc(1, sizeof *l);
+    o.resume = true;
+    o.optimizer = "sgd";
+    o.dtype = "bfloat16";
+    o.lowrank_init = "auto";
+    o.exact_every = 5;
+    o.beta2 = 0.99;
+    l->stop_at = 8;
+    assert_int_equal(wn_train(&o, listen, stop_there, l), WN_CANCELLED);
+    assert_true(said(l, "note: optimizer: this run has loro_adamw; sgd is ignored"));
+    assert_true(said(l, "note: dtype: this run has float32; bfloat16 is ignored"));
+    assert_true(said(l, "note: lowrank_init: this run has xavier; auto is ignored"));
+    assert_true(said(l, "note: exact_every: 5 from here on, 3 before"));
+    assert_true(said(l, "note: beta2: 0.99 from here on, 0.999 before"));
+    wn_series s = read_series(o.out, "exact", "pairs");
+    assert_int_equal(s.count, 2);
+    assert_true(s.x[0] == 3 && s.x[1] == 5 && s.y[1] == 4);
+    wn_series_free(&s);
+    free(l);
+}
+
 static void test_nothing_to_resume(void **state) {
     wn_train_options o = several_epochs(state, "run");
     o.resume = true;
@@ -214,10 +244,11 @@ static double now(void) {
 
 // Children are killed at random moments, each taking up what the last one left, until one of them
 // ends by itself.
-static void killed(void **state, const char *rule) {
+static void killed(void **state, const char *rule, void (*set)(wn_train_options *o)) {
     wn_train_options o = several_epochs(state, "straight");
     o.sparsity = &rule;
     o.sparsity_count = rule != NULL;
+    if (set != NULL) set(&o);
     o.steps = 60;
     o.save_every = 3;
     o.keep = 3;
@@ -255,11 +286,28 @@ static void killed(void **state, const char *rule) {
     wn__names_free(&names);
 }
 
+static void exact_steps(wn_train_options *o) {
+    o->optimizer = "loro_adamw";
+    o->exact_every = 7;
+    o->refresh = "all";
+}
+static void sparse_activations(wn_train_options *o) {
+    o->act_warmup = 30;
+    o->act_permute = true;
+    o->optimizer = "adam8bit";
+}
+
 static void test_killed(void **state) {
-    killed(state, NULL);
+    killed(state, NULL, NULL);
 }
 static void test_killed_sparse(void **state) {
-    killed(state, "mlp.*=2:4");
+    killed(state, "mlp.*=2:4", NULL);
+}
+static void test_killed_factors(void **state) {
+    killed(state, "*_proj=lowrank:4+2:4+mvue", exact_steps);
+}
+static void test_killed_activations(void **state) {
+    killed(state, "mlp.act=act2:4:mvue", sparse_activations);
 }
 
 // Leftovers of each kind, as a killed process leaves them.
@@ -522,12 +570,15 @@ int main(void) {
         TEST(test_row),
         TEST(test_finished),
         TEST(test_options),
+        TEST(test_method_options),
         TEST(test_nothing_to_resume),
         TEST(test_before_first_checkpoint),
         TEST(test_start_removed),
         TEST(test_metrics_cut),
         TEST(test_killed),
         TEST(test_killed_sparse),
+        TEST(test_killed_factors),
+        TEST(test_killed_activations),
         TEST(test_leftovers),
         TEST(test_locked),
         TEST(test_corrupt),
