@@ -54,7 +54,8 @@ static wn_status check_act(const wn__structure *s) {
     if (!(s->act_dense >= 0 && s->act_dense <= 1))
         return wn__fail(WN_INVALID, "a share of %g of the features dense along tokens: 0 to 1",
                         s->act_dense);
-    if (s->act_every < 1 || s->act_samples < 1)
+    bool dynamic = s->act == WN_ACT24_SOFT_DYNAMIC;
+    if (dynamic && (s->act_every < 1 || s->act_samples < 1))
         return wn__fail(WN_INVALID, "a scale every %lld updates from %lld rows: at least 1 each",
                         (long long)s->act_every, (long long)s->act_samples);
     return WN_OK;

@@ -145,6 +145,7 @@ typedef struct flow {
 
 static inline void open_flow(flow *f, const rig *r, int64_t rows) {
     wn_dtype d = r->build.dtype;
+    memset(f, 0, sizeof *f);
     f->x = wn__tensor2(f->room[0], d, rows, r->l.in);
     f->y = wn__tensor2(f->room[1], d, rows, r->l.out);
     f->dy = wn__tensor2(f->room[2], d, rows, r->l.out);
