@@ -96,6 +96,24 @@ out:
     return status;
 }
 
+wn_status wn__model_draft(const wn__model_spec *spec, wn__runtime *rt, wn__model **out) {
+    *out = NULL;
+    wn__model *m = calloc(1, sizeof *m);
+    if (m == NULL) return wn__fail(WN_NOMEM, "no memory for a model");
+    size_t need = rt->exec.need;
+    wn_status status = build_measured(spec, rt, m);
+    wn__runtime_plan_begin(rt);
+    if (status == WN_OK) status = wn__model_plan_all(m);
+    rt->exec.planning = false; // no workspace is reserved either
+    rt->exec.need = need;
+    if (status == WN_OK) {
+        *out = m;
+    } else {
+        wn__model_free(m);
+    }
+    return status;
+}
+
 void wn__model_free(wn__model *m) {
     if (m == NULL) return;
     wn__model_unbuild(m);

@@ -34,6 +34,10 @@ typedef struct wn__model_spec {
  * grows its workspace. The runtime is borrowed for the model's life. */
 WN_NODISCARD wn_status wn__model_create(const wn__model_spec *spec, wn__runtime *rt,
                                         wn__model **out);
+/* The same without reserving any memory: layers, their bytes and FLOPs and the kernels in use can
+ * be read, but it holds no data and nothing of it may run (--dry-run). */
+WN_NODISCARD wn_status wn__model_draft(const wn__model_spec *spec, wn__runtime *rt,
+                                       wn__model **out);
 void wn__model_free(wn__model *m);
 
 /* Bytes of each arena for a spec without reserving anything (--dry-run). */

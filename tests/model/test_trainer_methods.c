@@ -88,6 +88,28 @@ static void test_layer_series(void **state) {
     free(l);
 }
 
+// Zeros can be counted where nothing is pruned, and that changes nothing.
+static void test_zeros_of_dense(void **state) {
+    const char *rule = "mlp.*=2:4";
+    wn_train_options o = method_options(state, "plain", &rule);
+    OK(train_quietly(&o));
+    o.out = scratch_path(state, "counted");
+    o.log_act_zeros = true;
+    o.mlp = "relu2";
+    listener *l = run(&o);
+    assert_int_equal(l->count[WN_EVENT_ACT], 24);
+    assert_true(l->zeros > 0.2 && l->dropped == 0);
+    assert_true(last_value(o.out, "act", "sparsity_relu/layer_1") > 0.2);
+    assert_null(strstr(l->text, "2:4 activations"));
+    assert_same_run(scratch_path(state, "plain"), o.out);
+    free(l);
+    o.out = scratch_path(state, "gated");
+    o.mlp = "swiglu";
+    l = run(&o);
+    assert_int_equal(l->count[WN_EVENT_ACT], 0);
+    free(l);
+}
+
 // Dense fine-tuning: the masks are there until then, and the weights are whole in the end.
 static void test_dense_after(void **state) {
     static const char name[] = "model.layers.0.mlp.up_proj.weight";
@@ -208,14 +230,9 @@ static void test_dry_structures(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_exact),
-        TEST(test_exact_refused),
-        TEST(test_layer_series),
-        TEST(test_dense_after),
-        TEST(test_observed_methods),
-        TEST(test_session_methods),
-        TEST(test_init_from_factors),
-        TEST(test_dry_structures),
+        TEST(test_exact),           TEST(test_exact_refused),     TEST(test_layer_series),
+        TEST(test_zeros_of_dense),  TEST(test_dense_after),       TEST(test_observed_methods),
+        TEST(test_session_methods), TEST(test_init_from_factors), TEST(test_dry_structures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,11 +197,24 @@ static void test_plan(void **state) {
     assert_says(&w, "tied embeddings");
 }
 
+// The table of a model that no memory here would hold.
+static void test_large(void **state) {
+    (void)state;
+    words w;
+    wn_train_options o;
+    wn_train_defaults(&o);
+    o.model_config = "7b";
+    OK(dry(&o, &w));
+    assert_says(&w, "6738415616 parameters");
+    assert_says(&w, "  mlp.gate_proj         32  11008 x 4096   dense          5504.00   5504.00");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_names),
-                                       cmocka_unit_test(test_defaults), TEST(test_file),
-                                       cmocka_unit_test(test_plan)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_defaults), TEST(test_file),
+        cmocka_unit_test(test_plan),     cmocka_unit_test(test_large)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
