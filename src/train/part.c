@@ -29,8 +29,7 @@ wn_status wn__part_tokens(wn__part *p, const char *path, const char *file, uint6
     return p->file != NULL ? WN_OK : wn__fail(WN_NOMEM, "%s: out of memory", path);
 }
 
-// The id that fills a short sample.
-static int32_t padding(const wn_tokenizer *t) {
+int32_t wn__padding(const wn_tokenizer *t) {
     static const char *const names[] = {"<pad>", "[PAD]", "<|pad|>"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         int32_t id = wn_tokenizer_find(t, names[i]);
@@ -46,7 +45,7 @@ wn_status wn__part_documents(const wn__trainer *t, wn__part *p, const char *patt
     const wn__documents_options o = {.pattern = p->file,
                                      .tokenizer = t->tokenizer,
                                      .seq_len = t->o.seq_len,
-                                     .pad = padding(t->tokenizer),
+                                     .pad = wn__padding(t->tokenizer),
                                      .append_eos = wn_tokenizer_eos(t->tokenizer) >= 0,
                                      .pack = t->o.pack,
                                      .shuffle = shuffle,

@@ -197,9 +197,12 @@ static wn_status named_config(wn__trainer *t) {
 
 /* Fit. */
 
-// Whether all ids of the tokenizer from `room` on are special: a text has none of them.
-static bool only_special(const wn_tokenizer *t, int64_t room) {
+// Whether nothing uses the ids of the tokenizer from `room` on: they are special, so that texts are
+// not made of them, and none of them begins, ends or fills one.
+static bool unused_from(const wn_tokenizer *t, int64_t room) {
     int32_t n = wn_tokenizer_vocab_size(t);
+    if (wn_tokenizer_bos(t) >= room || wn_tokenizer_eos(t) >= room || wn__padding(t) >= room)
+        return false;
     for (int32_t id = (int32_t)room; id < n; id++) {
         char *text = NULL;
         size_t size = 0;
@@ -216,7 +219,7 @@ static wn_status check_vocabulary(wn__trainer *t, const char *what) {
     int64_t room = t->config.vocab_size, need = vocabulary(t, room);
     if (need <= room) return WN_OK;
     bool mine = t->tokenizer != NULL && need == wn_tokenizer_vocab_size(t->tokenizer);
-    if (!mine || !only_special(t->tokenizer, room))
+    if (!mine || !unused_from(t->tokenizer, room))
         return wn__fail(WN_INVALID,
                         "%s: its vocabulary has %" PRId64
                         " ids, the tokenizer or the data %" PRId64,

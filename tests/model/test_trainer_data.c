@@ -191,13 +191,62 @@ static void test_model_config(void **state) {
     assert_message("llama_131m");
 }
 
+// Special ids behind the vocabulary that nothing puts into a text need no room, as T5's hundred.
+static void test_unused_ids(void **state) {
+    static const char extra[] =
+        "{\"id\": 280, \"content\": \"<extra_id_0>\", \"single_word\": false,"
+        " \"lstrip\": false, \"rstrip\": false, \"normalized\": false,"
+        " \"special\": true}, ";
+    const char *data = text_file(state, 3000), *path = scratch_path(state, "tokenizer.json");
+    const wn_bpe_options bpe = {.vocab_size = 280};
+    wn_tokenizer *t;
+    char *text, *grown;
+    size_t size;
+    OK(wn__file_read(data, 0, &text, &size));
+    OK(wn_tokenizer_train(text, size, &bpe, &t));
+    OK(wn_tokenizer_save(t, path));
+    wn_tokenizer_free(t);
+    free(text);
+    OK(wn__file_read(path, 0, &text, &size));
+    char *list = strchr(strstr(text, "\"added_tokens\""), '{');
+    grown = calloc(1, size + sizeof extra);
+    (void)snprintf(grown, size + sizeof extra, "%.*s%s%s", (int)(list - text), text, extra, list);
+    OK(wn__file_write(path, grown, strlen(grown)));
+    free(text);
+    free(grown);
+    wn_train_options o = small_options(scratch_path(state, "a"), data), p;
+    o.tokenizer = path;
+    o.model_config = scratch_path(state, "config.json");
+    o.steps = 1;
+    for (int vocabulary = 280; vocabulary >= 279; vocabulary--) {
+        char config[400];
+        (void)snprintf(config, sizeof config,
+                       "{\"model_type\": \"llama\", \"hidden_size\": 16, \"intermediate_size\": 24,"
+                       " \"num_attention_heads\": 2, \"num_hidden_layers\": 1, \"vocab_size\": %d}",
+                       vocabulary);
+        OK(wn__file_write(o.model_config, config, strlen(config)));
+        p = o;
+        p.out = scratch_path(state, vocabulary == 280 ? "a" : "b");
+        listener *l = calloc(1, sizeof *l);
+        wn_status status = wn_train(&p, listen, NULL, l);
+        assert_int_equal(status, vocabulary == 280 ? WN_OK : WN_INVALID); // 279 ends a text
+        if (vocabulary == 280) {
+            assert_true(said(l, "note: the model has no room for the tokenizer's last 1 ids, which "
+                                "are special and stand in no text"));
+        } else {
+            assert_message("its vocabulary has 279 ids, the tokenizer or the data 281");
+        }
+        free(l);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_documents),          TEST(test_documents_tokenizer), TEST(test_documents_changed),
         TEST(test_documents_weighted), TEST(test_documents_empty),     TEST(test_compat_eval),
-        TEST(test_no_last_checkpoint), TEST(test_model_config),
+        TEST(test_no_last_checkpoint), TEST(test_model_config),        TEST(test_unused_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
