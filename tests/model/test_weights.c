@@ -158,8 +158,21 @@ static void logits_of(rig *r, const int32_t *tokens, float *out) {
     OK(wn__model_logits(r->m, &t));
 }
 
-// What a 2:4 model writes: zeros at masked places, the rest bit for bit; the masters stay; a model
-// that reads it back and chooses masks itself multiplies by the same weights.
+static const wn__st_item *item_named(const wn__st_item *items, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(items[i].name, name) == 0) return &items[i];
+    return NULL;
+}
+
+// The values of an item, made if need be; valid until the next is made.
+static wn_tensor values_of(const wn__st_item *item) {
+    wn_tensor out = item->view;
+    if (item->make != NULL) OK(item->make(item->ctx, item->which, &out));
+    return out;
+}
+
+// What a 2:4 model writes: zeros at masked places, the rest bit for bit; the masters and gradients
+// stay; a model that reads it back and chooses masks itself multiplies by the same weights.
 static void check_export(const char *rule, unsigned pattern, bool training) {
     const wn__model_config c = small_config(WN_MLP_SWIGLU);
     int32_t tokens[B * T];
@@ -172,19 +185,23 @@ static void check_export(const char *rule, unsigned pattern, bool training) {
     wn__st_item *items = exported(&r, &count, 0);
     const wn__param *gate =
         wn__params_find(wn__model_params(r.m), "model.layers.1.mlp.gate_proj.weight");
+    static float master[48 * 32];
+    memcpy(master, gate->w.data, sizeof master);
     int64_t zeros = 0;
     for (size_t i = 0; i < count; i++) {
         if (strstr(items[i].name, "mlp.") == NULL) continue;
-        OK(wn__pattern24_check_matrix(&items[i].view, pattern));
+        const wn_tensor values = values_of(&items[i]);
+        OK(wn__pattern24_check_matrix(&values, pattern));
         if (strcmp(items[i].name, gate->name) != 0) continue;
-        assert_int_equal(items[i].view.data == gate->w.data, !training);
-        const float *merged = items[i].view.data, *master = gate->w.data;
+        assert_int_equal(values.data == gate->w.data, !training);
+        const float *merged = values.data;
         for (int64_t j = 0; j < 48 * 32; j++) {
             zeros += merged[j] == 0;
             assert_true(merged[j] == 0 ? !signbit(merged[j]) : merged[j] == master[j]);
         }
     }
     assert_int_equal(zeros, 48 * 32 / 2);
+    if (training) assert_memory_equal(master, gate->w.data, sizeof master);
     OK(wn__model_init(s.m, 18)); // its masks have nothing to do with the weights that come
     OK(wn__model_prepare(s.m, 0));
     OK(write_and_load(&s, items, count));
@@ -202,6 +219,148 @@ static void exports_merged_weights(void **state) {
     check_export("mlp.*=2:4:tile", WN_PATTERN24_EXACT | WN_PATTERN24_TRANSPOSABLE, true);
     check_export("mlp.*=2:4:tile", WN_PATTERN24_EXACT | WN_PATTERN24_TRANSPOSABLE, false);
     check_export("mlp.*=2:4:row", WN_PATTERN24_EXACT, true);
+}
+
+// Of any structure a dense model loads what was exported and computes what was computed, but for
+// the order of sums; nothing of the structure shows in the names.
+static void exports_what_dense_models_load(void **state) {
+    (void)state;
+    static const char *const rules[] = {"*_proj=2:4:sste",       "*_proj=lowrank:6",
+                                        "*_proj=lowrank:8+2:4",  "*_proj=lowrank:8+2:4:in",
+                                        "*_proj=adapter:4:8",    "mlp.*=2:4:tile",
+                                        "lm_head=lowrank:8+2:4", "*_proj=lowrank:40"};
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        wn__model_config c = small_config(WN_MLP_SWIGLU);
+        c.qkv_bias = true;
+        int32_t tokens[B * T];
+        float a[B * T * 48], b[B * T * 48];
+        size_t count;
+        rig r, dense;
+        random_tokens(tokens, B * T, 48, 4);
+        open_f32(&r, &c, true, rules[i], NULL);
+        open_f32(&dense, &c, false, NULL, NULL);
+        wn__st_item *items = exported(&r, &count, 0);
+        assert_int_equal(count, wn__model_params(dense.m)->count);
+        for (size_t j = 0; j < count; j++)
+            assert_non_null(wn__params_find(wn__model_params(dense.m), items[j].name));
+        OK(write_and_load(&dense, items, count));
+        OK(wn__model_prepare(dense.m, 0));
+        logits_of(&r, tokens, a);
+        logits_of(&dense, tokens, b);
+        const wn_tensor ta = wn__tensor1(a, WN_DTYPE_F32, B * T * 48),
+                        tb = wn__tensor1(b, WN_DTYPE_F32, B * T * 48);
+        assert_true(relative_error(&ta, &tb) < 1e-5);
+        free(items);
+        rig_close(&r);
+        rig_close(&dense);
+    }
+}
+
+// A dense checkpoint in factors of full rank, and under an adapter, is the model it was; S-STE
+// takes it for its master.
+static void factors_take_a_checkpoint_over(void **state) {
+    (void)state;
+    static const char *const rules[] = {"*_proj=lowrank:32", "*_proj=adapter:4:8",
+                                        "lm_head=lowrank:32"};
+    const wn__model_config c = small_config(WN_MLP_SWIGLU);
+    int32_t tokens[B * T];
+    float a[B * T * 48], b[B * T * 48];
+    size_t count;
+    rig dense;
+    random_tokens(tokens, B * T, 48, 4);
+    open_f32(&dense, &c, true, NULL, NULL);
+    wn__st_item *items = exported(&dense, &count, 1);
+    logits_of(&dense, tokens, a);
+    for (int i = 0; i < 3; i++) {
+        rig r;
+        open_f32(&r, &c, true, rules[i], NULL);
+        wn__model_pass(r.m)->seed = 5;
+        OK(write_and_load(&r, items, count));
+        OK(wn__model_prepare(r.m, 0));
+        logits_of(&r, tokens, b);
+        const wn_tensor ta = wn__tensor1(a, WN_DTYPE_F32, B * T * 48),
+                        tb = wn__tensor1(b, WN_DTYPE_F32, B * T * 48);
+        assert_true(relative_error(&tb, &ta) < 1e-5);
+        rig_close(&r);
+    }
+    // Factors are no part of a checkpoint, their product is.
+    rig r;
+    open_f32(&r, &c, true, "up_proj=lowrank:4", NULL);
+    wn__st_item *last = &items[count];
+    *last = *item_named(items, count, "model.norm.weight");
+    last->name = "model.layers.0.mlp.up_proj.weight_in";
+    FAILS(write_and_load(&r, items, count + 1), WN_FORMAT, "up_proj.weight_in");
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(items[i].name, "model.layers.1.mlp.up_proj.weight") == 0)
+            items[i].name = "model.layers.1.mlp.up_proj.wait";
+    FAILS(write_and_load(&r, items, count), WN_FORMAT, "up_proj.wait");
+    free(items);
+    rig_close(&r);
+    rig_close(&dense);
+}
+
+static void missing_weights_of_factors_are_named(void **state) {
+    (void)state;
+    const wn__model_config c = small_config(WN_MLP_SWIGLU);
+    size_t count;
+    rig r, dense;
+    open_f32(&r, &c, true, "up_proj=lowrank:4", NULL);
+    open_f32(&dense, &c, true, NULL, NULL);
+    wn__st_item *items = exported(&dense, &count, 0), *up = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(items[i].name, "model.layers.1.mlp.up_proj.weight") == 0) up = &items[i];
+    const wn__st_item gone = *up;
+    *up = items[count - 1];
+    FAILS(write_and_load(&r, items, count - 1), WN_FORMAT, gone.name);
+    *up = gone;
+    float narrow[48 * 16] = {0};
+    *up = (wn__st_item){.name = gone.name, .view = wn__tensor2(narrow, WN_DTYPE_F32, 48, 16)};
+    FAILS(write_and_load(&r, items, count), WN_INVALID, "F32 [48, 16]");
+    FAILS(write_and_load(&r, items, count), WN_INVALID, "F32 [48, 32]");
+    free(items);
+    rig_close(&r);
+    rig_close(&dense);
+}
+
+// Layers, and the standard deviation that xavier gives them: sqrt(4r/((in+r)(out+r))), smallest
+// where the sizes are largest.
+static void init_reports_the_weights(void **state) {
+    (void)state;
+    const wn__model_config c = small_config(WN_MLP_SWIGLU);
+    rig r;
+    open_f32(&r, &c, true, "*_proj=lowrank:16", NULL);
+    OK(wn__model_init(r.m, 3));
+    OK(wn__model_init(r.m, 4)); // is not added to the first
+    const wn__init_report *report = wn__model_init_report(r.m);
+    assert_int_equal(report->layers, 14);
+    double mlp = sqrt(4 * 16.0 / (48.0 * 64.0)), kv = sqrt(4 * 16.0 / (48.0 * 32.0));
+    assert_true(fabs(report->least / mlp - 1) < 0.1 && fabs(report->most / kv - 1) < 0.15);
+    assert_int_equal(wn__model_pass(r.m)->seed, 4);
+    rig_close(&r);
+    open_f32(&r, &c, true, "*_proj=adapter:4", NULL);
+    OK(wn__model_init(r.m, 3));
+    assert_int_equal(wn__model_init_report(r.m)->layers, 0);
+    rig_close(&r);
+}
+
+// Parameters of dense layers are drawn by their number, those that follow factors by theirs.
+static void init_is_a_function_of_numbers(void **state) {
+    (void)state;
+    const wn__model_config c = small_config(WN_MLP_SWIGLU);
+    rig r;
+    open_f32(&r, &c, true, "layers.1.mlp.up_proj=lowrank:4", NULL);
+    OK(wn__model_init(r.m, 3));
+    const wn__params *p = wn__model_params(r.m);
+    for (size_t i = 0; i < p->count; i++) {
+        float four[4];
+        const float *w = p->item[i].w.data;
+        bool into = strstr(p->item[i].name, "o_proj") || strstr(p->item[i].name, "down_proj");
+        if (p->item[i].w.ndim != 2 || strstr(p->item[i].name, "weight_")) continue;
+        wn__philox_normal(3, WN_STREAM_INIT + i, 0, four);
+        for (int j = 0; j < 4; j++)
+            assert_true(fabs((double)w[j] - 0.08 / (into ? 2 : 1) * (double)four[j]) < 1e-8);
+    }
+    rig_close(&r);
 }
 
 static void steps(rig *r, int64_t from, int64_t to, double *losses) {
@@ -228,6 +387,7 @@ static void copy_states(rig *from, rig *to) {
         memcpy(b[i].view.data, a[i].view.data, wn__tensor_bytes(&a[i].view));
     }
     OK(wn__model_states_loaded(to->m));
+    *wn__model_pass(to->m) = *wn__model_pass(from->m); // which a trainer keeps
     free(a);
     free(b);
 }
@@ -238,6 +398,7 @@ static void check_resume(const char *rule, int64_t mask_every) {
     wn__structure base = default_structure();
     base.mask_every = mask_every;
     base.decay = 1e-3;
+    base.dense_after = mask_every == 4 ? 6 : 0;
     double through[8], resumed[8];
     rig a, b;
     open_f32(&a, &c, true, rule, &base);
@@ -259,6 +420,11 @@ static void training_goes_on_from_states(void **state) {
     check_resume(NULL, 1);
     check_resume("mlp.*=2:4:tile", 4);
     check_resume("*=2:4:row", 3);
+    check_resume("mlp.*=2:4:tile+mvue", 4); // dense from update 6 on
+    check_resume("*=2:4:sste+mvue", 1);
+    check_resume("*_proj=lowrank:6+2:4+mvue-approx", 1);
+    check_resume("*=lowrank:4", 1);
+    check_resume("*_proj=adapter:4:8", 1);
 }
 
 static bool has_state(const wn__st_item *items, size_t count, const char *name) {
@@ -276,7 +442,8 @@ static void states_are_named(void **state) {
     open_f32(&r, &c, true, "up_proj=2:4", NULL);
     params = wn__model_params(r.m)->count;
     OK(wn__model_states(r.m, &items, &count));
-    assert_int_equal(count, 3 * params + 2);
+    assert_int_equal(count, 3 * params + 2 + 1); // and the counts of updates
+    assert_true(has_state(items, count, "optimizer.updates"));
     assert_true(has_state(items, count, "model.layers.1.mlp.up_proj.weight"));
     assert_true(has_state(items, count, "model.layers.1.mlp.up_proj.weight.m"));
     assert_true(has_state(items, count, "model.norm.weight.v"));
@@ -296,6 +463,11 @@ int main(void) {
         cmocka_unit_test(refuses_other_checkpoints),
         cmocka_unit_test(a_tied_head_in_the_file_is_ignored),
         cmocka_unit_test(exports_merged_weights),
+        cmocka_unit_test(exports_what_dense_models_load),
+        cmocka_unit_test(factors_take_a_checkpoint_over),
+        cmocka_unit_test(missing_weights_of_factors_are_named),
+        cmocka_unit_test(init_reports_the_weights),
+        cmocka_unit_test(init_is_a_function_of_numbers),
         cmocka_unit_test(training_goes_on_from_states),
         cmocka_unit_test(states_are_named),
     };
