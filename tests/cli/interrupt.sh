@@ -42,3 +42,22 @@ kill -TERM $child
 wait $child
 [ $? = 130 ] || fail "a lost reader of the log ends the run without a checkpoint"
 [ -s "$dir/pipe/latest/state.json" ] || fail "no checkpoint"
+
+# kill -9 between exact steps on sparse factors, with random draws in the gradients: the same bits.
+options="$tiny --steps 200 --save-every 7 --log-every 1 --sparsity *_proj=lowrank:8+2:4+mvue --sparsity mlp.act=act2:4:mvue --act-warmup 50 --act-permute --optimizer loro_adamw --exact-every 10 --refresh all"
+set -f
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/loro" $options
+# shellcheck disable=SC2086
+"$WINNOW" train --data "$dir/text" --out "$dir/lorokill" $options >"$out" 2>"$err" &
+child=$!
+set +f
+until [ -e "$dir/lorokill/latest" ]; do sleep 0.02; done
+sleep 0.4$(($$ % 10))
+kill -9 $child
+wait $child 2>/dev/null
+run 0 train --out "$dir/lorokill" --resume
+losses "$dir/loro" >"$dir/want"
+losses "$dir/lorokill" | cmp - "$dir/want" || fail "the losses differ after kill -9 and resume of LORO"
+cmp "$dir/lorokill/latest/model.safetensors" "$dir/loro/latest/model.safetensors" || fail "the models of LORO differ"
+cmp "$dir/lorokill/latest/training.safetensors" "$dir/loro/latest/training.safetensors" || fail "the states of LORO differ"

@@ -57,3 +57,51 @@ run 0 train --data "$dir/text" --init-from "$dir/dense" --out "$dir/more" $tiny 
 # shellcheck disable=SC2086
 run 0 train --data "$dir/text" --out "$dir/dry" $tiny --sparse --dry-run
 [ ! -e "$dir/dry/latest" ] || fail "--dry-run trained"
+
+# The plan of any model, without data or a directory.
+run 0 train --dry-run --model-config 1b --mlp relu2 --sparsity '*_proj=lowrank:512' --sparsity 'mlp.act=act2:4' --optimizer loro_adamw
+says "without a gate 1.5 x its intermediate size: 8191 -> 8192"
+says "replaced 144 linear layers by lowrank 512: 1207959552 parameters"
+says "act 2:4 naive"
+says "memory "
+run 1 train --dry-run --model-config 2b; says "llama_{toy 9m"
+
+# Methods by their flags: lines for exact steps, masks and zeros, and a resumed run that keeps them.
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/loro" $tiny --steps 12 --log-every 4 --optimizer loro_adamw --exact-every 4 --refresh all \
+    --sparsity '*_proj=lowrank:8+2:4+mvue' --sparsity 'mlp.act=act2:4:soft' --act-warmup 4 --act-permute --dtype bfloat16 --lowrank-init auto --log-flips --log-act-zeros
+says "method   loro_adamw, exact step every 4 (core paper, gauge fix), refresh all every 4, bfloat16"
+says "initialized 12 low-rank modules by auto"
+says "exact 12 | 12 pairs | loss "
+says "| 0 fell back"
+says "mask 12 | 2:4 flips "
+says "act 12 | zeros "
+grep -q '"flip_rate/model.layers.0.mlp.up_proj"' "$dir/loro/metrics.jsonl" || fail "no flip rate of a layer"
+grep -q '"sparsity_relu/layer_1"' "$dir/loro/metrics.jsonl" || fail "no zeros of a layer"
+grep -q '"beta2": 0.999' "$dir/loro/run.json" || fail "run.json does not say which beta2 was used"
+run 0 train --out "$dir/loro" --resume --steps 14 --lowrank-init orth --exact-every 5
+says "note: lowrank_init: this run has auto; orth is ignored"
+says "note: exact_every: 5 from here on, 4 before"
+says "step 14/14"
+run 0 eval "$dir/loro" --data "$dir/loro/data/eval.tokens"
+for flag in "--optimizer lion" "--dtype float16" "--act-backward none" "--refresh some" "--schedule step" "--scale-rule never" "--exact-core other" "--galore-type up" "--lowrank-init gauss"; do
+    # shellcheck disable=SC2086
+    run 1 train --data "$dir/text" --out "$dir/bad" $tiny $flag; says "${flag##* }"
+done
+[ ! -e "$dir/bad" ] || fail "a refused option left a directory"
+
+# Documents: a folder of JSON lines, plain and gzip, their tokenizer learned.
+mkdir "$dir/documents"
+awk '{ printf "{\"text\": \"%s\"}\n", $0 }' "$dir/text" | head -n 200 >"$dir/documents/a.jsonl"
+awk '{ printf "{\"url\": \"-\", \"text\": \"%s\"}\n", $0 }' "$dir/text" | tail -n 200 | gzip >"$dir/documents/b.json.gz"
+# shellcheck disable=SC2086
+run 0 train --data "$dir/documents" --eval-data "$dir/documents/a*.jsonl" --eval-tokens 500 --galore-compat-eval --out "$dir/docs" $tiny --steps 6 --no-pack
+says "2 files"
+says "300 ids, learned from the first "
+says "compat loss "
+run 0 train --out "$dir/docs" --resume --steps 8; says "step 8/8"
+rm "$dir/documents/a.jsonl"
+run 1 train --out "$dir/docs" --resume --steps 9; says "not the files this run was begun with"
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/unsaved" $tiny --steps 3 --no-save-last
+[ ! -e "$dir/unsaved/latest" ] || fail "--no-save-last saved"
