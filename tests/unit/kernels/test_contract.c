@@ -86,6 +86,12 @@ static const char *problem_of(wn__op op) {
         return "N=3,V=7";
     case WN__OP_copy:
         return "a=2,b=3,c=4";
+    case WN__OP_adafactor:
+        return "a=3,b=5,momentum=1";
+    case WN__OP_round16:
+    case WN__OP_round8:
+    case WN__OP_rescale:
+        return "a=3,b=5";
     default:
         return "n=6";
     }
@@ -256,6 +262,10 @@ static bool may_share(const wn__case *c, const wn__part *out, const wn__part *in
                                         "relu_grad.dx=x",
                                         "relu_grad.dx=dy",
                                         "tokens24.y=x",
+                                        "adam_direction.d=g",
+                                        "round16.y=x",
+                                        "round8.y=x",
+                                        "rescale.y=x",
                                         "cross_entropy.dlogits=logits"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s=%s", wn__op_name(c->type->op), out->name, in->name);
