@@ -169,9 +169,10 @@ size_t wn__linalg_polar_scratch(const wn__linalg *family, int64_t n) {
 
 wn_status wn__linalg_polar(const wn__linalg *family, wn__exec *x, int64_t n, const double *b,
                            double *q, void *scratch) {
-    wn__arena arena = x->planning ? (wn__arena){.size = SIZE_MAX} : wn__arena_over(scratch);
+    wn__arena arena = wn__arena_over(x->planning ? NULL : scratch);
     polar_buffers p;
     WN_TRY(check_sizes("polar factor", n, n));
+    if (n == 0) return WN_OK;
     WN_TRY(alloc_polar(&arena, n, &p));
     void *rest = x->planning ? NULL : arena.base + arena.used;
     WN_TRY(wn__linalg_svd(family, x, n, n, b, p.u, p.s, p.vt, rest));

@@ -18,47 +18,45 @@
 
 typedef struct jacobi {
     int64_t n;
-    double *x; // [n][n], rows to make orthogonal
-    double *w; // [n][n], the rotations so far, or NULL
-    double *norms;
+    double *x;     // [n][n], rows to make orthogonal
+    double *norms; // [n] their squares; then [n] their squares when last summed
     double tolerance;
     int64_t blocks, round; // of the tournament
     _Atomic bool rotated;
 } jacobi;
 
-// (a, b) = (c a - s b, s a + c b); gives back the sums of squares of both.
-static void rotate(int64_t n, double c, double s, double *restrict a, double *restrict b,
-                   double norms[2]) {
-    double na[4] = {0}, nb[4] = {0};
-    int64_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (int l = 0; l < 4; l++) {
-            double p = c * a[i + l] - s * b[i + l], q = s * a[i + l] + c * b[i + l];
-            a[i + l] = p, b[i + l] = q;
-            na[l] += p * p, nb[l] += q * q;
-        }
-    for (int l = 0; i + l < n; l++) {
-        double p = c * a[i + l] - s * b[i + l], q = s * a[i + l] + c * b[i + l];
-        a[i + l] = p, b[i + l] = q;
-        na[l] += p * p, nb[l] += q * q;
+// (a, b) = (c a - s b, s a + c b)
+static void rotate(int64_t n, double c, double s, double *restrict a, double *restrict b) {
+    for (int64_t i = 0; i < n; i++) {
+        double p = a[i], q = b[i];
+        a[i] = c * p - s * q;
+        b[i] = s * p + c * q;
     }
-    norms[0] = (na[0] + na[1]) + (na[2] + na[3]);
-    norms[1] = (nb[0] + nb[1]) + (nb[2] + nb[3]);
+}
+
+static void sum_norm(jacobi *j, int64_t row) {
+    double square = wn__dot(j->n, j->x + row * j->n, j->x + row * j->n);
+    j->norms[row] = j->norms[j->n + row] = square;
+}
+
+// Moves a square by what a rotation adds; summed anew where that has cost some digits.
+static void move_norm(jacobi *j, int64_t row, double by) {
+    j->norms[row] += by;
+    if (!(j->norms[row] > 0.01 * j->norms[j->n + row])) sum_norm(j, row);
 }
 
 // Makes rows p and q orthogonal by the smaller of the two angles that do (Golub & Van Loan, 8.6.3).
 static bool meet(jacobi *j, int64_t p, int64_t q) {
-    double np = j->norms[p], nq = j->norms[q], both[2];
+    double np = j->norms[p], nq = j->norms[q];
     if (np < NOTHING || nq < NOTHING) return false;
     double *a = j->x + p * j->n, *b = j->x + q * j->n, d = wn__dot(j->n, a, b);
     if (!(fabs(d) > j->tolerance * sqrt(np) * sqrt(nq))) return false;
     double zeta = (nq - np) / (2 * d);
     double t = copysign(1, zeta) / (fabs(zeta) + hypot(1, zeta));
-    double c = 1 / sqrt(1 + t * t), s = c * t;
-    rotate(j->n, c, s, a, b, both);
-    j->norms[p] = both[0];
-    j->norms[q] = both[1];
-    if (j->w != NULL) rotate(j->n, c, s, j->w + p * j->n, j->w + q * j->n, both);
+    double c = 1 / sqrt(1 + t * t);
+    rotate(j->n, c, c * t, a, b);
+    move_norm(j, p, -t * d);
+    move_norm(j, q, t * d);
     return true;
 }
 
@@ -90,8 +88,15 @@ static void play(void *ctx, int64_t begin, int64_t end, int worker) {
     }
 }
 
+static void sum_norms(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    for (int64_t i = begin; i < end; i++)
+        sum_norm(ctx, i);
+}
+
 static bool sweep(jacobi *j, wn__pool *pool) {
     j->rotated = false;
+    wn__parallel_for(pool, j->n, BLOCK, sum_norms, j);
     j->round = -1;
     wn__parallel_for(pool, j->blocks, 1, play, j);
     for (j->round = 0; j->round < j->blocks - 1; j->round++)
@@ -99,16 +104,13 @@ static bool sweep(jacobi *j, wn__pool *pool) {
     return j->rotated;
 }
 
-// The tolerance is a little above the rounding error of a dot product of unit rows.
-static wn_status orthogonalize(wn__exec *e, int64_t n, double *x, double *w, double *norms) {
-    jacobi j = {.n = n, .x = x, .w = w, .norms = norms};
+// The tolerance is a little above the rounding error of a dot product of unit rows. A sweep that
+// turned nothing leaves squares that were summed at its start.
+static wn_status orthogonalize(wn__exec *e, int64_t n, double *x, double *norms) {
+    jacobi j = {.n = n, .x = x, .norms = norms};
     j.tolerance = 0x1p-52 * sqrt((double)n);
     j.blocks = (n + BLOCK - 1) / BLOCK;
     j.blocks += j.blocks % 2;
-    for (int64_t i = 0; i < n; i++)
-        norms[i] = wn__dot(n, x + i * n, x + i * n);
-    for (int64_t i = 0; w != NULL && i < n * n; i++)
-        w[i] = i % (n + 1) == 0 ? 1 : 0;
     for (int i = 0; i < SWEEPS; i++)
         if (!sweep(&j, e->pool)) return WN_OK;
     return wn__fail(WN_BUG, "SVD of %lld rows: not orthogonal after %d sweeps", (long long)n,
@@ -129,12 +131,12 @@ static int by_rank(const void *a, const void *b) {
 
 // For a tall m x n matrix (m >= n), given by its columns.
 typedef struct svd_buffers {
-    double *w, *tau;   // [n][m] columns, then reflections; [n]
-    double *left;      // [n][m] left vectors
-    double *x, *turns; // [n][n] each
-    double *norms;     // [2 n]
-    int64_t *pivot;    // [n]
-    ranked *order;     // [n]
+    double *w, *tau;       // [n][m] columns, then reflections; [n]
+    double *left;          // [n][m] left vectors
+    double *x, *r, *spare; // [n][n] each: rows to turn; R^T
+    double *norms;         // [2 n]
+    int64_t *pivot;        // [n]
+    ranked *order;         // [n]
 } svd_buffers;
 
 static wn_status alloc_buffers(wn__arena *arena, int64_t m, int64_t n, svd_buffers *b) {
@@ -143,7 +145,8 @@ static wn_status alloc_buffers(wn__arena *arena, int64_t m, int64_t n, svd_buffe
     WN_TRY(wn__doubles(arena, n, 1, &b->tau));
     WN_TRY(wn__doubles(arena, n, m, &b->left));
     WN_TRY(wn__doubles(arena, n, n, &b->x));
-    WN_TRY(wn__doubles(arena, n, n, &b->turns));
+    WN_TRY(wn__doubles(arena, n, n, &b->r));
+    WN_TRY(wn__doubles(arena, n, n, &b->spare));
     WN_TRY(wn__doubles(arena, n, 2, &b->norms));
     WN_TRY(wn__arena_alloc(arena, (size_t)n * sizeof *b->pivot, &pivot));
     WN_TRY(wn__arena_alloc(arena, (size_t)n * sizeof *b->order, &order));
@@ -157,35 +160,55 @@ wn_status wn__svd_reference_alloc(wn__arena *arena, int64_t m, int64_t n) {
     return alloc_buffers(arena, m > n ? m : n, m > n ? n : m, &b);
 }
 
-// Left vectors: the rotations, row by row in order of the values, under the reflections.
-static void left_vectors(wn__exec *e, int64_t m, int64_t n, const svd_buffers *b) {
-    memset(b->left, 0, (size_t)(m * n) * sizeof *b->left);
-    for (int64_t i = 0; i < n; i++)
-        memcpy(b->left + i * m, b->turns + b->order[i].row * n, (size_t)n * sizeof *b->left);
-    wn__apply_reflections(e, m, n, b->w, b->tau, n, b->left, false);
+// spare[n][n] = the orthogonal Q of the QR factorisation of the columns x, which it destroys; each
+// column's sign such that R's diagonal is not negative.
+static void orthonormal_columns(wn__exec *e, int64_t n, const svd_buffers *b) {
+    double *tau = b->norms;
+    wn__reflect(e, n, n, b->x, tau);
+    wn__apply_reflections(e, n, n, b->x, tau, n, b->spare, true);
+    for (int64_t j = 0; j < n; j++)
+        if (b->x[j * n + j] < 0) wn__scale(n, b->spare + j * n, -1);
 }
 
-// Fills rows from `rank` on so that v[n][n] becomes orthogonal: the reflections that map the first
-// rows to unit vectors map the rest of the unit vectors to what is missing.
-static void complete(wn__exec *e, int64_t n, int64_t rank, double *v, const svd_buffers *b) {
-    if (rank == n) return;
-    memcpy(b->x, v, (size_t)(rank * n) * sizeof *v);
-    memset(b->x + rank * n, 0, (size_t)((n - rank) * n) * sizeof *v);
-    wn__reflect(e, n, n, b->x, b->tau);
-    wn__apply_reflections(e, n, n, b->x, b->tau, n, b->turns, true);
-    memcpy(v + rank * n, b->turns + rank * n, (size_t)((n - rank) * n) * sizeof *v);
-}
-
-// Right vectors as rows v[n][n]: the orthogonal rows at length 1, columns where they were.
+// v[n][n]: the orthogonal rows at length 1 in order of the values. Where there are fewer than n,
+// the reflections that map them to unit vectors map the rest of the unit vectors to what is
+// missing.
 static void right_vectors(wn__exec *e, int64_t n, double *v, const svd_buffers *b) {
     int64_t rank = 0;
     for (int64_t i = 0; i < n && b->order[i].square >= NOTHING; i++, rank++) {
         const double *row = b->x + b->order[i].row * n;
         double length = sqrt(b->order[i].square);
         for (int64_t j = 0; j < n; j++)
-            v[i * n + b->pivot[j]] = row[j] / length;
+            v[i * n + j] = row[j] / length;
     }
-    complete(e, n, rank, v, b);
+    if (rank == n) return;
+    memcpy(b->x, v, (size_t)(rank * n) * sizeof *v);
+    memset(b->x + rank * n, 0, (size_t)((n - rank) * n) * sizeof *v);
+    orthonormal_columns(e, n, b);
+    memcpy(v + rank * n, b->spare + rank * n, (size_t)((n - rank) * n) * sizeof *v);
+}
+
+// The columns of R V are the left vectors times the values, up to rounding of the largest: their QR
+// has R = S to that, and a Q that is orthonormal however small the values are.
+static wn_status left_vectors(wn__exec *e, int64_t m, int64_t n, double *v, const svd_buffers *b) {
+    wn_tensor rows = wn__tensor2(v, WN_DTYPE_F64, n, n);
+    wn_tensor r = wn__tensor2(b->r, WN_DTYPE_F64, n, n), x = wn__tensor2(b->x, WN_DTYPE_F64, n, n);
+    WN_TRY(wn__product_reference(e, &rows, &r, &x));
+    orthonormal_columns(e, n, b);
+    memset(b->left, 0, (size_t)(m * n) * sizeof *b->left);
+    for (int64_t i = 0; i < n; i++)
+        memcpy(b->left + i * m, b->spare + i * n, (size_t)n * sizeof *b->left);
+    wn__apply_reflections(e, m, n, b->w, b->tau, n, b->left, false);
+    return WN_OK;
+}
+
+// Columns of v[n][n] back to where they were before pivoting.
+static void unpivot(int64_t n, double *v, const svd_buffers *b) {
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j = 0; j < n; j++)
+            b->spare[b->pivot[j]] = v[i * n + j];
+        memcpy(v + i * n, b->spare, (size_t)n * sizeof *v);
+    }
 }
 
 // The tall matrix in b->w; v[n][n] NULL: the values alone.
@@ -193,17 +216,20 @@ static wn_status decompose(wn__exec *e, int64_t m, int64_t n, double *s, double 
                            const svd_buffers *b) {
     wn__reflect_pivoted(e, m, n, b->w, b->tau, b->pivot, b->norms);
     for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < n; j++)
-            b->x[i * n + j] = j < i ? 0 : b->w[j * m + i];
-    WN_TRY(orthogonalize(e, n, b->x, v != NULL ? b->turns : NULL, b->norms));
+        for (int64_t j = 0; j < n; j++) {
+            b->r[j * n + i] = j < i ? 0 : b->w[j * m + i];
+            b->x[i * n + j] = b->r[j * n + i];
+        }
+    WN_TRY(orthogonalize(e, n, b->x, b->norms));
     for (int64_t i = 0; i < n; i++)
         b->order[i] = (ranked){b->norms[i], i};
     qsort(b->order, (size_t)n, sizeof *b->order, by_rank);
     for (int64_t i = 0; i < n; i++)
         s[i] = b->order[i].square < NOTHING ? 0 : sqrt(b->order[i].square);
     if (v == NULL) return WN_OK;
-    left_vectors(e, m, n, b);
     right_vectors(e, n, v, b);
+    WN_TRY(left_vectors(e, m, n, v, b));
+    unpivot(n, v, b);
     return WN_OK;
 }
 
