@@ -200,7 +200,7 @@ wn_status wn__options_words(const wn_train_options *o, wn__words *out) {
 wn_status wn__options_check(const wn_train_options *o) {
     wn__words words;
     int which;
-    if ((o->out == NULL || o->out[0] == '\0') && !o->dry_run)
+    if ((o->out == NULL || o->out[0] == '\0') && (!o->dry_run || o->resume))
         return wn__fail(WN_INVALID, "out: no run directory was given");
     WN_TRY(check_counts(o));
     WN_TRY(check_method_counts(o));

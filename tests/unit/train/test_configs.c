@@ -197,6 +197,20 @@ static void test_plan(void **state) {
     assert_says(&w, "tied embeddings");
 }
 
+// A resumed run has a directory.
+static void test_no_directory(void **state) {
+    (void)state;
+    words w;
+    wn_train_options o;
+    wn_train_defaults(&o);
+    o.resume = true;
+    assert_int_equal(dry(&o, &w), WN_INVALID);
+    o.resume = false;
+    o.dry_run = false;
+    assert_int_equal(wn_train(&o, NULL, NULL, NULL), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "out: no run directory"));
+}
+
 // The table of a model that no memory here would hold.
 static void test_large(void **state) {
     (void)state;
@@ -213,8 +227,9 @@ static void test_large(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),    cmocka_unit_test(test_names),
-        cmocka_unit_test(test_defaults), TEST(test_file),
-        cmocka_unit_test(test_plan),     cmocka_unit_test(test_large)};
+        cmocka_unit_test(test_table),       cmocka_unit_test(test_names),
+        cmocka_unit_test(test_defaults),    TEST(test_file),
+        cmocka_unit_test(test_plan),        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_no_directory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
