@@ -186,8 +186,10 @@ static void tokens_fill(wn__case *c) {
     wn__part *order = wn__case_find(c, "order"), *dense = wn__case_find(c, "dense");
     fill_matrix(c, wn__case_find(c, "x"));
     if (order) fill_order(c, order);
-    for (int64_t i = 0; dense && i < dense->count; i++)
-        ((uint8_t *)dense->image)[i] = wn__case_draw(c, 0, 4) == 0 ? (uint8_t)(i % 255 + 1) : 0;
+    for (int64_t i = 0; dense && i < dense->count; i++) {
+        int64_t mark = wn__case_draw(c, 0, 4) == 0 ? i % 255 + 1 : 0;
+        ((uint8_t *)dense->image)[i] = (uint8_t)mark;
+    }
 }
 
 const wn__case_type wn__cases_tokens24 = {.op = WN__OP_tokens24,
