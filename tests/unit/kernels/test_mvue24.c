@@ -535,6 +535,47 @@ static void test_unbiased_product(void **state) {
     free(p.exact.data);
 }
 
+// Which words a group takes, from the contract: number k of its axis, in groups of 4 and of 2.
+static void test_draws_of_groups(void **state) {
+    (void)state;
+    enum { R = 22, C = 53 };
+    wn_tensor x = make2(WN_DTYPE_F32, R, C), y = make2(WN_DTYPE_F32, R, C);
+    fill_normal(&x, 51);
+    for (int mode = 0; mode < 8; mode++) {
+        int axis = mode % 2, size = mode < 4 ? 4 : 2;
+        wn__mvue24 args = arguments(&x, &y, axis, (wn__mvue24_method)(mode / 2 % 2), 123);
+        args.group = size;
+        int words = size == 4 && args.method == WN_MVUE24_APPROX ? 2 : 1;
+        const wn__kernel *row;
+        for (int n = 0; (row = variant(WN__OP_mvue24, &args, n)); n++) {
+            assert_ok(run_row(row, &args, NULL));
+            int64_t lines = axis ? R : (R + size - 1) / size,
+                    along = axis ? (C + size - 1) / size : C;
+            for (int64_t k = 0; k < lines * along; k++) {
+                double group[4] = {0}, want[4], u[2] = {0};
+                int64_t at[4];
+                for (int e = 0; e < size; e++) {
+                    int64_t i = axis ? k / along : k / along * size + e;
+                    int64_t j = axis ? k % along * size + e : k % along;
+                    at[e] = i < R && j < C ? i * C + j : -1;
+                    group[e] = at[e] < 0 ? 0 : wn__get(&x, at[e]);
+                }
+                for (int w = 0; w < words; w++) {
+                    uint64_t word = (uint64_t)(k * words + w);
+                    uint32_t four[4];
+                    wn__philox_draw(42, WN_STREAM_MVUE, UINT64_C(123) << 32 | word / 4, four);
+                    u[w] = four[word % 4] * 0x1p-32;
+                }
+                wn__mvue24_group(args.method, size, group, u, want);
+                for (int e = 0; e < size; e++)
+                    if (at[e] >= 0) assert_true(wn__get(&y, at[e]) == (double)(float)want[e]);
+            }
+        }
+    }
+    free(x.data);
+    free(y.data);
+}
+
 // More than a block for each thread, on every variant, and one after another.
 static void test_any_threads(void **state) {
     (void)state;
@@ -645,6 +686,7 @@ int main(void) {
         cmocka_unit_test(test_groups_are_independent),
         cmocka_unit_test(test_unbiased_elements),
         cmocka_unit_test(test_unbiased_product),
+        cmocka_unit_test(test_draws_of_groups),
         cmocka_unit_test(test_any_threads),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_sizes_of_floats),
