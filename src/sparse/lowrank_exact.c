@@ -19,8 +19,17 @@ void wn__exact_fall_back(wn__exact_report *report, const char *fmt, ...) {
     report->fell_back = true;
 }
 
-double wn__exact_condition(int64_t n, const double *s) {
-    return s[n - 1] > 0 ? s[0] / s[n - 1] : INFINITY;
+void wn__exact_judge(const char *name, wn_status svd, int64_t n, const double *s,
+                     double least_ratio, double *condition, wn__exact_report *report) {
+    if (svd != WN_OK) {
+        wn__exact_fall_back(report, "%s: %s", name, wn_last_error());
+        return;
+    }
+    *condition = s[n - 1] > 0 ? s[0] / s[n - 1] : INFINITY;
+    if (s[n - 1] > least_ratio * s[0]) return;
+    wn__exact_fall_back(report,
+                        "%s: smallest over largest singular value %.3g, at least %.3g needed", name,
+                        s[0] > 0 ? s[n - 1] / s[0] : 0, least_ratio);
 }
 
 void wn__exact_store(const wn_tensor *left, const wn_tensor *right, const wn_tensor *m,
@@ -49,7 +58,7 @@ wn_status wn__gauge_alloc(wn__arena *arena, const wn__linalg *family, int64_t a,
 
 wn_status wn__gauge_turn(const wn__gauge *g, const wn__linalg *family, wn__exec *x,
                          const wn_tensor *old_left, const wn_tensor *old_right,
-                         const wn_tensor *left, const wn_tensor *right) {
+                         const wn_tensor *left, const wn_tensor *right, wn__exact_report *report) {
     wn_tensor left_t = wn__tensor_transpose(left), right_t = wn__tensor_transpose(right);
     int64_t r = left->shape[1];
     double *overlap = g->overlap.data, *turn = g->turn.data;
@@ -57,7 +66,10 @@ wn_status wn__gauge_turn(const wn__gauge *g, const wn__linalg *family, wn__exec 
     WN_TRY(wn__linalg_product(family, x, &right_t, old_right, &g->turn));
     for (int64_t i = 0; !x->planning && i < r * r; i++)
         overlap[i] += turn[i];
-    WN_TRY(wn__linalg_polar(family, x, r, overlap, turn, g->work));
+    if (wn__linalg_polar(family, x, r, overlap, turn, g->work) != WN_OK) {
+        wn__exact_fall_back(report, "gauge: %s", wn_last_error());
+        return WN_OK;
+    }
     WN_TRY(wn__linalg_product(family, x, left, &g->turn, &g->left));
     return wn__linalg_product(family, x, right, &g->turn, &g->right);
 }
@@ -172,12 +184,8 @@ static wn_status factor_side(const exact *e, wn__exec *x, const side *s, const c
             *at(&s->z, i, j) = *at(&s->t, i, r + j);
             if (i < r) *at(&s->r, i, j) = *at(&s->t, i, j);
         }
-    WN_TRY(wn__linalg_svd(e->family, x, r, r, s->r.data, NULL, e->s.data, NULL, e->work));
-    const double *value = e->s.data;
-    *condition = wn__exact_condition(r, value);
-    if (!(value[r - 1] > least_ratio * value[0]))
-        wn__exact_fall_back(report, "%s: smallest over largest singular value %.3g, below %.3g",
-                            name, value[0] > 0 ? value[r - 1] / value[0] : 0, least_ratio);
+    wn_status svd = wn__linalg_svd(e->family, x, r, r, s->r.data, NULL, e->s.data, NULL, e->work);
+    wn__exact_judge(name, svd, r, e->s.data, least_ratio, condition, report);
     return WN_OK;
 }
 
@@ -269,7 +277,9 @@ static wn_status step(const exact *e, wn__exec *x, const wn_tensor *m, const wn_
     WN_TRY(measure_move(e, x, report));
     wn_tensor cut_m = e->m.cut, cut_n = e->n.cut, new_m, new_n;
     if (o->gauge) {
-        WN_TRY(wn__gauge_turn(&e->gauge, e->family, x, &e->m.old, &e->n.old, &cut_m, &cut_n));
+        WN_TRY(
+            wn__gauge_turn(&e->gauge, e->family, x, &e->m.old, &e->n.old, &cut_m, &cut_n, report));
+        if (report->fell_back) return WN_OK;
         cut_m = e->gauge.left;
         cut_n = e->gauge.right;
     }

@@ -83,17 +83,10 @@ static wn_status recover(const full *f, wn__exec *x, const wn_tensor *factor,
                          wn__exact_report *report) {
     int64_t rows = factor->shape[0];
     wn_tensor v = wn__tensor_transpose(&from->vt), mixed_t = wn__tensor_transpose(&from->mixed);
-    WN_TRY(wn__linalg_svd(f->family, x, rows, f->r, factor->data, from->u.data, from->s.data,
-                          from->vt.data, f->work));
-    if (!x->planning) {
-        const double *s = from->s.data;
-        *condition = wn__exact_condition(rows, s);
-        if (!(s[rows - 1] > least * s[0])) {
-            wn__exact_fall_back(report, "%s: smallest over largest singular value %.3g, below %.3g",
-                                name, s[0] > 0 ? s[rows - 1] / s[0] : 0, least);
-            return WN_OK;
-        }
-    }
+    wn_status svd = wn__linalg_svd(f->family, x, rows, f->r, factor->data, from->u.data,
+                                   from->s.data, from->vt.data, f->work);
+    if (!x->planning) wn__exact_judge(name, svd, rows, from->s.data, least, condition, report);
+    if (report->fell_back) return WN_OK;
     WN_TRY(wn__linalg_product(f->family, x, direction, &v, &from->mixed));
     double *mixed = from->mixed.data;
     for (int64_t i = 0; !x->planning && i < direction->shape[0]; i++)
@@ -172,7 +165,8 @@ wn_status wn__exact_full(wn__exec *x, const wn_tensor *m, const wn_tensor *n, co
     WN_TRY(split(&f, x, report));
     if (report->fell_back) return WN_OK;
     if (o->gauge) {
-        WN_TRY(wn__gauge_turn(&f.gauge, f.family, x, &f.m, &f.n, &f.new_m, &f.new_n));
+        WN_TRY(wn__gauge_turn(&f.gauge, f.family, x, &f.m, &f.n, &f.new_m, &f.new_n, report));
+        if (report->fell_back) return WN_OK;
         new_m = f.gauge.left;
         new_n = f.gauge.right;
     }

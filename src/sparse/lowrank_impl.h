@@ -29,8 +29,11 @@ void wn__exact_store(const wn_tensor *left, const wn_tensor *right, const wn_ten
                      const wn_tensor *n, wn__exact_report *report);
 /* Marks a fall-back. */
 void wn__exact_fall_back(wn__exact_report *report, const char *fmt, ...) WN_PRINTF(2, 3);
-/* Ratio of the largest to the smallest of n descending singular values; infinite for 0. */
-double wn__exact_condition(int64_t n, const double *s);
+/* The SVD of a factor's R or of a wide factor is there (svd: its status), n values s: the condition
+ * to *condition, and a fall-back where it failed or the last value is not above least_ratio times
+ * the first. */
+void wn__exact_judge(const char *name, wn_status svd, int64_t n, const double *s,
+                     double least_ratio, double *condition, wn__exact_report *report);
 
 /* Room for the turn of a gauge of factors [a,r] and [b,r]. */
 typedef struct wn__gauge {
@@ -41,10 +44,11 @@ typedef struct wn__gauge {
 WN_NODISCARD wn_status wn__gauge_alloc(wn__arena *arena, const wn__linalg *family, int64_t a,
                                        int64_t b, int64_t r, wn__gauge *g);
 /* g->left, g->right = left Q, right Q with the orthogonal Q that brings them nearest to the old
- * factors; all four in the same coordinates. */
+ * factors; all four in the same coordinates. Falls back where there is no Q. */
 WN_NODISCARD wn_status wn__gauge_turn(const wn__gauge *g, const wn__linalg *family, wn__exec *x,
                                       const wn_tensor *old_left, const wn_tensor *old_right,
-                                      const wn_tensor *left, const wn_tensor *right);
+                                      const wn_tensor *left, const wn_tensor *right,
+                                      wn__exact_report *report);
 
 /* The step where M and N cannot both have rank r (r > out or r > in), and its scratch. */
 WN_NODISCARD wn_status wn__exact_full_alloc(wn__arena *arena, const wn__linalg *family, int64_t out,

@@ -509,7 +509,7 @@ static void test_fall_backs(void **state) {
         s = random_setup(9, 8, 3, 0.1, 5);
         s.options = options;
         s.options.least_ratio = 0.99;
-        assert_falls_back(&s, "below 0.99");
+        assert_falls_back(&s, "at least 0.99 needed");
         s = random_setup(9, 8, 3, 1e308, 5);
         s.options = options;
         for (int64_t i = 0; i < 27; i++)
