@@ -7,6 +7,7 @@
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/simd/rows.h"
+#include "kernels/update.h"
 
 #include <stdio.h>
 
@@ -52,4 +53,14 @@ size_t wn__workspace_rmsnorm_grad(const void *args, int threads) {
     const wn__rmsnorm_grad *p = args;
     int64_t N = p->x.shape[0], part = wn__row_part(N);
     return (size_t)((N + part - 1) / part * p->x.shape[1]) * sizeof(float);
+}
+
+size_t wn__workspace_adafactor(const void *args, int threads) {
+    (void)threads;
+    const wn__adafactor *p = args;
+    size_t bytes = WN_ROW_PARTS * sizeof(double); // of u^2
+    if (!wn__given(&p->row)) return bytes;
+    size_t rows = (size_t)p->w.shape[0], columns = (size_t)p->w.shape[1];
+    bytes += (rows + WN_ROW_PARTS * columns) * sizeof(double);
+    return bytes + (rows + columns) * sizeof(float);
 }

@@ -24,6 +24,8 @@ wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512;
 wn__workspace_fn wn__workspace_reduce;
 /* The sum of dweight over each part of the rows. */
 wn__workspace_fn wn__workspace_rmsnorm_grad;
+/* Sums of squares by row, by column in parts of the rows, and their inverse roots. */
+wn__workspace_fn wn__workspace_adafactor;
 /* Three sums for each row. */
 wn__workspace_fn wn__workspace_soft24_dots;
 /* A byte for each token where they have an order. */

@@ -4,6 +4,7 @@
 #include "ref_test.h"
 
 #include "kernels/adamw.h"
+#include "kernels/registry.h"
 #include "kernels/update.h"
 
 static void test_axpby(void **state) {
@@ -126,6 +127,47 @@ static void test_encoding(void **state) {
         assert_int_equal(v[i], nearest(wn__dynamic8_unsigned, g * g));
     }
     close_bits(&b);
+}
+
+// On every variant: the floats around each middle between codes, either sign, and tiny ones.
+static void test_encoding_in_single(void **state) {
+    (void)state;
+    size_t rows;
+    const wn__kernel *table = wn__kernel_table(&rows);
+    for (size_t k = 0; k < rows; k++) {
+        const int n = 256 * 6;
+        bits8 b = open_bits(WN_DTYPE_F32, n);
+        char why[200];
+        float *g = b.args.g.data;
+        b.args.beta1 = b.args.beta2 = 0;
+        for (int i = 0; i < 256; i++) {
+            double next = i < 255 ? (double)wn__dynamic8_signed[i + 1] : 1;
+            float middle = (float)(((double)wn__dynamic8_signed[i] + next) / 2);
+            g[i] = middle;
+            g[256 + i] = nextafterf(middle, -INFINITY);
+            g[512 + i] = nextafterf(middle, 1);
+            next = i < 255 ? (double)wn__dynamic8_unsigned[i + 1] : 1;
+            g[768 + i] = sqrtf((float)(((double)wn__dynamic8_unsigned[i] + next) / 2));
+            g[1024 + i] = nextafterf(g[768 + i], i % 2 ? 0 : 1);
+            g[1280 + i] = ldexpf(i % 2 ? -1.4F : 1.1F, -i / 2); // down to the subnormals
+        }
+        for (int i = 0; i < n; i += 256)
+            g[i] = 1;
+        wn__exec x = one_thread();
+        if (table[k].op == WN__OP_adam8bit &&
+            wn__kernel_fits(&x, table + k, &b.args, why, sizeof why)) {
+            assert_ok(wn__run_kernel(&x, table + k, &b.args));
+            for (int i = 0; i < n; i++) {
+                int m = nearest(wn__dynamic8_signed, (double)g[i]);
+                int v = nearest(wn__dynamic8_unsigned, (double)(g[i] * g[i]));
+                if (((const uint8_t *)b.args.m.data)[i] != m)
+                    fail_msg("%s: m[%d]", table[k].name, i);
+                if (((const uint8_t *)b.args.v.data)[i] != v)
+                    fail_msg("%s: v[%d]", table[k].name, i);
+            }
+        }
+        close_bits(&b);
+    }
 }
 
 // A first update is AdamW's: moments of 0 lose nothing, and weights see them before they are
@@ -305,13 +347,11 @@ static void test_refusals(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_axpby),
-                                       cmocka_unit_test(test_dynamic_values),
-                                       cmocka_unit_test(test_encoding),
-                                       cmocka_unit_test(test_first_update),
-                                       cmocka_unit_test(test_blocks),
-                                       cmocka_unit_test(test_stays_near),
-                                       cmocka_unit_test(test_adafactor_of_rank_one),
-                                       cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_axpby),        cmocka_unit_test(test_dynamic_values),
+        cmocka_unit_test(test_encoding),     cmocka_unit_test(test_encoding_in_single),
+        cmocka_unit_test(test_first_update), cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_stays_near),   cmocka_unit_test(test_adafactor_of_rank_one),
+        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+// adafactor on 512-bit vectors.
+#include "kernels/declare.h"
+#include "kernels/simd/adafactor.inc.h"
+
+wn_status wn__adafactor_avx512(const void *args, wn__exec *x) {
+    return adafactor(args, x);
+}
