@@ -149,7 +149,7 @@ static void test_encoding_in_single(void **state) {
             next = i < 255 ? (double)wn__dynamic8_unsigned[i + 1] : 1;
             g[768 + i] = sqrtf((float)(((double)wn__dynamic8_unsigned[i] + next) / 2));
             g[1024 + i] = nextafterf(g[768 + i], i % 2 ? 0 : 1);
-            g[1280 + i] = ldexpf(i % 2 ? -1.4F : 1.1F, -i / 2); // down to the subnormals
+            g[1280 + i] = ldexpf(i % 2 ? -1.4F : 1.1F, -1 - i / 2); // down to the subnormals
         }
         for (int i = 0; i < n; i += 256)
             g[i] = 1;
