@@ -176,8 +176,7 @@ static wn_status alloc_buffers(wn__model *m, wn__build *b) {
 
 // Weights are merged, and those of a checkpoint taken over, one at a time.
 static bool merges_in_scratch(const wn__linear *l, const wn__build *b) {
-    return l->structure.kind == WN_STRUCTURE_SPARSE24 ? b->training
-                                                      : l->structure.kind != WN_STRUCTURE_DENSE;
+    return l->structure.kind == WN_STRUCTURE_SPARSE24 ? b->training : !wn__linear_plain(l);
 }
 
 // By now every layer has said how much it wants.

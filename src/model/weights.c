@@ -189,7 +189,7 @@ static wn_status make_merged(void *ctx, size_t which, wn_tensor *out) {
 static void list_weights(wn__model *m, wn__st_item *list, size_t *n) {
     for (size_t i = 0; i < m->linear_count; i++) {
         const wn__linear *l = m->linear[i];
-        if (l->structure.kind == WN_STRUCTURE_DENSE) continue;
+        if (wn__linear_plain(l)) continue;
         list[(*n)++] = (wn__st_item){.name = m->weight_name[i],
                                      .view = wn__tensor2(NULL, m->spec.dtype, l->out, l->in),
                                      .make = make_merged,
@@ -205,7 +205,7 @@ wn_status wn__model_export(wn__model *m, struct wn__st_item **items, size_t *cou
     if (list == NULL) return wn__fail(WN_NOMEM, "no memory for %zu tensors", most);
     for (size_t i = 0; i < m->params.count; i++) {
         const wn__linear *owner = owner_of(m, i);
-        if (owner != NULL && owner->structure.kind != WN_STRUCTURE_DENSE) continue;
+        if (owner != NULL && !wn__linear_plain(owner)) continue;
         const wn__param *p = &m->params.item[i];
         list[(*count)++] = (wn__st_item){.name = p->name, .view = p->w};
     }

@@ -15,7 +15,8 @@
 #include <math.h>
 #include <string.h>
 
-// Of the eight draws that a layer number has, the one of the activation after it.
+// Of the eight draws that a layer number has (0, 1: its products, 2: its inputs), the one of the
+// activation after it.
 #define ACT_PRODUCT 7
 // SOFT_WEIGHTS compares what down_proj makes of this many rows at a time.
 #define TRIAL_ROWS 64
@@ -154,8 +155,9 @@ static wn_status try_rows(wn__act24 *a, wn__exec *x, const wn_tensor *act,
 // ||B||^2.
 static wn_status scale_by_output(wn__act24 *a, wn__exec *x, const wn_tensor *act,
                                  const wn__act24_buffers *s, const wn__linear *down) {
-    wn__linear product = *down; // the bias is no part of what is compared
+    wn__linear product = *down; // neither the bias nor pruned inputs are part of what is compared
     product.has_bias = false;
+    product.input24 = true;
     double ab = 0, bb = 0;
     int64_t rows = act->shape[0];
     for (int64_t begin = 0; begin < rows; begin += s->soft.shape[0]) {

@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const wn__linear_type *const types[] = {&wn__linear_dense, &wn__linear_sparse24,
-                                               &wn__linear_sste, &wn__linear_lowrank,
-                                               &wn__linear_adapter};
+static const wn__linear_type *const types[] = {&wn__linear_dense,   &wn__linear_sparse24,
+                                               &wn__linear_sste,    &wn__linear_lowrank,
+                                               &wn__linear_adapter, &wn__linear_in24};
 
 wn_status wn__linear_build(wn__linear *l, const char *name, int64_t in, int64_t out, bool bias,
                            const wn__structure *structure, wn__build *b) {

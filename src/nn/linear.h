@@ -2,9 +2,9 @@
 /* A linear layer y = x W^T (+ bias) whose weight has a structure.
  *
  * One small interface, one file for each structure (linear_dense.c, linear_sparse24.c,
- * linear_sste.c, linear_lowrank.c). A model, an optimizer, a checkpoint and a session never ask
- * which one they hold. Adding a structure: a new file with a wn__linear_type, a line in linear.c's
- * list, a name in structure.c. */
+ * linear_sste.c, linear_lowrank.c, linear_in24.c). A model, an optimizer, a checkpoint and a
+ * session never ask which one they hold. Adding a structure: a new file with a wn__linear_type, a
+ * line in linear.c's list, a name in structure.c. */
 #ifndef WN_NN_LINEAR_H
 #define WN_NN_LINEAR_H
 
@@ -87,6 +87,7 @@ struct wn__linear {
     const wn__pass *pass;
     const wn__scratch *scratch;
     bool round16; /* outputs are rounded to bfloat16 */
+    bool input24; /* set by who calls forward: what it reads is 2:4 already (nn/mlp.c) */
     wn_tensor in_for_weight,
         dy_for_weight; /* only during wn__linear_backward_split, else absent: what the weight's
                           gradient is made of instead of in and dy. Types read them through
@@ -100,6 +101,7 @@ struct wn__linear {
         struct wn__linear_sparse24 *sparse24; /* owned, freed by wn__linear_free */
         struct wn__linear_sste *sste;
         struct wn__linear_lowrank *lowrank;
+        struct wn__linear_in24 *in24;
     } as;
 };
 
@@ -154,6 +156,11 @@ void wn__linear_tell_padding(const wn__linear *l, wn__build *b, const char *what
 /* BUG unless derived state exists or the executor plans. */
 WN_NODISCARD wn_status wn__linear_check_ready(const wn__linear *l, const wn__exec *x);
 wn__param *wn__linear_weight(const wn__linear *l);
+/* Whether products multiply by the parameter "<name>.weight" as it is: nothing is merged. */
+static inline bool wn__linear_plain(const wn__linear *l) {
+    wn__structure_kind kind = l->structure.kind;
+    return kind == WN_STRUCTURE_DENSE || kind == WN_STRUCTURE_IN24;
+}
 /* Whether a parameter is the layer's weight or one of its factors. */
 bool wn__linear_owns(const wn__linear *l, size_t param);
 wn_tensor wn__linear_bias(const wn__linear *l); /* absent without one */
@@ -165,6 +172,12 @@ WN_NODISCARD wn_status wn__linear_adopt(wn__linear *l, wn__exec *x, const wn_ten
 WN_NODISCARD wn_status wn__linear_rebased(wn__linear *l, wn__exec *x);
 
 extern const wn__linear_type wn__linear_dense, wn__linear_sparse24, wn__linear_sste,
-    wn__linear_lowrank, wn__linear_adapter;
+    wn__linear_lowrank, wn__linear_adapter, wn__linear_in24;
+
+/* Of an IN24 layer with a scale: where it is, F64 [1], 0 until the first training pass chose it.
+ * NULL for every other layer. */
+double *wn__linear_input_scale(const wn__linear *l);
+/* Whether an evaluation prunes what the layer reads: IN24, with its scale chosen if it has one. */
+bool wn__linear_prunes_input(const wn__linear *l);
 
 #endif

@@ -93,6 +93,7 @@ wn_status wn__mlp_forward(wn__mlp *m, wn__exec *x, const wn_tensor *in,
                           const wn__mlp_buffers *buffers, const wn_tensor *out) {
     const wn__mlp_buffers s = buffers_of(buffers, in->shape[0]);
     WN_TRY(inner_forward(m, x, in, &s, false));
+    m->down.input24 = m->act.sparse;
     return wn__linear_forward(&m->down, x, multiplied(m, &s), out, true);
 }
 

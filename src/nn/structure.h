@@ -10,6 +10,9 @@
  *       factors of rank R; +2:4: S-STE on both of them, or on one
  *   adapter:R[:ALPHA]
  *       the weight frozen, plus (ALPHA/R) M N^T; without ALPHA, R
+ *   in2:4:soft|mvue[+mvue|+mvue-approx|+dense-dw]
+ *       dense weights, 2:4 inputs in the forward pass. +mvue is meant unless another is written:
+ *       the method has always pruned the output gradient of the weight's product; +dense-dw: not
  *   act2:4[:naive|mvue|soft|soft_weights|soft_dynamic]
  *       2:4 activations of an MLP without a gate
  *
@@ -32,11 +35,17 @@ typedef enum wn__structure_kind {
     WN_STRUCTURE_SSTE,     /* beta S(W), straight-through */
     WN_STRUCTURE_LOWRANK,
     WN_STRUCTURE_ADAPTER,
+    WN_STRUCTURE_IN24, /* dense weights, 2:4 inputs */
     WN_STRUCTURE_ACT24 /* of an activation */
 } wn__structure_kind;
 
 /* How the output gradient is pruned along tokens before the weight-gradient product. */
 typedef enum wn__mvue { WN_MVUE_OFF, WN_MVUE_EXACT, WN_MVUE_APPROX } wn__mvue;
+
+typedef enum wn__in24_method {
+    WN_IN24_SOFT, /* scale by S-STE's rule from the first training batch, frozen */
+    WN_IN24_MVUE  /* unbiased random pruning in training, by magnitude in evaluation */
+} wn__in24_method;
 
 typedef enum wn__act24_method {
     WN_ACT24_NAIVE,
@@ -69,7 +78,7 @@ typedef struct wn__structure {
     int64_t dense_after; /* SPARSE24: plain dense weights from this update on (dense fine-tuning);
                             0: never */
     double decay;        /* masked decay lambda (SR-STE), 0: off */
-    wn__mvue mvue;       /* SPARSE24, SSTE, LOWRANK with sparse factors */
+    wn__mvue mvue;       /* SPARSE24, SSTE, LOWRANK with sparse factors, IN24 */
     bool scale_norm;     /* S-STE's scale keeps the norm instead of being nearest */
     wn__scale_rule scale_rule;
     bool fp8; /* products in simulated FP8: e4m3 forward, e5m2 gradients */
@@ -78,6 +87,7 @@ typedef struct wn__structure {
     double alpha;               /* ADAPTER: the product counts alpha / rank */
     bool sparse_in, sparse_out; /* LOWRANK: the factors that are 2:4 */
     const char *init;           /* "xavier" and so on: wn__lowrank_init_parse; borrowed */
+    wn__in24_method in24;       /* IN24 */
     /* ACT24 */
     wn__act24_method act;
     wn__act24_backward backward;
@@ -124,5 +134,8 @@ WN_NODISCARD wn_status wn__structure_rules_unmatched(const wn__structure_rules *
 #define WN_STRUCTURE_NAME 48 /* bytes that hold any such name */
 /* "dense", "2:4 tile + mvue", "lowrank 64 + 2:4" into out[n]; returns out. */
 const char *wn__structure_name(const wn__structure *s, char *out, size_t n);
+/* How activations or inputs are pruned, as written after act2:4: and in2:4: ("soft"); NULL for
+ * other structures. */
+const char *wn__structure_method(const wn__structure *s);
 
 #endif

@@ -11,12 +11,15 @@
 #define LEGAL                                                                                      \
     "dense, 2:4[:tile|row|greedy|sste|mvue][+mvue|+mvue-approx] (2:4 is 2:4:tile), "               \
     "lowrank:R[+2:4[:in|out]][+mvue|+mvue-approx] and adapter:R[:ALPHA] with R of at least 1, "    \
+    "in2:4:soft|mvue[+mvue|+mvue-approx|+dense-dw], "                                              \
     "act2:4[:naive|mvue|soft|soft_weights|soft_dynamic]"
 
 static const char *const weight_methods[] = {"tile", "row", "greedy", "sste", "mvue"};
 enum { METHOD_TILE, METHOD_ROW, METHOD_GREEDY, METHOD_SSTE, METHOD_MVUE };
 static const char *const mvue_words[] = {"mvue", "mvue-approx"}; // from WN_MVUE_EXACT on
 static const char *const factor_words[] = {"in", "out"};
+static const char *const in_methods[] = {"soft", "mvue"}; // of wn__in24_method
+static const char *const gradient_words[] = {"mvue", "mvue-approx", "dense-dw"};
 static const char *const act_methods[] = {"naive", "mvue", "soft", "soft_weights", "soft_dynamic"};
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
@@ -159,6 +162,17 @@ static bool read_adapter(const char **p, wn__structure *s) {
     return **p == '\0' || (**p == ':' && read_alpha(p, &s->alpha));
 }
 
+static bool read_in24(const char **p, wn__structure *s) {
+    static const wn__mvue mvue[] = {WN_MVUE_EXACT, WN_MVUE_APPROX, WN_MVUE_OFF};
+    int method = choose(p, ':', in_methods, COUNT(in_methods));
+    if (method < 0) return false;
+    int gradient = choose(p, '+', gradient_words, COUNT(gradient_words));
+    s->kind = WN_STRUCTURE_IN24;
+    s->in24 = (wn__in24_method)(WN_IN24_SOFT + method);
+    s->mvue = mvue[gradient > 0 ? gradient : 0];
+    return **p == '\0';
+}
+
 static bool read_act24(const char **p, wn__structure *s) {
     int method = 0;
     if (**p == ':') method = choose(p, ':', act_methods, COUNT(act_methods));
@@ -172,11 +186,8 @@ static bool read_act24(const char **p, wn__structure *s) {
 static const struct {
     const char *word;
     bool (*read)(const char **p, wn__structure *s);
-} heads[] = {{"dense", read_dense},
-             {"2:4", read_weight24},
-             {"lowrank", read_lowrank},
-             {"adapter", read_adapter},
-             {"act2:4", read_act24}};
+} heads[] = {{"dense", read_dense},     {"2:4", read_weight24}, {"lowrank", read_lowrank},
+             {"adapter", read_adapter}, {"in2:4", read_in24},   {"act2:4", read_act24}};
 
 static wn_status refuse(const char *text, const char *at) {
     if (at == text) return wn__fail(WN_INVALID, "structure '%s' is unknown; legal: " LEGAL, text);
@@ -237,6 +248,9 @@ const char *wn__structure_name(const wn__structure *s, char *out, size_t n) {
     case WN_STRUCTURE_ADAPTER:
         (void)snprintf(out, n, "adapter %lld", (long long)s->rank);
         break;
+    case WN_STRUCTURE_IN24:
+        (void)snprintf(out, n, "in 2:4 %s%s", in_methods[s->in24], mvue_name(s));
+        break;
     case WN_STRUCTURE_ACT24:
         (void)snprintf(out, n, "act 2:4 %s", act_methods[s->act]);
         break;
@@ -245,4 +259,9 @@ const char *wn__structure_name(const wn__structure *s, char *out, size_t n) {
         break;
     }
     return out;
+}
+
+const char *wn__structure_method(const wn__structure *s) {
+    if (s->kind == WN_STRUCTURE_ACT24) return act_methods[s->act];
+    return s->kind == WN_STRUCTURE_IN24 ? in_methods[s->in24] : NULL;
 }
