@@ -50,6 +50,14 @@ static void parses_each_spelling(void **state) {
          WN_MVUE_EXACT, 8, 1, 1},
         {"lowrank:8+mvue", "lowrank 8 + mvue", WN_STRUCTURE_LOWRANK, WN_MASK24_ROW, WN_MVUE_EXACT,
          8, 0, 0},
+        {"in2:4:soft", "in 2:4 soft + mvue", WN_STRUCTURE_IN24, WN_MASK24_GREEDY, WN_MVUE_EXACT, 0,
+         0, 0},
+        {"in2:4:soft+mvue", "in 2:4 soft + mvue", WN_STRUCTURE_IN24, WN_MASK24_GREEDY,
+         WN_MVUE_EXACT, 0, 0, 0},
+        {"in2:4:mvue+mvue-approx", "in 2:4 mvue + mvue-approx", WN_STRUCTURE_IN24, WN_MASK24_GREEDY,
+         WN_MVUE_APPROX, 0, 0, 0},
+        {"in2:4:mvue+dense-dw", "in 2:4 mvue", WN_STRUCTURE_IN24, WN_MASK24_GREEDY, WN_MVUE_OFF, 0,
+         0, 0},
         {"adapter:16", "adapter 16", WN_STRUCTURE_ADAPTER, WN_MASK24_GREEDY, WN_MVUE_OFF, 16, 0, 0},
     };
     wn__structure b = base, s;
@@ -89,7 +97,14 @@ static void parses_adapters_and_activations(void **state) {
         assert_int_equal(s.act, WN_ACT24_NAIVE + i);
         (void)strcat(strcpy(text, "act 2:4 "), methods[i]);
         assert_string_equal(wn__structure_name(&s, name, sizeof name), text);
+        assert_string_equal(wn__structure_method(&s), methods[i]);
     }
+    assert_int_equal(wn__structure_parse("in2:4:mvue", &b, &s), WN_OK);
+    assert_string_equal(wn__structure_method(&s), "mvue");
+    assert_int_equal(wn__structure_parse("in2:4:soft", &b, &s), WN_OK);
+    assert_string_equal(wn__structure_method(&s), "soft");
+    assert_int_equal(wn__structure_parse("2:4:mvue", &b, &s), WN_OK);
+    assert_null(wn__structure_method(&s));
 }
 
 static void refuses_other_spellings(void **state) {
@@ -121,6 +136,10 @@ static void refuses_other_spellings(void **state) {
                                       "adapter:4:1x",
                                       "act2:4:tile",
                                       "act2:4+mvue",
+                                      "in2:4",
+                                      "in2:4+mvue",
+                                      "in2:4:naive",
+                                      "in2:4:soft+dense-dw+mvue",
                                       "lowrank:8+2:4+2:4:in",
                                       "kron:butterfly"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
