@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Makes tests/fixtures/tokenizer/hf.json (byte-level BPE) and spm.json (SentencePiece's kinds, tokenizer_kinds.py): small tokenizers
 trained here by Hugging Face `tokenizers` on the text below, awkward strings, and the ids and decoded texts that library gives for them.
-Also merges learned by a plain, slow trainer.
+Also merges learned by a plain, slow trainer, and seeds for tests/fuzz/corpus/fuzz_tokenizer.
 
     pip install tokenizers && tools/make_tokenizer_fixtures.py [FOLDER]
 """
@@ -244,8 +244,9 @@ def kind_strings(count):
 def kind_cases(table):
     """Each base and its variants on a share of the strings."""
     lines = [line for line in TEXT.split("\n") if line]
-    bases = {"t5": kinds.train_unigram(lines, 260), "llama2": kinds.train_bpe(lines, 430)}
-    whole = kinds.train_bpe(lines, 430, split=False)
+    bases = {"t5": kinds.train_unigram(lines, 260), "llama2": kinds.train_bpe(lines, 460, alphabet=70)}
+    whole = kinds.train_bpe(lines, 460, split=False, alphabet=70)
+    assert len(bases["llama2"]["model"]["merges"]) > 100
     changes = [("t5", label, change) for label, change in [("t5", {})] + list(kinds.unigram_variants(bases["t5"]))]
     changes += [("llama2", label, change) for label, change in [("llama2", {})] + list(kinds.bpe_variants(bases["llama2"], whole))]
     strings = list(dict.fromkeys(KIND_STRINGS + [s for s in STRINGS if len(s) < 40][::4] + kind_strings(90)))
@@ -277,6 +278,20 @@ def members_of(bases, cases, table):
             "cases": dump(cases, False).replace('{"name":', '\n{"name":')}
 
 
+def write_seeds(folder):
+    """Seeds of fuzz_tokenizer: a small file of each kind, and a text after its newline."""
+    lines = [line for line in TEXT.split("\n") if line][:3]
+    t5, llama = kinds.train_unigram(lines, 60, sentinels=2), kinds.train_bpe(lines, 340, alphabet=30)
+    few = ["<0x0A>", "<0xC3>", "<0xA9>", "<0xE2>"]
+    llama["model"]["vocab"] = {k: i for k, i in llama["model"]["vocab"].items() if k not in kinds.BYTES or k in few}
+    more = [kinds.replace(" {2,}", " ", "Regex"), {"type": "NFKC"}, {"type": "Lowercase"}, {"type": "Strip", "strip_left": True, "strip_right": False}]
+    seeds = {"t5": t5, "t5_first": dict(t5, normalizer=kinds.sequence("normalizers", *more), pre_tokenizer=kinds.sequence("pretokenizers", {"type": "WhitespaceSplit"}, kinds.metaspace("first"))),
+             "llama2": llama, "llama2_first": dict(llama, normalizer=None, pre_tokenizer=kinds.metaspace("first", split=False), decoder=None)}
+    for name, root in seeds.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
+            f.write(dump(root, False) + "\nthe  mill\u00e9 <extra_id_1> \ufb01 <s>")
+
+
 def main():
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..", "tests", "fixtures", "tokenizer")
     base = bases()
@@ -290,6 +305,7 @@ def main():
     table = {}
     base, cases = kind_cases(table)
     write(os.path.join(folder, "spm.json"), members_of(base, cases, table))
+    write_seeds(os.path.join(folder, "..", "..", "fuzz", "corpus", "fuzz_tokenizer"))
 
 
 if __name__ == "__main__":

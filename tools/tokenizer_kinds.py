@@ -116,11 +116,11 @@ def train_unigram(lines, size, sentinels=12, rules=RULES):
                  post_processor=template(["text", "eos"], {"</s>": 1}))
 
 
-def train_bpe(lines, size, split=True):
-    """Like Llama 2's: <unk>, <s>, </s>, bytes, merges, characters. split: no merge reaches across the mark of a space."""
+def train_bpe(lines, size, split=True, alphabet=None):
+    """Like Llama 2's: <unk>, <s>, </s>, bytes, characters (the most frequent), merges. split: no merge reaches across the mark of a space."""
     tok = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tok.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=split)
-    tok.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=size, special_tokens=["<unk>", "<s>", "</s>"] + BYTES, show_progress=False, max_token_length=16))
+    tok.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=size, special_tokens=["<unk>", "<s>", "</s>"] + BYTES, show_progress=False, max_token_length=16, limit_alphabet=alphabet))
     model = json.loads(tok.to_str())["model"]
     model["byte_fallback"] = True
     tokens = [added(name, i, special=True) for i, name in enumerate(["<unk>", "<s>", "</s>"])]
@@ -218,7 +218,7 @@ def bpe_variants(root, whole):
 
 def rows(root, strings, lists, table):
     """What the library gives: for strings ids without and with special tokens, ids of the text as plain text, and both decodings where they
-    are not the text; for lists of ids both decodings. A string on which the library panics is left out."""
+    are not the text; null where it fails; for lists of ids both decodings. A string on which the library panics is left out."""
     tok = Tokenizer.from_str(json.dumps(root))
     out = []
 
@@ -227,22 +227,24 @@ def rows(root, strings, lists, table):
         row.update({k: v for k, v, same in (("decoded", decoded, text), ("skipped", skipped, decoded)) if v != same})
         return row
 
+    def encode(s, plain, **more):  # None: an unknown character, and no unk_id
+        tok.encode_special_tokens = plain
+        try:
+            return tok.encode(s, **more).ids
+        except Exception as error:
+            if "unk_id" not in str(error):
+                raise
+            return None
+
     for s in strings:
         try:
-            tok.encode_special_tokens = False
-            ids = tok.encode(s, add_special_tokens=False).ids
+            ids = encode(s, False, add_special_tokens=False)
             row = {"text": table.setdefault(s, len(table)), "ids": ids}
-            framed = tok.encode(s).ids
-            tok.encode_special_tokens = True
-            plain = tok.encode(s, add_special_tokens=False).ids
-            row.update({k: v for k, v in (("framed", framed), ("plain", plain)) if v != ids})
-            out.append(both(row, ids, s))
+            row.update({k: v for k, v in (("framed", encode(s, False)), ("plain", encode(s, True, add_special_tokens=False))) if v != ids})
+            out.append(both(row, ids, s) if ids is not None else row)
         except BaseException as error:
-            if type(error).__name__ == "PanicException":
-                continue
-            if root["model"].get("unk_id", 0) is not None or not isinstance(error, Exception):
+            if type(error).__name__ != "PanicException":
                 raise
-            out.append({"text": table.setdefault(s, len(table)), "fails": True})
     for ids in lists:
         try:
             out.append(both({"decode": ids}, ids, None))

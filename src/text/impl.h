@@ -45,6 +45,8 @@ typedef struct wn__vocab {
  * before the message: the id is outside 0..WN_MAX_IDS-1 or taken, or the text has another id. */
 WN_NODISCARD wn_status wn__vocab_add(wn__vocab *v, const char *file, const char *text, size_t n,
                                      int64_t id, uint32_t flags);
+/* Gives a text that is there the next free id besides; the text stands for that one from now on. */
+WN_NODISCARD wn_status wn__vocab_repeat(wn__vocab *v, const char *text, size_t n, int64_t id);
 /* Gives all tokens their bytes: those that a byte-level spelling stands for (those of an added
  * token, or of one that is not spelled so, are its text), or what the decoder makes of the text. */
 WN_NODISCARD wn_status wn__vocab_spell(wn__vocab *v, const wn__decoder *decoder);

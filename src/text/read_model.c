@@ -183,7 +183,9 @@ static wn_status read_piece(wn_tokenizer *t, const char *file, const wn__json *j
     if (wn__json_typeof(j) != WN_JSON_ARRAY || wn__json_count(j) != 2 || text == NULL || !number)
         return wn__fail(WN_FORMAT, "%s: model: vocab[%zu]: expected [\"piece\", score]", file, id);
     t->score[id] = read_score(wn__json_real(score));
-    return wn__vocab_add(&t->vocab, file, text, n, (int64_t)id, 0);
+    return wn__vocab_find(&t->vocab, text, n) < 0
+               ? wn__vocab_add(&t->vocab, file, text, n, (int64_t)id, 0)
+               : wn__vocab_repeat(&t->vocab, text, n, (int64_t)id);
 }
 
 static wn_status read_pieces(wn_tokenizer *t, const char *file, const wn__json *vocab) {
@@ -207,11 +209,12 @@ static wn_status build_trie(wn_tokenizer *t) {
     size_t count = t->vocab.count;
     wn__trie_key *key = malloc((count + 1) * sizeof *key);
     if (key == NULL) return wn__fail(WN_NOMEM, "tokenizer: out of memory (%zu pieces)", count);
-    for (size_t id = 0; id < count; id++) {
-        key[id].text = wn__intern_string(&t->vocab.names, t->vocab.token[id].name, &key[id].size);
-        key[id].value = (int32_t)id;
+    size_t texts = t->vocab.names.count; // no more than ids
+    for (size_t i = 0; i < texts; i++) {
+        key[i].text = wn__intern_string(&t->vocab.names, i, &key[i].size);
+        key[i].value = (int32_t)t->vocab.names.entry[i].value;
     }
-    wn_status status = wn__trie_build(&t->unigram.trie, key, count);
+    wn_status status = wn__trie_build(&t->unigram.trie, key, texts);
     free(key);
     return status;
 }

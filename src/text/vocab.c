@@ -53,6 +53,14 @@ wn_status wn__vocab_add(wn__vocab *v, const char *file, const char *text, size_t
     return WN_OK;
 }
 
+wn_status wn__vocab_repeat(wn__vocab *v, const char *text, size_t n, int64_t id) {
+    size_t name = wn__intern_find(&v->names, text, n);
+    WN_TRY(reserve_ids(v, (size_t)id + 1));
+    v->token[id] = (wn__token){.name = (uint32_t)name, .flags = WN_TOKEN_PRESENT};
+    v->names.entry[name].value = id;
+    return WN_OK;
+}
+
 const char *wn__vocab_text(const wn__vocab *v, const wn__token *token, size_t *n) {
     return token->shown != 0 ? wn__intern_string(&v->shown, token->shown - 1, n)
                              : wn__intern_string(&v->names, token->name, n);

@@ -131,7 +131,12 @@ static wn_status encode_plain(const wn_tokenizer *t, const char *text, size_t n,
 static int check_ids(const wn_tokenizer *t, encode_fn *fn, const char *text, size_t n,
                      const wn__json *want, size_t skip) {
     wn_tokens got;
-    if (fn(t, text, n, &got) != WN_OK) fail_msg("%s", wn_last_error());
+    wn_status status = fn(t, text, n, &got);
+    if (wn__json_typeof(want) == WN_JSON_NULL) { // it fails there too
+        wn_tokens_free(&got);
+        return status != WN_INVALID;
+    }
+    if (status != WN_OK) fail_msg("%s", wn_last_error());
     int bad = !same_ids(want, &got, skip);
     if (skip > 0 && got.count > 0) bad += got.id[0] != wn_tokenizer_bos(t);
     wn_tokens_free(&got);
@@ -142,10 +147,6 @@ static int replay_ids(const wn_tokenizer *t, const wn__json *row, const char *te
     const wn__json *ids = wn__json_get(row, "ids"), *plain = wn__json_get(row, "plain"),
                    *framed = wn__json_get(row, "framed"), *bos = wn__json_get(row, "bos");
     wn_tokens got;
-    if (wn__json_bool(wn__json_get(row, "fails"))) {
-        assert_int_equal(encode_ids(t, text, n, &got), WN_INVALID);
-        return 0;
-    }
     int bad = check_ids(t, encode_ids, text, n, ids, 0);
     bad += check_ids(t, encode_plain, text, n, plain != NULL ? plain : ids, 0);
     if (framed != NULL) bad += check_ids(t, encode_framed, text, n, framed, 0);
@@ -153,7 +154,8 @@ static int replay_ids(const wn_tokenizer *t, const wn__json *row, const char *te
         bad += check_ids(t, encode_bos, text, n, ids, 1);
         bad += wn__json_int(bos) != wn_tokenizer_bos(t);
     }
-    if (wn__json_bool(wn__json_get(row, "lossy"))) return bad;
+    if (wn__json_bool(wn__json_get(row, "lossy")) || wn__json_typeof(ids) == WN_JSON_NULL)
+        return bad;
     assert_int_equal(encode_ids(t, text, n, &got), WN_OK);
     bad += check_decodes(t, row, got.id, got.count, text, n);
     wn_tokens_free(&got);
