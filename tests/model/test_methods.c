@@ -116,6 +116,25 @@ static const method activations[] = {
     {"with_factors", {"mlp.act=act2:4", "*_proj=lowrank:4"}, act_permuted, "act", "zeros"},
 };
 
+/* Inputs. */
+
+static void inputs_of_acts(wn_train_options *o) {
+    act_permuted(o);
+    o->recompute = true;
+}
+static void inputs_in_bf16(wn_train_options *o) {
+    o->fp8 = true;
+    o->dtype = "bfloat16";
+}
+
+static const method inputs[] = {
+    {"in_soft", {"*_proj=in2:4:soft"}, NULL, "eval", "loss"},
+    {"in_mvue", {"*_proj=in2:4:mvue"}, NULL, "eval", "loss"},
+    {"in_approx", {"mlp.*=in2:4:soft+mvue-approx"}, norm_scale, NULL, NULL},
+    {"in_dense_dw", {"self_attn.*=in2:4:mvue+dense-dw"}, inputs_in_bf16, NULL, NULL},
+    {"in_before_act", {"*_proj=in2:4:soft", "mlp.act=act2:4:mvue"}, inputs_of_acts, "act", "zeros"},
+};
+
 /* Numerics. */
 
 static void fp8(wn_train_options *o) {
@@ -281,6 +300,7 @@ static void check_all(void **state, const method *m, size_t count) {
 CHECK(masks)
 CHECK(factors)
 CHECK(activations)
+CHECK(inputs)
 CHECK(numerics)
 CHECK(optimizers)
 
@@ -304,8 +324,8 @@ static void test_documents(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {TEST(test_masks),       TEST(test_factors),
-                                       TEST(test_activations), TEST(test_numerics),
-                                       TEST(test_optimizers),  TEST(test_documents)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_masks),    TEST(test_factors),    TEST(test_activations), TEST(test_inputs),
+        TEST(test_numerics), TEST(test_optimizers), TEST(test_documents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,6 +130,8 @@ static void the_same_bits(void **state) {
         {.mlp = WN_MLP_RELU2, .rules = {"mlp.*=2:4:sste+mvue"}},
         {.mlp = WN_MLP_RELU2, .rules = {"*_proj=lowrank:8"}},
         {.mlp = WN_MLP_RELU2, .rules = {"*_proj=lowrank:8+2:4+mvue"}, .round16 = true},
+        {.mlp = WN_MLP_SWIGLU, .rules = {"*_proj=in2:4:soft"}, .round16 = true},
+        {.mlp = WN_MLP_RELU2, .rules = {"*_proj=in2:4:mvue", "act=act2:4:soft"}},
         {.mlp = WN_MLP_RELU2, .rules = {"act=act2:4:naive"}},
         {.mlp = WN_MLP_RELU, .rules = {"act=act2:4:mvue"}},
         {.mlp = WN_MLP_RELU2, .rules = {"act=act2:4:soft"}, .round16 = true},

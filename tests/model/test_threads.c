@@ -120,6 +120,8 @@ static void masks(void **state) {
         {WN_MLP_RELU2, "*_proj=2:4:tile+mvue", WN_OPTIMIZER_ADAMW, false, false, false},
         {WN_MLP_SWIGLU, "*_proj=2:4:sste+mvue", WN_OPTIMIZER_ADAMW, true, false, false},
         {WN_MLP_RELU2, "mlp.*=2:4:sste+mvue-approx", WN_OPTIMIZER_ADAMW, false, true, false},
+        {WN_MLP_SWIGLU, "*=in2:4:soft", WN_OPTIMIZER_ADAMW, false, false, false},
+        {WN_MLP_RELU2, "*_proj=in2:4:mvue", WN_OPTIMIZER_ADAMW, true, false, false},
     };
     (void)state;
     check_all(all, sizeof all / sizeof *all);

@@ -228,7 +228,8 @@ static void exports_what_dense_models_load(void **state) {
     static const char *const rules[] = {"*_proj=2:4:sste",       "*_proj=lowrank:6",
                                         "*_proj=lowrank:8+2:4",  "*_proj=lowrank:8+2:4:in",
                                         "*_proj=adapter:4:8",    "mlp.*=2:4:tile",
-                                        "lm_head=lowrank:8+2:4", "*_proj=lowrank:40"};
+                                        "lm_head=lowrank:8+2:4", "*_proj=lowrank:40",
+                                        "*_proj=in2:4:soft"}; // prunes nothing before training
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         wn__model_config c = small_config(WN_MLP_SWIGLU);
         c.qkv_bias = true;
@@ -425,6 +426,8 @@ static void training_goes_on_from_states(void **state) {
     check_resume("*_proj=lowrank:6+2:4+mvue-approx", 1);
     check_resume("*=lowrank:4", 1);
     check_resume("*_proj=adapter:4:8", 1);
+    check_resume("*=in2:4:soft", 1);
+    check_resume("*_proj=in2:4:mvue+mvue-approx", 1);
 }
 
 static bool has_state(const wn__st_item *items, size_t count, const char *name) {

@@ -129,6 +129,33 @@ static void factors_by_plain_loops(void **state) {
     }
 }
 
+// What the activation made 2:4 is not pruned again, nor scaled; while it is dense, it is.
+static void sparse_activations_are_pruned_once(void **state) {
+    (void)state;
+    static const char *const methods[] = {"act=act2:4:naive", "act=act2:4:soft_weights"};
+    for (int i = 0; i < 4; i++) {
+        matrix y[2][3];
+        for (int pruned = 0; pruned < 2; pruned++) {
+            rig r;
+            shape s = shape_of(WN_MLP_RELU2);
+            s.rules[0] = methods[i % 2];
+            s.rules[1] = pruned ? i < 2 ? "down_proj=in2:4:soft" : "down_proj=in2:4:mvue" : NULL;
+            s.base.act_warmup = 1;
+            open_mlp(&r, &s);
+            for (int64_t step = 0; step < 3; step++) {
+                OK(prepare(&r, step));
+                OK(forward(&r, step < 2));
+                y[pruned][step] = read_matrix(&r.y);
+                if (step < 2) OK(backward(&r));
+            }
+            close_mlp(&r);
+        }
+        assert_true(memcmp(&y[0][0], &y[1][0], sizeof y[0][0]) != 0);
+        SAME(y[1][1], y[0][1]);
+        SAME(y[1][2], y[0][2]);
+    }
+}
+
 // ---- operands of the weight's gradient ----
 
 typedef struct gradients {
@@ -211,7 +238,9 @@ static void every_structure_splits(void **state) {
                                         "*=lowrank:3",
                                         "*=lowrank:3+2:4",
                                         "*=lowrank:3+2:4+mvue",
-                                        "*=adapter:3:6"};
+                                        "*=adapter:3:6",
+                                        "*=in2:4:soft",
+                                        "*=in2:4:mvue+mvue-approx"};
     for (size_t i = 0; i < 2 * (sizeof rules / sizeof rules[0]); i++)
         check_operands(rules[i / 2], i % 2);
 }
@@ -222,6 +251,7 @@ int main(void) {
         cmocka_unit_test(a_gate_has_no_sparse_activation),
         cmocka_unit_test(weights_are_passed_straight_through),
         cmocka_unit_test(factors_by_plain_loops),
+        cmocka_unit_test(sparse_activations_are_pruned_once),
         cmocka_unit_test(every_structure_splits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
