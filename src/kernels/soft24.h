@@ -20,7 +20,7 @@
  * consecutive rows (tokens) of a column. Group number k counts, for axis 1, row ceil(c/group) +
  * group in the row; for axis 0, c block + column. It takes u = word 2^-32 from word k%4 of
  * wn__philox_draw(seed, stream, counter << 32 | k/4); APPROX in groups of 4 takes u and then v from
- * words 2(k%2) and 2(k%2) + 1 of number k/2. What survives is in expectation right, the rest is +0.
+ * words 2(k%2) and 2(k%2) + 1 of number k/2. What does not survive is +0.
  *   EXACT (systematic sampling with the optimal inclusion probabilities): pi_i = min(1, 2|x_i|/S)
  *     with S = sum |x|, and when one exceeds 1 it is 1 and the others |x_j|/(sum of the others).
  *     With c_i the running sums of pi, i survives when [c_(i-1), c_i) holds u or u+1, as x_i/pi_i:
@@ -32,11 +32,13 @@
  *   the first survives when u < |a|/(|a| + |b|), as sign(.)(|a| + |b|), else the second.
  * wn__mvue24_group is the arithmetic of one group, in double with stated sums and products, on
  * magnitudes scaled by a power of two so that no sum overflows; what survives is rounded once to
- * the dtype, where it may. Short last groups count missing elements as zeros. NaN or infinity in a
- * group: every element of it becomes NaN (so it is found where gradients are checked). y may be x.
+ * the dtype, and may overflow there. Short last groups count missing elements as zeros. NaN or
+ * infinity in a group: every element of it becomes NaN (so it is found where gradients are
+ * checked). y may be x.
  *
  * apply24: y = scale x where the mask keeps, +0 elsewhere, scale rounded as above; y may be x.
- * Unit stride along c; F32, F64 (ref also F16, BF16). The same bits on every variant. */
+ * Unit stride along c; F32, F64 (ref also F16, BF16). The same bits on every variant
+ * (NaN payloads aside). */
 #ifndef WN_KERNELS_SOFT24_H
 #define WN_KERNELS_SOFT24_H
 
