@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Writing config.json and generation_config.json so that transformers, any version, builds the same
 // model: every key that has a default there is written out.
-#include "formats/hf_config.h"
+#include "formats/hf_sparsity.h"
 
 #include "base/fail.h"
 #include "base/file.h"
@@ -138,12 +138,18 @@ out:
 }
 
 wn_status wn__hf_config_write(const char *dir, const wn__model_config *config) {
+    return wn__hf_config_write_sparse(dir, config, NULL);
+}
+
+wn_status wn__hf_config_write_sparse(const char *dir, const wn__model_config *config,
+                                     const wn__hf_sparsity *sparsity) {
     family f = {0};
     wn_status status;
     WN_TRY(wn__model_config_check(config));
     WN_TRY(choose_family(config, &f));
     wn__json *o = wn__json_new_object(), *generation = wn__json_new_object();
     WN_TRY_OUT(put_config(o, config, &f));
+    WN_TRY_OUT(wn__hf_json_put_sparsity(o, config, sparsity));
     WN_TRY_OUT(put_tokens(generation, config));
     WN_TRY_OUT(wn__hf_json_write(dir, "config.json", o));
     WN_TRY_OUT(wn__hf_json_write(dir, "generation_config.json", generation));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // libFuzzer target: any bytes as a config.json. What is accepted must pass the check and have a
-// number of parameters.
-#include "formats/hf_config.h"
+// number of parameters; what it says of 2:4 activations must be something that could be written.
+#include "formats/hf_sparsity.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void require(bool condition) {
     if (!condition) abort();
+}
+
+static void look_at_sparsity(const char *text, size_t size, const wn__model_config *c) {
+    wn__hf_sparsity s;
+    if (wn__hf_sparsity_parse(text, size, "fuzz", c, &s) != WN_OK) {
+        require(strstr(wn_last_error(), "fuzz") != NULL && s.item == NULL && s.count == 0);
+        return;
+    }
+    for (size_t i = 0; i < s.count; i++) {
+        const wn__hf_sparse *item = &s.item[i];
+        bool soft = strncmp(item->method, "soft", 4) == 0;
+        require(isfinite(item->scale) && (item->scale != 0) == soft);
+        require(strncmp(item->layer, "model.layers.", 13) == 0 ||
+                (item->input && !c->tied && strcmp(item->layer, "lm_head") == 0));
+        require(item->input || c->mlp != WN_MLP_SWIGLU);
+    }
+    wn__hf_sparsity_free(&s);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -21,5 +39,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int64_t params = wn__model_config_params(&c);
     require(params > 0 && params < INT64_MAX);
     require(c.heads % c.kv_heads == 0 && c.eos_count >= 0 && c.eos_count <= WN_MAX_EOS);
+    look_at_sparsity((const char *)data, size, &c);
     return 0;
 }
