@@ -329,6 +329,19 @@ static void set_run(const options *o, run_c4 *c, wn_train_options *t) {
     note(c, "run directory: %s", c->out);
 }
 
+/* Those of the flags that were given, in one line. */
+static void name_group(const options *o, run_c4 *c, const option_id *id, size_t count,
+                       const char *optimizer) {
+    char names[512] = "";
+    for (size_t i = 0; i < count; i++) {
+        size_t used = strlen(names);
+        if (given(o, id[i]))
+            snprintf(names + used, sizeof names - used, "%s--%s", used ? ", " : "",
+                     option_at(id[i])->name);
+    }
+    if (*names) note(c, "no effect, as the optimizer is %s: %s", optimizer, names);
+}
+
 static void name_unused(const options *o, run_c4 *c, const wn_train_options *t) {
     static const struct {
         option_id id;
@@ -357,14 +370,9 @@ static void name_unused(const options *o, run_c4 *c, const wn_train_options *t) 
     for (size_t i = 0; i < sizeof never / sizeof *never; i++)
         if (given(o, never[i].id))
             note(c, "--%s has no effect: %s", option_at(never[i].id)->name, never[i].why);
-    for (size_t i = 0; i < sizeof loro / sizeof *loro; i++)
-        if (given(o, loro[i]) && !low_rank(t))
-            note(c, "--%s has no effect: the optimizer is %s", option_at(loro[i])->name,
-                 t->optimizer);
-    for (size_t i = 0; i < sizeof galore / sizeof *galore; i++)
-        if (given(o, galore[i]) && strncmp(t->optimizer, "galore", 6) != 0)
-            note(c, "--%s has no effect: the optimizer is %s", option_at(galore[i])->name,
-                 t->optimizer);
+    if (!low_rank(t)) name_group(o, c, loro, sizeof loro / sizeof *loro, t->optimizer);
+    if (strncmp(t->optimizer, "galore", 6) != 0)
+        name_group(o, c, galore, sizeof galore / sizeof *galore, t->optimizer);
 }
 
 static bool check_optimizer(run_c4 *c, const char *name) {

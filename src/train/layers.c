@@ -150,13 +150,14 @@ static void say_masks(wn__trainer *t, const rows *all) {
         wn__say(t, "2:4 sparsity enabled outside the MLP - converted %" PRId64 " layers", others);
 }
 
-static bool say_factors(wn__trainer *t, const row *r) {
-    if (r->kind != WN_STRUCTURE_LOWRANK && r->kind != WN_STRUCTURE_ADAPTER) return false;
+// The number of modules that became factors.
+static int64_t say_factors(wn__trainer *t, const row *r) {
+    if (r->kind != WN_STRUCTURE_LOWRANK && r->kind != WN_STRUCTURE_ADAPTER) return 0;
     wn__say(t,
-            "replaced %" PRId64 " linear layers by %s: %" PRId64 " parameters, %.2f MiB -> %" PRId64
+            "replaced %" PRId64 " modules by %s: %" PRId64 " parameters, %.2f MiB -> %" PRId64
             ", %.2f MiB",
             r->count, r->structure, r->dense, MIB(r->bytes.dense), r->params, MIB(r->bytes.master));
-    return true;
+    return r->count;
 }
 
 static int64_t trained_params(const wn__trainer *t) {
@@ -191,10 +192,12 @@ static void say_all(wn__trainer *t, rows *table, rows *sums) {
         say_row(t, &table->item[i], width);
     say_activations(t, width);
     say_masks(t, sums);
-    bool replaced = false;
+    int64_t replaced = 0;
     for (size_t i = 0; i < sums->count; i++)
-        replaced |= say_factors(t, &sums->item[i]);
-    if (replaced) wn__say(t, "parameters %" PRId64 " trained", trained_params(t));
+        replaced += say_factors(t, &sums->item[i]);
+    if (replaced > 0)
+        wn__say(t, "replaced %" PRId64 " modules in all; %" PRId64 " parameters are trained",
+                replaced, trained_params(t));
     say_init(t);
 }
 

@@ -61,7 +61,7 @@ run 0 train --data "$dir/text" --out "$dir/dry" $tiny --sparse --dry-run
 # The plan of any model, without data or a directory.
 run 0 train --dry-run --model-config 1b --mlp relu2 --sparsity '*_proj=lowrank:512' --sparsity 'mlp.act=act2:4' --optimizer loro_adamw
 says "without a gate 1.5 x its intermediate size: 8191 -> 8192"
-says "replaced 144 linear layers by lowrank 512: 1207959552 parameters"
+says "replaced 144 modules by lowrank 512: 1207959552 parameters"
 says "act 2:4 naive"
 says "memory "
 run 1 train --dry-run --model-config 2b; says "llama_{toy 9m"

@@ -28,7 +28,7 @@ static void test_exact(void **state) {
     assert_true(l->moved > 0 && l->exact_before > 0 && l->exact_after > 0);
     assert_true(fabs(l->exact_after - l->exact_before) < 0.2);
     assert_true(last_value(o.out, "exact", "pairs_in_all") == 48);
-    assert_non_null(strstr(l->text, "replaced 12 linear layers by lowrank 4: 6144 parameters, 0.02 "
+    assert_non_null(strstr(l->text, "replaced 12 modules by lowrank 4: 6144 parameters, 0.02 "
                                     "MiB -> 2304"));
     assert_non_null(strstr(l->text, "initialized 12 low-rank modules by xavier"));
     assert_non_null(strstr(l->text, "exact step every 5 (core paper, gauge fix)"));

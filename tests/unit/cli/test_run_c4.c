@@ -124,7 +124,7 @@ static void test_activation(void **state) {
     assert_true(f.t.act_permute);
     assert_int_equal(f.t.act_warmup, 1000);
     assert_true(f.t.log_flips);
-    assert_true(noted(&f, "--loro_scope has no effect: the optimizer is adamw"));
+    assert_true(noted(&f, "no effect, as the optimizer is adamw: --loro_freq, --loro_scope"));
     assert_true(noted(&f, "--c4_local has no effect"));
     options_free(&f.o);
     must(&f, "--squ_relu relu2");

@@ -1,0 +1,81 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The training commands of the documents this project follows, as they stand but for launcher, data path and model size: the plan of each, and
+# a short run to its end. What has no effect is named; what was demanded there has a default here.
+. "$(dirname "$0")/lib.sh"
+make_text "$dir/text"
+mkdir -p "$dir/en"
+awk 'NF { printf "{\"text\": \"%s\", \"url\": \"u\"}\n", $0 }' "$dir/text" >"$dir/all"
+head -n 600 "$dir/all" | gzip >"$dir/en/c4-train.00000-of-00002.json.gz"
+sed -n '601,1200p' "$dir/all" | gzip >"$dir/en/c4-train.00001-of-00002.json.gz"
+tail -n 60 "$dir/all" | gzip >"$dir/en/c4-validation.00000-of-00001.json.gz"
+cd "$dir" || exit 1
+
+loro="--dtype bfloat16 --batch_size 128 --total_batch_size 512 --num_training_steps 20000 --save_every 2000 --eval_every 2000 --lr 0.01 --scheduler cosine_restart
+    --warmup_steps 2000 --min_lr_ratio 0.1 --cosine_restart_freq 500 --lr_adjust_steps -2000 --weight_decay 0 --optimizer loro_adamw --loro_refresh all
+    --loro_refresh_freq 500 --loro_scope all --loro_init xavier --loro_attn_rank 256 --loro_mlp_rank 256 --loro_type loro --loro_freq 500 --loro_lr_scaler -1"
+single="--single_gpu $(echo "$loro" | sed 's/attn_rank 256/attn_rank 128/; s/mlp_rank 256/mlp_rank 128/')"
+integration="--enable_2to4_sparse --loro_attn_rank 64 --loro_mlp_rank 64"
+sparse="$integration --optimizer loro_adamw --loro_scope all --attn_2by4 True"
+bare="--num_training_steps 10 --enable_2to4_sparse"
+activation="--dtype bfloat16 --batch_size 64 --total_batch_size 512 --num_training_steps 20000 --save_every 1000 --eval_every 1000 --lr 0.001 --scheduler cosine_restart
+    --warmup_steps 2000 --min_lr_ratio 0.1 --cosine_restart_freq 500 --lr_adjust_steps -2000 --weight_decay 0.1 --optimizer adamw --loro_refresh all --loro_refresh_freq 500
+    --loro_scope all --loro_init xavier --loro_attn_rank 256 --loro_mlp_rank 256 --loro_type loro --loro_freq 500 --loro_lr_scaler -1 --c4_local False
+    --enable_2to4_sparse False --save_ckpt True --attn_2by4 True --mlp_2by4 False --seed 43 --flip_rate True --squ_relu True --activation_sparse_method mvue
+    --activation_dense_warmup_steps 1000"
+verification="--squ_relu True --activation_sparse_method mvue --activation_dense_warmup_steps 1000 --dx_direct_sparse False --batch_size 16 --total_batch_size 512 --lr 1e-4
+    --num_training_steps 10000"
+everything="--dtype bfloat16 --batch_size 64 --total_batch_size 512 --num_training_steps 20000 --save_every 1000 --eval_every 1000 --lr 0.0001 --scheduler cosine_restart
+    --warmup_steps 2000 --min_lr_ratio 0.1 --cosine_restart_freq 500 --lr_adjust_steps -2000 --weight_decay 0.1 --optimizer loro_adamw --loro_refresh all
+    --loro_refresh_freq 500 --loro_scope all --loro_init xavier --loro_attn_rank 256 --loro_mlp_rank 256 --loro_type loro --loro_freq 500 --loro_lr_scaler -1
+    --c4_local False --enable_2to4_sparse False --save_ckpt True --attn_2by4 True --mlp_2by4 True --seed 43 --flip_rate True --activation_2by4 True
+    --activation_soft_threshold True --squ_relu relu2 --activation_sparse_method soft_threshold_weights --dynamic_activation_steps 10
+    --activation_calibration_samples 50 --activation_dense_warmup_steps 0 --dx_direct_sparse 1 --wandb_sparsityrelu True --permute_2by4 True
+    --momentum_reset_steps 200 --more_activation_relu2 True --cola_sparse_method cola_init"
+galore="--lr 0.01 --galore_scale 0.25 --rank 256 --update_proj_gap 200 --batch_size 256 --total_batch_size 512 --num_training_steps 20000 --warmup_steps 2000
+    --weight_decay 0 --dtype bfloat16 --eval_every 1000 --optimizer galore_adamw"
+
+# plan WORDS...: the plan of the command for the size the documents train.
+plan() {
+    # shellcheck disable=SC2068
+    run 0 train --model_config configs/llama_130m.json $@ --dry-run
+    says "134105856 parameters"
+    says "memory"
+}
+# shellcheck disable=SC2086
+{
+    plan $loro; says "84 modules"; says "lowrank 256"
+    plan $single; says "--single_gpu has no effect"
+    plan $integration; says "converted 36 MLP layers"; says "no effect, as the optimizer is adam: --loro_attn_rank, --loro_mlp_rank"
+    plan $sparse; says "84 modules"; says "lowrank 64 + 2:4"
+    plan $bare; says "--batch_size 16"
+    plan $galore
+    run 0 train --model_config configs/llama_130m.json $activation --dry-run; says "1.5 x its intermediate size: 3072"; says "act 2:4 mvue"
+    run 0 train --model_config configs/llama_60m.json $verification --dry-run; says "act 2:4 mvue"
+    run 0 train --model_config configs/llama_1b.json $activation --dry-run; says "8191 -> 8192"
+    run 0 train $bare --dry-run; says "llama_130m"
+}
+
+# short WORDS...: to the end on a toy of the same family.
+short() {
+    rm -rf run
+    # shellcheck disable=SC2068
+    run 0 train --model_config configs/llama_toy.json $@ --total_batch_size 8 --batch_size 2 --num_training_steps 10 --max_length 32 --save_dir run --vocab-size 400
+    says "step 10/10"
+    [ -s run/latest/model.safetensors ] || fail "no model was saved"
+}
+# shellcheck disable=SC2086
+{
+    short $loro
+    short $integration
+    short $sparse --loro_freq 4 --loro_refresh all; says "exact"
+    short $bare
+    short $activation
+    short $verification --activation_dense_warmup_steps 3
+    short $everything; says "--more_activation_relu2 has no effect"
+    short $galore
+    for optimizer in Adam sgd adafactor adam8bit; do short --optimizer $optimizer; done
+    short $loro --pack --galore-compat-eval; says "compat"
+    run 1 train --model_config configs/llama_toy.json --batch_size 2 --train_data_path 'nowhere/*.json.gz' --save_dir none; says "nowhere/"
+    run 2 train --model_config configs/llama_toy.json --optimizer cola_adamw --cola_silu True; says "CoLA"
+}
