@@ -158,7 +158,9 @@ static wn_status prepare_documents(wn__trainer *t) {
     char pattern[PATH_MAX];
     wn__tokenizer_plan plan;
     wn_documents_info info;
-    WN_TRY(wn_documents_inspect(t->o.data, false, &info));
+    wn_status found = wn_documents_inspect(t->o.data, false, &info);
+    if (found != WN_OK && !t->o.dry_run) return found;
+    if (found != WN_OK) wn__say(t, "note: a run would stop here: %s", wn_last_error());
     WN_TRY(wn__tokenizer_plan_make(t, &plan));
     if (plan.kind == WN_TOKENIZER_LEARNED && !t->o.dry_run) {
         WN_TRY(learn_from_documents(t, &plan));

@@ -54,6 +54,7 @@ plan() {
     run 0 train --model_config configs/llama_60m.json $verification --dry-run; says "act 2:4 mvue"
     run 0 train --model_config configs/llama_1b.json $activation --dry-run; says "8191 -> 8192"
     run 0 train $bare --dry-run; says "llama_130m"
+    run 0 train $bare --train_data_path 'nowhere/*.json.gz' --dry-run; says "a run would stop here: nowhere/"; says "memory"
 }
 
 # short WORDS...: to the end on a toy of the same family.
