@@ -40,7 +40,16 @@ static int trigram(const options *o, const wn_session *s, double *out) {
     return code;
 }
 
-static void print_result(const options *o, const wn_eval_result *r, double baseline) {
+/* What was pruned besides weights, and what was in training but is not here. */
+static void print_pruned(const char *what, const char *where, size_t now, size_t trained) {
+    if (now > 0) printf("2:4 %s in %zu %s%s\n", what, now, where, now == 1 ? "" : "s");
+    if (trained > now)
+        printf("note: %zu %s%s had 2:4 %s in training: dense here\n", trained - now, where,
+               trained - now == 1 ? "" : "s", what);
+}
+
+static void print_result(const options *o, const wn_model_info *m, const wn_eval_result *r,
+                         double baseline) {
     if (opt_flag(o, O_json)) {
         json_out j = {.file = stdout};
         put_open(&j, NULL, '{');
@@ -51,6 +60,8 @@ static void print_result(const options *o, const wn_eval_result *r, double basel
         put_int(&j, "bytes", r->bytes);
         put_real(&j, "seconds", r->seconds);
         if (baseline > 0) put_real(&j, "trigram_bits_per_byte", baseline);
+        put_int(&j, "sparse_activations", (int64_t)m->sparse_activations);
+        put_int(&j, "sparse_inputs", (int64_t)m->sparse_inputs);
         put_close(&j, '}');
         putchar('\n');
         return;
@@ -61,6 +72,8 @@ static void print_result(const options *o, const wn_eval_result *r, double basel
     printf("%s tokens, ", count_text((double)r->tokens, text, sizeof text));
     if (r->bytes > 0) printf("%s bytes, ", count_text((double)r->bytes, text, sizeof text));
     printf("%.1f s\n", r->seconds);
+    print_pruned("activations", "MLP", m->sparse_activations, m->trained_activations);
+    print_pruned("inputs", "layer", m->sparse_inputs, m->trained_inputs);
     if (baseline > 0)
         printf("byte trigram (Witten-Bell) on the same split: bpb %.4f; the model needs %.1f%% %s "
                "bits\n",
@@ -91,7 +104,9 @@ int command_EVAL(const options *o) {
     int code = report(status);
     if (code == EXIT_OK) code = check_loss(o, r.loss);
     if (code == EXIT_OK && opt_text(o, O_trigram)) code = trigram(o, s, &baseline);
+    wn_model_info info = {0};
+    if (s) wn_session_info(s, &info);
     wn_session_free(s);
-    if (code == EXIT_OK) print_result(o, &r, baseline);
+    if (code == EXIT_OK) print_result(o, &info, &r, baseline);
     return code;
 }

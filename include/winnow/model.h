@@ -20,7 +20,8 @@ typedef struct wn_session_options {
     const char *const *sparsity;
     size_t sparsity_count;
     bool auto_sparsity; /* layers whose weight is 2:4 (at most two non-zeros in every group of four)
-                           run packed */
+                           run packed; activations and inputs that training pruned, as config.json
+                           says, are pruned */
     int64_t context;    /* positions to make room for; 0: the smaller of the model's and 4096 */
     int64_t batch;      /* rows of an evaluation batch; 0: 8 */
     const char *kernels; /* "op:variant,..." or NULL */
@@ -42,7 +43,9 @@ typedef struct wn_model_info {
     int64_t parameters;
     const char *architecture; /* "LlamaForCausalLM" */
     size_t sparse_layers, linear_layers;
-    uint64_t weight_bytes; /* what a forward pass reads */
+    size_t sparse_activations, sparse_inputs; /* MLPs and linear layers that prune what they read */
+    size_t trained_activations, trained_inputs; /* those that did at the end of training */
+    uint64_t weight_bytes;                      /* what a forward pass reads */
 } wn_model_info;
 WN_API void wn_session_info(const wn_session *s, wn_model_info *out);
 

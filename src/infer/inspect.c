@@ -2,6 +2,7 @@
 // Looking into a model directory or one safetensors file, tensor by tensor, without building a
 // model.
 #include "base/fail.h"
+#include "formats/hf_sparsity.h"
 #include "formats/safetensors.h"
 #include "infer/session.h"
 #include "infer/statistics.h"
@@ -67,24 +68,58 @@ static const char *mlp_name(wn__mlp_kind kind) {
     return kind == WN_MLP_SWIGLU ? "SwiGLU" : kind == WN_MLP_RELU2 ? "squared ReLU" : "ReLU";
 }
 
+// "2:4 inputs in 14 layers (soft)": one method's; "" when it has none.
+static void describe_method(const wn__hf_sparsity *s, const wn__hf_sparse *one, char *out,
+                            size_t size) {
+    size_t count = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < s->count; i++) {
+        bool same = s->item[i].input == one->input && strcmp(s->item[i].method, one->method) == 0;
+        if (same && &s->item[i] < one) return; // said with the first of them
+        count += same;
+    }
+    (void)snprintf(out, size,
+                   one->input ? "2:4 inputs in %zu layer%s (%s)\n"
+                              : "2:4 activations in %zu MLP%s (%s)\n",
+                   count, count == 1 ? "" : "s", one->method);
+}
+
+static void describe_sparsity(const wn__hf_sparsity *s, char *out, size_t size) {
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < s->count; i++) {
+        char line[96];
+        describe_method(s, &s->item[i], line, sizeof line);
+        size_t n = strlen(line);
+        if (used + n >= size) return;
+        memcpy(out + used, line, n + 1);
+        used += n;
+    }
+}
+
 // A configuration that is not read here is said to be so: the tensors can be looked at all the
 // same.
 static wn_status describe_config(const char *dir, char **out) {
     wn__model_config c;
+    wn__hf_sparsity sparsity = {0};
+    char pruned[512];
     int n;
-    if (wn__hf_config_read(dir, &c) != WN_OK) {
+    if (wn__hf_config_read(dir, &c) != WN_OK || wn__hf_sparsity_read(dir, &c, &sparsity) != WN_OK) {
         n = asprintf(out, "configuration not read: %s\n", wn_last_error());
     } else {
+        describe_sparsity(&sparsity, pruned, sizeof pruned);
         n = asprintf(out,
                      "%s: %" PRId64 " parameters\n"
                      "layers %" PRId64 ", hidden %" PRId64 ", intermediate %" PRId64
                      " (%s), vocabulary %" PRId64 ", positions %" PRId64 "\n"
                      "heads %" PRId64 ", key/value heads %" PRId64 ", head size %" PRId64
-                     ", rope theta %g, norm epsilon %g, %s embeddings\n",
+                     ", rope theta %g, norm epsilon %g, %s embeddings\n%s",
                      wn__architecture(&c), wn__model_config_params(&c), c.layers, c.hidden_size,
                      c.intermediate_size, mlp_name(c.mlp), c.vocab_size, c.max_positions, c.heads,
-                     c.kv_heads, c.head_dim, c.rope_theta, c.rms_eps, c.tied ? "tied" : "separate");
+                     c.kv_heads, c.head_dim, c.rope_theta, c.rms_eps, c.tied ? "tied" : "separate",
+                     pruned);
     }
+    wn__hf_sparsity_free(&sparsity);
     if (n >= 0) return WN_OK;
     *out = NULL;
     return wn__fail(WN_NOMEM, "%s: no memory for its description", dir);

@@ -5,6 +5,8 @@
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "formats/hf_sparsity.h"
+#include "nn/act24.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +53,9 @@ static void rule_list_free(rule_list *l) {
     free(l->text);
 }
 
-static wn_status rule_list_add(rule_list *l, const char *layer, size_t n) {
+// "LAYER=STRUCTURE:METHOD", of the first n bytes of layer.
+static wn_status rule_list_add(rule_list *l, const char *layer, size_t n, const char *structure,
+                               const char *method) {
     if (l->count == l->capacity) {
         size_t capacity = l->capacity > 0 ? 2 * l->capacity : 32;
         char **grown = realloc(l->text, capacity * sizeof *grown);
@@ -59,7 +63,7 @@ static wn_status rule_list_add(rule_list *l, const char *layer, size_t n) {
         l->text = grown;
         l->capacity = capacity;
     }
-    if (asprintf(&l->text[l->count], "%.*s=2:4:row", (int)n, layer) < 0)
+    if (asprintf(&l->text[l->count], "%.*s=%s:%s", (int)n, layer, structure, method) < 0)
         return wn__fail(WN_NOMEM, "no memory for sparsity rules");
     l->count++;
     return WN_OK;
@@ -88,19 +92,31 @@ static wn_status find_sparse(const wn__hf_weights *weights, rule_list *rules) {
         size_t n;
         wn__hf_weights_at(weights, i, &name, &view, &file);
         if (is_projection(name, &n) && wn__weight_is24(&view, false))
-            WN_TRY(rule_list_add(rules, name, n));
+            WN_TRY(rule_list_add(rules, name, n, "2:4", "row"));
     }
     return WN_OK;
 }
 
-// Rules found in the weights, then those given: the last match wins.
+// A rule for each activation and each layer's input that training pruned.
+static wn_status find_pruned(const wn__hf_sparsity *sparsity, rule_list *rules) {
+    for (size_t i = 0; i < sparsity->count; i++) {
+        const wn__hf_sparse *s = &sparsity->item[i];
+        WN_TRY(rule_list_add(rules, s->layer, strlen(s->layer), s->input ? "in2:4" : "act2:4",
+                             s->method));
+    }
+    return WN_OK;
+}
+
+// Rules found in the weights, those of the configuration, then those given: the last match wins.
 static wn_status make_rules(const wn_session_options *o, const wn__hf_weights *weights,
-                            wn__structure_rules *out) {
-    const wn__structure base = wn__structure_defaults();
+                            const wn__hf_sparsity *sparsity, wn__structure_rules *out) {
+    wn__structure base = wn__structure_defaults();
     rule_list found = {0};
     const char **text = NULL;
     wn_status status = WN_OK;
+    base.act_warmup = 0;
     if (o->auto_sparsity) WN_TRY_OUT(find_sparse(weights, &found));
+    if (o->auto_sparsity) WN_TRY_OUT(find_pruned(sparsity, &found));
     size_t count = found.count + o->sparsity_count;
     text = calloc(count + 1, sizeof *text);
     if (text == NULL) {
@@ -133,15 +149,23 @@ static wn_status choose_sizes(wn_session *s, const wn_session_options *o,
     return WN_OK;
 }
 
+static void count_pruned(wn_session *s, const wn__hf_sparsity *sparsity) {
+    for (size_t i = 0; i < sparsity->count; i++)
+        sparsity->item[i].input ? s->trained_inputs++ : s->trained_activations++;
+}
+
 static wn_status load_model(wn_session *s, const wn_session_options *o) {
     wn__model_config config;
     wn__hf_weights *weights = NULL;
+    wn__hf_sparsity sparsity = {0};
     wn__structure_rules rules = {0};
     wn_status status;
     WN_TRY(wn__hf_config_read(s->dir, &config));
+    WN_TRY(wn__hf_sparsity_read(s->dir, &config, &sparsity));
+    count_pruned(s, &sparsity);
     WN_TRY_OUT(choose_sizes(s, o, &config));
     WN_TRY_OUT(wn__hf_weights_open(s->dir, &weights));
-    WN_TRY_OUT(make_rules(o, weights, &rules));
+    WN_TRY_OUT(make_rules(o, weights, &sparsity, &rules));
     wn__model_spec spec = {.config = config,
                            .dtype = WN_DTYPE_F32,
                            .batch = s->batch,
@@ -149,9 +173,11 @@ static wn_status load_model(wn_session *s, const wn_session_options *o) {
                            .rules = rules.count > 0 ? &rules : NULL};
     WN_TRY_OUT(wn__model_create(&spec, s->runtime, &s->model));
     WN_TRY_OUT(wn__model_load(s->model, weights));
-    status = wn__model_prepare(s->model, 0);
+    WN_TRY_OUT(wn__model_prepare(s->model, 0));
+    status = wn__model_take_scales(s->model, &sparsity);
 out:
     wn__structure_rules_free(&rules);
+    wn__hf_sparsity_free(&sparsity);
     wn__hf_weights_close(weights);
     return status;
 }
@@ -180,7 +206,9 @@ static void describe(wn_session *s) {
                             .head_dim = c->head_dim,
                             .context = s->context,
                             .architecture = wn__architecture(c),
-                            .linear_layers = wn__model_linear_count(s->model)};
+                            .linear_layers = wn__model_linear_count(s->model),
+                            .trained_activations = s->trained_activations,
+                            .trained_inputs = s->trained_inputs};
     const wn__params *p = wn__model_params(s->model);
     for (size_t i = 0; i < p->count; i++) {
         info->parameters += wn__tensor_count(&p->item[i].w);
@@ -192,7 +220,12 @@ static void describe(wn_session *s) {
         l->type->bytes(l, &bytes);
         info->weight_bytes -= wn__tensor_bytes(&p->item[l->weight].w);
         info->weight_bytes += bytes.forward;
-        if (l->structure.kind != WN_STRUCTURE_DENSE) info->sparse_layers++;
+        if (!wn__linear_plain(l)) info->sparse_layers++;
+        if (wn__linear_prunes_input(l)) info->sparse_inputs++;
+    }
+    for (size_t i = 0; i < wn__model_act24_count(s->model); i++) {
+        const wn__act24 *a = wn__model_act24(s->model, i);
+        if (a != NULL && wn__act24_evaluates(a)) info->sparse_activations++;
     }
 }
 

@@ -122,6 +122,13 @@ wn__runtime *wn__model_runtime(wn__model *m);
 struct wn__act24;
 size_t wn__model_act24_count(const wn__model *m);
 struct wn__act24 *wn__model_act24(wn__model *m, size_t i);
+/* What an evaluation prunes besides weights, as a model directory says it; nothing while the model
+ * is still dense. Free with wn__hf_sparsity_free. */
+struct wn__hf_sparsity;
+WN_NODISCARD wn_status wn__model_sparsity(const wn__model *m, struct wn__hf_sparsity *out);
+/* The scales of a directory for the layers whose structure prunes by a soft method, after
+ * wn__model_prepare: INVALID names a layer for which there is none by its method. */
+WN_NODISCARD wn_status wn__model_take_scales(wn__model *m, const struct wn__hf_sparsity *s);
 /* FLOPs one token costs: forward and backward products, executed (2:4 products count half) and as
  * if dense. T: context length. */
 void wn__model_flops(const wn__model *m, int64_t T, bool training, double *executed, double *dense);

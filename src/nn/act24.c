@@ -288,9 +288,17 @@ static wn_status measure_pruned(wn__act24 *a, wn__exec *x, const wn_tensor *prun
     return WN_OK;
 }
 
+static bool warm(const wn__act24 *a) {
+    return a->pass->update >= a->structure.act_warmup;
+}
+
+bool wn__act24_evaluates(const wn__act24 *a) {
+    return wn__act24_given(a) && warm(a) && (!soft(a) || scale_chosen(a));
+}
+
+// A training pass chooses the scale that is missing.
 static bool sparse_now(const wn__act24 *a) {
-    if (a->pass->update < a->structure.act_warmup) return false;
-    return a->pass->learning || !soft(a) || scale_chosen(a);
+    return a->pass->learning ? warm(a) : wn__act24_evaluates(a);
 }
 
 // learns: this pass is a training pass, seen for the first time.

@@ -66,6 +66,9 @@ static inline bool wn__act24_given(const wn__act24 *a) {
     return a->structure.kind == WN_STRUCTURE_ACT24;
 }
 
+/* Whether an evaluation prunes: after the dense updates, with its scale chosen if it has one. */
+bool wn__act24_evaluates(const wn__act24 *a);
+
 /* Looks at the states that a checkpoint brought back: INVALID for a scale that is not finite or an
  * order that is no permutation. */
 WN_NODISCARD wn_status wn__act24_restore(wn__act24 *a);

@@ -5,6 +5,7 @@
 
 #include "base/cpu.h"
 #include "base/fail.h"
+#include "formats/hf_sparsity.h"
 #include "formats/safetensors.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -43,11 +44,20 @@ static wn_status write_tensors(wn__trainer *t, items_fn *list, const char *dir, 
     return status;
 }
 
+// With what a session must prune to evaluate as the trainer does.
+static wn_status write_config(const wn__trainer *t, const char *dir) {
+    wn__hf_sparsity sparsity;
+    WN_TRY(wn__model_sparsity(t->model, &sparsity));
+    wn_status status = wn__hf_config_write_sparse(dir, &t->config, &sparsity);
+    wn__hf_sparsity_free(&sparsity);
+    return status;
+}
+
 // states before export: exporting overwrites gradients, never what is saved here, but this order
 // needs no proof.
 static wn_status write_files(wn__trainer *t, const char *dir) {
     WN_TRY(wn__dir_make(dir));
-    WN_TRY(wn__hf_config_write(dir, &t->config));
+    WN_TRY(write_config(t, dir));
     WN_TRY(write_tokenizer(t, dir));
     WN_TRY(write_tensors(t, wn__model_states, dir, "training.safetensors"));
     WN_TRY(write_tensors(t, wn__model_export, dir, "model.safetensors"));
