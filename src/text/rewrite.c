@@ -21,7 +21,12 @@ void wn__rewriter_free(wn__rewriter *s) {
     *s = (wn__rewriter){0};
 }
 
-// What the first character alone becomes is the beginning of what all becomes.
+static bool goes_on(const wn__bytes *b, size_t at) {
+    return at < b->size && ((uint8_t)b->data[at] & 0xC0) == 0x80;
+}
+
+// What the first character alone becomes is the beginning of what all becomes; where the marks that
+// follow change that, whole characters of it, and at least one.
 static wn_status apply_form(const wn__rewrite *r, wn__rewriter *s, const char *text, size_t n,
                             size_t *origin, wn__bytes *out) {
     size_t begin = out->size;
@@ -30,7 +35,15 @@ static wn_status apply_form(const wn__rewrite *r, wn__rewriter *s, const char *t
         *origin = out->size - begin;
         out->size = begin;
     }
-    return wn__normalize(&s->normalizer, r->form, text, n, out);
+    WN_TRY(wn__normalize(&s->normalizer, r->form, text, n, out));
+    if (*origin > out->size - begin) *origin = out->size - begin;
+    size_t first = *origin > 0;
+    while (goes_on(out, begin + first))
+        first++;
+    while (goes_on(out, begin + *origin))
+        --*origin;
+    if (*origin < first) *origin = first;
+    return WN_OK;
 }
 
 static wn_status apply_prefix(const wn__rewrite *r, const char *text, size_t n, size_t *origin,

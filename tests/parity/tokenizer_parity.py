@@ -112,9 +112,13 @@ def wild_line(rng):
             out.append(chr(rng.choice([rng.randrange(0x300, 0x370), rng.randrange(0x900, 0xE00), rng.randrange(0x1100, 0x1200), rng.randrange(0x1F1E6, 0x1F200), 0x200D, 0xFE0F, 0x94D, 0x1F3FD])))
         else:
             out.append(chr(rng.choice([rng.randrange(0x20, 0x250), rng.randrange(0x250, 0x3400), rng.randrange(0x3400, 0xD800), rng.randrange(0xF900, 0x10000), rng.randrange(0x10000, 0x20000), rng.randrange(0x2F800, 0x2FA20)])))
-    # What has a decomposition only since Unicode 12.1: the library's tables are of 12.0.
-    new = {0x32FF, 0x11938, *range(0x1FBF0, 0x1FBFA), *range(0xA7F2, 0xA7F5), *range(0x10781, 0x107BB)}
-    return "".join(c for c in "".join(out) if unicodedata.category(c) != "Cn" and ord(c) not in new)
+    return "".join(c for c in "".join(out) if is_old(c))
+
+
+def is_old(c):
+    """Assigned, and, if normalization looks at it, in Unicode 3.2: the library's tables of normalization are older than its others."""
+    looked_at = unicodedata.category(c)[0] == "M" or unicodedata.decomposition(c)
+    return (unicodedata.ucd_3_2_0 if looked_at else unicodedata).category(c) != "Cn"
 
 
 def sentencepiece_models(path, scratch):

@@ -303,6 +303,21 @@ static void test_special(void **state) {
     wn_tokenizer_free(t);
 }
 
+// The beginning of the text is told from the rest also where marks change places in it.
+static void test_beginning(void **state) {
+    (void)state;
+    static const char text[] =
+        "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFD\"},{\"type\":"
+        "\"NFC\"}]},\"pre_tokenizer\":" META("first") ",\"model\":{\"type\":\"Unigram\",\"unk_id\":"
+                                                      "0,\"vocab\":[[\"<unk>\",0],[\"x\","
+                                                      "-1],[\"" MARK "\",-1]]}}";
+    wn_tokenizer *t = parse(text);
+    CHECK_IDS(t, "\xc3\xa1\xe1\xb7\x8a x", 2, 0, 2,
+              1); // a mark of three bytes goes before the acute
+    CHECK_IDS(t, "x x", 2, 1, 2, 1);
+    wn_tokenizer_free(t);
+}
+
 // A token may begin with white space that the one before it took.
 static void test_taken_space(void **state) {
     (void)state;
@@ -593,6 +608,7 @@ int main(void) {
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_invalid),
         cmocka_unit_test(test_special),
+        cmocka_unit_test(test_beginning),
         cmocka_unit_test(test_taken_space),
         cmocka_unit_test_setup_teardown(test_saved, scratch_setup, scratch_teardown),
         cmocka_unit_test(test_long_texts),
