@@ -78,7 +78,7 @@ typedef struct wn__structure {
     int64_t dense_after; /* SPARSE24: plain dense weights from this update on (dense fine-tuning);
                             0: never */
     double decay;        /* masked decay lambda (SR-STE), 0: off */
-    wn__mvue mvue;       /* SPARSE24, SSTE, LOWRANK with sparse factors, IN24 */
+    wn__mvue mvue;       /* SPARSE24, SSTE, LOWRANK (both factors, sparse or not), IN24 */
     bool scale_norm;     /* S-STE's scale keeps the norm instead of being nearest */
     wn__scale_rule scale_rule;
     bool fp8; /* products in simulated FP8: e4m3 forward, e5m2 gradients */
