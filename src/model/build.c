@@ -197,6 +197,7 @@ wn_status wn__model_build(wn__model *m) {
                    .training = training,
                    .round16 = m->spec.round16,
                    .recompute = m->spec.recompute,
+                   .count_zeros = m->spec.count_zeros,
                    .rows = max_rows(m),
                    .seq = m->spec.seq,
                    .pass = &m->pass,

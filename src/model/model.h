@@ -22,10 +22,11 @@ typedef struct wn__model_spec {
     int64_t batch, seq;       /* largest B and T of wn__model_feed */
     wn__optimizer *optimizer; /* borrowed for the model's life; training needs one: its states are
                                  sized with the rest */
-    bool round16;   /* --dtype bfloat16: weights and activations rounded at tensor borders, fp32
-                       masters */
-    bool recompute; /* activation checkpointing: a block's activations are computed again in the
-                       backward pass */
+    bool round16;     /* --dtype bfloat16: weights and activations rounded at tensor borders, fp32
+                         masters */
+    bool recompute;   /* activation checkpointing: a block's activations are computed again in the
+                         backward pass */
+    bool count_zeros; /* training passes count the zeros after every activation without a gate */
     wn__structure_rules *rules; /* borrowed during creation; NULL: all dense. A rule that matches
                                    nothing is INVALID */
 } wn__model_spec;
@@ -118,7 +119,7 @@ size_t wn__model_linear_count(const wn__model *m);
 wn__linear *wn__model_linear(wn__model *m, size_t i);
 wn__runtime *wn__model_runtime(wn__model *m);
 /* Activations that can be 2:4, one a block (MLPs without a gate); NULL where the block's is dense
- * by rule. */
+ * by rule and its zeros are not counted. */
 struct wn__act24;
 size_t wn__model_act24_count(const wn__model *m);
 struct wn__act24 *wn__model_act24(wn__model *m, size_t i);

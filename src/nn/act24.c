@@ -46,9 +46,13 @@ static wn_status add_state(wn__act24 *a, const char *suffix, const wn_tensor *vi
     return wn__name_join(s->name, a->name, suffix);
 }
 
-static wn_status build_training(wn__act24 *a, wn__build *b) {
+static wn_status build_counts(wn__act24 *a, wn__build *b) {
     WN_TRY(wn__tensor_alloc1(b->activations, WN_DTYPE_I32, a->width, &a->zeros));
-    WN_TRY(wn__tensor_alloc1(b->activations, WN_DTYPE_I64, 2, &a->total));
+    return wn__tensor_alloc1(b->activations, WN_DTYPE_I64, 2, &a->total);
+}
+
+static wn_status build_training(wn__act24 *a, wn__build *b) {
+    WN_TRY(build_counts(a, b));
     WN_TRY(wn__tensor_alloc1(b->activations, WN_DTYPE_F64, 3, &a->dots));
     wn__scratch_wish(b->scratch, wn__scratch_cost(1, elements_of(b->dtype, 4 * a->width)));
     if (a->structure.backward != WN_ACT24_SPLIT) return WN_OK;
@@ -71,7 +75,7 @@ wn_status wn__act24_build(wn__act24 *a, const char *block, int64_t width, int64_
                      .dropped = -1};
     WN_TRY(wn__name_join(a->name, block, "act"));
     a->structure = wn__structure_of_activation(rules, a->name);
-    if (!wn__act24_given(a)) return WN_OK;
+    if (!wn__act24_given(a)) return b->training && b->count_zeros ? build_counts(a, b) : WN_OK;
     if (soft(a)) {
         WN_TRY(wn__tensor_alloc1(b->weights, WN_DTYPE_F64, 1, &a->scale));
         WN_TRY(add_state(a, "scale", &a->scale));
@@ -273,7 +277,7 @@ static wn_status measure_act(wn__act24 *a, wn__exec *x, const wn_tensor *act) {
     if (x->planning) return WN_OK;
     const int64_t *zeros = a->total.data;
     a->zero_share = (double)zeros[0] / (double)wn__tensor_count(act);
-    a->dropped = 0;
+    if (wn__act24_given(a)) a->dropped = 0;
     return WN_OK;
 }
 
@@ -317,9 +321,9 @@ static wn_status forward(wn__act24 *a, wn__exec *x, const wn_tensor *act,
 
 wn_status wn__act24_forward(wn__act24 *a, wn__exec *x, const wn_tensor *act,
                             const wn__act24_buffers *s, wn__linear *down, bool again) {
-    if (!wn__act24_given(a)) return WN_OK;
     bool trains = wn__given(&a->zeros);
     bool learns = trains && !again && (x->planning || a->pass->learning);
+    if (!wn__act24_given(a)) return learns ? named(a, measure_act(a, x, act)) : WN_OK;
     return named(a, forward(a, x, act, s, down, learns));
 }
 

@@ -23,9 +23,8 @@
 #include "nn/linear.h"
 
 typedef struct wn__act24 {
-    wn__structure
-        structure;          /* kind WN_STRUCTURE_ACT24, or DENSE: never sparse, nothing allocated */
-    char name[WN_NAME_MAX]; /* "model.layers.3.mlp.act" */
+    wn__structure structure; /* kind WN_STRUCTURE_ACT24, or DENSE: never sparse */
+    char name[WN_NAME_MAX];  /* "model.layers.3.mlp.act" */
     int64_t width;
     int64_t number; /* of the layer before it, for random streams */
     const wn__pass *pass;
@@ -34,7 +33,8 @@ typedef struct wn__act24 {
     wn_tensor positions; /* I32 [seq]: the order, a state; absent without permute */
     wn_tensor scale;     /* F64 [1], a state; absent but with SOFT... */
     wn_tensor order;     /* I32 [rows]: of the tokens of the pass that goes back */
-    wn_tensor zeros;     /* I32 [width] of the last training pass, after the activation */
+    wn_tensor zeros;     /* I32 [width] of the last training pass, after the activation; absent
+                            but when training with ACT24 or count_zeros */
     wn_tensor dense;     /* U8 [width]: features that stay dense along tokens */
     wn_tensor total;     /* I64 [2]: zeros after the activation, and after pruning */
     wn_tensor dots;      /* F64 [3] */
@@ -43,7 +43,8 @@ typedef struct wn__act24 {
     int64_t scaled_at; /* update whose first pass chose the scale; negative: none yet */
     bool sparse;       /* the last forward pass was */
     double zero_share; /* of the last training pass after the activation; negative: none yet */
-    double dropped;    /* share of the non-zeros the forward pruning dropped; negative: none yet */
+    double dropped;    /* share of the non-zeros the forward pruning dropped; negative: none yet, or
+                          never sparse */
 } wn__act24;
 
 /* Buffers of a block's pass; those of one block may serve another too. */

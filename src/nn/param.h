@@ -40,6 +40,7 @@ typedef struct wn__build {
     bool training;
     bool round16;      /* weights and activations are rounded to bfloat16 over fp32 masters */
     bool recompute;    /* activations are computed again in backward: none is kept for it */
+    bool count_zeros;  /* training passes count zeros after every activation without a gate */
     bool padding_told; /* the note on padded 2:4 rows was logged */
     bool rank_told;    /* and that on ranks above a layer's sizes */
     int64_t rows;      /* largest number of rows (tokens) of a pass */

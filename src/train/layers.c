@@ -115,8 +115,7 @@ static void say_activations(wn__trainer *t, int column) {
     size_t bytes = 0;
     for (size_t i = 0; i < wn__model_act24_count(t->model); i++) {
         const wn__act24 *a = wn__model_act24(t->model, i);
-        if (a == NULL || a->structure.kind != WN_STRUCTURE_ACT24) continue;
-        if (a->structure.act_warmup == INT64_MAX) continue; // only counted
+        if (a == NULL || !wn__act24_given(a)) continue; // only counted
         (void)wn__structure_name(&a->structure, structure, sizeof structure);
         width = a->width;
         bytes += state_bytes(a);

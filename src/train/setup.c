@@ -8,41 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool has_act_rule(const wn__structure_rules *rules) {
-    for (size_t i = 0; i < rules->count; i++)
-        if (rules->rule[i].structure.kind == WN_STRUCTURE_ACT24) return true;
-    return false;
-}
-
-// Zeros are counted where activations can be 2:4. Where none is to be, a rule that never comes to
-// prune makes them count.
-static wn_status count_zeros(wn__trainer *t) {
-    static const char *const rule = "mlp.act=act2:4:naive";
-    wn__structure never = t->words.structure;
-    wn__structure_rules more;
-    never.act_warmup = INT64_MAX;
-    never.backward = WN_ACT24_DIRECT;
-    never.permute = false;
-    WN_TRY(wn__structure_rules_parse(&rule, 1, &never, &more));
-    wn__structure_rule *grown =
-        realloc(t->rules.rule, (t->rules.count + 1) * sizeof *t->rules.rule);
-    if (grown == NULL) {
-        wn__structure_rules_free(&more);
-        return wn__fail(WN_NOMEM, "no memory for a rule");
-    }
-    t->rules.rule = grown;
-    t->rules.rule[t->rules.count++] = more.rule[0]; // its texts with it
-    free(more.rule);
-    return WN_OK;
-}
-
 wn_status wn__setup_methods(wn__trainer *t) {
     WN_TRY(wn__options_words(&t->o, &t->words));
     t->words.optimizer.width = (double)t->config.hidden_size;
     WN_TRY(wn__structure_rules_parse(t->o.sparsity, t->o.sparsity_count, &t->words.structure,
                                      &t->rules));
-    bool gated = t->config.mlp == WN_MLP_SWIGLU;
-    if (t->o.log_act_zeros && !gated && !has_act_rule(&t->rules)) WN_TRY(count_zeros(t));
     return wn__optimizer_create(&t->words.optimizer, &t->optimizer);
 }
 
@@ -55,6 +25,7 @@ void wn__setup_spec(wn__trainer *t, wn__model_spec *spec) {
                              .optimizer = t->optimizer,
                              .round16 = strcmp(t->o.dtype, "bfloat16") == 0,
                              .recompute = t->o.recompute,
+                             .count_zeros = t->o.log_act_zeros,
                              .rules = &t->rules};
 }
 

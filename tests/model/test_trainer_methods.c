@@ -110,6 +110,27 @@ static void test_zeros_of_dense(void **state) {
     free(l);
 }
 
+// Where some blocks prune, the others are counted too; what is dropped is of those that prune.
+static void test_zeros_of_some(void **state) {
+    const char *rule = "model.layers.1.mlp.act=act2:4";
+    wn_train_options o = method_options(state, "run", &rule);
+    o.act_warmup = 4;
+    listener *l = run(&o);
+    assert_true(last_value(o.out, "act", "zeros_min") == last_value(o.out, "act", "zeros_max"));
+    double dropped = l->dropped;
+    free(l);
+    o.out = scratch_path(state, "counted");
+    o.log_act_zeros = true;
+    l = run(&o);
+    assert_same_run(scratch_path(state, "run"), o.out);
+    assert_true(l->dropped == dropped && dropped > 0);
+    double a = last_value(o.out, "act", "sparsity_relu/layer_0"),
+           b = last_value(o.out, "act", "sparsity_relu/layer_1");
+    assert_true(a > 0.2 && b > 0.2 && fabs(l->zeros - (a + b) / 2) < 1e-12);
+    assert_non_null(strstr(l->text, "2:4 activations enabled in 1 MLPs"));
+    free(l);
+}
+
 // Dense fine-tuning: the masks are there until then, and the weights are whole in the end.
 static void test_dense_after(void **state) {
     static const char name[] = "model.layers.0.mlp.up_proj.weight";
@@ -230,9 +251,16 @@ static void test_dry_structures(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_exact),           TEST(test_exact_refused),     TEST(test_layer_series),
-        TEST(test_zeros_of_dense),  TEST(test_dense_after),       TEST(test_observed_methods),
-        TEST(test_session_methods), TEST(test_init_from_factors), TEST(test_dry_structures),
+        TEST(test_exact),
+        TEST(test_exact_refused),
+        TEST(test_layer_series),
+        TEST(test_zeros_of_dense),
+        TEST(test_zeros_of_some),
+        TEST(test_dense_after),
+        TEST(test_observed_methods),
+        TEST(test_session_methods),
+        TEST(test_init_from_factors),
+        TEST(test_dry_structures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

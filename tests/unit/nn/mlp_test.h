@@ -41,7 +41,7 @@ typedef struct shape {
     const char *rules[3];
     wn__structure base;
     int threads; /* 0: 2 */
-    bool evaluation;
+    bool evaluation, count_zeros;
 } shape;
 
 typedef struct rig {
@@ -150,6 +150,7 @@ static inline void build(rig *r, const shape *s) {
                    .params = &r->params,
                    .dtype = WN_DTYPE_F64,
                    .training = !s->evaluation,
+                   .count_zeros = s->count_zeros,
                    .rows = rows,
                    .seq = s->seq > 0 ? s->seq : s->T,
                    .pass = &r->pass,

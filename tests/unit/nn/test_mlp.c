@@ -129,6 +129,38 @@ static void factors_by_plain_loops(void **state) {
     }
 }
 
+// A dense activation is counted where asked for, in training passes once each, and stays dense.
+static void zeros_are_counted_where_nothing_is_pruned(void **state) {
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        rig r, plain;
+        shape s = shape_of(i == 0 ? WN_MLP_RELU : i == 1 ? WN_MLP_RELU2 : WN_MLP_SWIGLU);
+        open_mlp(&plain, &s);
+        s.count_zeros = true;
+        open_mlp(&r, &s);
+        assert_false(wn__given(&plain.m.act.zeros));
+        assert_true(wn__given(&r.m.act.zeros) == (i < 2));
+        OK(forward(&r, false));
+        assert_true(i == 2 || r.m.act.zero_share < 0);
+        OK(forward(&r, true));
+        OK(forward(&plain, true));
+        const matrix act = read_matrix(&r.buffers.act);
+        double share = 1 - (double)nonzeros(&act) / (double)(act.r * act.c);
+        assert_true(i == 2 || (r.m.act.zero_share == share && share > 0.2));
+        r.m.act.zero_share = 0.5;
+        OK(wn__mlp_again(&r.m, &r.rt->exec, &r.x, &r.buffers));
+        assert_true(r.m.act.zero_share == 0.5 && r.m.act.dropped <= 0 && !r.m.act.sparse);
+        SAME(read_matrix(&r.y), read_matrix(&plain.y));
+        OK(backward(&r));
+        OK(backward(&plain));
+        SAME(read_matrix(&r.dx), read_matrix(&plain.dx));
+        SAME(gradient_of(&r, "block.mlp.up_proj.weight"),
+             gradient_of(&plain, "block.mlp.up_proj.weight"));
+        close_mlp(&r);
+        close_mlp(&plain);
+    }
+}
+
 // What the activation made 2:4 is not pruned again, nor scaled; while it is dense, it is.
 static void sparse_activations_are_pruned_once(void **state) {
     (void)state;
@@ -251,6 +283,7 @@ int main(void) {
         cmocka_unit_test(a_gate_has_no_sparse_activation),
         cmocka_unit_test(weights_are_passed_straight_through),
         cmocka_unit_test(factors_by_plain_loops),
+        cmocka_unit_test(zeros_are_counted_where_nothing_is_pruned),
         cmocka_unit_test(sparse_activations_are_pruned_once),
         cmocka_unit_test(every_structure_splits),
     };
