@@ -200,7 +200,9 @@ int command_TRAIN(const options *o) {
     progress p;
     progress_begin(&p, opt_flag(o, O_quiet));
     if (rules && given && resolved) {
-        t.given = c4.active ? NULL : given; /* those flags set other options than their names say */
+        t.given = c4.active && t.resume
+                      ? NULL
+                      : given; /* those flags set other options than their names say */
         t.sparsity = rules;
         t.sparsity_count = count;
         t.resolved = resolved;
