@@ -173,10 +173,12 @@ static void method_observed(void **state, const char *name, const char *const *r
 
 static void test_observed_methods(void **state) {
     const char *sste[] = {"mlp.*=2:4:sste+mvue"}, *loro[] = {"*_proj=lowrank:4+2:4+mvue-approx"},
-               *act[] = {"mlp.act=act2:4:mvue", "mlp.down_proj=2:4:tile+mvue"};
+               *act[] = {"mlp.act=act2:4:mvue", "mlp.down_proj=2:4:tile+mvue"},
+               *in[] = {"self_attn.*=in2:4:soft", "mlp.*_proj=in2:4:mvue"};
     method_observed(state, "sste", sste, 1);
     method_observed(state, "loro", loro, 1);
     method_observed(state, "act", act, 2);
+    method_observed(state, "in", in, 2);
 }
 
 // What is exported is what the forward pass multiplies by: a session that knows no structure finds
@@ -231,7 +233,8 @@ static void test_dry_structures(void **state) {
     static const char *const rules[][2] = {
         {"mlp.*=2:4:sste+mvue", "2:4 sste + mvue"}, {"mlp.*=2:4:greedy", "2:4 greedy"},
         {"*_proj=lowrank:4", "lowrank 4"},          {"*_proj=lowrank:8+2:4", "lowrank 8 + 2:4"},
-        {"*_proj=adapter:4", "adapter 4"},          {"mlp.act=act2:4:soft", "act 2:4 soft"}};
+        {"*_proj=adapter:4", "adapter 4"},          {"mlp.act=act2:4:soft", "act 2:4 soft"},
+        {"*_proj=in2:4:soft", "in 2:4 soft + mvue"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         wn_train_options o = method_options(state, "run", rules[i]);
         o.dry_run = true;
