@@ -129,7 +129,7 @@ static bool parse_number(option_type type, const char *text, double *out) {
     double v = strtod(text, &end);
     if (end == text || !isfinite(v)) return false;
     if (type == COUNT && *end && !end[1]) {
-        v *= *end == 'k' ? 1e3 : *end == 'M' ? 1e6 : *end == 'G' ? 1e9 : (double)NAN;
+        v *= *end == 'k' ? 1e3 : *end == 'M' ? 1e6 : *end == 'G' || *end == 'B' ? 1e9 : (double)NAN;
         end++;
     } else if (type == SECONDS && *end && !end[1]) {
         v *= *end == 's' ? 1 : *end == 'm' ? 60 : *end == 'h' ? 3600 : (double)NAN;
@@ -148,7 +148,7 @@ static const char *type_text(option_type type) {
     case INT:
         return "a whole number";
     case COUNT:
-        return "a whole number (k, M and G may follow)";
+        return "a whole number (k, M and G or B may follow)";
     case SECONDS:
         return "a time as 90, 90s, 15m or 2h";
     case REAL:

@@ -3,6 +3,7 @@
  * broken the right thing is done, as the help of each flag says. Flags without effect beside the
  * others given are named in one line. */
 #include "run_c4.h"
+#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -12,6 +13,11 @@
 
 static bool given(const options *o, option_id id) {
     return o->value[id].given;
+}
+
+/* Whether a native option holds: given, and none of the group that says the same. */
+static bool native(const options *o, option_id own, option_id theirs) {
+    return given(o, own) && !given(o, theirs);
 }
 
 static bool refuse(run_c4 *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -27,6 +33,7 @@ static void note(run_c4 *c, const char *fmt, ...) __attribute__((format(printf, 
 static void note(run_c4 *c, const char *fmt, ...) {
     size_t used = strlen(c->notes);
     va_list ap;
+    if (used + 2 >= sizeof c->notes) return; /* no room for another line */
     va_start(ap, fmt);
     vsnprintf(c->notes + used, sizeof c->notes - used - 1, fmt, ap);
     va_end(ap);
@@ -52,6 +59,15 @@ static bool active(const options *o) {
     return false;
 }
 
+/* Spellings of the original that have another one here: names of optimizers in any case, bf16. */
+static void respell(run_c4 *c, wn_train_options *t) {
+    size_t i = 0;
+    for (; t->optimizer[i] && i + 1 < sizeof c->optimizer; i++)
+        c->optimizer[i] = (char)tolower((unsigned char)t->optimizer[i]);
+    if (t->optimizer[i] == '\0') t->optimizer = c->optimizer;
+    if (t->dtype && strcmp(t->dtype, "bf16") == 0) t->dtype = "bfloat16";
+}
+
 /* What the original sets when a flag is not given. */
 static void set_defaults(const options *o, run_c4 *c, wn_train_options *t) {
     if (!given(o, O_model_config)) t->model_config = "llama_130m";
@@ -59,6 +75,7 @@ static void set_defaults(const options *o, run_c4 *c, wn_train_options *t) {
     if (!given(o, O_mlp)) t->mlp = "swiglu";
     if (!given(o, O_tie_embeddings)) t->tie_embeddings = false;
     if (!given(o, O_optimizer)) t->optimizer = "adam";
+    respell(c, t);
     if (!given(o, O_beta2)) t->beta2 = 0.999;
     if (!given(o, O_eps))
         t->eps = strcmp(t->optimizer, "loro_adamw") == 0 || strncmp(t->optimizer, "galore", 6) == 0
@@ -123,6 +140,12 @@ static bool set_batches(const options *o, run_c4 *c, wn_train_options *t) {
     return true;
 }
 
+/* The original's constant rate has no warm-up. */
+static bool constant(const options *o) {
+    const char *text = opt_text(o, O_scheduler);
+    return given(o, O_scheduler) && text && strcmp(text, "const") == 0;
+}
+
 static bool set_schedule(const options *o, run_c4 *c, wn_train_options *t) {
     static const char *const theirs[] = {"const", "linear", "cosine", "cosine_restart",
                                          "cosine_restart_zero"};
@@ -138,8 +161,11 @@ static bool set_schedule(const options *o, run_c4 *c, wn_train_options *t) {
                       "cosine_restart_zero",
                       text ? text : "");
     if (given(o, O_scheduler)) t->schedule = ours[i];
+    bool restarts = strncmp(t->schedule, "cosine_restart", 14) == 0;
     if (given(o, O_warmup_steps)) t->warmup = opt_int(o, O_warmup_steps);
-    if (given(o, O_cosine_restart_freq)) t->restart_every = opt_int(o, O_cosine_restart_freq);
+    if (constant(o) && !native(o, O_warmup, O_warmup_steps)) t->warmup = 0;
+    if (restarts && given(o, O_cosine_restart_freq))
+        t->restart_every = opt_int(o, O_cosine_restart_freq);
     if (given(o, O_cosine_restart_warmup)) t->restart_warmup = opt_int(o, O_cosine_restart_warmup);
     if (given(o, O_lr_adjust_steps)) t->lr_adjust = opt_int(o, O_lr_adjust_steps);
     if (given(o, O_lr_jag_after_warmup))
@@ -147,11 +173,8 @@ static bool set_schedule(const options *o, run_c4 *c, wn_train_options *t) {
     if (given(o, O_grad_clipping)) t->clip_norm = opt_real(o, O_grad_clipping);
     if (given(o, O_activation_checkpointing))
         t->recompute = opt_flag(o, O_activation_checkpointing);
-    bool restarts = strncmp(t->schedule, "cosine_restart", 14) == 0;
     if (restarts && t->restart_every <= 0)
         return refuse(c, "--scheduler %s needs --cosine_restart_freq", t->schedule);
-    if (!restarts && given(o, O_lr_adjust_steps))
-        note(c, "--lr_adjust_steps has no effect: the schedule is %s", t->schedule);
     return true;
 }
 
@@ -174,15 +197,18 @@ static bool set_loro(const options *o, run_c4 *c, wn_train_options *t) {
     if (!isfinite(scale) || (end && (end == scaler || *end)))
         return refuse(c, "--loro_lr_scaler '%s' is not a number, -1 or auto", scaler);
     bool exact = strcmp(type, "loro") == 0;
-    t->exact_every = exact ? opt_int(o, O_loro_freq) : 0;
-    t->lr_scaler = exact ? scale : 1;
+    if (!exact) t->exact_every = 0;
+    if (exact && !native(o, O_exact_every, O_loro_freq)) t->exact_every = opt_int(o, O_loro_freq);
+    if (!exact || !native(o, O_lr_scaler, O_loro_lr_scaler)) t->lr_scaler = exact ? scale : 1;
     if (!exact && given(o, O_loro_lr_scaler))
         note(c, "--loro_lr_scaler has no effect with --loro_type eucl");
-    t->refresh = strcasecmp(refresh, "none") == 0 ? "none" : refresh;
-    t->refresh_every = opt_int(o, O_loro_refresh_freq);
+    if (!native(o, O_refresh, O_loro_refresh))
+        t->refresh = strcasecmp(refresh, "none") == 0 ? "none" : refresh;
+    if (!native(o, O_refresh_every, O_loro_refresh_freq))
+        t->refresh_every = opt_int(o, O_loro_refresh_freq);
     if (strcmp(t->refresh, "none") != 0 && t->refresh_every == 0)
-        t->refresh_every = opt_int(o, O_loro_freq);
-    t->lowrank_init = opt_text(o, O_loro_init);
+        t->refresh_every = exact ? t->exact_every : opt_int(o, O_loro_freq);
+    if (!native(o, O_lowrank_init, O_loro_init)) t->lowrank_init = opt_text(o, O_loro_init);
     if (given(o, O_momentum_reset_steps))
         t->moment_reset_every = opt_int(o, O_momentum_reset_steps);
     return true;
@@ -190,12 +216,14 @@ static bool set_loro(const options *o, run_c4 *c, wn_train_options *t) {
 
 static void set_galore(const options *o, wn_train_options *t) {
     if (given(o, O_rank)) t->galore_rank = opt_int(o, O_rank);
-    if (given(o, O_update_proj_gap)) t->galore_gap = opt_int(o, O_update_proj_gap);
+    if (!native(o, O_galore_gap, O_update_proj_gap)) t->galore_gap = opt_int(o, O_update_proj_gap);
+    if (!given(o, O_galore_scale)) t->galore_scale = 1;
     if (given(o, O_proj_type)) t->galore_type = opt_text(o, O_proj_type);
     bool momentum =
         strcasecmp(t->optimizer, "sgd") == 0 || strcasecmp(t->optimizer, "adafactor") == 0;
     if (momentum) {
-        t->momentum = given(o, O_beta1) ? opt_real(o, O_beta1) : 0;
+        if (!native(o, O_momentum, O_beta1))
+            t->momentum = given(o, O_beta1) ? opt_real(o, O_beta1) : 0;
     } else if (!given(o, O_beta1)) {
         t->beta1 = 0.9;
     }
@@ -282,14 +310,15 @@ static bool set_activation(const options *o, run_c4 *c, wn_train_options *t) {
     t->act_permute = given(o, O_permute_2by4)  ? opt_flag(o, O_permute_2by4)
                      : given(o, O_act_permute) ? t->act_permute
                                                : both == 1;
-    t->act_warmup = opt_int(o, O_activation_dense_warmup_steps);
-    t->act_every = opt_int(o, O_dynamic_activation_steps);
-    t->act_samples = opt_int(o, O_activation_calibration_samples);
+    if (!native(o, O_act_warmup, O_activation_dense_warmup_steps))
+        t->act_warmup = opt_int(o, O_activation_dense_warmup_steps);
+    if (!native(o, O_act_every, O_dynamic_activation_steps))
+        t->act_every = opt_int(o, O_dynamic_activation_steps);
+    if (!native(o, O_act_samples, O_activation_calibration_samples))
+        t->act_samples = opt_int(o, O_activation_calibration_samples);
     bool elsewhere = opt_flag(o, O_enable_2to4_sparse) && !low_rank(t);
     if (opt_flag(o, O_activation_2by4) && gate && !elsewhere)
         note(c, "--activation_2by4 has no effect: the MLP has a gate (--squ_relu relu2 has none)");
-    if (!sparse && given(o, O_activation_sparse_method))
-        note(c, "--activation_sparse_method has no effect: the MLP's activations are dense");
     if (given(o, O_activation_soft_threshold) && !(elsewhere && opt_flag(o, O_activation_2by4)))
         note(c, "--activation_soft_threshold has no effect without --enable_2to4_sparse and "
                 "--activation_2by4 on full-rank layers");
@@ -303,6 +332,7 @@ static bool set_backward(const options *o, run_c4 *c, wn_train_options *t) {
         return refuse(c, "--dx_direct_sparse '%s' is unknown; legal: 1, 2, 3, True, False",
                       text ? text : "");
     char mode = flag == 0 ? '1' : flag == 1 ? '2' : text[0];
+    if (native(o, O_act_backward, O_dx_direct_sparse)) return true;
     t->act_backward = mode == '1' ? "split" : mode == '2' ? "direct" : "dense";
     return true;
 }
@@ -340,6 +370,48 @@ static void name_group(const options *o, run_c4 *c, const option_id *id, size_t 
                      option_at(id[i])->name);
     }
     if (*names) note(c, "no effect, as the optimizer is %s: %s", optimizer, names);
+}
+
+static bool has_rule(const run_c4 *c, const char *part) {
+    for (size_t i = 0; i < c->rule_count; i++)
+        if (strstr(c->rules[i], part)) return true;
+    return false;
+}
+
+/* Flags that wait for another one; of structures only where no --sparsity may be what they are for.
+ */
+static void name_idle(const options *o, run_c4 *c, const wn_train_options *t) {
+    bool steady = strncmp(t->schedule, "cosine_restart", 14) != 0,
+         own = o->value[O_sparsity].count > 0 || opt_flag(o, O_sparse),
+         dense = !own && !has_rule(c, "act2:4"),
+         masks = own || has_rule(c, "+2:4") || has_rule(c, "=2:4"),
+         fixed = !own && !has_rule(c, "soft_dynamic"), weights = opt_flag(o, O_enable_2to4_sparse);
+    const struct {
+        option_id id;
+        bool idle;
+        const char *why;
+    } rows[] = {
+        {O_cosine_restart_freq, steady, "the schedule has no restarts"},
+        {O_cosine_restart_warmup, steady, "the schedule has no restarts"},
+        {O_lr_jag_after_warmup, steady, "the schedule has no restarts"},
+        {O_lr_adjust_steps, steady, "the schedule has no restarts"},
+        {O_warmup_steps, constant(o), "--scheduler const has no warm-up"},
+        {O_loro_refresh_freq, low_rank(t) && strcmp(t->refresh, "none") == 0,
+         "--loro_refresh names no group"},
+        {O_attn_2by4, !weights, "--enable_2to4_sparse is not given"},
+        {O_mlp_2by4, !weights, "--enable_2to4_sparse is not given"},
+        {O_flip_rate, !masks, "no weight is 2:4"},
+        {O_activation_sparse_method, dense, "the MLP's activations are dense"},
+        {O_activation_dense_warmup_steps, dense, "the MLP's activations are dense"},
+        {O_permute_2by4, dense, "the MLP's activations are dense"},
+        {O_dx_direct_sparse, dense, "the MLP's activations are dense"},
+        {O_dynamic_activation_steps, fixed, "of --activation_sparse_method soft_dynamic"},
+        {O_activation_calibration_samples, fixed, "of --activation_sparse_method soft_dynamic"},
+        {O_wandb_sparsityrelu, strcmp(t->mlp, "swiglu") == 0, "the MLP has a gate"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (given(o, rows[i].id) && rows[i].idle)
+            note(c, "--%s has no effect: %s", option_at(rows[i].id)->name, rows[i].why);
 }
 
 static void name_unused(const options *o, run_c4 *c, const wn_train_options *t) {
@@ -400,6 +472,7 @@ bool run_c4_translate(const options *o, run_c4 *c, wn_train_options *t) {
     set_galore(o, t);
     if (!set_weights(o, c, t) || !set_activation(o, c, t) || !set_backward(o, c, t)) return false;
     set_run(o, c, t);
+    name_idle(o, c, t);
     name_unused(o, c, t);
     return true;
 }

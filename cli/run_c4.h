@@ -13,9 +13,9 @@ typedef struct run_c4 {
     char rule[8][64]; /* sparsity rules made of the flags */
     const char *rules[8];
     size_t rule_count;
-    char out[512]; /* the default directory */
-    char init[64];
-    char notes[4096]; /* lines for standard error, each ended by a newline */
+    char out[512];      /* the default directory */
+    char optimizer[32]; /* in lower case */
+    char notes[4096];   /* lines for standard error, each ended by a newline */
     char error[400];
 } run_c4;
 

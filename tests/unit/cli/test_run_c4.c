@@ -37,6 +37,19 @@ static void translate(fixture *f, const char *line) {
     f->t.batch_size = opt_int(&f->o, O_batch_size);
     f->t.seq_len = opt_int(&f->o, O_seq_len);
     f->t.grad_accum = opt_int(&f->o, O_grad_accum);
+    f->t.dtype = opt_text(&f->o, O_dtype);
+    f->t.exact_every = opt_int(&f->o, O_exact_every);
+    f->t.lr_scaler = opt_real(&f->o, O_lr_scaler);
+    f->t.refresh = opt_text(&f->o, O_refresh);
+    f->t.refresh_every = opt_int(&f->o, O_refresh_every);
+    f->t.lowrank_init = opt_text(&f->o, O_lowrank_init);
+    f->t.act_warmup = opt_int(&f->o, O_act_warmup);
+    f->t.act_every = opt_int(&f->o, O_act_every);
+    f->t.act_samples = opt_int(&f->o, O_act_samples);
+    f->t.act_backward = opt_text(&f->o, O_act_backward);
+    f->t.galore_gap = opt_int(&f->o, O_galore_gap);
+    f->t.galore_scale = opt_real(&f->o, O_galore_scale);
+    f->t.momentum = opt_real(&f->o, O_momentum);
     f->t.model_config = opt_text(&f->o, O_model_config);
     f->t.mlp = opt_text(&f->o, O_mlp);
     f->t.lr = opt_real(&f->o, O_lr);
@@ -173,11 +186,88 @@ static void test_tokens(void **state) {
     must(&f, "--batch_size 8 --total_batch_size 32 --max_train_tokens 100M --max_length 256");
     assert_int_equal(f.t.steps, (100000000 + 8191) / 8192);
     options_free(&f.o);
+    must(&f, "--batch_size 8 --max_train_tokens 1B --max_length 256");
+    assert_int_equal(f.t.steps, (1000000000 + 2047) / 2048);
+    options_free(&f.o);
     must(&f, "--batch_size 8 --gradient_accumulation 3 --optimizer sgd --beta1 0.8 --save_ckpt "
              "False --save_every 5");
     assert_int_equal(f.t.grad_accum, 3);
     assert_true(f.t.momentum == 0.8);
     assert_int_equal(f.t.save_every, 0);
+    options_free(&f.o);
+}
+
+// A native option beside the group wins over the group's default, not over its flag.
+static void test_native(void **state) {
+    (void)state;
+    fixture f;
+    must(&f, "--loro_scope all --optimizer LORO_AdamW --exact-every 500 --lr-scaler 0.3 --refresh "
+             "lrk --lowrank-init auto --act-warmup 7 --act-every 3 --act-samples 9 --act-backward "
+             "dense --dtype bf16");
+    assert_true(has_rule(&f, "mlp.*_proj=lowrank:128"));
+    assert_string_equal(f.t.optimizer, "loro_adamw");
+    assert_string_equal(f.t.dtype, "bfloat16");
+    assert_int_equal(f.t.exact_every, 500);
+    assert_true(f.t.lr_scaler == 0.3 && f.t.eps == 1e-6);
+    assert_string_equal(f.t.refresh, "lrk");
+    assert_int_equal(f.t.refresh_every, 500);
+    assert_string_equal(f.t.lowrank_init, "auto");
+    assert_int_equal(f.t.act_warmup, 7);
+    assert_int_equal(f.t.act_every, 3);
+    assert_int_equal(f.t.act_samples, 9);
+    assert_string_equal(f.t.act_backward, "dense");
+    options_free(&f.o);
+    must(&f, "--loro_scope all --optimizer loro_adamw --exact-every 500 --loro_freq 4");
+    assert_int_equal(f.t.exact_every, 4);
+    options_free(&f.o);
+    must(&f, "--name x --optimizer galore_adamw");
+    assert_int_equal(f.t.galore_gap, 50);
+    assert_true(f.t.galore_scale == 1);
+    options_free(&f.o);
+    must(&f, "--name x --optimizer galore_adamw --galore-gap 7 --galore_scale 0.5");
+    assert_int_equal(f.t.galore_gap, 7);
+    assert_true(f.t.galore_scale == 0.5);
+    options_free(&f.o);
+    must(&f, "--name x --optimizer sgd --momentum 0.7");
+    assert_true(f.t.momentum == 0.7);
+    options_free(&f.o);
+}
+
+static void test_schedules(void **state) {
+    (void)state;
+    fixture f;
+    must(&f, "--scheduler const --warmup_steps 50");
+    assert_string_equal(f.t.schedule, "constant");
+    assert_int_equal(f.t.warmup, 0);
+    assert_true(noted(&f, "--warmup_steps has no effect"));
+    options_free(&f.o);
+    must(&f, "--scheduler cosine --cosine_restart_freq 5 --lr_jag_after_warmup");
+    assert_string_equal(f.t.schedule, "cosine_cycle");
+    assert_int_equal(f.t.restart_every, 0);
+    assert_true(noted(&f, "--cosine_restart_freq has no effect: the schedule has no restarts"));
+    assert_true(noted(&f, "--lr_jag_after_warmup has no effect"));
+    options_free(&f.o);
+}
+
+// What waits for another flag is named; what that flag is for is not.
+static void test_idle(void **state) {
+    (void)state;
+    fixture f;
+    must(&f, "--attn_2by4 True --flip_rate --permute_2by4 --dx_direct_sparse 2 "
+             "--activation_dense_warmup_steps 5 --activation_calibration_samples 5 "
+             "--wandb_sparsityrelu True");
+    assert_true(noted(&f, "--attn_2by4 has no effect: --enable_2to4_sparse is not given"));
+    assert_true(noted(&f, "--flip_rate has no effect: no weight is 2:4"));
+    assert_true(noted(&f, "--permute_2by4 has no effect"));
+    assert_true(noted(&f, "--dx_direct_sparse has no effect"));
+    assert_true(noted(&f, "--activation_dense_warmup_steps has no effect"));
+    assert_true(noted(&f, "--activation_calibration_samples has no effect"));
+    assert_true(noted(&f, "--wandb_sparsityrelu has no effect: the MLP has a gate"));
+    options_free(&f.o);
+    must(&f, "--enable_2to4_sparse --attn_2by4 True --flip_rate --squ_relu True --permute_2by4 "
+             "--dx_direct_sparse 2 --activation_sparse_method soft_dynamic "
+             "--dynamic_activation_steps 5 --wandb_sparsityrelu True");
+    assert_false(noted(&f, "has no effect"));
     options_free(&f.o);
 }
 
@@ -199,9 +289,10 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loro),     cmocka_unit_test(test_activation),
-        cmocka_unit_test(test_bare),     cmocka_unit_test(test_tokens),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_loro),   cmocka_unit_test(test_activation),
+        cmocka_unit_test(test_bare),   cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_native), cmocka_unit_test(test_schedules),
+        cmocka_unit_test(test_idle),   cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
