@@ -74,6 +74,7 @@ static void set_defaults(const options *o, run_c4 *c, wn_train_options *t) {
     if (!given(o, O_batch_size)) t->batch_size = 16;
     if (!given(o, O_mlp)) t->mlp = "swiglu";
     if (!given(o, O_tie_embeddings)) t->tie_embeddings = false;
+    if (!given(o, O_pack)) t->pack = false;
     if (!given(o, O_optimizer)) t->optimizer = "adam";
     respell(c, t);
     if (!given(o, O_beta2)) t->beta2 = 0.999;

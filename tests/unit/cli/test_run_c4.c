@@ -38,6 +38,7 @@ static void translate(fixture *f, const char *line) {
     f->t.seq_len = opt_int(&f->o, O_seq_len);
     f->t.grad_accum = opt_int(&f->o, O_grad_accum);
     f->t.dtype = opt_text(&f->o, O_dtype);
+    f->t.pack = opt_flag(&f->o, O_pack);
     f->t.exact_every = opt_int(&f->o, O_exact_every);
     f->t.lr_scaler = opt_real(&f->o, O_lr_scaler);
     f->t.refresh = opt_text(&f->o, O_refresh);
@@ -185,6 +186,12 @@ static void test_tokens(void **state) {
     fixture f;
     must(&f, "--batch_size 8 --total_batch_size 32 --max_train_tokens 100M --max_length 256");
     assert_int_equal(f.t.steps, (100000000 + 8191) / 8192);
+    options_free(&f.o);
+    must(&f, "--num_training_steps 5"); // one document a sample
+    assert_false(f.t.pack);
+    options_free(&f.o);
+    must(&f, "--num_training_steps 5 --pack");
+    assert_true(f.t.pack);
     options_free(&f.o);
     must(&f, "--batch_size 8 --max_train_tokens 1B --max_length 256");
     assert_int_equal(f.t.steps, (1000000000 + 2047) / 2048);
