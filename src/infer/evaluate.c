@@ -10,11 +10,9 @@
 
 // An id without a token stands for no bytes.
 static int32_t bytes_of(const wn_tokenizer *t, int32_t id, bool skip_special) {
-    char *text = NULL;
     size_t size = 0;
-    wn_status status = wn_tokenizer_decode(t, &id, 1, skip_special, &text, &size);
-    free(text);
-    return status == WN_OK ? (int32_t)size : 0;
+    const char *piece = wn_tokenizer_piece(t, id, &size);
+    return piece == NULL || (skip_special && wn_tokenizer_is_special(t, id)) ? 0 : (int32_t)size;
 }
 
 wn_status wn__id_bytes_create(const wn_tokenizer *t, wn__id_bytes *out) {

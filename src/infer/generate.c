@@ -118,20 +118,17 @@ static bool hand_over(generation *g, bool last, wn_text_fn *fn, void *ctx) {
     return more;
 }
 
+// An id without a token is a padded row of the model's table.
 static wn_status add_text(generation *g, int32_t id) {
-    char *bytes = NULL;
     size_t n = 0;
-    if (id >= wn_tokenizer_vocab_size(g->tokenizer))
-        return WN_OK; // a padded row of the model's table
-    WN_TRY(wn_tokenizer_decode(g->tokenizer, &id, 1, true, &bytes, &n));
+    const char *bytes = wn_tokenizer_piece(g->tokenizer, id, &n);
+    if (bytes == NULL || wn_tokenizer_is_special(g->tokenizer, id)) return WN_OK;
     char *grown = realloc(g->pending, g->pending_size + n + 1);
-    if (grown != NULL) {
-        g->pending = grown;
-        memcpy(grown + g->pending_size, bytes, n);
-        g->pending_size += n;
-    }
-    free(bytes);
-    return grown != NULL ? WN_OK : wn__fail(WN_NOMEM, "no memory for new text");
+    if (grown == NULL) return wn__fail(WN_NOMEM, "no memory for new text");
+    g->pending = grown;
+    memcpy(grown + g->pending_size, bytes, n);
+    g->pending_size += n;
+    return WN_OK;
 }
 
 static bool is_end(const generation *g, int32_t id) {

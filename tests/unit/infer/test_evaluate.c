@@ -191,13 +191,31 @@ static void test_windows(void **state) {
     wn__source_free(s);
 }
 
+// What the ids of a text stand for is the whole text, also where decoding one id alone would drop
+// the space that its piece carries.
+static void test_bytes_of_pieces(void **state) {
+    (void)state;
+    static const char text[] = "the river and the river again";
+    wn_tokenizer *t;
+    wn_tokens ids;
+    wn__id_bytes b;
+    int64_t sum = 0;
+    OK(wn_tokenizer_open(WN_FIXTURES "/data/t5_like.json", &t));
+    OK(wn_tokenizer_encode(t, text, strlen(text), false, false, &ids));
+    OK(wn__id_bytes_create(t, &b));
+    for (size_t i = 0; i < ids.count; i++)
+        sum += b.plain[ids.id[i]];
+    assert_int_equal(sum, strlen(text));
+    wn__id_bytes_free(&b);
+    wn_tokens_free(&ids);
+    wn_tokenizer_free(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compat_of_a_span),
-        cmocka_unit_test(test_whole_epoch),
-        cmocka_unit_test(test_stops),
-        cmocka_unit_test(test_one_label),
-        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_bytes_of_pieces), cmocka_unit_test(test_compat_of_a_span),
+        cmocka_unit_test(test_whole_epoch),     cmocka_unit_test(test_stops),
+        cmocka_unit_test(test_one_label),       cmocka_unit_test(test_windows),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
