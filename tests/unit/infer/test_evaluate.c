@@ -2,6 +2,7 @@
 // Evaluations against sums over batches fed by hand: every label once and the same, where they
 // stop, and the mean that other scripts print.
 #include "model/model_test.h"
+#include "unit/base/scratch.h"
 
 #include "data/source.h"
 #include "infer/evaluate.h"
@@ -204,7 +205,7 @@ static void test_bytes_of_pieces(void **state) {
         "0,"
         "\"vocab\":[[\"<unk>\",0],[\"\u2581the\",-1],[\"\u2581river\",-2],[\"\u2581and\",-2],"
         "[\"\u2581again\",-2]],\"byte_fallback\":false}}";
-    void *scratch;
+    void *scratch = NULL;
     assert_int_equal(scratch_setup(&scratch), 0);
     const char *path = scratch_path(&scratch, "unigram.json");
     wn_tokenizer *t;
