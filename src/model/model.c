@@ -149,17 +149,18 @@ void wn__model_memory_of(const wn__model *m, wn__model_memory *out) {
 
 // An exact step chose new bases for the factors of its pairs.
 static wn_status rebase(wn__model *m) {
-    for (size_t i = 0; i < m->linear_count; i++)
-        WN_TRY(wn__linear_rebased(m->linear[i], m->x));
+    for (size_t i = 0; i < m->linear_count; i++) {
+        wn__linear *l = m->linear[i];
+        if (m->x->planning || wn__optimizer_replaced(m->spec.optimizer, l->factor_out))
+            WN_TRY(wn__linear_rebased(l, m->x));
+    }
     return WN_OK;
 }
 
 wn_status wn__model_update(wn__model *m, double lr, double grad_scale, int64_t u,
                            wn__optimizer_report *report) {
-    wn__optimizer_report own;
-    if (report == NULL) report = &own;
     WN_TRY(wn__optimizer_update(m->spec.optimizer, &m->params, m->x, lr, grad_scale, u, report));
-    return m->x->planning || report->exact > 0 ? rebase(m) : WN_OK;
+    return rebase(m);
 }
 
 wn_status wn__model_prepare(wn__model *m, int64_t step) {

@@ -49,6 +49,7 @@ struct wn__optimizer {
     wn_tensor counts; /* I64 [parameters]: updates since the moments began */
     wn__optimizer_slot *slot;
     size_t slot_count;
+    bool *replaced;         /* [parameters] by an exact step of the last update */
     size_t scratch_wish;    /* bytes the rule needs within an update */
     void *scratch;          /* from the arena of the states */
     wn__exact_report exact; /* of the last exact step: report->why is its text */

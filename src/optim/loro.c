@@ -67,6 +67,7 @@ static void report_exact(const wn__optimizer_step *s, const wn__param *m) {
         return;
     }
     r->exact++;
+    s->o->replaced[m->partner] = s->o->replaced[s->p->item[m->partner].partner] = true;
     r->moved = fmax(r->moved, e->moved);
     r->condition = fmax(r->condition, fmax(e->condition_m, e->condition_n));
 }

@@ -77,6 +77,7 @@ wn_status wn__optimizer_create(const wn__optimizer_options *options, wn__optimiz
 void wn__optimizer_free(wn__optimizer *o) {
     if (o == NULL) return;
     free(o->slot);
+    free(o->replaced);
     free(o);
 }
 
@@ -95,9 +96,12 @@ static wn_status list_slot(wn__optimizer *o, const wn__param *p, size_t param, i
 
 static wn_status list_slots(wn__optimizer *o, const wn__params *p) {
     free(o->slot);
+    free(o->replaced);
     o->slot_count = 0;
     o->slot = calloc(p->count * WN_PARAM_STATES + 1, sizeof *o->slot);
-    if (o->slot == NULL) return wn__fail(WN_NOMEM, "no memory for %zu names", p->count);
+    o->replaced = calloc(p->count + 1, sizeof *o->replaced);
+    if (o->slot == NULL || o->replaced == NULL)
+        return wn__fail(WN_NOMEM, "no memory for %zu names", p->count);
     for (size_t i = 0; i < p->count; i++)
         for (int k = 0; k < WN_PARAM_STATES; k++)
             if (wn__given(&p->item[i].state[k])) WN_TRY(list_slot(o, &p->item[i], i, k));
@@ -210,8 +214,13 @@ wn_status wn__optimizer_update(wn__optimizer *o, wn__params *p, wn__exec *x, dou
                             .u = u,
                             .report = report != NULL ? report : &unused};
     *s.report = (wn__optimizer_report){0};
+    memset(o->replaced, 0, p->count * sizeof *o->replaced);
     WN_TRY(update_all(&s));
     count_all(&s);
     WN_TRY(round_all(&s));
     return refresh(&s);
+}
+
+bool wn__optimizer_replaced(const wn__optimizer *o, size_t param) {
+    return o->replaced[param];
 }

@@ -107,5 +107,7 @@ void wn__optimizer_state_at(const wn__optimizer *o, const wn__params *p, size_t 
 WN_NODISCARD wn_status wn__optimizer_update(wn__optimizer *o, wn__params *p, wn__exec *x, double lr,
                                             double grad_scale, int64_t u,
                                             wn__optimizer_report *report);
+/* Whether the last update took an exact step with this parameter, a factor. */
+bool wn__optimizer_replaced(const wn__optimizer *o, size_t param);
 
 #endif

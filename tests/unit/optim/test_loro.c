@@ -162,6 +162,8 @@ static void exact_steps_among_lazy_ones(void **state) {
         assert_int_equal(report.exact, exact);
         assert_int_equal(report.fell_back, 0);
         assert_true(exact == (report.moved > 0) && exact == (report.condition >= 1));
+        for (size_t i = 0; i < PARAMS; i++)
+            assert_true(wn__optimizer_replaced(r.o, i) == (exact && (i == IN || i == OUT)));
         assert_false(report.refreshed);
         same(&r, IN, e.n);
         same(&r, OUT, e.m);
@@ -188,6 +190,7 @@ static void a_refused_step(void **state) {
     assert_string_equal(report.pair, shapes[OUT].name);
     assert_true(strlen(report.why) > 0);
     assert_int_equal(none.fell_back, 0);
+    assert_false(wn__optimizer_replaced(exact.o, OUT));
     assert_null(none.why);
     for (int i = 0; i < PARAMS; i++)
         assert_memory_equal(master(&exact, i)->data, master(&lazy, i)->data,
