@@ -8,11 +8,11 @@
 #include <winnow/data.h>
 #include <winnow/model.h>
 
-/* The bytes of a text file, or of a shard by way of the model's tokenizer; malloc'ed. Reports what
- * goes wrong and returns the exit code. */
+/* The bytes of a text, of documents, or of a shard by way of the model's tokenizer; malloc'ed.
+ * Reports what goes wrong and returns the exit code. */
 static int text_of(const wn_tokenizer *t, const char *path, char **out, size_t *size) {
     if (!is_shard(path)) {
-        *out = read_file(path, size);
+        *out = read_text(path, size);
         return *out ? EXIT_OK : EXIT_FAILED;
     }
     if (!t) {

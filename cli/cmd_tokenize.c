@@ -21,7 +21,7 @@ static int train(const options *o) {
                            opt_text(o, O_pretokenizer));
     if (!opt_text(o, O_out))
         return usage_error("winnow tokenize --train needs --out tokenizer.json");
-    char *text = read_file(o->argument[0], &size);
+    char *text = read_text(o->argument[0], &size);
     if (!text) return EXIT_FAILED;
     wn_bpe_options b = {.vocab_size = (int32_t)opt_int(o, O_vocab_size),
                         .pretokenizer = kinds[kind]};
@@ -131,6 +131,11 @@ static int decode(const options *o, const wn_tokenizer *t) {
 static int shard(const options *o, const wn_tokenizer *t) {
     if (!opt_text(o, O_out))
         return usage_error("winnow tokenize needs --out FILE.tokens (or --ids, --decode, --train)");
+    if (wn_documents_named(o->argument[0]))
+        return usage_error(
+            "%s: documents are tokenized as they are read; give them to winnow train "
+            "or eval as --data",
+            o->argument[0]);
     wn_shard_info info = {0};
     wn_status status = wn_tokenize_file(t, o->argument[0], 0, 0, opt_text(o, O_out), &info);
     if (status != WN_OK) return report(status);

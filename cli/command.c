@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <winnow/data.h>
 
 int report(wn_status status) {
     if (status == WN_OK) return EXIT_OK;
@@ -87,6 +88,13 @@ char *read_file(const char *path, size_t *size) {
         *size = used;
     }
     if (f && f != stdin) fclose(f);
+    return text;
+}
+
+char *read_text(const char *path, size_t *size) {
+    char *text = NULL;
+    if (!wn_documents_named(path)) return read_file(path, size);
+    (void)report(wn_documents_text(path, 0, &text, size));
     return text;
 }
 

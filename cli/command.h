@@ -35,6 +35,8 @@ bool is_shard(const char *path);
 /* Reads a whole file ("-": standard input); malloc'ed, NUL after size bytes. NULL after a message
  * on standard error. */
 char *read_file(const char *path, size_t *size);
+/* The same of a text, or of documents: their texts, a line feed after each. */
+char *read_text(const char *path, size_t *size);
 /* Writes text to path through a temporary file that is renamed; false after a message on standard
  * error. */
 bool replace_file(const char *path, const char *text, size_t size);

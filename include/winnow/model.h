@@ -80,9 +80,10 @@ WN_API WN_NODISCARD wn_status wn_generate(wn_session *s, const char *prompt, siz
                                           const wn_generate_options *o, wn_text_fn *fn, void *ctx,
                                           wn_tokens *ids, wn_generate_stats *stats);
 
-/* Loss over a text or .tokens file in windows of seq_len tokens that do not overlap. INVALID: fewer
- * than two tokens, a seq_len above the context, a shard of another tokenizer. UNSUPPORTED: a text,
- * and no tokenizer. */
+/* Loss over a text, a .tokens file or documents (wn_documents_named) in windows of seq_len tokens
+ * that do not overlap; of documents, joined, full windows only. INVALID: fewer than two tokens (of
+ * documents, than one window), a seq_len above the context, a shard of another tokenizer.
+ * UNSUPPORTED: a text or documents, and no tokenizer. */
 typedef struct wn_eval_options {
     int64_t seq_len;    /* 0: the smaller of the context and 1024 */
     int64_t max_tokens; /* 0: all */

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The public evaluations of a session: a text, a shard, or given tokens.
+// The public evaluations of a session: a text, a shard, documents, or given tokens.
 #include "base/cpu.h"
 #include "base/fail.h"
 #include "data/shard.h"
 #include "infer/evaluate.h"
 #include "infer/session.h"
+#include "winnow/data.h"
 #include <inttypes.h>
 #include <math.h>
 
@@ -53,6 +54,29 @@ static wn_status encode_text(const wn_session *s, const char *path, source *out)
     return WN_OK;
 }
 
+// Joined into full windows, as training evaluates them by default; the ids after the last one do
+// not count.
+static wn_status eval_documents(wn_session *s, const char *pattern, int64_t seq_len,
+                                int64_t max_tokens, const wn__id_bytes *bytes, wn__evaluation *e) {
+    wn__source *source = NULL;
+    WN_TRY(wn__session_need_tokenizer(s));
+    const wn__documents_options o = {.pattern = pattern,
+                                     .tokenizer = s->tokenizer,
+                                     .seq_len = seq_len,
+                                     .append_eos = wn_tokenizer_eos(s->tokenizer) >= 0,
+                                     .pack = true};
+    WN_TRY(wn__source_documents(&o, &source));
+    wn_status status =
+        wn__evaluate_source(s->model, source, s->batch, seq_len, 0, max_tokens, bytes, false, e);
+    if (status == WN_OK && e->labels == 0)
+        status = wn__fail(WN_INVALID,
+                          "%s: fewer than the %" PRId64
+                          " tokens of one window; a smaller seq_len needs fewer",
+                          pattern, seq_len + 1);
+    wn__source_free(source);
+    return status;
+}
+
 wn_status wn_eval(wn_session *s, const char *data, const wn_eval_options *o, wn_eval_result *out) {
     *out = (wn_eval_result){0};
     int64_t seq_len = o->seq_len;
@@ -64,10 +88,14 @@ wn_status wn_eval(wn_session *s, const char *data, const wn_eval_options *o, wn_
     wn__id_bytes bytes = {0};
     wn__evaluation e;
     wn_status status;
-    WN_TRY_OUT(wn__shard_named(data) ? open_shard(s, data, &src) : encode_text(s, data, &src));
+    bool documents = wn_documents_named(data);
+    if (!documents)
+        WN_TRY_OUT(wn__shard_named(data) ? open_shard(s, data, &src) : encode_text(s, data, &src));
     if (s->tokenizer != NULL) WN_TRY_OUT(wn__id_bytes_create(s->tokenizer, &bytes));
     double start = wn__clock();
-    WN_TRY_OUT(wn__evaluate(s->model, &src.ids, s->batch, seq_len, 0, o->max_tokens, &bytes, &e));
+    WN_TRY_OUT(documents ? eval_documents(s, data, seq_len, o->max_tokens, &bytes, &e)
+                         : wn__evaluate(s->model, &src.ids, s->batch, seq_len, 0, o->max_tokens,
+                                        &bytes, &e));
     *out = (wn_eval_result){.loss = wn__evaluation_loss(&e),
                             .bits_per_byte = wn__evaluation_bits_per_byte(&e),
                             .tokens = e.labels,

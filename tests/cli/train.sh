@@ -100,6 +100,14 @@ says "2 files"
 says "300 ids, learned from the first "
 says "compat loss "
 run 0 train --out "$dir/docs" --resume --steps 8; says "step 8/8"
+# shellcheck disable=SC2086
+run 0 train --data "$dir/documents" --eval-data "$dir/documents/b.json.gz" --out "$dir/packed" $tiny --steps 3
+bpb=$(sed -n 's/^eval 3 .*\(bpb [0-9.]*\).*/\1 |/p' "$err")
+run 0 eval "$dir/packed" --data "$dir/documents/b.json.gz" --trigram "$dir/documents/a.jsonl"; prints "${bpb:-nothing}"; prints "byte trigram"
+head -n 1 "$dir/documents/a.jsonl" >"$dir/one.jsonl"
+run 1 eval "$dir/packed" --data "$dir/one.jsonl"; says "one window"
+run 0 tokenize --train "$dir/documents" --vocab-size 300 --out "$dir/documents.json"; prints "300 ids"
+run 2 tokenize --tokenizer bytes --out "$dir/no.tokens" "$dir/documents"; says "give them to winnow train"
 rm "$dir/documents/a.jsonl"
 run 1 train --out "$dir/docs" --resume --steps 9; says "not the files this run was begun with"
 # shellcheck disable=SC2086
