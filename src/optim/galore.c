@@ -41,7 +41,7 @@ static wn_status check(const wn__optimizer_options *o) {
                         (long long)o->galore_rank, (long long)o->galore_gap);
     if (!isfinite(o->galore_scale))
         return wn__fail(WN_INVALID, "GaLore's scale is %g", o->galore_scale);
-    return WN_OK;
+    return wn__direction_check(o);
 }
 
 static void prepare(wn__optimizer *o) {

@@ -82,6 +82,8 @@ double wn__corrected_lr(const wn__optimizer_step *s, int64_t t);
 /* p -= step d, then p -= shrink p */
 WN_NODISCARD wn_status wn__move(const wn__optimizer_step *s, const wn__param *p, double step,
                                 const wn_tensor *d, double shrink);
+/* Directions need an eps above 0: a gradient that was always 0 gives 0/0 without. */
+WN_NODISCARD wn_status wn__direction_check(const wn__optimizer_options *o);
 /* direction and move of a tensor by itself: step d, decay by lr. */
 WN_NODISCARD wn_status wn__plain_step(const wn__optimizer_step *s, size_t i, int64_t t);
 

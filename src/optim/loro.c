@@ -14,7 +14,7 @@ static wn_status check(const wn__optimizer_options *o) {
     if (o->lr_scaler < 0 && !(o->width > 0))
         return wn__fail(WN_INVALID, "a scaler of rank / width needs a width above 0, found %g",
                         o->width);
-    return WN_OK;
+    return wn__direction_check(o);
 }
 
 static bool is_factor(const wn__param *p) {

@@ -42,6 +42,12 @@ wn_status wn__axpby_run(wn__exec *x, double a, const wn_tensor *from, double b,
     return wn__run(x, WN__OP_axpby, &sum);
 }
 
+wn_status wn__direction_check(const wn__optimizer_options *o) {
+    if (o->eps > 0) return WN_OK;
+    return wn__fail(WN_INVALID, "eps is %g; %s needs one above 0", o->eps,
+                    wn__optimizer_name(o->kind));
+}
+
 wn_status wn__direction(const wn__optimizer_step *s, const wn__param *p, const wn_tensor *g) {
     const wn__optimizer_options *o = &s->o->options;
     const wn__adam_direction direction = {.m = p->state[0],

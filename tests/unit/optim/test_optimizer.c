@@ -46,6 +46,8 @@ static void refused_options(void **state) {
     REFUSE(WN_OPTIMIZER_LORO_ADAMW, exact_every, -1, "every -1 updates");
     REFUSE(WN_OPTIMIZER_LORO_ADAMW, width, 0, "width above 0, found 0");
     REFUSE(WN_OPTIMIZER_LORO_ADAMW, lr_scaler, (double)NAN, "is nan");
+    REFUSE(WN_OPTIMIZER_LORO_ADAMW, eps, 0, "loro_adamw needs one above 0");
+    REFUSE(WN_OPTIMIZER_GALORE_ADAMW, eps, 0, "eps is 0");
     REFUSE(WN_OPTIMIZER_SGD, momentum, 1, "momentum is 1");
     REFUSE(WN_OPTIMIZER_ADAFACTOR, momentum, -0.5, "momentum is -0.5");
     REFUSE(WN_OPTIMIZER_GALORE_ADAMW, galore_type, "both", "legal: std, reverse_std");
