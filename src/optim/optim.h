@@ -38,8 +38,9 @@ typedef struct wn__schedule {
 /* Learning rate of update u (0-based). Warm-up: lr (u+1)/(warmup+1). Then over p =
  * (u-warmup)/max(1, steps-1-warmup), clamped to [0,1]: cosine: min + (1-min)(1+cos(pi p))/2;
  * linear: 1 - (1-min) p; WSD: 1 until steps-decay, then linear to min, reached by the last update
- * (1 - (1-min)(u-(steps-decay)+1)/decay); constant: 1. The restarts follow run_c4.py's formulas
- * exactly, with floored division: docs/methods/schedules.md. */
+ * (1 - (1-min)(u-(steps-decay)+1)/decay); constant: 1. The schedules of run_c4.py follow its
+ * formulas exactly, with floored division: docs/methods/optimizers.md; of a cosine_cycle after the
+ * first the first two updates have 1e-7 of the peak, as there. */
 double wn__schedule_lr(const wn__schedule *s, int64_t u);
 /* "cosine", "wsd", "linear", "constant", "cosine_restart", "cosine_restart_zero", "cosine_cycle",
  * "linear_zero"; INVALID lists them. */
