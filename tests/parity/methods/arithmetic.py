@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Numbers. Every tensor here has a first dimension of replicas: replica 0 is computed in float64 as the formulas say; the
-others carry, at every place where float32 code rounds, a random error of the size such a rounding has at most. How far
-their losses stray from replica 0's is how far float32 may stray (docs/parity.md derives the sizes).
+"""Numbers. Every tensor here has a first dimension of replicas. Two of them, 0 and 1, are computed in float64 as the formulas
+say; the others carry, at every place where float32 code rounds, a random error of the size such a rounding has at most. How
+far their losses stray is how far float32 may stray (docs/parity.md derives the sizes).
 
 Also the narrow formats: bfloat16 and the two of FP8, which are part of the methods and apply to every replica."""
 import math
@@ -11,6 +11,7 @@ import torch
 
 UNIT = 2.0**-24  # unit roundoff of float32
 POOL = 1 << 22
+EXACT = 2  # replicas without errors
 
 E4M3 = (448.0, 3, -6)  # largest, bits of the mantissa, least exponent
 E5M2 = (57344.0, 2, -14)
@@ -33,7 +34,7 @@ def float8(x, form, errors):
 
 
 class Errors:
-    """Roundings of float32, for replicas 1, 2, ..."""
+    """Roundings of float32, for replicas EXACT, EXACT + 1, ..."""
 
     def __init__(self, replicas, seed):
         self.replicas = replicas
@@ -43,8 +44,8 @@ class Errors:
         self.constants = {}
 
     def draw(self, like):
-        """Numbers uniform in +-UNIT, of the shape of like[1:]."""
-        shape = (self.replicas - 1, *like.shape[1:])
+        """Numbers uniform in +-UNIT, of the shape of like[EXACT:]."""
+        shape = (self.replicas - EXACT, *like.shape[1:])
         count = math.prod(shape)
         if count > POOL:
             raise ValueError(f"{count} errors at once")
@@ -53,14 +54,15 @@ class Errors:
 
     def relative(self, x, roundings=1):
         """In place: x (1 + sqrt(roundings) e). The sum of n independent roundings is sqrt(n) times as wide as one."""
-        if self.replicas > 1:
-            x[1:] *= 1 + math.sqrt(roundings) * self.draw(x)
+        if self.replicas > EXACT:
+            wrong = x[EXACT:]
+            wrong.addcmul_(wrong, self.draw(x), value=math.sqrt(roundings))
         return x
 
     def absolute(self, x, size):
         """In place: x + size e, size a tensor that broadcasts to x."""
-        if self.replicas > 1:
-            x[1:] += size[1:] * self.draw(x)
+        if self.replicas > EXACT:
+            x[EXACT:] += size[EXACT:] * self.draw(x)
         return x
 
     def constant(self, name, dims):
@@ -80,9 +82,10 @@ class Errors:
         """a b over the last two dimensions. The squares of the n terms of an element are taken as
         |row of a|^2 |column of b|^2 / n, their mean over all pairings."""
         c = a @ b
-        if self.replicas == 1:
+        if self.replicas <= EXACT:
             return c
-        n = a.shape[-1]
-        norms = (a[1:] * a[1:]).sum(-1, keepdim=True) * (b[1:] * b[1:]).sum(-2, keepdim=True)
-        c[1:] += torch.sqrt(norms / 2 + n / 3 * c[1:] * c[1:]) * self.draw(c)
+        n, wrong = a.shape[-1], c[EXACT:]
+        rows, columns = torch.linalg.vecdot(a[EXACT:], a[EXACT:]), torch.linalg.vecdot(b[EXACT:], b[EXACT:], dim=-2)
+        half = rows.unsqueeze(-1) * columns.unsqueeze(-2) / 2
+        wrong += half.addcmul_(wrong, wrong, value=n / 3).sqrt_().mul_(self.draw(c))
         return c

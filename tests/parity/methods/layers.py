@@ -19,7 +19,7 @@ class Linear:
 
     def prepare(self, step):
         master = self.model.weight(self.name + ".weight")
-        self.is_dense = self.s.kind == "dense" or (self.s.kind == "sparse24" and 0 < self.o.mask_dense_after <= step)
+        self.is_dense = self.s.kind in ("dense", "in24") or (self.s.kind == "sparse24" and 0 < self.o.mask_dense_after <= step)
         if self.is_dense:
             self.w = master
         elif self.s.kind == "sste":
@@ -27,7 +27,7 @@ class Linear:
         else:
             frozen = 0 < self.o.mask_freeze_after <= step
             if self.mask is None or (step % self.o.mask_every == 0 and not frozen):
-                self.mask = sparse.tile_mask(master) if self.s.method == "tile" else sparse.row_mask(master)
+                self.mask = sparse.MASKS[self.s.method](master)
             self.w = master * self.mask
 
     def threshold(self, master, which):
@@ -36,6 +36,13 @@ class Linear:
             setattr(self, which, sparse.scale(master, self.o.scale_norm))
         w = self.e.relative(getattr(self, which) * self.e.relative(sparse.soft(master)))
         return self.model.keep(w)
+
+    def take_over(self, tensors, which):
+        """Mask and scale in some replicas from winnow's."""
+        if self.mask is not None:
+            self.mask[which] = sparse.unpack(tensors[self.name + ".mask"])
+        if self.beta is not None:
+            self.beta[which] = float(tensors[self.name + ".scale"][0])
 
     # -- products
 
@@ -47,11 +54,9 @@ class Linear:
         return self.e.relative(self.e.product(a, b) / (scale_a * scale_b))
 
     def pruned(self, dy, factor):
-        if not self.s.mvue or self.is_dense:
+        if not self.s.mvue or (self.is_dense and self.s.kind == "sparse24"):
             return dy
-        stream = philox.MVUE + 8 * self.number + factor
-        draws = lambda n: philox.uniforms(self.o.seed, stream, self.model.passes, n)  # noqa: E731
-        return self.e.relative(sparse.mvue(dy, 0, self.s.mvue, draws), 2)
+        return self.model.unbiased(dy, 0, self.s.mvue, self.number, factor)
 
     def add_gradient(self, name, dy, x, factor=0):
         g = self.multiply(self.pruned(dy, factor).mT, x, E5M2)
@@ -76,6 +81,23 @@ class Linear:
         return self.o.mask_decay * torch.where(self.mask, 0.0, self.model.weight(self.name + ".weight"))
 
 
+class InputSparse(Linear):
+    """Y = X~ W^T with X~ two of each four features of X; dX = dY W, dW = T(dY)^T X."""
+
+    def forward(self, x, onto=None):
+        if self.s.method == "mvue":
+            x = self.model.unbiased(x, 1, "exact", self.number, 2)
+        else:
+            if self.beta is None:
+                self.beta = sparse.scale(x, self.o.scale_norm)
+            x = self.e.relative(self.beta * self.e.relative(sparse.soft(x)))
+        return super().forward(self.model.keep(x), onto)
+
+    def take_over(self, tensors, which):
+        if self.beta is not None:
+            self.beta[which] = float(tensors[self.name + ".input_scale"][0])
+
+
 class Factored(Linear):
     """y = share (x N) M^T, of an adapter besides x W^T with W frozen. M [out, r] is weight_out, N^T [r, in] weight_in; each
     may be beta S(.)."""
@@ -90,6 +112,12 @@ class Factored(Linear):
         self.m = self.threshold(m, "beta_out") if self.s.sparse_out else m
         self.n = self.threshold(n, "beta_in") if self.s.sparse_in else n
         self.frozen = self.model.weight(self.name + ".weight") if self.s.kind == "adapter" else None
+
+    def take_over(self, tensors, which):
+        for side in ("in", "out"):
+            beta = getattr(self, "beta_" + side)
+            if beta is not None:
+                beta[which] = float(tensors[f"{self.name}.weight_{side}.scale"][0])
 
     def rebased(self):
         """After an exact step."""
@@ -138,6 +166,10 @@ class Activation:
             y2 = y2[:, :: rows // self.o.act_samples][:, : self.o.act_samples]
         self.scale = sparse.scale(y2, self.o.scale_norm)
 
+    def take_over(self, tensors, which):
+        if self.scale is not None:
+            self.scale[which] = float(tensors[self.name + ".scale"][0])
+
     def due(self):
         since = self.model.update - self.o.act_warmup
         dynamic = self.s.method == "soft_dynamic" and self.scaled_at != self.model.update and since % self.o.act_every == 0
@@ -152,9 +184,7 @@ class Activation:
         if self.s.method == "naive":
             return torch.where(sparse.row_mask(y2), y2, torch.zeros_like(y2))
         if self.s.method == "mvue":
-            stream = philox.MVUE + 8 * self.number + 7
-            draws = lambda n: philox.uniforms(self.o.seed, stream, self.model.passes, n)  # noqa: E731
-            return self.model.keep(self.e.relative(sparse.mvue(y2, 1, "exact", draws), 2))
+            return self.model.keep(self.model.unbiased(y2, 1, "exact", self.number, 7))
         if self.due():
             self.choose_scale(y2, down)
         return self.model.keep(self.e.relative(self.scale * self.e.relative(sparse.soft(y2))))

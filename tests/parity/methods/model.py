@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from . import arithmetic, options, schedules
-from .layers import Activation, Factored, Linear
+from . import arithmetic, options, philox, schedules, sparse
+from .layers import Activation, Factored, InputSparse, Linear
 from .optimizers import Optimizer
 
 EPS = 1e-6  # of RMSNorm
@@ -137,14 +137,18 @@ class Mlp:
         return self.up.backward(self.x, dy1, dy_for_weight=self.act.along_tokens(dy1))
 
 
-class Model:
-    """tensors: the masters of winnow's checkpoint by name. replicas - 1 of them with float32's errors."""
+def is_master(name):
+    return name.endswith((".weight", ".weight_in", ".weight_out"))
 
-    def __init__(self, o, tensors, replicas=1, seed=1):
+
+class Model:
+    """tensors: winnow's checkpoint."""
+
+    def __init__(self, o, tensors, replicas, seed=1):
         self.o, self.replicas = o, replicas
         self.e = arithmetic.Errors(replicas, seed)
         self.narrow = o.dtype == "bfloat16"
-        self.p = {n: torch.from_numpy(t).double().expand(replicas, *t.shape).clone() for n, t in tensors.items()}
+        self.p = {n: torch.from_numpy(t).double().expand(replicas, *t.shape).clone() for n, t in tensors.items() if is_master(n)}
         self.linears, self.passes, self.update = [], 0, 0
         self.blocks = []
         for i in range(o.layers):
@@ -160,7 +164,7 @@ class Model:
 
     def linear(self, name):
         s = options.structure_of(self.o, name)
-        kind = Factored if s.kind in ("lowrank", "adapter") else Linear
+        kind = {"lowrank": Factored, "adapter": Factored, "in24": InputSparse}.get(s.kind, Linear)
         self.linears.append(kind(self, name, len(self.linears), s))
         return self.linears[-1]
 
@@ -172,9 +176,25 @@ class Model:
         """A parameter as layers read it."""
         return self.keep(self.p[name])
 
+    def take_over(self, tensors, which):
+        """The state after self.update updates in some replicas (a slice) from winnow's checkpoint of that update."""
+        for name in self.p:
+            self.p[name][which] = torch.from_numpy(tensors[name]).double()
+        for name in self.g:
+            self.optimizer.take_over(name, tensors, which)
+        for part in [*self.linears, *(mlp.act for _, _, _, mlp in self.blocks)]:
+            part.take_over(tensors, which)
+        self.prepare()
+
     def prepare(self):
         for layer in self.linears:
             layer.prepare(self.update)
+
+    def unbiased(self, x, axis, method, number, product):
+        """x pruned by MVUE with the draws of a layer's product in this training pass."""
+        stream = philox.MVUE + 8 * number + product
+        draws = lambda n: philox.uniforms(self.o.seed, stream, self.passes, n)  # noqa: E731
+        return self.e.relative(sparse.mvue(x, axis, method, draws), 2)
 
     def head_forward(self, x):
         table = self.weight(self.table)

@@ -177,6 +177,18 @@ class Optimizer:
 
     # -- all
 
+    def take_over(self, name, tensors, which):
+        """States of a parameter in some replicas from winnow's; 8-bit ones are decoded."""
+        for key, value in self.state[name].items():
+            if value is None:
+                continue
+            stored = torch.from_numpy(tensors[f"{name}.{key}"])
+            if stored.dtype == torch.uint8:
+                table = self.signed if key == "m" else self.unsigned
+                scale = torch.from_numpy(tensors[f"{name}.{key}_scale"]).double().repeat_interleave(BLOCK)
+                stored = (table[stored.flatten().long()] * scale[: stored.numel()]).view(stored.shape)
+            value[which] = stored.double()
+
     def forget(self, which):
         for name in self.g:
             factor = name.endswith(("weight_in", "weight_out"))

@@ -19,8 +19,8 @@ WORDS = dict(
 
 @dataclasses.dataclass
 class Structure:
-    kind: str = "dense"  # dense, sparse24, sste, lowrank, adapter, act24
-    method: str = ""  # tile, row; of activations: naive, mvue, soft, soft_weights, soft_dynamic
+    kind: str = "dense"  # dense, sparse24, sste, lowrank, adapter, in24, act24
+    method: str = ""  # tile, row, greedy; of inputs: soft, mvue; of activations: naive, mvue, soft, soft_weights, soft_dynamic
     mvue: str = ""  # exact, approx
     rank: int = 0
     alpha: float = 0.0
@@ -32,7 +32,9 @@ def structure(text):
     head, *options = text.split("+")
     word, _, rest = head.partition(":")
     s = Structure()
-    if head.startswith("act2:4"):
+    if head.startswith("in2:4:"):
+        s.kind, s.method, s.mvue = "in24", head[len("in2:4:") :], "exact"
+    elif head.startswith("act2:4"):
         s.kind, s.method = "act24", head[len("act2:4:") :] or "naive"
     elif head.startswith("2:4"):
         s.method = head[len("2:4:") :] or "tile"
@@ -47,7 +49,9 @@ def structure(text):
     else:
         assert head == "dense", text
     for option in options:
-        if option.startswith("mvue"):
+        if option == "dense-dw":
+            s.mvue = ""
+        elif option.startswith("mvue"):
             s.mvue = "approx" if option == "mvue-approx" else "exact"
         else:
             s.sparse_in, s.sparse_out = option != "2:4:out", option != "2:4:in"

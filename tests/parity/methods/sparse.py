@@ -24,6 +24,11 @@ def row_mask(w):
     return kept(groups(w.abs())).flatten(-2)
 
 
+def unpack(mask):
+    """A mask as winnow keeps it, [r, c/4]: bit j of a byte, column j of the group."""
+    return (torch.from_numpy(mask).unsqueeze(-1) >> torch.arange(4) & 1).bool().flatten(-2)
+
+
 def tile_mask(w):
     """The mask of the 90 with the largest sum, in float32: the two of a row first, then (r0 + r1) + (r2 + r3)."""
     r, rows, columns = w.shape
@@ -35,6 +40,27 @@ def tile_mask(w):
     patterns = torch.tensor([[j in p for j in range(4)] for p in ROWS])
     masks = patterns[table]  # [90, row, column]
     return masks[best].transpose(2, 3).reshape(r, rows, columns)
+
+
+def greedy_mask(w):
+    """The 16 entries of a tile from the largest on, the earlier one on a tie; one stays while its row and its column have
+    fewer than two."""
+    r, rows, columns = w.shape
+    tiles = w.abs().view(r, rows // 4, 4, columns // 4, 4).transpose(2, 3).flatten(3)
+    order = torch.sort(tiles, dim=-1, descending=True, stable=True).indices
+    stays = torch.zeros_like(tiles, dtype=torch.bool)
+    in_row, in_column = torch.zeros_like(tiles[..., :4]), torch.zeros_like(tiles[..., :4])
+    for k in range(16):
+        at = order[..., k : k + 1]
+        i, j = at // 4, at % 4
+        free = (in_row.gather(-1, i) < 2) & (in_column.gather(-1, j) < 2)
+        stays.scatter_(-1, at, free)
+        in_row.scatter_add_(-1, i, free.double())
+        in_column.scatter_add_(-1, j, free.double())
+    return stays.unflatten(3, (4, 4)).transpose(2, 3).reshape(r, rows, columns)
+
+
+MASKS = {"row": row_mask, "tile": tile_mask, "greedy": greedy_mask}
 
 
 def soft(w):
