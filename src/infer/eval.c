@@ -58,22 +58,22 @@ static wn_status encode_text(const wn_session *s, const char *path, source *out)
 // not count.
 static wn_status eval_documents(wn_session *s, const char *pattern, int64_t seq_len,
                                 int64_t max_tokens, const wn__id_bytes *bytes, wn__evaluation *e) {
-    wn__source *source = NULL;
+    wn__source *documents = NULL;
     WN_TRY(wn__session_need_tokenizer(s));
     const wn__documents_options o = {.pattern = pattern,
                                      .tokenizer = s->tokenizer,
                                      .seq_len = seq_len,
                                      .append_eos = wn_tokenizer_eos(s->tokenizer) >= 0,
                                      .pack = true};
-    WN_TRY(wn__source_documents(&o, &source));
+    WN_TRY(wn__source_documents(&o, &documents));
     wn_status status =
-        wn__evaluate_source(s->model, source, s->batch, seq_len, 0, max_tokens, bytes, false, e);
+        wn__evaluate_source(s->model, documents, s->batch, seq_len, 0, max_tokens, bytes, false, e);
     if (status == WN_OK && e->labels == 0)
         status = wn__fail(WN_INVALID,
                           "%s: fewer than the %" PRId64
                           " tokens of one window; a smaller seq_len needs fewer",
                           pattern, seq_len + 1);
-    wn__source_free(source);
+    wn__source_free(documents);
     return status;
 }
 
