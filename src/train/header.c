@@ -146,6 +146,7 @@ wn_status wn__report_plan(wn__trainer *t) {
 
 wn_status wn__report_model(wn__trainer *t) {
     WN_TRY(wn__report_layers(t));
+    wn__report_idle(t);
     say_kernels(t);
     t->peak = wn__peak_flops(&t->runtime->exec);
     wn__say(

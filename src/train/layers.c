@@ -159,7 +159,7 @@ static int64_t say_factors(wn__trainer *t, const row *r) {
     return r->count;
 }
 
-static int64_t trained_params(const wn__trainer *t) {
+int64_t wn__trained_params(const wn__trainer *t) {
     const wn__params *p = wn__model_params(t->model);
     int64_t n = 0;
     for (size_t i = 0; i < p->count; i++)
@@ -196,7 +196,7 @@ static void say_all(wn__trainer *t, rows *table, rows *sums) {
         replaced += say_factors(t, &sums->item[i]);
     if (replaced > 0)
         wn__say(t, "replaced %" PRId64 " modules in all; %" PRId64 " parameters are trained",
-                replaced, trained_params(t));
+                replaced, wn__trained_params(t));
     say_init(t);
 }
 

@@ -126,6 +126,29 @@ static wn_status set_resolved(const wn__trainer *t, wn__json *root) {
     return wn__json_set(root, "options", options != NULL ? options : wn__json_new_null());
 }
 
+// What comparisons of runs ask for: trained parameters, bytes of the weights a forward pass reads
+// (of linear layers), FLOPs a training step makes for one token.
+static wn_status set_summary(const wn__trainer *t, wn__json *root) {
+    wn__json *summary = wn__json_new_object();
+    double executed, dense;
+    size_t bytes = 0;
+    for (size_t i = 0; i < wn__model_linear_count(t->model); i++) {
+        const wn__linear *l = wn__model_linear(t->model, i);
+        wn__linear_bytes b;
+        l->type->bytes(l, &b);
+        bytes += b.forward;
+    }
+    wn__model_flops(t->model, t->o.seq_len, true, &executed, &dense);
+    wn_status status = wn__json_set(summary, "parameters", wn__json_new_int(wn__trained_params(t)));
+    if (status == WN_OK)
+        status = wn__json_set(summary, "forward_bytes", wn__json_new_int((int64_t)bytes));
+    if (status == WN_OK)
+        status = wn__json_set(summary, "flops_per_token", wn__json_new_real(executed));
+    if (status == WN_OK) return wn__json_set(root, "summary", summary);
+    wn__json_free(summary);
+    return status;
+}
+
 wn_status wn__run_record(const wn__trainer *t) {
     char path[WN_RUN_PATH], *text = NULL;
     wn__json *train = NULL, *shape = NULL, *root = wn__json_new_object();
@@ -142,6 +165,7 @@ wn_status wn__run_record(const wn__trainer *t) {
     WN_TRY_OUT(
         wn__json_set(root, "parameters", wn__json_new_int(wn__model_config_params(&t->config))));
     WN_TRY_OUT(set_data(t, root));
+    WN_TRY_OUT(set_summary(t, root));
     WN_TRY_OUT(wn__json_dump(root, 2, &text));
     status = wn__file_write(path, text, strlen(text));
 out:

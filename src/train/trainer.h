@@ -157,6 +157,9 @@ WN_NODISCARD wn_status wn__report_plan(wn__trainer *t);
 WN_NODISCARD wn_status wn__report_model(wn__trainer *t);
 /* layers.c: the table of layers, and what became of them. */
 WN_NODISCARD wn_status wn__report_layers(wn__trainer *t);
+int64_t wn__trained_params(const wn__trainer *t);
+/* idle.c: of the options that were given, those without effect on this run, a line each. */
+void wn__report_idle(wn__trainer *t);
 /* report.c */
 WN_NODISCARD wn_status wn__report_step(wn__trainer *t);
 WN_NODISCARD wn_status wn__report_exact(wn__trainer *t);

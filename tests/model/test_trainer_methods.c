@@ -15,6 +15,27 @@ static wn_train_options method_options(void *const *state, const char *name,
     return o;
 }
 
+// run.json sums up what was trained: the model's parameters with factors in place of weights, the
+// bytes of factors and head, and FLOPs.
+static void check_summary(const wn_train_options *o) {
+    char path[4200];
+    wn__json *j;
+    double flops = 0;
+    (void)snprintf(path, sizeof path, "%s/run.json", o->out);
+    OK(wn__json_read(path, 0, &j));
+    const wn__json *summary = wn__json_get(j, "summary");
+    int64_t all = wn__json_int(wn__json_get(j, "parameters")),
+            trained = wn__json_int(wn__json_get(summary, "parameters")),
+            bytes = wn__json_int(wn__json_get(summary, "forward_bytes"));
+    int64_t head =
+        wn__json_int(wn__json_get(wn__json_get(j, "model"), "vocab_size")) * o->hidden_size;
+    assert_int_equal(trained, all - 6144 + 2304);
+    assert_int_equal(bytes, 4 * (2304 + (o->tie_embeddings ? 0 : head)));
+    OK(wn__json_get_real(summary, path, "flops_per_token", NULL, &flops));
+    assert_true(flops > 6 * 2304);
+    wn__json_free(j);
+}
+
 // Exact steps of the pairs of all layers at updates 5, 10, ...; a session counts on from the last.
 static void test_exact(void **state) {
     const char *rule = "*_proj=lowrank:4";
@@ -31,6 +52,7 @@ static void test_exact(void **state) {
     assert_non_null(strstr(l->text, "replaced 12 modules by lowrank 4: 6144 parameters, 0.02 "
                                     "MiB -> 2304"));
     assert_non_null(strstr(l->text, "initialized 12 low-rank modules by xavier"));
+    check_summary(&o);
     assert_non_null(strstr(l->text, "exact step every 5 (core paper, gauge fix)"));
     o.resume = true;
     o.steps = 30;
@@ -56,6 +78,34 @@ static void test_exact_refused(void **state) {
     o.steps = 8;
     OK(wn_train(&o, listen, NULL, l));
     assert_int_equal(l->fell_back, 8);
+    free(l);
+}
+
+// An option that nothing reads is named; one that is read, or was not given, is not.
+static void test_idle(void **state) {
+    const char *sste = "mlp.*=2:4:sste", *tile = "mlp.*=2:4:tile";
+    wn_train_options o = method_options(state, "run", &sste);
+    o.steps = 1;
+    o.mask_decay = 1e-4;
+    o.act_permute = true;
+    o.exact_every = 4;
+    o.galore_rank = 3;
+    o.lr_adjust = -5;
+    o.scale_norm = true;
+    listener *l = run(&o);
+    assert_non_null(strstr(l->text, "mask_decay has no effect: no layer is 2:4:tile"));
+    assert_non_null(strstr(l->text, "act_permute has no effect"));
+    assert_non_null(strstr(l->text, "exact_every has no effect: it is for loro_adamw"));
+    assert_non_null(strstr(l->text, "galore_rank has no effect"));
+    assert_non_null(strstr(l->text, "lr_adjust has no effect: the schedule has no restarts"));
+    assert_null(strstr(l->text, "scale_norm has no effect"));
+    assert_null(strstr(l->text, "mask_every has no effect"));
+    free(l);
+    o = method_options(state, "tile", &tile);
+    o.steps = 1;
+    o.mask_decay = 1e-4;
+    l = run(&o);
+    assert_null(strstr(l->text, "has no effect"));
     free(l);
 }
 
@@ -256,6 +306,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_exact),
         TEST(test_exact_refused),
+        TEST(test_idle),
         TEST(test_layer_series),
         TEST(test_zeros_of_dense),
         TEST(test_zeros_of_some),
