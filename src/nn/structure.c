@@ -103,23 +103,31 @@ static bool listed_before(const char *const *layers, size_t i, const char *name)
     return false;
 }
 
+// "model.layers.0.mlp.act": only act2:4 can match it.
+static bool is_activation(const char *name) {
+    size_t n = strlen(name);
+    return n >= 4 && strcmp(name + n - 4, ".act") == 0;
+}
+
 wn_status wn__structure_rules_unmatched(const wn__structure_rules *rules, const char *const *layers,
                                         size_t count) {
     size_t r = 0;
     while (rules != NULL && r < rules->count && rules->rule[r].matched)
         r++;
     if (rules == NULL || r == rules->count) return WN_OK;
+    const wn__structure_rule *rule = &rules->rule[r];
+    bool of_layers = rule->structure.kind != WN_STRUCTURE_ACT24;
     char list[768] = "", name[256];
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
         generic_name(layers[i], name, sizeof name);
         if (listed_before(layers, i, name)) continue;
+        if (of_layers && is_activation(name)) continue;
         int n = snprintf(list + used, sizeof list - used, "%s%s", used > 0 ? ", " : "", name);
         used += (size_t)n;
         if (used >= sizeof list) break;
     }
-    const wn__structure_rule *rule = &rules->rule[r];
-    if (rule->structure.kind == WN_STRUCTURE_ACT24)
+    if (!of_layers)
         return wn__fail(WN_INVALID,
                         "sparsity '%s=%s' matches no activation (of an MLP without a gate: relu2, "
                         "relu); names: %s",

@@ -9,7 +9,7 @@
  *   lowrank:R[+2:4[:in|out]][+mvue|+mvue-approx]
  *       factors of rank R; +2:4: S-STE on both of them, or on one
  *   adapter:R[:ALPHA]
- *       the weight frozen, plus (ALPHA/R) M N^T; without ALPHA, R
+ *       the weight frozen, plus (ALPHA/R) M N^T; ALPHA above 0, without it R
  *   in2:4:soft|mvue[+mvue|+mvue-approx|+dense-dw]
  *       dense weights, 2:4 inputs in the forward pass. +mvue is meant unless another is written:
  *       the method has always pruned the output gradient of the weight's product; +dense-dw: not

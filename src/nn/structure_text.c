@@ -11,6 +11,7 @@
 #define LEGAL                                                                                      \
     "dense, 2:4[:tile|row|greedy|sste|mvue][+mvue|+mvue-approx] (2:4 is 2:4:tile), "               \
     "lowrank:R[+2:4[:in|out]][+mvue|+mvue-approx] and adapter:R[:ALPHA] with R of at least 1, "    \
+    "ALPHA above 0, "                                                                              \
     "in2:4:soft|mvue[+mvue|+mvue-approx|+dense-dw], "                                              \
     "act2:4[:naive|mvue|soft|soft_weights|soft_dynamic]"
 
@@ -100,7 +101,7 @@ static bool read_alpha(const char **p, double *alpha) {
     if ((*p)[1] == '\0' || strchr("+-.0123456789", (*p)[1]) == NULL) return false;
     char *end;
     double value = strtod(*p + 1, &end);
-    if (!isfinite(value) || *end != '\0') return false;
+    if (!isfinite(value) || value <= 0 || *end != '\0') return false;
     *alpha = value;
     *p = end;
     return true;
@@ -247,6 +248,8 @@ const char *wn__structure_name(const wn__structure *s, char *out, size_t n) {
         break;
     case WN_STRUCTURE_ADAPTER:
         (void)snprintf(out, n, "adapter %lld", (long long)s->rank);
+        if (s->alpha != (double)s->rank)
+            (void)snprintf(out, n, "adapter %lld, alpha %g", (long long)s->rank, s->alpha);
         break;
     case WN_STRUCTURE_IN24:
         (void)snprintf(out, n, "in 2:4 %s%s", in_methods[s->in24], mvue_name(s));

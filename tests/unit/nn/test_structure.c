@@ -88,6 +88,7 @@ static void parses_adapters_and_activations(void **state) {
     assert_true(s.rank == 16 && s.alpha == 16);
     assert_int_equal(wn__structure_parse("adapter:16:2.5", &b, &s), WN_OK);
     assert_true(s.rank == 16 && s.alpha == 2.5);
+    assert_string_equal(wn__structure_name(&s, name, sizeof name), "adapter 16, alpha 2.5");
     assert_int_equal(wn__structure_parse("act2:4", &b, &s), WN_OK);
     assert_true(s.kind == WN_STRUCTURE_ACT24 && s.act == WN_ACT24_NAIVE);
     assert_true(s.act_warmup == 1000 && s.act_dense == 0.05);
@@ -134,6 +135,8 @@ static void refuses_other_spellings(void **state) {
                                       "adapter:4:inf",
                                       "adapter:4+2:4",
                                       "adapter:4:1x",
+                                      "adapter:4:0",
+                                      "adapter:4:-1",
                                       "act2:4:tile",
                                       "act2:4+mvue",
                                       "in2:4",
@@ -282,11 +285,12 @@ static void names_what_never_matched(void **state) {
     (void)state;
     const char *const text[] = {"mlp.*=2:4", "mpl.*=2:4:row"};
     const char *const layers[] = {"model.layers.0.mlp.up_proj", "model.layers.1.mlp.up_proj",
-                                  "model.layers.10.mlp.up_proj", "lm_head"};
+                                  "model.layers.10.mlp.up_proj", "lm_head",
+                                  "model.layers.0.mlp.act"}; // no layer
     wn__structure_rules rules = parse(text, 2);
     for (size_t i = 0; i < 4; i++)
         (void)wn__structure_of(&rules, layers[i]);
-    assert_int_equal(wn__structure_rules_unmatched(&rules, layers, 4), WN_INVALID);
+    assert_int_equal(wn__structure_rules_unmatched(&rules, layers, 5), WN_INVALID);
     assert_string_equal(wn_last_error(), "sparsity 'mpl.*=2:4:row' matches no layer; layers: "
                                          "model.layers.*.mlp.up_proj, lm_head");
     wn__structure_rules_free(&rules);
