@@ -18,6 +18,11 @@ static wn_status within(const char *name, double v, double low, double high) {
     return wn__fail(WN_INVALID, "%s is %g, expected %g to %g", name, v, low, high);
 }
 
+static wn_status below_one(const char *name, double v) {
+    if (v >= 0 && v < 1) return WN_OK;
+    return wn__fail(WN_INVALID, "%s is %g, expected at least 0 and less than 1", name, v);
+}
+
 typedef struct count {
     const char *name;
     int64_t value, least;
@@ -70,16 +75,13 @@ static wn_status check_method_counts(const wn_train_options *o) {
 }
 
 static wn_status check_reals(const wn_train_options *o) {
-    const double below_one = 1 - 0x1p-53;
     const struct {
         const char *name;
         double value, low, high;
     } reals[] = {{"lr", o->lr, 0, 1e3},
                  {"min_lr_ratio", o->min_lr_ratio, 0, 1},
-                 {"beta1", o->beta1, 0, below_one},
                  {"weight_decay", o->weight_decay, 0, 1e3},
                  {"clip_norm", o->clip_norm, 0, 1e9},
-                 {"momentum", o->momentum, 0, below_one},
                  {"lr_scaler", o->lr_scaler, -1e9, 1e3},
                  {"galore_scale", o->galore_scale, 0, 1e6},
                  {"mask_decay", o->mask_decay, 0, 1e3},
@@ -88,7 +90,9 @@ static wn_status check_reals(const wn_train_options *o) {
                  {"max_seconds", o->max_seconds, 0, 1e12}};
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         WN_TRY(within(reals[i].name, reals[i].value, reals[i].low, reals[i].high));
-    if (!(o->beta2 < 0)) WN_TRY(within("beta2", o->beta2, 0, below_one));
+    WN_TRY(below_one("beta1", o->beta1));
+    WN_TRY(below_one("momentum", o->momentum));
+    if (!(o->beta2 < 0)) WN_TRY(below_one("beta2", o->beta2));
     return o->eps < 0 ? WN_OK : within("eps", o->eps, 0, 1);
 }
 

@@ -281,7 +281,7 @@ static void test_ranges(void **state) {
         size_t offset;
         double value;
         const char *message;
-    } reals[] = {{offsetof(wn_train_options, beta2), 1, "beta2 is 1, expected 0 to 1"},
+    } reals[] = {{offsetof(wn_train_options, beta2), 1, "beta2 is 1, expected at least 0 and less than 1"},
                  {offsetof(wn_train_options, beta2), (double)NAN, "beta2 is"},
                  {offsetof(wn_train_options, eps), 2, "eps is 2"},
                  {offsetof(wn_train_options, momentum), 1.5, "momentum is 1.5"},
