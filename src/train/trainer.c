@@ -70,6 +70,11 @@ static bool out_of_time(const wn__trainer *t) {
 }
 
 static wn_status loop(wn__trainer *t) {
+    if (t->saved >= t->o.steps)
+        wn__say(t,
+                "note: no update is left: step %" PRId64 " of %" PRId64
+                "; more steps than that go on",
+                t->saved, t->o.steps);
     while (t->step < t->o.steps) {
         WN_TRY(wn__update_make(t));
         WN_TRY(log_update(t));

@@ -66,6 +66,12 @@ says "act 2:4 naive"
 says "memory "
 run 1 train --dry-run --model-config 2b; says "llama_{toy 9m"
 
+# The columns of the table end below each other, whatever the longest structure is.
+# shellcheck disable=SC2086
+run 0 train --dry-run $tiny --sparsity 'mlp.act=act2:4:soft_dynamic' --sparsity 'mlp.up_proj=adapter:4:9'
+says "adapter 4, alpha 9"
+awk '/^layers /{ n = length($0) } /^  (mlp|self_attn)\./{ if (length($0) != n) exit 1 }' "$err" || fail "the table of layers is not aligned"
+
 # Methods by their flags: lines for exact steps, masks and zeros, and a resumed run that keeps them.
 # shellcheck disable=SC2086
 run 0 train --data "$dir/text" --out "$dir/loro" $tiny --steps 12 --log-every 4 --optimizer loro_adamw --exact-every 4 --refresh all \
