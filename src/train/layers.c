@@ -109,6 +109,16 @@ static size_t state_bytes(const wn__act24 *a) {
     return n;
 }
 
+static void widen_for_activations(const wn__trainer *t, rows *all) {
+    char structure[STRUCTURE];
+    for (size_t i = 0; i < wn__model_act24_count(t->model); i++) {
+        const wn__act24 *a = wn__model_act24(t->model, i);
+        if (a == NULL || !wn__act24_given(a)) continue;
+        int width = (int)strlen(wn__structure_name(&a->structure, structure, sizeof structure));
+        if (width > all->width) all->width = width;
+    }
+}
+
 static void say_activations(wn__trainer *t, int column) {
     char structure[STRUCTURE] = "";
     int64_t count = 0, width = 0;
@@ -182,9 +192,10 @@ static void say_all(wn__trainer *t, rows *table, rows *sums) {
         add_row(table, &r, true);
         add_row(sums, &r, false);
     }
+    widen_for_activations(t, table);
     int width = table->width > 12 ? table->width : 12;
     wn__say(t,
-            "layers              count  out x in       %-*s dense MiB    master   forward  "
+            "layers               count  out x in       %-*s dense MiB    master   forward  "
             "backward     state",
             width, "structure");
     for (size_t i = 0; i < table->count; i++)

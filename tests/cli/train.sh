@@ -106,6 +106,7 @@ says "2 files"
 says "300 ids, learned from the first "
 says "compat loss "
 run 0 train --out "$dir/docs" --resume --steps 8; says "step 8/8"
+run 0 train --out "$dir/docs" --resume --steps 7; says "no update is left: step 8 of 7"
 # shellcheck disable=SC2086
 run 0 train --data "$dir/documents" --eval-data "$dir/documents/b.json.gz" --out "$dir/packed" $tiny --steps 3
 bpb=$(sed -n 's/^eval 3 .*\(bpb [0-9.]*\).*/\1 |/p' "$err")
