@@ -85,7 +85,7 @@ static void say_optimizer(wn__trainer *t, const parts *p) {
         {"galore_scale", galore, no_galore},
         {"galore_type", galore, no_galore},
         {"momentum", sgd || factored, "it is for sgd and adafactor"},
-        {"beta1", adam, no_adam},
+        {"beta1", adam || t->o.momentum > 0, no_adam}, // run_c4.py's beta1 is momentum
         {"beta2", adam, no_adam},
         {"eps", adam, no_adam},
     };
