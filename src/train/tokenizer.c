@@ -80,8 +80,24 @@ static wn_status make(wn__trainer *t, const wn__tokenizer_plan *plan, const char
                                             : learn(t, text, size);
 }
 
-wn_status wn__tokenizer_place(wn__trainer *t, const wn__tokenizer_plan *plan, const char *text,
-                              size_t size) {
+// Weights were trained on the ids of their own tokenizer; those of another mean other texts.
+static void compare_with_start(wn__trainer *t) {
+    char path[WN_RUN_PATH];
+    wn_tokenizer *own = NULL;
+    if (t->tokenizer == NULL || t->init_dir[0] == '\0') return;
+    if (wn__path_join(path, sizeof path, t->init_dir, "tokenizer.json") != WN_OK ||
+        !wn__file_exists(path) || wn_tokenizer_open(path, &own) != WN_OK)
+        return;
+    if (wn_tokenizer_fingerprint(own) != wn_tokenizer_fingerprint(t->tokenizer))
+        wn__say(t,
+                "note: the tokenizer is not that of %s: its ids stand for other texts than the "
+                "weights were trained on",
+                t->init_dir);
+    wn_tokenizer_free(own);
+}
+
+static wn_status place(wn__trainer *t, const wn__tokenizer_plan *plan, const char *text,
+                       size_t size) {
     char path[WN_RUN_PATH];
     bool named = plan->kind == WN_TOKENIZER_NAMED;
     if (plan->kind == WN_TOKENIZER_LEARNED && (text == NULL || t->o.dry_run)) return WN_OK;
@@ -97,4 +113,11 @@ wn_status wn__tokenizer_place(wn__trainer *t, const wn__tokenizer_plan *plan, co
     wn_tokenizer_free(t->tokenizer);
     t->tokenizer = NULL;
     return wn_tokenizer_open(path, &t->tokenizer);
+}
+
+wn_status wn__tokenizer_place(wn__trainer *t, const wn__tokenizer_plan *plan, const char *text,
+                              size_t size) {
+    WN_TRY(place(t, plan, text, size));
+    compare_with_start(t);
+    return WN_OK;
 }

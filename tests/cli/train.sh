@@ -66,6 +66,13 @@ says "act 2:4 naive"
 says "memory "
 run 1 train --dry-run --model-config 2b; says "llama_{toy 9m"
 
+# A model begun from another is not read with another tokenizer in silence.
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --init-from "$dir/run" --tokenizer bytes --out "$dir/other" $tiny --steps 1; says "the tokenizer is not that of"
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --init-from "$dir/run" --tokenizer "$dir/run/tokenizer.json" --out "$dir/same" $tiny --steps 1
+grep -q "not that of" "$err" && fail "the same tokenizer is called another"
+
 # The columns of the table end below each other, whatever the longest structure is.
 # shellcheck disable=SC2086
 run 0 train --dry-run $tiny --sparsity 'mlp.act=act2:4:soft_dynamic' --sparsity 'mlp.up_proj=adapter:4:9'
