@@ -451,6 +451,13 @@ static void name_unused(const options *o, run_c4 *c, const wn_train_options *t) 
 static bool check_optimizer(run_c4 *c, const char *name) {
     static const char *const gone[] = {"cola_adamw", "adamw_cola", "lost_adamw", "adamw_lost",
                                        NULL};
+    static const char *const variants[] = {"galore_adafactor", "galore_adamw8bit",
+                                           "galore_adamw8bit_per_layer", NULL};
+    if (one_of(name, variants))
+        return refuse(c,
+                      "--optimizer %s: GaLore is here with AdamW's moments only; legal: adam, "
+                      "adamw, sgd, adafactor, adam8bit, galore_adamw, loro_adamw",
+                      name);
     if (!one_of(name, gone)) return true;
     return refuse(c,
                   "--optimizer %s: CoLA puts a nonlinearity between the factors and LOST adds "

@@ -176,7 +176,8 @@ static wn_status scale_by_output(wn__act24 *a, wn__exec *x, const wn_tensor *act
     if (x->planning) return WN_OK;
     if (!isfinite(ab) || !isfinite(bb))
         return wn__fail(WN_INVALID, "the scale is %g / %g: not finite", ab, bb);
-    *(double *)a->scale.data = bb > 0 ? ab / bb : 1;
+    // no positive scale brings the output nearer: S as it is
+    *(double *)a->scale.data = bb > 0 && ab > 0 ? ab / bb : 1;
     return WN_OK;
 }
 

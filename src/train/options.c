@@ -11,7 +11,6 @@
 
 void wn_train_defaults(wn_train_options *o) {
     *o = (wn_train_options){.eval_fraction = 0.05,
-                            .pack = true,
                             .vocab_size = 2048,
                             .hidden_size = 256,
                             .layers = 4,

@@ -26,7 +26,7 @@ static wn_train_options unusual(void) {
     o.data = "text \"quoted\".txt";
     o.eval_data = "held.tokens";
     o.eval_fraction = 0.1;
-    o.pack = false;
+    o.pack = true;
     o.tokenizer = "bytes";
     o.init_from = "m";
     o.vocab_size = 4096;
