@@ -53,8 +53,8 @@ static int64_t place_of(const char *layer, bool input, const wn__model_config *c
     if (strncmp(layer, prefix, sizeof prefix - 1) != 0) return -1;
     const char *digits = layer + sizeof prefix - 1;
     size_t n = strspn(digits, "0123456789");
-    if (n == 0 || n > 10 || digits[n] != '.' || (n > 1 && digits[0] == '0')) return -1;
-    int64_t block = strtoll(digits, NULL, 10);
+    if (n == 0 || digits[n] != '.' || (n > 1 && digits[0] == '0')) return -1;
+    int64_t block = strtoll(digits, NULL, 10); // too many digits: the largest there is
     if (block >= c->layers) return -1;
     for (size_t i = 0; i < COUNT(parts); i++) {
         if (parts[i].input != input || strcmp(parts[i].name, digits + n + 1) != 0) continue;
