@@ -165,8 +165,9 @@ typedef bool wn_stop_fn(void *ctx);
 WN_API WN_NODISCARD wn_status wn_train(const wn_train_options *o, wn_train_fn *fn, wn_stop_fn *stop,
                                        void *ctx);
 
-/* One number series of RUN/metrics.jsonl (or of the file itself): kind "step", "eval", "mask", "exact" or "act"; y
- * a member's name ("loss"); x "step", "tokens" or "seconds". Arrays are malloc'ed. */
+/* One number series of RUN/metrics.jsonl (or of the file itself): kind "step", "eval", "mask",
+ * "exact" or "act"; y a member's name ("loss"); x "step", "tokens" or "seconds". Arrays are
+ * malloc'ed. */
 typedef struct wn_series {
     double *x, *y;
     size_t count;

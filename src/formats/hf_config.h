@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* config.json of Hugging Face directories: LlamaForCausalLM (SwiGLU), ArceeForCausalLM
- * (without a gate: squared ReLU, or ReLU), and the families that share the Llama block with q/k/v biases as a stated
- * difference (MistralForCausalLM, Qwen2ForCausalLM). */
+ * (without a gate: squared ReLU, or ReLU), and the families that share the Llama block with q/k/v
+ * biases as a stated difference (MistralForCausalLM, Qwen2ForCausalLM). */
 #ifndef WN_FORMATS_HF_CONFIG_H
 #define WN_FORMATS_HF_CONFIG_H
 

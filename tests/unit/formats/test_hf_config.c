@@ -213,7 +213,8 @@ static const struct {
     {LLAMA(",\"hidden_act\":\"gelu\""), WN_UNSUPPORTED,
      "'hidden_act' 'gelu' is not supported; LlamaForCausalLM supports 'silu'"},
     {LLAMA(",\"hidden_act\":\"relu2\""), WN_UNSUPPORTED, "supports 'silu'"},
-    {ARCEE(",\"hidden_act\":\"silu\""), WN_UNSUPPORTED, "ArceeForCausalLM supports 'relu2' and 'relu'"},
+    {ARCEE(",\"hidden_act\":\"silu\""), WN_UNSUPPORTED,
+     "ArceeForCausalLM supports 'relu2' and 'relu'"},
     {LLAMA(",\"quantization_config\":{\"quant_method\":\"gptq\"}"), WN_UNSUPPORTED, "'gptq'"},
     {LLAMA(",\"quantization_config\":{}"), WN_UNSUPPORTED, "'quantization_config'"},
     // rotary positions

@@ -253,8 +253,8 @@ static void soft_weights(void **state) {
     check_layer(&s);
 }
 
-// In FP8 h is made of ratios of integers, which may fall on a tie that rounding decides: these sizes
-// have none.
+// In FP8 h is made of ratios of integers, which may fall on a tie that rounding decides: these
+// sizes have none.
 static void low_rank(void **state) {
     (void)state;
     check_structure("lowrank:5", 12, 9);

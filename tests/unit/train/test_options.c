@@ -281,13 +281,14 @@ static void test_ranges(void **state) {
         size_t offset;
         double value;
         const char *message;
-    } reals[] = {{offsetof(wn_train_options, beta2), 1, "beta2 is 1, expected at least 0 and less than 1"},
-                 {offsetof(wn_train_options, beta2), (double)NAN, "beta2 is"},
-                 {offsetof(wn_train_options, eps), 2, "eps is 2"},
-                 {offsetof(wn_train_options, momentum), 1.5, "momentum is 1.5"},
-                 {offsetof(wn_train_options, act_dense), -0.1, "act_dense is -0.1"},
-                 {offsetof(wn_train_options, lr_scaler), (double)INFINITY, "lr_scaler is inf"},
-                 {offsetof(wn_train_options, galore_scale), -1, "galore_scale is -1"}};
+    } reals[] = {
+        {offsetof(wn_train_options, beta2), 1, "beta2 is 1, expected at least 0 and less than 1"},
+        {offsetof(wn_train_options, beta2), (double)NAN, "beta2 is"},
+        {offsetof(wn_train_options, eps), 2, "eps is 2"},
+        {offsetof(wn_train_options, momentum), 1.5, "momentum is 1.5"},
+        {offsetof(wn_train_options, act_dense), -0.1, "act_dense is -0.1"},
+        {offsetof(wn_train_options, lr_scaler), (double)INFINITY, "lr_scaler is inf"},
+        {offsetof(wn_train_options, galore_scale), -1, "galore_scale is -1"}};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         wn_train_options o = unusual();
         o.out = "run";
