@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Does `transformers` read what we write? Loads a model directory with it, and compares greedy text and held-out loss with ours.
+What config.json says is pruned besides weights is pruned there by hooks, from the formulas.
 
 usage: transformers_parity.py WINNOW MODEL SHARD.tokens [PROMPT]
 Exit code 77 (skipped) when transformers or torch is not installed.
@@ -46,6 +47,34 @@ def mean_loss(model, ids, window, limit):
     return total / predictions, predictions
 
 
+def two_of_four(x, soft):
+    """The two largest of each four features, earlier ones first; soft: less the third magnitude."""
+    features = x.shape[-1]
+    groups = torch.nn.functional.pad(x, (0, -features % 4)).unflatten(-1, (-1, 4))
+    order = torch.argsort(groups.abs(), dim=-1, descending=True, stable=True)
+    keep = torch.zeros_like(groups).scatter(-1, order[..., :2], 1.0)
+    third = groups.abs().gather(-1, order[..., 2:3]) if soft else 0.0
+    return (groups.sign() * (groups.abs() - third) * keep).flatten(-2)[..., :features]
+
+
+def prune_as_trained(model, directory):
+    """Hooks before the layers that read what is pruned; their number."""
+    with open(os.path.join(directory, "config.json")) as file:
+        lists = json.load(file).get("winnow", {})
+    modules = dict(model.named_modules())
+    acts = [(item["layer"].removesuffix("act") + "down_proj", item) for item in lists.get("activation_sparsity", [])]
+    inputs = [(item["layer"], item) for item in lists.get("input_sparsity", [])]
+    done = set()
+    for layer, item in acts + inputs:
+        if layer in done:
+            continue  # its input is 2:4 already
+        done.add(layer)
+        scale = item.get("scale", 1.0)
+        soft = item["method"].startswith("soft")
+        modules[layer].register_forward_pre_hook(lambda _, x, scale=scale, soft=soft: (scale * two_of_four(x[0], soft),))
+    return len(done)
+
+
 def main():
     program, directory, shard = sys.argv[1:4]
     prompt = sys.argv[4] if len(sys.argv) > 4 else "It is a truth"
@@ -53,6 +82,9 @@ def main():
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(directory)
     print(f"transformers: {type(model).__name__}, {type(tokenizer).__name__}, {sum(p.numel() for p in model.parameters())} parameters")
+    pruned = prune_as_trained(model, directory)
+    if pruned > 0:
+        print(f"2:4 inputs by hooks before {pruned} layers, as config.json says")
 
     ours = winnow(program, "generate", directory, "--prompt", prompt, "--tokens", "60", "--temperature", "0", "--ignore-eos", "--json")
     inputs = tokenizer(prompt, return_tensors="pt")
