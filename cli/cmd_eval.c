@@ -97,7 +97,8 @@ int command_EVAL(const options *o) {
     wn_session *s = NULL;
     wn_status status = open_session(o, &s);
     wn_eval_options e = {.seq_len = o->value[O_seq_len].given ? opt_int(o, O_seq_len) : 0,
-                         .max_tokens = opt_int(o, O_max_tokens)};
+                         .max_tokens = opt_int(o, O_max_tokens),
+                         .pack = opt_flag(o, O_pack)};
     wn_eval_result r = {0};
     double baseline = 0;
     if (status == WN_OK) status = wn_eval(s, opt_text(o, O_data), &e, &r);

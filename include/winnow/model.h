@@ -87,6 +87,7 @@ WN_API WN_NODISCARD wn_status wn_generate(wn_session *s, const char *prompt, siz
 typedef struct wn_eval_options {
     int64_t seq_len;    /* 0: the smaller of the context and 1024 */
     int64_t max_tokens; /* 0: all */
+    bool pack; /* documents: joined into full windows; false: one a window, cut or padded */
 } wn_eval_options;
 typedef struct wn_eval_result {
     double loss, perplexity, bits_per_byte; /* nats a token; bits_per_byte of the predicted tokens'

@@ -66,6 +66,8 @@ typedef struct wn__documents_options {
  * INVALID: no files, or an option out of range, with the nearest that is not. IO, FORMAT: a file
  * cannot be read. */
 WN_NODISCARD wn_status wn__source_documents(const wn__documents_options *o, wn__source **out);
+/* The id that fills a short sample: the tokenizer's, or 0. */
+int32_t wn__source_padding(const wn_tokenizer *t);
 void wn__source_free(wn__source *s); /* NULL is fine */
 
 /* The next rows samples: tokens[rows, seq_len] and targets[rows, seq_len]; labels (may be NULL):

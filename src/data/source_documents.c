@@ -387,3 +387,12 @@ out:
     document_free(s);
     return status;
 }
+
+int32_t wn__source_padding(const wn_tokenizer *t) {
+    static const char *const names[] = {"<pad>", "[PAD]", "<|pad|>"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int32_t id = wn_tokenizer_find(t, names[i]);
+        if (id >= 0) return id;
+    }
+    return 0;
+}

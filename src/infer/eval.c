@@ -57,17 +57,19 @@ static wn_status encode_text(const wn_session *s, const char *path, source *out)
 // Joined into full windows, as training evaluates them by default; the ids after the last one do
 // not count.
 static wn_status eval_documents(wn_session *s, const char *pattern, int64_t seq_len,
-                                int64_t max_tokens, const wn__id_bytes *bytes, wn__evaluation *e) {
+                                const wn_eval_options *eval, const wn__id_bytes *bytes,
+                                wn__evaluation *e) {
     wn__source *documents = NULL;
     WN_TRY(wn__session_need_tokenizer(s));
     const wn__documents_options o = {.pattern = pattern,
                                      .tokenizer = s->tokenizer,
                                      .seq_len = seq_len,
+                                     .pad = wn__source_padding(s->tokenizer),
                                      .append_eos = wn_tokenizer_eos(s->tokenizer) >= 0,
-                                     .pack = true};
+                                     .pack = eval->pack};
     WN_TRY(wn__source_documents(&o, &documents));
-    wn_status status =
-        wn__evaluate_source(s->model, documents, s->batch, seq_len, 0, max_tokens, bytes, false, e);
+    wn_status status = wn__evaluate_source(s->model, documents, s->batch, seq_len, 0,
+                                           eval->max_tokens, bytes, false, e);
     if (status == WN_OK && e->labels == 0)
         status = wn__fail(WN_INVALID,
                           "%s: fewer than the %" PRId64
@@ -93,7 +95,7 @@ wn_status wn_eval(wn_session *s, const char *data, const wn_eval_options *o, wn_
         WN_TRY_OUT(wn__shard_named(data) ? open_shard(s, data, &src) : encode_text(s, data, &src));
     if (s->tokenizer != NULL) WN_TRY_OUT(wn__id_bytes_create(s->tokenizer, &bytes));
     double start = wn__clock();
-    WN_TRY_OUT(documents ? eval_documents(s, data, seq_len, o->max_tokens, &bytes, &e)
+    WN_TRY_OUT(documents ? eval_documents(s, data, seq_len, o, &bytes, &e)
                          : wn__evaluate(s->model, &src.ids, s->batch, seq_len, 0, o->max_tokens,
                                         &bytes, &e));
     *out = (wn_eval_result){.loss = wn__evaluation_loss(&e),

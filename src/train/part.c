@@ -29,15 +29,6 @@ wn_status wn__part_tokens(wn__part *p, const char *path, const char *file, uint6
     return p->file != NULL ? WN_OK : wn__fail(WN_NOMEM, "%s: out of memory", path);
 }
 
-int32_t wn__padding(const wn_tokenizer *t) {
-    static const char *const names[] = {"<pad>", "[PAD]", "<|pad|>"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        int32_t id = wn_tokenizer_find(t, names[i]);
-        if (id >= 0) return id;
-    }
-    return 0;
-}
-
 wn_status wn__part_documents(const wn__trainer *t, wn__part *p, const char *pattern, bool shuffle) {
     p->documents = true;
     p->file = strdup(pattern);
@@ -45,7 +36,7 @@ wn_status wn__part_documents(const wn__trainer *t, wn__part *p, const char *patt
     const wn__documents_options o = {.pattern = p->file,
                                      .tokenizer = t->tokenizer,
                                      .seq_len = t->o.seq_len,
-                                     .pad = wn__padding(t->tokenizer),
+                                     .pad = wn__source_padding(t->tokenizer),
                                      .append_eos = wn_tokenizer_eos(t->tokenizer) >= 0,
                                      .pack = t->o.pack,
                                      .shuffle = shuffle,

@@ -201,7 +201,7 @@ static wn_status named_config(wn__trainer *t) {
 // not made of them, and none of them begins, ends or fills one.
 static bool unused_from(const wn_tokenizer *t, int64_t room) {
     int32_t n = wn_tokenizer_vocab_size(t);
-    if (wn_tokenizer_bos(t) >= room || wn_tokenizer_eos(t) >= room || wn__padding(t) >= room)
+    if (wn_tokenizer_bos(t) >= room || wn_tokenizer_eos(t) >= room || wn__source_padding(t) >= room)
         return false;
     for (int32_t id = (int32_t)room; id < n; id++) {
         char *text = NULL;

@@ -103,8 +103,6 @@ WN_NODISCARD wn_status wn__part_tokens(wn__part *p, const char *path, const char
                                        uint64_t begin, uint64_t count);
 WN_NODISCARD wn_status wn__part_documents(const wn__trainer *t, wn__part *p, const char *pattern,
                                           bool shuffle);
-/* The id that fills a short sample: the tokenizer's, or 0. */
-int32_t wn__padding(const wn_tokenizer *t);
 WN_NODISCARD wn_status wn__part_record(const wn__part *p, wn__json *data, const char *key);
 /* As run.json's data has it under key; null there: nothing. INVALID when it is not what it was. */
 WN_NODISCARD wn_status wn__part_reopen(const wn__trainer *t, const char *key, bool shuffle,

@@ -108,18 +108,18 @@ mkdir "$dir/documents"
 awk '{ printf "{\"text\": \"%s\"}\n", $0 }' "$dir/text" | head -n 200 >"$dir/documents/a.jsonl"
 awk '{ printf "{\"url\": \"-\", \"text\": \"%s\"}\n", $0 }' "$dir/text" | tail -n 200 | gzip >"$dir/documents/b.json.gz"
 # shellcheck disable=SC2086
-run 0 train --data "$dir/documents" --eval-data "$dir/documents/a*.jsonl" --eval-tokens 500 --galore-compat-eval --out "$dir/docs" $tiny --steps 6 --no-pack
+run 0 train --data "$dir/documents" --eval-data "$dir/documents/a*.jsonl" --eval-tokens 500 --galore-compat-eval --out "$dir/docs" $tiny --steps 6
 says "2 files"
 says "300 ids, learned from the first "
 says "compat loss "
 run 0 train --out "$dir/docs" --resume --steps 8; says "step 8/8"
 run 0 train --out "$dir/docs" --resume --steps 7; says "no update is left: step 8 of 7"
 # shellcheck disable=SC2086
-run 0 train --data "$dir/documents" --eval-data "$dir/documents/b.json.gz" --out "$dir/packed" $tiny --steps 3
+run 0 train --data "$dir/documents" --eval-data "$dir/documents/b.json.gz" --out "$dir/packed" $tiny --steps 3 --pack
 bpb=$(sed -n 's/^eval 3 .*\(bpb [0-9.]*\).*/\1 |/p' "$err")
-run 0 eval "$dir/packed" --data "$dir/documents/b.json.gz" --trigram "$dir/documents/a.jsonl"; prints "${bpb:-nothing}"; prints "byte trigram"
+run 0 eval "$dir/packed" --pack --data "$dir/documents/b.json.gz" --trigram "$dir/documents/a.jsonl"; prints "${bpb:-nothing}"; prints "byte trigram"
 head -n 1 "$dir/documents/a.jsonl" >"$dir/one.jsonl"
-run 1 eval "$dir/packed" --data "$dir/one.jsonl"; says "one window"
+run 1 eval "$dir/packed" --pack --data "$dir/one.jsonl"; says "one window"
 run 0 tokenize --train "$dir/documents" --vocab-size 300 --out "$dir/documents.json"; prints "300 ids"
 run 2 tokenize --tokenizer bytes --out "$dir/no.tokens" "$dir/documents"; says "give them to winnow train"
 rm "$dir/documents/a.jsonl"
