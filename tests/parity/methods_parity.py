@@ -3,12 +3,15 @@
 """Does every method train as its formulas say? The same tiny model from the same weights on the same tokens, by winnow and by
 programs of our own in PyTorch and float64 (methods/); the losses of all updates are compared. docs/parity.md derives the bound.
 
-usage: methods_parity.py WINNOW [--only CASE,...] [--steps 200] [--work DIR] [--results FILE] [--list]
-One line a case; exit code 1 when a loss is out of bounds, 77 (skipped) when torch or safetensors is not installed.
+usage: methods_parity.py WINNOW [--only CASE,...] [--steps 200] [--jobs 1] [--work DIR] [--results FILE] [--mistakes] [--list]
+One line a case; exit code 1 when a loss is out of bounds, 77 (skipped) when torch or safetensors is not installed. --mistakes:
+instead, whether deliberate mistakes in our own programs are seen.
 """
 import argparse
+import concurrent.futures
 import datetime
 import json
+import multiprocessing
 import pathlib
 import platform
 import random
@@ -26,7 +29,7 @@ except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
 
-from methods import options, philox
+from methods import mistakes, options, philox
 from methods.arithmetic import EXACT
 from methods.model import Model
 
@@ -34,6 +37,7 @@ SAMPLES = 6  # replicas with float32's errors, of either run
 FACTOR = 3  # times the farthest any of them strayed so far
 EARLY = 20  # updates in which a free run without jumps must agree to EARLY_BOUND as well
 EARLY_BOUND = 1e-5
+MISTAKEN = 60  # updates with a deliberate mistake
 SECTION = 25  # updates after which the second run takes winnow's state over
 SECTION_ROUNDED = 7  # the same where every product's operands are rounded to few bits, which jumps in every update
 
@@ -181,7 +185,7 @@ def compare(name, words, lines, losses, rates):
     lr = max(abs(line["lr"] - rate) / rate for line, rate in zip(lines, rates) if rate > 0)
     smooth = free["early"] < EARLY_BOUND and not free["outside"]
     right = lr < 1e-12 and not taken["outside"] and (smooth or name in JUMPS)
-    text = f"{name:20} {'ok' if right else 'FAILED':6} {theirs[0]:6.4f} {theirs[-1]:6.4f} {free['early']:9.1e}"
+    text = f"{name:22} {'ok' if right else 'FAILED':6} {theirs[0]:6.4f} {theirs[-1]:6.4f} {free['early']:9.1e}"
     for r in (taken, free):
         text += f" | {r['middle']:8.1e} {r['most']:8.1e} {r['at']:6} {r['bound']:8.1e} {r['ratio']:6.2f}"
     text += " (not judged)" if name in JUMPS else ""
@@ -191,8 +195,53 @@ def compare(name, words, lines, losses, rates):
 
 
 RUN_HEADING = f"{'median':8} {'most':8} {'update':6} {'bound':8} {'ratio':6}"
-HEADING = f"""{'case':20} {'':6} {'first':6} {'last':6} {'updates':>9} | {'in sections':40} | free run
-{'':20} {'':6} {'loss':6} {'loss':6} {f'1 to {EARLY}':>9} | {RUN_HEADING} | {RUN_HEADING}"""
+HEADING = f"""{'case':22} {'':6} {'first':6} {'last':6} {'updates':>9} | {'in sections':40} | free run
+{'':22} {'':6} {'loss':6} {'loss':6} {f'1 to {EARLY}':>9} | {RUN_HEADING} | {RUN_HEADING}"""
+
+
+def run_case(program, work, name, steps):
+    """compare() of a case; {dense} is there already."""
+    torch.set_num_threads(1)
+    words = [*BASE.split(), *CASES[name].replace("{dense}", str(work / "start" / "latest")).split()]
+    try:
+        saved, lines = run_winnow(program, work / "text.txt", work / name, words, steps)
+        found = run_ours(words, saved, shard_ids(work / name / "data" / "train.tokens"), steps)
+        return compare(name, words, lines, *found)
+    except RuntimeError as error:
+        return False, f"{name:22} FAILED {error}"
+
+
+def run_cases(program, work, names, steps, jobs):
+    """Lines of the table as they come, in order; returns them and how many failed."""
+    lines, failed = [HEADING], 0
+    print(HEADING)
+    if any("{dense}" in CASES[name] for name in names):
+        run_winnow(program, work / "text.txt", work / "start", BASE.split(), steps)
+    with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        for right, line in pool.map(run_case, *zip(*((program, work, name, steps) for name in names))):
+            failed += not right
+            lines.append(line)
+            print(line, flush=True)
+    return lines, failed
+
+
+def run_mistakes(program, work):
+    """Whether the comparison sees each deliberate mistake in our own programs."""
+    torch.set_num_threads(1)
+    unseen = 0
+    for case, what, patch in mistakes.ALL:
+        with patch():
+            right, line = run_case(program, work, case, MISTAKEN)
+        unseen += right
+        print(f"{'NOT SEEN' if right else 'seen':8} {what:45} {line}", flush=True)
+    print(f"{len(mistakes.ALL) - unseen} of {len(mistakes.ALL)} deliberate mistakes seen")
+    return unseen
+
+
+def results(program, lines, steps):
+    version = subprocess.run([program, "help"], capture_output=True, text=True).stdout.split(":")[0]
+    versions = f"{version}; PyTorch {torch.__version__}, numpy {numpy.__version__}, Python {platform.python_version()}, {platform.machine()}"
+    return "\n".join([f"{datetime.date.today()}: {versions}; {steps} updates", "", *(line.rstrip() for line in lines)]) + "\n"
 
 
 def main():
@@ -200,47 +249,31 @@ def main():
     parser.add_argument("winnow")
     parser.add_argument("--only", default="")
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--work")
-    parser.add_argument("--results")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--work", help="keep winnow's runs here")
+    parser.add_argument("--results", help="write the table here as well")
+    parser.add_argument("--mistakes", action="store_true")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     if arguments.list:
         print("\n".join(CASES))
         return 0
-    chosen = arguments.only.split(",") if arguments.only else list(CASES)
-    unknown = [name for name in chosen if name not in CASES]
+    names = arguments.only.split(",") if arguments.only else list(CASES)
+    unknown = [name for name in names if name not in CASES]
     if unknown:
         parser.error(f"no case {', '.join(unknown)}; there are: {', '.join(CASES)}")
     philox.check()
-    torch.set_num_threads(1)
     program = str(pathlib.Path(arguments.winnow).resolve())
-    lines, failed = [HEADING], 0
-    print(HEADING)
     with tempfile.TemporaryDirectory() as temporary:
         work = pathlib.Path(arguments.work or temporary).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        text = work / "text.txt"
-        write_text(text)
-        for name in chosen:
-            more = CASES[name]
-            if "{dense}" in more:
-                run_winnow(program, text, work / "start", BASE.split(), arguments.steps)
-                more = more.replace("{dense}", str(work / "start" / "latest"))
-            words = [*BASE.split(), *more.split()]
-            try:
-                saved, steps = run_winnow(program, text, work / name, words, arguments.steps)
-                found = run_ours(words, saved, shard_ids(work / name / "data" / "train.tokens"), arguments.steps)
-                right, line = compare(name, words, steps, *found)
-            except RuntimeError as error:
-                right, line = False, f"{name:20} FAILED {error}"
-            failed += not right
-            lines.append(line)
-            print(line, flush=True)
+        write_text(work / "text.txt")
+        if arguments.mistakes:
+            return 1 if run_mistakes(program, work) else 0
+        lines, failed = run_cases(program, work, names, arguments.steps, arguments.jobs)
     if arguments.results:
-        version = subprocess.run([program, "help"], capture_output=True, text=True).stdout.split(":")[0]
-        head = f"{datetime.date.today()}: {version}; PyTorch {torch.__version__}, numpy {numpy.__version__}, Python {platform.python_version()}; {arguments.steps} updates"
-        pathlib.Path(arguments.results).write_text("\n".join([head, "", *lines]) + "\n")
-    print(f"{len(chosen) - failed} of {len(chosen)} cases within their bounds")
+        pathlib.Path(arguments.results).write_text(results(program, lines, arguments.steps))
+    print(f"{len(names) - failed} of {len(names)} cases within their bounds")
     return 1 if failed else 0
 
 
