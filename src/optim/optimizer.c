@@ -138,6 +138,16 @@ void wn__optimizer_state_at(const wn__optimizer *o, const wn__params *p, size_t 
     *view = counts ? o->counts : p->item[s->param].state[s->which];
 }
 
+wn_status wn__optimizer_check_counts(const wn__optimizer *o, const wn__params *p, int64_t most) {
+    const int64_t *count = o->counts.data;
+    for (size_t i = 0; i < p->count; i++)
+        if (count[i] < 0 || count[i] > most)
+            return wn__fail(WN_INVALID,
+                            "tensor 'optimizer.updates': %lld updates of %s, expected 0 to %lld",
+                            (long long)count[i], p->item[i].name, (long long)most);
+    return WN_OK;
+}
+
 // A parameter's number of updates with this one; 1 while planning.
 static int64_t next_count(const wn__optimizer_step *s, size_t i) {
     return s->x->planning ? 1 : ((const int64_t *)s->o->counts.data)[i] + 1;

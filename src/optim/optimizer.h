@@ -101,6 +101,10 @@ WN_NODISCARD wn_status wn__optimizer_build(wn__optimizer *o, wn__params *p, wn__
 size_t wn__optimizer_state_count(const wn__optimizer *o, const wn__params *p);
 void wn__optimizer_state_at(const wn__optimizer *o, const wn__params *p, size_t i,
                             const char **name, wn_tensor *view);
+/* Counts of updates that a checkpoint brought back: INVALID names the first parameter whose count
+ * is not 0 .. most. */
+WN_NODISCARD wn_status wn__optimizer_check_counts(const wn__optimizer *o, const wn__params *p,
+                                                  int64_t most);
 /* One update number u (0-based, as in the schedules) with learning rate lr; gradients are
  * multiplied by grad_scale first and may be overwritten. In planning mode it plans every kind of
  * update (lazy and exact, a new projector). report may be NULL. */

@@ -288,5 +288,8 @@ static wn_status load_progress(wn__trainer *t, const wn__checkpoint *c) {
 wn_status wn__checkpoint_load(wn__trainer *t, const wn__checkpoint *c) {
     WN_TRY(load_progress(t, c));
     WN_TRY(load_tensors(t, c->dir));
+    wn_status counted =
+        wn__optimizer_check_counts(t->optimizer, wn__model_params(t->model), t->step);
+    if (counted != WN_OK) return wn__fail_in(counted, "%s/training.safetensors", c->dir);
     return wn__model_states_loaded(t->model);
 }

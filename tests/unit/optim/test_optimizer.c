@@ -205,6 +205,25 @@ static void goes_on_from_its_states(void **state) {
     }
 }
 
+// Numbers no run of so many updates can have.
+static void counts_of_a_checkpoint(void **state) {
+    (void)state;
+    const wn__optimizer_options o = options_of(WN_OPTIMIZER_ADAMW);
+    rig r;
+    const char *name;
+    wn_tensor view;
+    rig_open(&r, &o, WN_DTYPE_F32, false, 1);
+    for (int64_t u = 0; u < 3; u++)
+        (void)step_drawn(&r, 0.01, 1, u);
+    OK(wn__optimizer_check_counts(r.o, &r.params, 3));
+    FAILS(wn__optimizer_check_counts(r.o, &r.params, 2), WN_INVALID, "3 updates of");
+    wn__optimizer_state_at(r.o, &r.params, wn__optimizer_state_count(r.o, &r.params) - 1, &name,
+                           &view);
+    ((int64_t *)view.data)[1] = -7;
+    FAILS(wn__optimizer_check_counts(r.o, &r.params, 3), WN_INVALID, "-7 updates of");
+    rig_close(&r);
+}
+
 static void threads_change_nothing(void **state) {
     (void)state;
     for (int kind = 0; kind < KINDS; kind++) {
@@ -331,6 +350,7 @@ int main(void) {
                                        cmocka_unit_test(options_are_kept),
                                        cmocka_unit_test(states_by_name),
                                        cmocka_unit_test(goes_on_from_its_states),
+                                       cmocka_unit_test(counts_of_a_checkpoint),
                                        cmocka_unit_test(threads_change_nothing),
                                        cmocka_unit_test(masters_and_rounded_weights),
                                        cmocka_unit_test(what_is_left_alone),
