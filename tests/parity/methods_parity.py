@@ -24,13 +24,14 @@ import tempfile
 try:
     import numpy
     import safetensors.numpy
+    import safetensors.torch
     import torch
 except ImportError as error:
     print(f"skipped: {error}")
     sys.exit(77)
 
-from methods import mistakes, options, philox
-from methods.arithmetic import EXACT
+from methods import lowrank, mistakes, options, philox
+from methods.arithmetic import EXACT, UNIT
 from methods.model import Model
 
 SAMPLES = 6  # replicas with float32's errors, of either run
@@ -149,10 +150,32 @@ def run_winnow(program, text, run, words, steps):
     return saved, [line for line in lines if line["kind"] == "step"]
 
 
+def check_start(o, tensors):
+    """That factors made of a dense model stand for its weights: the best approximation of their rank, or, beside a frozen weight,
+    all of it. Allowed: the roundings of what is kept, and of sums over the rank."""
+    dense = safetensors.torch.load_file(pathlib.Path(o.init_from) / "model.safetensors")
+    for name in tensors:
+        if not name.endswith(".weight_out"):
+            continue
+        layer = name[: -len(".weight_out")]
+        m, n = (torch.from_numpy(tensors[f"{layer}.weight_{side}"]).double() for side in ("out", "in"))
+        s, w = options.structure_of(o, layer), dense[layer + ".weight"].double()
+        share, found, size = 1.0, m @ n, m.abs() @ n.abs()
+        if s.kind == "adapter":
+            share, found = s.alpha / s.rank, torch.from_numpy(tensors[layer + ".weight"]).double() + s.alpha / s.rank * found
+        else:
+            left, right = lowrank.best_factors(w, s.rank)
+            w = left @ right.mT
+        if bool(((found - w).abs() > (s.rank + 4) * UNIT * (share * size + w.abs())).any()):
+            raise RuntimeError(f"{layer}: its factors are not those of the dense weight")
+
+
 def run_ours(words, saved, ids, steps):
     """Losses [run, steps, replicas], the first one of each run exact, and learning rates. Both runs begin with winnow's state of
     step 0; run 1 takes its state over after each section."""
     o = options.read([*words, "--steps", str(steps)])
+    if o.init_from:
+        check_start(o, saved[0])
     model = Model(o, saved[0], EXACT + 2 * SAMPLES)
     model.prepare()
     source = windows(ids, o)
