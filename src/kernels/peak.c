@@ -4,7 +4,7 @@
 #include "base/cpu.h"
 #include <math.h>
 
-enum { RUNS = 4, MAX_THREADS = 1024 };
+enum { RUNS = 24, MAX_THREADS = 1024 };
 
 typedef struct probe {
     wn__peak_fn *fn;
