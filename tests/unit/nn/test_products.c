@@ -270,7 +270,7 @@ static void adapters(void **state) {
     (void)state;
     check_structure("adapter:4", 12, 9);
     check_structure("adapter:4:10", 12, 9);
-    check_structure("adapter:3:-0.5", 7, 11);
+    check_structure("adapter:3:0.5", 7, 11);
 }
 
 // h made again in the backward pass gives the gradients of a kept one, to the bit.
