@@ -2,22 +2,29 @@
 # SPDX-License-Identifier: MIT
 """Does it learn? The same small model on the same tokens, trained by each method, learning rates searched, three seeds.
 
-usage: run.py CORPUS.txt OUT [--winnow build/winnow] [--steps 1000] [--seeds 3] [--threads 0] [--only METHOD,...] [--report]
+usage: run.py CORPUS.txt OUT [--winnow build/winnow] [--steps 1000] [--seeds 3] [--jobs 1] [--threads 0] [--only METHOD,...]
+              [--stop-after SECONDS] [--report]
 
 Everything lands in OUT and nothing that is finished is done twice: a killed table goes on where it stopped, a killed run
 at its last checkpoint. For each method the learning rates of its grid are tried on seed 1 (the grid grows while the best
-is at its edge); the best one is run with the other seeds. Writes OUT/table.json, OUT/table.md and OUT/table.svg; --report
-only writes these from the runs that are there. Needs python3 and a built winnow.
+is at its edge); the best one is run with the other seeds. --jobs N trains N models at a time, each with --threads threads
+(0: the processors shared out evenly); --stop-after interrupts what runs by then, which saves itself. Writes
+OUT/table.json, OUT/table.md and OUT/table.svg; --report only writes these from the runs that are there. CORPUS is read
+once, to make tokens of; later calls need only OUT. Needs python3 and a built winnow.
 """
 import argparse
+import concurrent.futures
 import datetime
 import json
 import math
+import os
 import pathlib
 import platform
+import signal
 import statistics
 import subprocess
 import sys
+import time
 
 TRAIN_BYTES, HELD_BYTES = 24_000_000, 1_000_000  # of the corpus: its beginning, its end
 VOCABULARY = 2048
@@ -37,14 +44,14 @@ def everywhere(structure):
 
 # name, what it is, options, learning rates to begin with
 METHODS = [
-    ("dense", "dense AdamW", ADAMW, [2e-3, 4e-3]),
-    ("ste", "2:4 transposable masks, straight-through (MLP)", ADAMW + ["--sparsity", "mlp.*_proj=2:4:tile"], [2e-3, 4e-3]),
-    ("sste", "2:4 S-STE with MVUE gradients (MLP)", ADAMW + ["--sparsity", "mlp.*_proj=2:4:sste+mvue"], [2e-3, 4e-3]),
+    ("dense", "dense AdamW", ADAMW, [5e-4, 1e-3, 2e-3]),
+    ("ste", "2:4 transposable masks, straight-through (MLP)", ADAMW + ["--sparsity", "mlp.*_proj=2:4:tile"], [5e-4, 1e-3, 2e-3]),
+    ("sste", "2:4 S-STE with MVUE gradients (MLP)", ADAMW + ["--sparsity", "mlp.*_proj=2:4:sste+mvue"], [5e-4, 1e-3, 2e-3]),
     ("act24", "2:4 activations (MLP), dense for the first 5 %",
-     ADAMW + ["--sparsity", "mlp.act=act2:4", "--act-warmup", "{a}", "--act-permute"], [2e-3, 4e-3]),
-    ("lowrank", f"naive low-rank, rank {RANK}, AdamW", ADAMW + everywhere(f"lowrank:{RANK}"), [2e-3, 4e-3]),
-    ("loro", f"LORO, rank {RANK}", LORO + everywhere(f"lowrank:{RANK}"), [1e-2, 2e-2]),
-    ("loro24", f"LORO with 2:4 factors, rank {RANK}", LORO + everywhere(f"lowrank:{RANK}+2:4"), [1e-2, 2e-2]),
+     ADAMW + ["--sparsity", "mlp.act=act2:4", "--act-warmup", "{a}", "--act-permute"], [5e-4, 1e-3, 2e-3]),
+    ("lowrank", f"naive low-rank, rank {RANK}, AdamW", ADAMW + everywhere(f"lowrank:{RANK}"), [5e-4, 1e-3, 2e-3]),
+    ("loro", f"LORO, rank {RANK}", LORO + everywhere(f"lowrank:{RANK}"), [25e-4, 5e-3, 1e-2]),
+    ("loro24", f"LORO with 2:4 factors, rank {RANK}", LORO + everywhere(f"lowrank:{RANK}+2:4"), [25e-4, 5e-3, 1e-2]),
 ]
 
 
@@ -54,7 +61,10 @@ def run(command, **options):
 
 def prepare(args):
     """One tokenizer and two shards for every run."""
-    out, text = args.out, args.corpus.read_bytes()
+    out = args.out
+    if all((out / name).exists() for name in ("tokenizer.json", "train.tokens", "held.tokens")):
+        return
+    text = args.corpus.read_bytes()
     if len(text) < TRAIN_BYTES + HELD_BYTES:
         sys.exit(f"run.py: {args.corpus} has {len(text)} bytes, {TRAIN_BYTES + HELD_BYTES} are needed")
     out.mkdir(parents=True, exist_ok=True)
@@ -84,61 +94,106 @@ def finished(folder, steps):
     return evals[-1] if evals and saved else None
 
 
-def train(args, method, lr, seed):
-    """Trains, or goes on, or reads the result. The record of the run."""
-    name, _, options, _ = method
-    folder = args.out / "runs" / f"{name}-lr{lr:g}-seed{seed}"
-    k = max(args.steps // 10, 1)
-    words = {"{w}": max(args.steps // 20, 1), "{k}": k, "-{k}": -k, "{a}": max(args.steps // 20, 1)}
-    if finished(folder, args.steps) is None and not args.report:
-        command = [args.winnow, "train", "--out", folder, "--quiet"]
-        if (folder / "latest").exists():
-            command += ["--resume"]
-        else:
-            run(["rm", "-rf", folder])
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            command += ["--data", args.out / "train.tokens", "--eval-data", args.out / "held.tokens", "--tokenizer",
-                        args.out / "tokenizer.json", *MODEL, *(words.get(word, word) for word in options), "--lr", lr,
-                        "--seed", seed, "--steps", args.steps, "--eval-every", 0, "--eval-tokens", 200_000, "--log-every", 10,
-                        "--save-every", max(args.steps // 4, 1), "--keep", 1]
-        command += ["--threads", args.threads]
-        print(f"{datetime.datetime.now():%H:%M:%S} {name} lr {lr:g} seed {seed}", flush=True)
-        subprocess.run([str(word) for word in command], check=False)
+def folder_of(args, method, lr, seed):
+    return args.out / "runs" / f"{method[0]}-lr{lr:g}-seed{seed}"
+
+
+def record(args, method, lr, seed):
+    """What a run that reached its end gave, or None: it diverged, was stopped, or is not there."""
+    folder = folder_of(args, method, lr, seed)
     last = finished(folder, args.steps)
     if last is None:
-        return None  # diverged, or not there
+        return None
     about = json.loads((folder / "run.json").read_text()).get("summary", {})
-    return {"method": name, "lr": lr, "seed": seed, "loss": last["loss"], "bits_per_byte": last["bits_per_byte"],
+    return {"method": method[0], "lr": lr, "seed": seed, "loss": last["loss"], "bits_per_byte": last["bits_per_byte"],
             "seconds": last["seconds"], **about}
 
 
-def search(args, method):
-    """Learning rates on seed 1, growing the grid at its edges; then the other seeds at the best one."""
-    tried = {}
-    grid = list(method[3])
-    while grid:
-        lr = grid.pop(0)
-        tried[lr] = train(args, method, lr, 1)
-        if grid:
-            continue
-        scored = {r: t["loss"] for r, t in tried.items() if t is not None}
-        if not scored or args.report:
-            break
-        best = min(scored, key=scored.get)
-        if best == max(tried) and len(tried) < 5:
-            grid.append(best * 2)
-        elif best == min(tried) and len(tried) < 5:
-            grid.append(best / 2)
-    if args.report:
-        for folder in sorted((args.out / "runs").glob(f"{method[0]}-lr*-seed1")):
-            lr = float(folder.name.split("-lr")[1].rsplit("-seed", 1)[0])
-            tried[lr] = train(args, method, lr, 1)
-    scored = {r: t["loss"] for r, t in tried.items() if t is not None}
+def train(args, method, lr, seed):
+    """Trains, or goes on, or finds the run done. True when the run is at an end: its record, if any, is final."""
+    name, _, options, _ = method
+    folder = folder_of(args, method, lr, seed)
+    if finished(folder, args.steps) is not None or (folder / "diverged").exists():
+        return True
+    k = max(args.steps // 10, 1)
+    words = {"{w}": max(args.steps // 20, 1), "{k}": k, "-{k}": -k, "{a}": max(args.steps // 20, 1)}
+    command = [args.winnow, "train", "--out", folder, "--quiet"]
+    if (folder / "latest").exists():
+        command += ["--resume"]
+    else:
+        run(["rm", "-rf", folder])
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        command += ["--data", args.out / "train.tokens", "--eval-data", args.out / "held.tokens", "--tokenizer",
+                    args.out / "tokenizer.json", *MODEL, *(words.get(word, word) for word in options), "--lr", lr,
+                    "--seed", seed, "--steps", args.steps, "--eval-every", 0, "--eval-tokens", 200_000, "--log-every", 10,
+                    "--save-every", max(args.steps // 4, 1), "--keep", 1]
+    command += ["--threads", args.threads]
+    print(f"{datetime.datetime.now():%H:%M:%S} {name} lr {lr:g} seed {seed}", flush=True)
+    process = subprocess.Popen([str(word) for word in command])
+    try:
+        code = process.wait(None if args.until is None else max(args.until - time.monotonic(), 0.1))
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        return False
+    if code == 1 and folder.exists():  # a loss or a gradient that is not finite ends a run
+        (folder / "diverged").touch()
+    elif code != 0:
+        sys.exit(f"run.py: {folder} ended with exit code {code}")
+    return True
+
+
+def wanted(args, method, done):
+    """The (learning rate, seed) pairs that come next, given the records of those at an end. None when all are there."""
+    missing = [(lr, 1) for lr in method[3] if (lr, 1) not in done]
+    if missing:
+        return missing
+    tried = [lr for lr, seed in done if seed == 1]
+    scored = {lr: done[lr, 1]["loss"] for lr in tried if done[lr, 1] is not None}
     if not scored:
         return None
     best = min(scored, key=scored.get)
-    runs = [tried[best]] + [train(args, method, best, seed) for seed in range(2, args.seeds + 1)]
-    runs = [r for r in runs if r is not None]
+    if len(tried) < 6 and best == max(tried):
+        return [(best * 2, 1)]
+    if len(tried) < 6 and best == min(tried):
+        return [(best / 2, 1)]
+    return [(best, seed) for seed in range(2, args.seeds + 1) if (best, seed) not in done] or None
+
+
+def train_all(args, methods):
+    """Every run that is wanted, args.jobs at a time."""
+    done = {m[0]: {} for m in methods}
+    running = {}
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        while True:
+            # first of every method's wants, then the second, so that all methods get on
+            wants = [(i, m, key) for m in methods for i, key in enumerate(wanted(args, m, done[m[0]]) or [])]
+            for _, m, key in sorted(wants, key=lambda want: want[0]):
+                if (m[0], key) not in running.values():
+                    running[pool.submit(train, args, m, *key)] = (m[0], key)
+            if not running:
+                return
+            ended, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in ended:
+                name, key = running.pop(future)
+                if not future.result():  # out of time
+                    pool.shutdown(cancel_futures=True)
+                    return
+                method = next(m for m in methods if m[0] == name)
+                done[name][key] = record(args, method, *key)
+
+
+def row_of(args, method):
+    """A row of the table out of the runs that are there."""
+    found = {}
+    for folder in (args.out / "runs").glob(f"{method[0]}-lr*-seed*"):
+        lr, seed = folder.name.split("-lr")[1].split("-seed")
+        found[float(lr), int(seed)] = record(args, method, float(lr), int(seed))
+    scored = {lr: r["loss"] for (lr, seed), r in found.items() if seed == 1 and r is not None}
+    if not scored:
+        return None
+    best = min(scored, key=scored.get)
+    runs = [r for (lr, seed), r in sorted(found.items()) if lr == best and seed <= args.seeds and r is not None]
     losses = [r["loss"] for r in runs]
     return {"method": method[0], "what": method[1], "lr": best, "tried": {f"{r:g}": s for r, s in sorted(scored.items())},
             "runs": runs, "mean": statistics.fmean(losses), "spread": max(losses) - min(losses)}
@@ -215,14 +270,19 @@ def main():
     parser.add_argument("--winnow", default="build/winnow")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--only", default="")
+    parser.add_argument("--stop-after", type=float, default=None)
     parser.add_argument("--report", action="store_true")
     args = parser.parse_args()
+    args.until = None if args.stop_after is None else time.monotonic() + args.stop_after
+    args.threads = args.threads or max(len(os.sched_getaffinity(0)) // args.jobs, 1)
+    chosen = [m for m in METHODS if not args.only or m[0] in args.only.split(",")]
     if not args.report:
         prepare(args)
-    chosen = [m for m in METHODS if not args.only or m[0] in args.only.split(",")]
-    rows = [r for r in (search(args, m) for m in chosen) if r is not None]
+        train_all(args, chosen)
+    rows = [r for r in (row_of(args, m) for m in chosen) if r is not None]
     if not rows:
         sys.exit("run.py: no run has finished")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
