@@ -15,6 +15,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
 
 #define MAX_THREADS 1024
 // Looks at the gate before sleeping: some microseconds, the usual time between two calls of a
@@ -30,6 +33,7 @@ typedef struct job {
     wn__range_fn *fn;
     void *ctx;
     int64_t n, grain, blocks;
+    bool flush;
 } job;
 
 typedef struct worker {
@@ -59,6 +63,23 @@ static _Thread_local struct {
     const wn__pool *pool;
     int worker;
 } inside;
+
+static _Thread_local bool flush;
+
+bool wn__pool_flush(bool on) {
+    bool before = flush;
+    flush = on;
+    return before;
+}
+
+// The environment of a block.
+static bool enter_environment(bool flushing) {
+    if (fesetenv(FE_DFL_ENV) != 0) return false;
+#if defined(__x86_64__)
+    if (flushing) _MM_SET_FLUSH_ZERO_MODE(_MM_FLUSH_ZERO_ON);
+#endif
+    return true;
+}
 
 static void spin_pause(int i) {
     if (i % 64 == 63) {
@@ -132,9 +153,9 @@ static void *worker_main(void *arg) {
     worker *self = arg;
     inside.pool = self->pool;
     inside.worker = self->number;
-    (void)fesetenv(FE_DFL_ENV); // not what the creator happened to have
     uint64_t seen = 0;
     while ((seen = join_call(self->pool, seen)) != 0) {
+        (void)enter_environment(self->pool->job.flush);
         draw_blocks(self->pool, self->number);
         leave_call(self->pool);
     }
@@ -192,13 +213,13 @@ static void run_shared(wn__pool *pool, const job *j) {
 void wn__parallel_for(wn__pool *pool, int64_t n, int64_t grain, wn__range_fn *fn, void *ctx) {
     if (n <= 0) return;
     if (grain < 1) grain = 1;
-    const job j = {fn, ctx, n, grain, n / grain + (n % grain != 0)};
+    const job j = {fn, ctx, n, grain, n / grain + (n % grain != 0), flush};
     if (inside.pool != NULL) { // a nested call: already in the default environment
         run_inline(&j, pool == inside.pool ? inside.worker : 0);
         return;
     }
     fenv_t caller;
-    bool changed = fegetenv(&caller) == 0 && fesetenv(FE_DFL_ENV) == 0;
+    bool changed = fegetenv(&caller) == 0 && enter_environment(flush);
     if (pool == NULL) {
         run_inline(&j, 0);
     } else {

@@ -8,6 +8,7 @@
 #define WN_BASE_POOL_H
 
 #include "winnow/status.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct wn__pool wn__pool;
@@ -22,7 +23,10 @@ int wn__pool_threads(const wn__pool *pool); /* 1 for NULL */
 /* Runs and waits. grain >= 1. A NULL pool, one block, or a call from inside a block runs inline in
  * order. Calls from several outside threads at once are serialised. A nested call keeps its block's
  * worker number (0 when it names another pool). Blocks run in the default floating-point
- * environment, whatever the caller's is. */
+ * environment, whatever the caller's is, but for what wn__pool_flush asks for. */
 void wn__parallel_for(wn__pool *pool, int64_t n, int64_t grain, wn__range_fn *fn, void *ctx);
+/* Whether blocks that this thread sends out from now on take results below the smallest normal
+ * number for zero (x86's flush to zero; elsewhere nothing changes). Returns what it was. */
+bool wn__pool_flush(bool on);
 
 #endif

@@ -52,6 +52,8 @@ const wn__kernel *wn__kernel_table(size_t *count);
 const char *wn__op_name(wn__op op);
 const char *wn__op_summary(wn__op op);
 wn__check_fn *wn__op_check(wn__op op);
+/* Whether results below the smallest normal number may be zero: WN_OP_FLUSH in kernels.def. */
+bool wn__op_flushes(wn__op op);
 
 /* What runs and on what. Not shared between threads that plan or run at once. */
 struct wn__exec {

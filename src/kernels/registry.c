@@ -21,8 +21,10 @@ static const wn__kernel table[] = {
 static const struct {
     const char *name, *summary;
     wn__check_fn *check;
+    bool flush;
 } ops[] = {
-#define WN_OP(name, summary) {#name, summary, wn__check_##name},
+#define WN_OP(name, summary)       {#name, summary, wn__check_##name, false},
+#define WN_OP_FLUSH(name, summary) {#name, summary, wn__check_##name, true},
 #define WN_KERNEL(op, variant, needs, accepts, workspace, rank)
 #include "kernels/kernels.def"
 #undef WN_OP
@@ -46,6 +48,10 @@ const char *wn__op_name(wn__op op) {
 
 const char *wn__op_summary(wn__op op) {
     return known(op) ? ops[op].summary : "";
+}
+
+bool wn__op_flushes(wn__op op) {
+    return known(op) && ops[op].flush;
 }
 
 wn__check_fn *wn__op_check(wn__op op) {
@@ -155,7 +161,10 @@ static wn_status run(wn__exec *x, const wn__kernel *k, const void *args) {
     if (need > x->scratch_size)
         return wn__fail(WN_BUG, "%s needs a workspace of %zu bytes, %zu were planned", k->name,
                         need, x->scratch_size);
-    return k->run(args, x);
+    bool before = wn__pool_flush(ops[k->op].flush);
+    wn_status status = k->run(args, x);
+    (void)wn__pool_flush(before);
+    return status;
 }
 
 wn_status wn__run(wn__exec *x, wn__op op, const void *args) {

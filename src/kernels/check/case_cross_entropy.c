@@ -112,7 +112,7 @@ static void bound_row(wn__case *c, const wn__round *r, int64_t n, int32_t target
             error = p * (exp_error(&a, a.z[v], u) + sum + u * (fabs(a.z[v]) + 2 * fabs(a.lse)));
         dlogits->bound[at] = wn__stored(r, dlogits->want[at]) + 2 * scale * error +
                              4 * u * fabs(dlogits->want[at]) + 4 * r->eta +
-                             (r->eta == 0x1p-1074 ? 0x1p-1021 : 0x1p-125); // exp may flush
+                             (r->eta < 0x1p-1000 ? 0x1p-1021 : 0x1p-125); // exp may flush
     }
 }
 

@@ -43,7 +43,7 @@ static void fill(wn__case *c) {
 
 // What s loses where exp(-z) is too large for the arithmetic.
 static double saturation(const wn__round *r) {
-    return r->eta == 0x1p-1074 ? 0x1p-1021 : 0x1p-125;
+    return r->eta < 0x1p-1000 ? 0x1p-1021 : 0x1p-125;
 }
 
 static double sigmoid(double z) {

@@ -124,10 +124,12 @@ static bool within_bound(const wn__part *p, const void *data, double *worst, cha
     return true;
 }
 
-// ref computes in double whatever the dtype; others at least in float.
-static wn__round round_of(wn_dtype dtype, bool is_ref) {
+// ref computes in double whatever the dtype; others at least in float. Where an op flushes, a
+// rounding may lose the smallest normal number.
+static wn__round round_of(wn__op op, wn_dtype dtype, bool is_ref) {
     double acc = dtype == WN_DTYPE_F64 || is_ref ? 0x1p-53 : 0x1p-24;
-    double eta = wn__smallest(dtype);
+    double normal = dtype == WN_DTYPE_F64 ? 0x1p-1022 : 0x1p-126;
+    double eta = wn__op_flushes(op) ? fmax(wn__smallest(dtype), normal) : wn__smallest(dtype);
     return (wn__round){wn__unit(dtype), acc, eta};
 }
 
@@ -139,7 +141,7 @@ bool wn__outputs_right(wn__case *c, const wn__outputs *o, bool is_ref, double *w
         for (int i = 0; i < c->parts; i++)
             if (c->part[i].before && wn_dtype_size(c->part[i].view.dtype) < wn_dtype_size(dtype))
                 dtype = c->part[i].view.dtype;
-        wn__round r = round_of(dtype, is_ref);
+        wn__round r = round_of(c->type->op, dtype, is_ref);
         c->type->bound(c, &r);
     }
     for (int i = 0; i < c->parts; i++) {

@@ -98,7 +98,7 @@ typedef struct wn__case {
 } wn__case;
 
 /* Unit round-offs that a bound is made of: of the stored result, of the arithmetic, and the
- * smallest subnormal of it. */
+ * smallest number it does not lose. */
 typedef struct wn__round {
     double out, acc, eta;
 } wn__round;
@@ -178,8 +178,8 @@ static inline double wn__stored(const wn__round *r, double y) {
     return r->out * (y < 0 ? -y : y) + r->eta;
 }
 /* The written part of a multilinear op with `terms` terms in each sum: u_out|y| + 2 terms u_acc
- * sum|a||b|, and as many smallest subnormals as there are roundings. With integers for data every
- * partial sum is exact, and so must be the result. */
+ * sum|a||b|, and as many of the smallest numbers that are not lost as there are roundings. With
+ * integers for data every partial sum is exact, and so must be the result. */
 void wn__bound_sum(wn__part *p, const wn__round *r, double terms, bool integers);
 
 /* ---- stage.c: a case in memory, run once */

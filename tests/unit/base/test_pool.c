@@ -399,6 +399,36 @@ static void test_floating_point_environment(void **state) {
     assert_true(kept);
 }
 
+#if defined(__x86_64__)
+static void flushed_block(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)begin, (void)end, (void)worker;
+    volatile float tiny = 0x1p-126F, subnormal = 0x1p-130F;
+    volatile float half = tiny * 0.5F, large = subnormal * 0x1p10F; // results, not operands
+    if (half == 0.0F && large == 0x1p-120F) atomic_fetch_add((atomic_int *)ctx, 1);
+}
+
+// Asked for, results are flushed in every block, with any number of threads; and only then.
+static void test_flush(void **state) {
+    (void)state;
+    for
+        EACH_POOL(i) {
+            wn__pool *pool = make_pool(thread_counts[i]);
+            atomic_int flushed = 0, wrong = 0;
+            for (int call = 0; call < 20; call++) {
+                assert_false(wn__pool_flush(true));
+                wn__parallel_for(pool, 50, 1, flushed_block, &flushed);
+                assert_true(wn__pool_flush(false));
+                wn__parallel_for(pool, 50, 1, rounding_block, &wrong);
+            }
+            wn__pool_free(pool);
+            assert_int_equal(flushed, 20 * 50);
+            assert_int_equal(wrong, 0);
+        }
+    volatile float tiny = 0x1p-126F; // the caller's own environment is as it was
+    assert_true(tiny * 0.5F > 0.0F);
+}
+#endif
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_index_once),
@@ -411,6 +441,9 @@ int main(void) {
         cmocka_unit_test(test_nested_calls_run_inline),
         cmocka_unit_test(test_concurrent_callers),
         cmocka_unit_test(test_floating_point_environment),
+#if defined(__x86_64__)
+        cmocka_unit_test(test_flush),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
