@@ -189,12 +189,17 @@ uint64_t wn__documents_bytes(const wn__documents *d) {
     return sum;
 }
 
-uint64_t wn__documents_fingerprint(const wn__documents *d) {
+uint64_t wn__documents_fingerprint_but(const wn__documents *d, uint64_t file) {
     uint64_t h = WN_FNV1A_START;
     for (size_t i = 0; i < d->files.count; i++) {
         const char *slash = strrchr(d->files.name[i], '/');
         const char *name = slash != NULL ? slash + 1 : d->files.name[i];
-        h = wn__fnv1a_u64(wn__fnv1a(h, name, strlen(name) + 1), d->size[i]);
+        h = wn__fnv1a(h, name, strlen(name) + 1);
+        if (i != file) h = wn__fnv1a_u64(h, d->size[i]);
     }
     return h != 0 ? h : 1;
+}
+
+uint64_t wn__documents_fingerprint(const wn__documents *d) {
+    return wn__documents_fingerprint_but(d, UINT64_MAX);
 }

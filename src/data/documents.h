@@ -37,5 +37,7 @@ uint64_t wn__documents_bytes(const wn__documents *d); /* of the files, as they a
 /* Identifies the list, never 0: 64-bit FNV-1a over each file's name without directories, and size.
  */
 uint64_t wn__documents_fingerprint(const wn__documents *d);
+/* The same but for the size of one file: what stays when that file is mended. */
+uint64_t wn__documents_fingerprint_but(const wn__documents *d, uint64_t file);
 
 #endif

@@ -101,6 +101,14 @@ uint64_t wn__source_fingerprint(const wn__source *s) {
     return s->fingerprint;
 }
 
+uint64_t wn__source_file(const wn__source *s) {
+    return s->kind->file != NULL ? s->kind->file(s->self) : 0;
+}
+
+uint64_t wn__source_fingerprint_but(const wn__source *s, uint64_t file) {
+    return s->kind->file != NULL ? s->kind->fingerprint_but(s->self, file) : s->fingerprint;
+}
+
 const char *wn__source_describe(const wn__source *s) {
     return s->what;
 }

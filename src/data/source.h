@@ -90,6 +90,11 @@ bool wn__source_adds_special(const wn__source *s);
 /* Of what the samples come from, never 0: of documents, the names (without their directories) and
  * sizes of the files in order; of windows, the count and width of the ids. */
 uint64_t wn__source_fingerprint(const wn__source *s);
+/* Of documents, the number of the file that is being read, after a failure the one that failed; and
+ * the fingerprint without the size of a file, so that one which is mended is known again. Of
+ * windows 0 and the fingerprint. */
+uint64_t wn__source_file(const wn__source *s);
+uint64_t wn__source_fingerprint_but(const wn__source *s, uint64_t file);
 /* "c4/en: 12 files, 3820.5 MiB, documents, one a sample, shuffled in blocks of 8192"; one line,
  * lives as long as the source. */
 const char *wn__source_describe(const wn__source *s);

@@ -287,6 +287,16 @@ static wn_status document_seek(void *self, const wn__source_state *state) {
     return WN_OK;
 }
 
+static uint64_t document_file(const void *self) {
+    const documents_source *s = self;
+    return wn__documents_tell(s->docs).file;
+}
+
+static uint64_t document_fingerprint_but(const void *self, uint64_t file) {
+    const documents_source *s = self;
+    return wn__documents_fingerprint_but(s->docs, file);
+}
+
 // ---- Creation ----------------------------------------------------------------------------------
 
 static void document_free(void *self) {
@@ -305,6 +315,8 @@ static const wn__source_kind documents = {.sample = document_sample,
                                           .tell = document_tell,
                                           .seek = document_seek,
                                           .free = document_free,
+                                          .file = document_file,
+                                          .fingerprint_but = document_fingerprint_but,
                                           .adds_special = true};
 
 static wn_status check(const wn__documents_options *o) {

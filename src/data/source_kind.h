@@ -12,6 +12,9 @@ typedef struct wn__source_kind {
     void (*tell)(const void *self, wn__source_state *out);
     wn_status (*seek)(void *self, const wn__source_state *state);
     void (*free)(void *self);
+    /* NULL: of no files that could be mended. */
+    uint64_t (*file)(const void *self);
+    uint64_t (*fingerprint_but)(const void *self, uint64_t file);
     bool adds_special;
 } wn__source_kind;
 

@@ -119,6 +119,25 @@ wn_status wn__checkpoint_save(wn__trainer *t) {
     return wn__report_save(t, dir, dir_bytes(dir), wn__clock() - start);
 }
 
+wn_status wn__checkpoint_rescue(wn__trainer *t, wn__part *p, wn_status status) {
+    char why[1024], name[32], not_saved[1024];
+    if (t->step == 0) return status; // nothing was learned yet
+    (void)snprintf(why, sizeof why, "%s", wn_last_error());
+    p->damaged = p->documents;
+    p->damaged_file = p->documents ? wn__source_file(p->source) : 0;
+    wn_status saved = wn__run_record(t);
+    if (saved == WN_OK && t->saved != t->step) saved = wn__checkpoint_save(t);
+    if (saved != WN_OK) {
+        (void)snprintf(not_saved, sizeof not_saved, "%s", wn_last_error());
+        return wn__fail(status, "%s; %s", why, not_saved);
+    }
+    wn__step_name(t->step, name, sizeof name);
+    return wn__fail(status,
+                    "%s; all updates before it are saved in %s, and resuming goes on from there "
+                    "when the data can be read",
+                    why, name);
+}
+
 // The newest step by its name: a process that died right after its first checkpoint has made no
 // link yet.
 static wn_status newest_step(const wn__trainer *t, char dir[WN_RUN_PATH]) {
@@ -266,7 +285,9 @@ static wn_status load_place(wn__trainer *t, const wn__checkpoint *c) {
     wn__source_state at = {.epoch = (uint64_t)epoch, .position = (uint64_t)position};
     for (size_t i = 0; i < 4; i++)
         at.extra[i] = (uint64_t)wn__json_int(wn__json_at(extra, i));
-    return wn__source_seek(t->train.source, &at);
+    WN_TRY(wn__source_seek(t->train.source, &at));
+    wn__source_tell(t->train.source, &t->place);
+    return WN_OK;
 }
 
 static wn_status load_progress(wn__trainer *t, const wn__checkpoint *c) {

@@ -53,12 +53,30 @@ static wn_status set_tokens(wn__json *j, const wn__part *p) {
     return wn__json_set(j, "crc32", wn__json_new_string(crc));
 }
 
+#define HEX 24
+static void hex(uint64_t value, char out[HEX]) {
+    (void)snprintf(out, HEX, "%016" PRIx64, value);
+}
+
+// The file that could not be read, and what the others are known by while it is being mended.
+static wn_status set_damaged(wn__json *j, const wn__part *p) {
+    char fingerprint[HEX];
+    hex(wn__source_fingerprint_but(p->source, p->damaged_file), fingerprint);
+    wn__json *damaged = wn__json_new_object();
+    wn_status status = wn__json_set(damaged, "file", wn__json_new_int((int64_t)p->damaged_file));
+    if (status == WN_OK)
+        status = wn__json_set(damaged, "fingerprint", wn__json_new_string(fingerprint));
+    if (status == WN_OK) return wn__json_set(j, "damaged", damaged);
+    wn__json_free(damaged);
+    return status;
+}
+
 static wn_status set_documents(wn__json *j, const wn__part *p) {
-    char fingerprint[24];
-    (void)snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64,
-                   wn__source_fingerprint(p->source));
+    char fingerprint[HEX];
+    hex(wn__source_fingerprint(p->source), fingerprint);
     WN_TRY(wn__json_set(j, "documents", wn__json_new_string(p->file)));
-    return wn__json_set(j, "fingerprint", wn__json_new_string(fingerprint));
+    WN_TRY(wn__json_set(j, "fingerprint", wn__json_new_string(fingerprint)));
+    return p->damaged ? set_damaged(j, p) : WN_OK;
 }
 
 wn_status wn__part_record(const wn__part *p, wn__json *data, const char *key) {
@@ -90,22 +108,36 @@ static wn_status reopen_tokens(const wn__trainer *t, const wn__json *j, wn__part
                     path, crc, want);
 }
 
-static wn_status reopen_documents(const wn__trainer *t, const wn__json *j, bool shuffle,
-                                  wn__part *p) {
-    char mine[24];
+// Whether the files are those of before but for the size of the one that was damaged.
+static bool mended(const wn__json *damaged, const wn__part *p) {
+    char mine[HEX];
+    const char *want = wn__json_string(wn__json_get(damaged, "fingerprint"), NULL);
+    int64_t file = wn__json_int(wn__json_get(damaged, "file"));
+    hex(wn__source_fingerprint_but(p->source, (uint64_t)file), mine);
+    return want != NULL && strcmp(mine, want) == 0;
+}
+
+static wn_status reopen_documents(wn__trainer *t, const wn__json *j, bool shuffle, wn__part *p) {
+    char mine[HEX];
+    const wn__json *damaged = wn__json_get(j, "damaged");
     const char *pattern, *want;
     WN_TRY(wn__json_get_string(j, "run.json", "documents", NULL, &pattern));
     WN_TRY(wn__json_get_string(j, "run.json", "fingerprint", NULL, &want));
     WN_TRY(wn__part_documents(t, p, pattern, shuffle));
-    (void)snprintf(mine, sizeof mine, "%016" PRIx64, wn__source_fingerprint(p->source));
+    hex(wn__source_fingerprint(p->source), mine);
     if (strcmp(mine, want) == 0) return WN_OK;
+    if (damaged != NULL && mended(damaged, p)) {
+        wn__say(t, "note: %s: file %" PRId64 ", which was damaged, has another size now", pattern,
+                wn__json_int(wn__json_get(damaged, "file")) + 1);
+        return WN_OK;
+    }
     return wn__fail(WN_INVALID,
                     "%s: not the files this run was begun with: their names or sizes have "
                     "fingerprint %s, run.json says %s",
                     pattern, mine, want);
 }
 
-wn_status wn__part_reopen(const wn__trainer *t, const char *key, bool shuffle, wn__part *p) {
+wn_status wn__part_reopen(wn__trainer *t, const char *key, bool shuffle, wn__part *p) {
     const wn__json *j = wn__json_get(wn__json_get(t->recorded, "data"), key);
     if (wn__json_typeof(j) != WN_JSON_OBJECT) return WN_OK;
     if (wn__json_get(j, "documents") != NULL) return reopen_documents(t, j, shuffle, p);

@@ -86,8 +86,7 @@ static wn_status add_files(wn__json *root, const char *dir) {
 }
 
 static wn_status add_place(const wn__trainer *t, wn__json *root) {
-    wn__source_state at;
-    wn__source_tell(t->train.source, &at);
+    wn__source_state at = t->place;
     wn__json *place = wn__json_new_object(), *extra = wn__json_new_array();
     wn_status status = WN_OK;
     for (size_t i = 0; i < 4 && status == WN_OK; i++)

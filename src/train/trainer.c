@@ -15,9 +15,10 @@ static wn_status evaluate(wn__trainer *t) {
     wn__evaluation e;
     double start = wn__clock();
     if (t->held.documents) {
-        WN_TRY(wn__evaluate_source(t->model, t->held.source, o->batch_size, o->seq_len,
-                                   o->eval_batches, o->eval_tokens, &t->id_bytes,
-                                   o->galore_compat_eval, &e));
+        wn_status status = wn__evaluate_source(t->model, t->held.source, o->batch_size, o->seq_len,
+                                               o->eval_batches, o->eval_tokens, &t->id_bytes,
+                                               o->galore_compat_eval, &e);
+        if (status != WN_OK) return wn__checkpoint_rescue(t, &t->held, status);
     } else {
         WN_TRY(wn__evaluate(t->model, &t->held.ids, o->batch_size, o->seq_len, o->eval_batches,
                             o->eval_tokens, &t->id_bytes, &e));

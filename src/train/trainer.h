@@ -25,6 +25,9 @@ typedef struct wn__part {
     wn__ids ids;
     bool documents;
     wn__source *source; /* of documents, and of what is trained on */
+    bool damaged;       /* reading file number `damaged_file` of the documents failed: a later
+                           session may find it in another size */
+    uint64_t damaged_file;
 } wn__part;
 
 /* The last update, as it is logged. */
@@ -63,6 +66,7 @@ typedef struct wn__trainer {
     wn__runtime *runtime;
     wn__optimizer *optimizer;
     wn__model *model;
+    wn__source_state place;    /* of the next update's first sample in the training part */
     int32_t *tokens, *targets; /* [grad_accum, batch_size, seq_len]: those of one update */
     double *sums;              /* [parameters] scratch of the gradient norm */
     int64_t *index;            /* [1] scratch of the search for NaN */
@@ -105,8 +109,8 @@ WN_NODISCARD wn_status wn__part_documents(const wn__trainer *t, wn__part *p, con
                                           bool shuffle);
 WN_NODISCARD wn_status wn__part_record(const wn__part *p, wn__json *data, const char *key);
 /* As run.json's data has it under key; null there: nothing. INVALID when it is not what it was. */
-WN_NODISCARD wn_status wn__part_reopen(const wn__trainer *t, const char *key, bool shuffle,
-                                       wn__part *p);
+/* Only a file that was damaged may have another size now. */
+WN_NODISCARD wn_status wn__part_reopen(wn__trainer *t, const char *key, bool shuffle, wn__part *p);
 void wn__part_close(wn__part *p);
 
 /* tokenizer.c */

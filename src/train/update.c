@@ -3,6 +3,7 @@
 // is read from top to bottom in wn__update_make().
 #include "base/cpu.h"
 #include "base/fail.h"
+#include "train/checkpoint.h"
 #include "train/trainer.h"
 #include <inttypes.h>
 #include <math.h>
@@ -23,7 +24,7 @@ static int64_t batch_tokens(const wn__trainer *t) {
 
 // All batches of the update, so that the number of its labels is known before the first one is
 // learned from.
-static wn_status draw(wn__trainer *t, int64_t *labels) {
+static wn_status draw_batches(wn__trainer *t, int64_t *labels) {
     int64_t rows = t->o.batch_size * t->o.grad_accum;
     for (int i = 0; i < DRAWS; i++) {
         WN_TRY(wn__source_next(t->train.source, rows, t->tokens, t->targets, labels));
@@ -33,6 +34,14 @@ static wn_status draw(wn__trainer *t, int64_t *labels) {
                     "%s: nothing to predict in %d times %" PRId64 " samples: no document of two "
                     "tokens",
                     t->train.file, DRAWS, rows);
+}
+
+// Data that cannot be read costs no update: nothing of the run has changed yet.
+static wn_status draw(wn__trainer *t, int64_t *labels) {
+    wn_status status = draw_batches(t, labels);
+    if (status != WN_OK) return wn__checkpoint_rescue(t, &t->train, status);
+    wn__source_tell(t->train.source, &t->place);
+    return WN_OK;
 }
 
 static wn_status feed(wn__trainer *t, int64_t i) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Training on documents, on configurations by name, and what an evaluation counts.
+#include "data/source.h"
 #include "train_test.h"
 
 #include <math.h>
@@ -82,6 +83,126 @@ static void test_documents_changed(void **state) {
     o.steps = 5;
     assert_int_equal(train_quietly(&o), WN_INVALID);
     assert_message("not the files this run was begun with");
+}
+
+// A document of documents() cut short in the middle of its line; back again.
+static void damage(const char *path, size_t line, char **whole, size_t *size) {
+    OK(wn__file_read(path, 0, whole, size));
+    size_t from = 0;
+    for (size_t i = 1; i < line; i++)
+        from = (size_t)((char *)memchr(*whole + from, '\n', *size - from) - *whole) + 1;
+    char *cut = malloc(*size);
+    memcpy(cut, *whole, from + 12);
+    memcpy(cut + from + 12, *whole + from + 19, *size - from - 19);
+    OK(wn__file_write(path, cut, *size - 7));
+    free(cut);
+}
+
+// What comes of a run whose data is damaged where `line` of the second file is, when that is
+// mended.
+static void damaged_run(void **state, const char *name, wn_train_options o, size_t line) {
+    char out[64], where[64], *whole;
+    size_t size;
+    const char *part = scratch_path(state, "documents/part-1.jsonl");
+    o.out = scratch_path(state, "whole");
+    OK(train_quietly(&o));
+    damage(part, line, &whole, &size);
+    (void)snprintf(out, sizeof out, "%s", name);
+    (void)snprintf(where, sizeof where, "part-1.jsonl: line %zu", line);
+    o.out = scratch_path(state, out);
+    wn_status status = train_quietly(&o);
+    assert_int_equal(status, WN_FORMAT);
+    assert_message(where);
+    assert_message("all updates before it are saved in step-0");
+    // As it is, the same again, and nothing is lost by it.
+    o.resume = true;
+    status = train_quietly(&o);
+    assert_int_equal(status, WN_FORMAT);
+    assert_message(where);
+    // Mended, but another file is not what it was.
+    OK(wn__file_write(part, whole, size));
+    const char *other = scratch_path(state, "documents/part-2.jsonl");
+    write_documents(other, 1, 9);
+    assert_int_equal(train_quietly(&o), WN_INVALID);
+    assert_message("not the files this run was begun with");
+    assert_int_equal(remove(other), 0);
+    listener *l = run(&o);
+    assert_non_null(strstr(l->text, ": file 2, which was damaged, has another size now"));
+    assert_same_run(scratch_path(state, "whole"), o.out);
+    // From now on these are the files.
+    o.steps++;
+    free(l);
+    l = run(&o);
+    assert_null(strstr(l->text, "damaged"));
+    free(l);
+    free(whole);
+    OK(wn__dir_remove(scratch_path(state, "whole")));
+}
+
+static void test_documents_damaged(void **state) {
+    wn_train_options o = small_options("", documents(state));
+    o.shuffle = false;
+    o.steps = 20;
+    damaged_run(state, "packed", o, 4);
+    o.pack = false;
+    damaged_run(state, "one-a-sample", o, 7);
+    o.save_every = 1; // the state is saved already
+    damaged_run(state, "saved", o, 7);
+}
+
+// The block that holds the damaged document begins in the middle of an update.
+static void test_documents_damaged_block(void **state) {
+    const char *dir = documents(state);
+    write_documents(scratch_path(state, "documents/part-1.jsonl"), WN_SOURCE_BLOCK + 600, 1);
+    wn_train_options o = small_options("", dir);
+    o.pack = false;
+    o.hidden_size = 8;
+    o.layers = 1;
+    o.batch_size = 60;
+    o.grad_accum = 8;
+    o.steps = 19;
+    damaged_run(state, "blocks", o, WN_SOURCE_BLOCK + 300);
+}
+
+// Held-out documents too.
+static void test_documents_damaged_eval(void **state) {
+    wn_train_options o = small_options("", documents(state));
+    o.eval_data = scratch_path(state, "documents/part-1.jsonl");
+    o.data = scratch_path(state, "documents/part-0.jsonl");
+    o.steps = 9;
+    o.eval_every = 4;
+    o.out = scratch_path(state, "whole");
+    OK(train_quietly(&o));
+    char *whole;
+    size_t size;
+    damage(o.eval_data, 20, &whole, &size);
+    o.out = scratch_path(state, "run");
+    assert_int_equal(train_quietly(&o), WN_FORMAT);
+    assert_message("part-1.jsonl: line 20");
+    assert_message("saved in step-000004");
+    OK(wn__file_write(o.eval_data, whole, size));
+    free(whole);
+    o.resume = true;
+    OK(train_quietly(&o));
+    assert_same_run(scratch_path(state, "whole"), o.out);
+    wn_series s = read_series(o.out, "eval", "loss");
+    assert_int_equal(s.count, 2); // of steps 8 and 9: that of step 4 is lost
+    wn_series_free(&s);
+}
+
+// Nothing was learned yet: nothing is saved, and the directory can be used again.
+static void test_documents_damaged_first(void **state) {
+    wn_train_options o = small_options(scratch_path(state, "run"), documents(state));
+    char *whole;
+    size_t size;
+    damage(scratch_path(state, "documents/part-0.jsonl"), 1, &whole, &size);
+    assert_int_equal(train_quietly(&o), WN_FORMAT);
+    assert_message("part-0.jsonl: line 1");
+    assert_null(strstr(wn_last_error(), "saved"));
+    assert_false(wn__dir_exists(scratch_path(state, "run/latest")));
+    OK(wn__file_write(scratch_path(state, "documents/part-0.jsonl"), whole, size));
+    free(whole);
+    OK(train_quietly(&o));
 }
 
 // Every label counts the same, whatever batch its document is in.
@@ -244,9 +365,19 @@ static void test_unused_ids(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_documents),          TEST(test_documents_tokenizer), TEST(test_documents_changed),
-        TEST(test_documents_weighted), TEST(test_documents_empty),     TEST(test_compat_eval),
-        TEST(test_no_last_checkpoint), TEST(test_model_config),        TEST(test_unused_ids),
+        TEST(test_documents),
+        TEST(test_documents_tokenizer),
+        TEST(test_documents_changed),
+        TEST(test_documents_damaged),
+        TEST(test_documents_damaged_block),
+        TEST(test_documents_damaged_eval),
+        TEST(test_documents_damaged_first),
+        TEST(test_documents_weighted),
+        TEST(test_documents_empty),
+        TEST(test_compat_eval),
+        TEST(test_no_last_checkpoint),
+        TEST(test_model_config),
+        TEST(test_unused_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
