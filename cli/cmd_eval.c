@@ -60,6 +60,8 @@ static void print_result(const options *o, const wn_model_info *m, const wn_eval
         put_int(&j, "bytes", r->bytes);
         put_real(&j, "seconds", r->seconds);
         if (baseline > 0) put_real(&j, "trigram_bits_per_byte", baseline);
+        put_text(&j, "dtype", opt_text(o, O_dtype));
+        put_bool(&j, "fp8", opt_flag(o, O_fp8));
         put_int(&j, "sparse_activations", (int64_t)m->sparse_activations);
         put_int(&j, "sparse_inputs", (int64_t)m->sparse_inputs);
         put_close(&j, '}');
@@ -72,6 +74,7 @@ static void print_result(const options *o, const wn_model_info *m, const wn_eval
     printf("%s tokens, ", count_text((double)r->tokens, text, sizeof text));
     if (r->bytes > 0) printf("%s bytes, ", count_text((double)r->bytes, text, sizeof text));
     printf("%.1f s\n", r->seconds);
+    if (numerics(o)) printf("numerics: %s\n", numerics(o));
     print_pruned("activations", "MLP", m->sparse_activations, m->trained_activations);
     print_pruned("inputs", "layer", m->sparse_inputs, m->trained_inputs);
     if (baseline > 0)

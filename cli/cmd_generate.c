@@ -89,7 +89,9 @@ static int run(const options *o, wn_session *s, const char *prompt, size_t size)
         putchar('\n');
     }
     fflush(stdout);
-    if (status == WN_OK && !out.keep && !opt_flag(o, O_quiet))
+    bool says = status == WN_OK && !out.keep && !opt_flag(o, O_quiet);
+    if (says && numerics(o)) fprintf(stderr, "[numerics: %s]\n", numerics(o));
+    if (says)
         fprintf(stderr, "[%lld prompt tokens in %.3f s; %lld new in %.3f s, %.1f tok/s]\n",
                 (long long)stats.prompt_tokens, stats.prompt_seconds, (long long)stats.new_tokens,
                 stats.new_seconds,

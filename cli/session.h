@@ -7,5 +7,7 @@
 #include <winnow/model.h>
 
 wn_status open_session(const options *o, wn_session **out);
+/* In words, of an open session; NULL: plain float32. */
+const char *numerics(const options *o);
 
 #endif

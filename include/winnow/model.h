@@ -24,6 +24,9 @@ typedef struct wn_session_options {
                            says, are pruned */
     int64_t context;    /* positions to make room for; 0: the smaller of the model's and 4096 */
     int64_t batch;      /* rows of an evaluation batch; 0: 8 */
+    const char *dtype;  /* "float32" (and NULL), or "bfloat16": weights and activations rounded at
+                           the  borders of tensors, as training with it does */
+    bool fp8; /* products of the blocks' linear layers in simulated FP8, as training has them */
     const char *kernels; /* "op:variant,..." or NULL */
     bool strict_kernels;
 } wn_session_options;

@@ -115,6 +115,7 @@ static wn_status make_rules(const wn_session_options *o, const wn__hf_weights *w
     const char **text = NULL;
     wn_status status = WN_OK;
     base.act_warmup = 0;
+    base.fp8 = o->fp8;
     if (o->auto_sparsity) WN_TRY_OUT(find_sparse(weights, &found));
     if (o->auto_sparsity) WN_TRY_OUT(find_pruned(sparsity, &found));
     size_t count = found.count + o->sparsity_count;
@@ -149,6 +150,13 @@ static wn_status choose_sizes(wn_session *s, const wn_session_options *o,
     return WN_OK;
 }
 
+// Whether weights and activations are rounded, as the trainer's option of the same name says.
+static wn_status choose_rounding(const wn_session_options *o, bool *round16) {
+    *round16 = o->dtype != NULL && strcmp(o->dtype, "bfloat16") == 0;
+    if (o->dtype == NULL || *round16 || strcmp(o->dtype, "float32") == 0) return WN_OK;
+    return wn__fail(WN_INVALID, "dtype is '%s', expected one of 'float32', 'bfloat16'", o->dtype);
+}
+
 static void count_pruned(wn_session *s, const wn__hf_sparsity *sparsity) {
     for (size_t i = 0; i < sparsity->count; i++)
         sparsity->item[i].input ? s->trained_inputs++ : s->trained_activations++;
@@ -159,7 +167,9 @@ static wn_status load_model(wn_session *s, const wn_session_options *o) {
     wn__hf_weights *weights = NULL;
     wn__hf_sparsity sparsity = {0};
     wn__structure_rules rules = {0};
+    bool round16;
     wn_status status;
+    WN_TRY(choose_rounding(o, &round16));
     WN_TRY(wn__hf_config_read(s->dir, &config));
     WN_TRY(wn__hf_sparsity_read(s->dir, &config, &sparsity));
     count_pruned(s, &sparsity);
@@ -170,7 +180,8 @@ static wn_status load_model(wn_session *s, const wn_session_options *o) {
                            .dtype = WN_DTYPE_F32,
                            .batch = s->batch,
                            .seq = s->context,
-                           .rules = rules.count > 0 ? &rules : NULL};
+                           .round16 = round16,
+                           .rules = &rules};
     WN_TRY_OUT(wn__model_create(&spec, s->runtime, &s->model));
     WN_TRY_OUT(wn__model_load(s->model, weights));
     WN_TRY_OUT(wn__model_prepare(s->model, 0));

@@ -118,6 +118,15 @@ run 0 train --out "$dir/docs" --resume --steps 7; says "no update is left: step 
 run 0 train --data "$dir/documents" --eval-data "$dir/documents/b.json.gz" --out "$dir/packed" $tiny --steps 3 --pack
 bpb=$(sed -n 's/^eval 3 .*\(bpb [0-9.]*\).*/\1 |/p' "$err")
 run 0 eval "$dir/packed" --pack --data "$dir/documents/b.json.gz" --trigram "$dir/documents/a.jsonl"; prints "${bpb:-nothing}"; prints "byte trigram"
+# With the numerics of the run, batch and length included, an evaluation says what the run said.
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/numerics" $tiny --steps 6 --dtype bfloat16 --fp8
+loss=$(sed -n 's/^eval 6 | loss \([0-9.]*\) .*/loss \1 nats/p' "$err")
+run 0 eval "$dir/numerics" --data "$dir/numerics/data/eval.tokens" --batch-size 4 --seq-len 32 --dtype bfloat16 --fp8
+prints "${loss:-nothing}"; prints "numerics: bfloat16, products in simulated FP8"
+run 0 eval "$dir/numerics" --data "$dir/numerics/data/eval.tokens"; ! grep -q numerics "$out" || fail "float32 is no news"
+run 0 generate "$dir/numerics" --prompt the --tokens 4 --fp8; says "[numerics: float32, products in simulated FP8]"
+run 1 eval "$dir/numerics" --data "$dir/text" --dtype float16; says "expected one of 'float32', 'bfloat16'"
 head -n 1 "$dir/documents/a.jsonl" >"$dir/one.jsonl"
 run 1 eval "$dir/packed" --pack --data "$dir/one.jsonl"; says "one window"
 run 0 tokenize --train "$dir/documents" --vocab-size 300 --out "$dir/documents.json"; prints "300 ids"

@@ -253,6 +253,45 @@ static void test_session_methods(void **state) {
     }
 }
 
+// A session with the trainer's numerics finds its loss, with plain float32 another one.
+static void test_session_numerics(void **state) {
+    static const char *const rules[][2] = {{NULL, "float32 fp8"},
+                                           {NULL, "bfloat16"},
+                                           {NULL, "bfloat16 fp8"},
+                                           {"mlp.*=2:4:sste", "bfloat16"},
+                                           {"mlp.*=2:4:tile", "bfloat16 fp8"}};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        wn_train_options o = method_options(state, "run", &rules[i][0]);
+        o.sparsity_count = rules[i][0] != NULL;
+        o.dtype = strncmp(rules[i][1], "bfloat16", 8) == 0 ? "bfloat16" : "float32";
+        o.fp8 = strstr(rules[i][1], "fp8") != NULL;
+        listener *l = run(&o);
+        double loss[2];
+        for (int plain = 0; plain < 2; plain++) {
+            wn_session *s;
+            wn_eval_result e;
+            wn_session_options so = {.threads = 1, .auto_sparsity = true, .batch = o.batch_size};
+            so.dtype = plain ? "float32" : o.dtype;
+            so.fp8 = !plain && o.fp8;
+            OK(wn_session_open(o.out, &so, &s));
+            OK(wn_eval(s, scratch_path(state, "run/data/eval.tokens"),
+                       &(wn_eval_options){.seq_len = o.seq_len}, &e));
+            loss[plain] = e.loss;
+            wn_session_free(s);
+        }
+        if (loss[0] != l->eval_loss || loss[1] == loss[0])
+            fail_msg("%s, %s: %.17g, plain %.17g, the trainer has %.17g",
+                     rules[i][0] != NULL ? rules[i][0] : "dense", rules[i][1], loss[0], loss[1],
+                     l->eval_loss);
+        free(l);
+        wn_session *none;
+        const wn_session_options wrong = {.threads = 1, .dtype = "float16"};
+        assert_int_equal(wn_session_open(o.out, &wrong, &none), WN_INVALID);
+        assert_message("dtype is 'float16', expected one of 'float32', 'bfloat16'");
+        OK(wn__dir_remove(o.out));
+    }
+}
+
 // A trained dense model taken over: by factors of full rank and by an adapter it is the same model,
 // by factors of low rank a worse one.
 static void test_init_from_factors(void **state) {
@@ -313,6 +352,7 @@ int main(void) {
         TEST(test_dense_after),
         TEST(test_observed_methods),
         TEST(test_session_methods),
+        TEST(test_session_numerics),
         TEST(test_init_from_factors),
         TEST(test_dry_structures),
     };
