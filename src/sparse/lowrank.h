@@ -43,9 +43,11 @@ size_t wn__lowrank_exact_scratch(int64_t out, int64_t in, int64_t r); /* bytes, 
  * not Z_A V, and `symmetric` takes the mean of both for K0.
  *
  * The factors come out balanced, M^T M = N^T N = Sigma, the diagonal of the kept singular values,
- * descending. With `gauge` both are then multiplied by the orthogonal polar factor of
- * M_new^T M + N_new^T N, which makes ||M_new - M||^2 + ||N_new - N||^2 the least any orthogonal
- * matrix can; the product stays, M^T M = N^T N stays, Sigma is no longer diagonal.
+ * descending; the signs, which an SVD leaves open, are such that no pair of columns points away
+ * from the old one: m_new . m + n_new . n >= 0. With `gauge` both are then multiplied by the
+ * orthogonal polar factor of M_new^T M + N_new^T N, which makes ||M_new - M||^2 + ||N_new - N||^2
+ * the least any orthogonal matrix can; the product stays, M^T M = N^T N stays, Sigma is no longer
+ * diagonal.
  *
  * The bases are those of QR([M dM]) and QR([N dN]), 2r columns each or as many as there are rows,
  * orthonormal to rounding whatever the ranks: what projecting twice would be for. No product

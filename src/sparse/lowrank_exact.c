@@ -74,6 +74,28 @@ wn_status wn__gauge_turn(const wn__gauge *g, const wn__linalg *family, wn__exec 
     return wn__linalg_product(family, x, right, &g->turn, &g->right);
 }
 
+static double *at(const wn_tensor *t, int64_t i, int64_t j) {
+    return (double *)t->data + i * t->stride[0] + j * t->stride[1];
+}
+
+static double column_dot(const wn_tensor *a, const wn_tensor *b, int64_t j) {
+    double sum = 0;
+    for (int64_t i = 0; i < a->shape[0]; i++)
+        sum += *at(a, i, j) * *at(b, i, j);
+    return sum;
+}
+
+void wn__gauge_signs(const wn__exec *x, const wn_tensor *old_left, const wn_tensor *old_right,
+                     const wn_tensor *left, const wn_tensor *right) {
+    for (int64_t j = 0; !x->planning && j < left->shape[1]; j++) {
+        if (column_dot(old_left, left, j) + column_dot(old_right, right, j) >= 0) continue;
+        for (int64_t i = 0; i < left->shape[0]; i++)
+            *at(left, i, j) = -*at(left, i, j);
+        for (int64_t i = 0; i < right->shape[0]; i++)
+            *at(right, i, j) = -*at(right, i, j);
+    }
+}
+
 // One factor and its direction.
 typedef struct side {
     int64_t rows, basis; // of the factor; columns of its basis, min(rows, 2r)
@@ -144,10 +166,6 @@ size_t wn__lowrank_exact_scratch(int64_t out, int64_t in, int64_t r) {
         bytes = most(bytes, arena.used);
     }
     return bytes;
-}
-
-static double *at(const wn_tensor *t, int64_t i, int64_t j) {
-    return (double *)t->data + i * t->stride[0] + j * t->stride[1];
 }
 
 static bool has_zero_column(const wn_tensor *t, const char *name, wn__exact_report *report) {
@@ -282,6 +300,8 @@ static wn_status step(const exact *e, wn__exec *x, const wn_tensor *m, const wn_
         if (report->fell_back) return WN_OK;
         cut_m = e->gauge.left;
         cut_n = e->gauge.right;
+    } else {
+        wn__gauge_signs(x, &e->m.old, &e->n.old, &cut_m, &cut_n);
     }
     WN_TRY(lift(e, x, &e->m, &cut_m, &new_m));
     WN_TRY(lift(e, x, &e->n, &cut_n, &new_n));

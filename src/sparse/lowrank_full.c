@@ -169,6 +169,8 @@ wn_status wn__exact_full(wn__exec *x, const wn_tensor *m, const wn_tensor *n, co
         if (report->fell_back) return WN_OK;
         new_m = f.gauge.left;
         new_n = f.gauge.right;
+    } else {
+        wn__gauge_signs(x, &f.m, &f.n, &new_m, &new_n);
     }
     if (!x->planning) wn__exact_store(&new_m, &new_n, m, n, report);
     return WN_OK;

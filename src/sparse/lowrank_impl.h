@@ -50,6 +50,11 @@ WN_NODISCARD wn_status wn__gauge_turn(const wn__gauge *g, const wn__linalg *fami
                                       const wn_tensor *left, const wn_tensor *right,
                                       wn__exact_report *report);
 
+/* Without a turn: each column of left and right is negated where it points away from the old one,
+ * since an SVD fixes pairs of columns but for a sign. Nothing when planning. */
+void wn__gauge_signs(const wn__exec *x, const wn_tensor *old_left, const wn_tensor *old_right,
+                     const wn_tensor *left, const wn_tensor *right);
+
 /* The step where M and N cannot both have rank r (r > out or r > in), and its scratch. */
 WN_NODISCARD wn_status wn__exact_full_alloc(wn__arena *arena, const wn__linalg *family, int64_t out,
                                             int64_t in, int64_t r);

@@ -71,6 +71,7 @@ CASES = {
     "loro": ALL.format("lowrank:8") + " " + LORO,
     "loro-symmetric-none": ALL.format("lowrank:8") + " " + LORO + " --exact-core symmetric --exact-gauge none",
     "loro-keep-moments": ALL.format("lowrank:8") + " " + LORO + " --refresh reg",
+    "loro-keep-none": ALL.format("lowrank:8") + " " + LORO + " --exact-core symmetric --exact-gauge none --refresh reg",
     "loro24-fix": ALL.format("lowrank:8+2:4") + " " + LORO,
     "loro24-none-exact": ALL.format("lowrank:8+2:4") + " " + LORO + " --exact-gauge none --scale-rule exact --schedule cosine_restart_zero",
     "loro24-mvue*": ALL.format("lowrank:8+2:4+mvue") + " " + LORO + " --scale-rule exact",

@@ -26,8 +26,9 @@ def exact_step(m, n, dm, dn, lr, symmetric, gauge):
     new_n = torch.cat([v, q1], 2) @ qt[:, :r].mT * root
     if gauge:
         a, _, bt = torch.linalg.svd(new_m.mT @ m + new_n.mT @ n)
-        new_m, new_n = new_m @ (a @ bt), new_n @ (a @ bt)
-    return new_m, new_n
+        return new_m @ (a @ bt), new_n @ (a @ bt)
+    away = (new_m * m).sum(1, keepdim=True) + (new_n * n).sum(1, keepdim=True) < 0  # the signs an SVD leaves open
+    return torch.where(away, -new_m, new_m), torch.where(away, -new_n, new_n)
 
 
 def best_factors(w, r):

@@ -36,6 +36,7 @@ ALL = [
     mistake("tile", "the weight's gradient is masked", layers.Linear, "add_gradient", "x, E5M2)", "x, E5M2) * (1 if self.mask is None else self.mask)"),
     mistake("loro", "symmetric core", lowrank, "exact_step", "if symmetric", "if True"),
     mistake("loro", "no gauge", lowrank, "exact_step", "if gauge", "if False"),
+    mistake("loro-keep-none", "signs of pairs as they come", lowrank, "exact_step", "(new_n * n).sum(1, keepdim=True) < 0", "(new_n * n).sum(1, keepdim=True) < -1e30"),
     mistake("loro", "exact step without bias correction", optimizers.Optimizer, "update_loro_adamw", "dn.mT, step,", "dn.mT, lr,"),
     mistake("loro", "decay of factors is scaled", optimizers.Optimizer, "update_loro_adamw", "step * self.decay(key)", "step * s * self.decay(key)"),
     mistake("loro", "eps larger by 1 %", optimizers.Optimizer, "direction", "self.o.eps", "1.01 * self.o.eps"),

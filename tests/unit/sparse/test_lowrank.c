@@ -444,6 +444,34 @@ static void test_gauge(void **state) {
         }
 }
 
+// Without a turn the signs that an SVD leaves open are those of the old columns, whatever the
+// family: the vectors of two families differ by rounding over the gap of their values, here at
+// least 1e-5 of the largest, and never by a sign.
+static void test_gauge_signs(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        setup s[2];
+        for (int f = 0; f < 2; f++) {
+            s[f] = random_setup(shapes[i][0], shapes[i][1], shapes[i][2], 0.01, 7 * i);
+            s[f].options.family = family(f);
+            mat m = mat_copy(s[f].m), n = mat_copy(s[f].n);
+            step(&s[f]);
+            for (int64_t j = 0; j < m.cols; j++) {
+                double along = 0;
+                for (int64_t l = 0; l < m.rows + n.rows; l++)
+                    along += l < m.rows ? *el(m, l, j) * *el(s[f].m, l, j)
+                                        : *el(n, l - m.rows, j) * *el(s[f].n, l - m.rows, j);
+                assert_true(along > -1e-13);
+            }
+            free_mats(2, m, n);
+        }
+        assert_near(mat_distance(s[0].m, s[1].m), 0, 1e-9 * (1 + s[0].report.sigma_max));
+        assert_near(mat_distance(s[0].n, s[1].n), 0, 1e-9 * (1 + s[0].report.sigma_max));
+        close_setup(&s[0]);
+        close_setup(&s[1]);
+    }
+}
+
 // Balanced factors in a basis of their own stay where they are when nothing pulls, and move by
 // O(lr) when something does; without the gauge they jump into the basis of the SVD.
 static void test_gauge_keeps_still(void **state) {
@@ -734,27 +762,17 @@ static void test_planning(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_example),
-        cmocka_unit_test(test_best_and_balanced),
-        cmocka_unit_test(test_no_step),
-        cmocka_unit_test(test_second_order),
-        cmocka_unit_test(test_gauge_invariance),
-        cmocka_unit_test(test_projection),
-        cmocka_unit_test(test_idempotent),
-        cmocka_unit_test(test_inconsistent_directions),
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_full_rank),
-        cmocka_unit_test(test_descent),
-        cmocka_unit_test(test_gauge),
-        cmocka_unit_test(test_gauge_keeps_still),
-        cmocka_unit_test(test_fall_backs),
-        cmocka_unit_test(test_least_ratio),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_f32),
-        cmocka_unit_test(test_f32_range),
-        cmocka_unit_test(test_strides),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_planning),
+        cmocka_unit_test(test_example),          cmocka_unit_test(test_best_and_balanced),
+        cmocka_unit_test(test_no_step),          cmocka_unit_test(test_second_order),
+        cmocka_unit_test(test_gauge_invariance), cmocka_unit_test(test_projection),
+        cmocka_unit_test(test_idempotent),       cmocka_unit_test(test_inconsistent_directions),
+        cmocka_unit_test(test_shapes),           cmocka_unit_test(test_full_rank),
+        cmocka_unit_test(test_descent),          cmocka_unit_test(test_gauge),
+        cmocka_unit_test(test_gauge_signs),      cmocka_unit_test(test_gauge_keeps_still),
+        cmocka_unit_test(test_fall_backs),       cmocka_unit_test(test_least_ratio),
+        cmocka_unit_test(test_refused),          cmocka_unit_test(test_f32),
+        cmocka_unit_test(test_f32_range),        cmocka_unit_test(test_strides),
+        cmocka_unit_test(test_threads),          cmocka_unit_test(test_planning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
