@@ -61,12 +61,21 @@ int64_t wn__model_config_params(const wn__model_config *config);
 typedef struct wn__hf_weights wn__hf_weights;
 WN_NODISCARD wn_status wn__hf_weights_open(const char *dir, wn__hf_weights **out);
 void wn__hf_weights_close(wn__hf_weights *w);
+/* The files, in the order of their names. */
+struct wn__safetensors;
+size_t wn__hf_weights_files(const wn__hf_weights *w);
+const struct wn__safetensors *wn__hf_weights_file(const wn__hf_weights *w, size_t i);
+/* FORMAT when path is a symbolic link that leads out of dir, save into such a cache. */
+WN_NODISCARD wn_status wn__hf_check_link(const char *dir, const char *path);
 size_t wn__hf_weights_count(const wn__hf_weights *w);
 /* i-th tensor in name order; the view's data may be unaligned. */
 void wn__hf_weights_at(const wn__hf_weights *w, size_t i, const char **name, wn_tensor *view,
                        const char **file);
 /* false if absent. */
 bool wn__hf_weights_find(const wn__hf_weights *w, const char *name, wn_tensor *view);
+/* The same with the file's path. */
+bool wn__hf_weights_locate(const wn__hf_weights *w, const char *name, wn_tensor *view,
+                           const char **file);
 /* Writes tensors as model.safetensors, or as shards of at most shard_bytes with an index (0: one
  * file). Shards are filled in the order of the items; a larger tensor gets one of its own, and what
  * fits in one shard becomes model.safetensors. A model.safetensors or index that was there and

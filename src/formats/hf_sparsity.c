@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The member "winnow" of config.json: which activations and inputs are 2:4, read and written. As in
-// the rest of the file, what would change the result and is not understood is refused.
+// The member "winnow" of config.json: which activations, inputs and weights are 2:4, read and
+// written. As in the rest of the file, what would change the result and is not understood is
+// refused.
 #include "formats/hf_sparsity.h"
 
 #include "base/fail.h"
@@ -15,25 +16,36 @@
 #define PATH_SIZE    4096
 #define WHERE_SIZE   (PATH_SIZE + 96)
 
-static const char *const list_key[] = {"activation_sparsity", "input_sparsity"};
+// The lists of the member.
+typedef enum kind { ACTIVATION, INPUT, WEIGHT, KINDS } kind;
+
+static const char *const list_key[KINDS] = {"activation_sparsity", "input_sparsity",
+                                            "weight_sparsity"};
 
 typedef struct method {
     const char *name;
-    bool input, scaled;
+    kind kind;
+    bool scaled;
 } method;
 
 static const method methods[] = {
-    {"naive", false, false},       {"mvue", false, false},        {"soft", false, true},
-    {"soft_weights", false, true}, {"soft_dynamic", false, true}, {"soft", true, true},
-    {"mvue", true, false},
+    {"naive", ACTIVATION, false},
+    {"mvue", ACTIVATION, false},
+    {"soft", ACTIVATION, true},
+    {"soft_weights", ACTIVATION, true},
+    {"soft_dynamic", ACTIVATION, true},
+    {"soft", INPUT, true},
+    {"mvue", INPUT, false},
+    {"row", WEIGHT, false},
+    {"tile", WEIGHT, false},
 };
-static const char *const legal_methods[] = {"naive, mvue, soft, soft_weights, soft_dynamic",
-                                            "soft, mvue"};
+static const char *const legal_methods[KINDS] = {"naive, mvue, soft, soft_weights, soft_dynamic",
+                                                 "soft, mvue", "row, tile"};
 
 // What there is in a block, in the order of the model.
 static const struct {
     const char *name;
-    bool input, gate;
+    bool linear, gate;
 } parts[] = {
     {"mlp.act", false, false},         {"self_attn.q_proj", true, false},
     {"self_attn.k_proj", true, false}, {"self_attn.v_proj", true, false},
@@ -45,10 +57,10 @@ static const struct {
 // ---- one item ----
 
 // The place of a layer in the model, as its name says; -1: it has none of that name.
-static int64_t place_of(const char *layer, bool input, const wn__model_config *c) {
+static int64_t place_of(const char *layer, kind k, const wn__model_config *c) {
     static const char prefix[] = "model.layers.";
-    bool gated = c->mlp == WN_MLP_SWIGLU;
-    if (input && strcmp(layer, "lm_head") == 0)
+    bool gated = c->mlp == WN_MLP_SWIGLU, linear = k != ACTIVATION;
+    if (linear && strcmp(layer, "lm_head") == 0)
         return c->tied ? -1 : c->layers * (int64_t)COUNT(parts);
     if (strncmp(layer, prefix, sizeof prefix - 1) != 0) return -1;
     const char *digits = layer + sizeof prefix - 1;
@@ -57,43 +69,43 @@ static int64_t place_of(const char *layer, bool input, const wn__model_config *c
     int64_t block = strtoll(digits, NULL, 10); // too many digits: the largest there is
     if (block >= c->layers) return -1;
     for (size_t i = 0; i < COUNT(parts); i++) {
-        if (parts[i].input != input || strcmp(parts[i].name, digits + n + 1) != 0) continue;
-        bool there = input ? gated || !parts[i].gate : !gated;
+        if (parts[i].linear != linear || strcmp(parts[i].name, digits + n + 1) != 0) continue;
+        bool there = linear ? gated || !parts[i].gate : !gated;
         return there ? block * (int64_t)COUNT(parts) + (int64_t)i : -1;
     }
     return -1;
 }
 
-static wn_status refuse_layer(wn_status status, const char *where, const char *layer, bool input,
+static wn_status refuse_layer(wn_status status, const char *where, const char *layer, kind k,
                               const wn__model_config *c) {
-    if (!input && c->mlp == WN_MLP_SWIGLU)
+    if (k == ACTIVATION && c->mlp == WN_MLP_SWIGLU)
         return wn__fail(status,
                         "%s: 'layer' is '%.64s', but an MLP with a gate has no 2:4 activation",
                         where, layer);
     return wn__fail(status,
                     "%s: 'layer' is '%.64s', expected %s of one of the %lld layers, as in "
                     "'model.layers.0.mlp.%s'",
-                    where, layer, input ? "a linear layer" : "the activation", (long long)c->layers,
-                    input ? "up_proj" : "act");
+                    where, layer, k == ACTIVATION ? "the activation" : "a linear layer",
+                    (long long)c->layers, k == ACTIVATION ? "act" : "up_proj");
 }
 
-static const method *method_named(const char *name, bool input) {
+static const method *method_named(const char *name, kind k) {
     for (size_t i = 0; i < COUNT(methods); i++)
-        if (methods[i].input == input && strcmp(methods[i].name, name) == 0) return &methods[i];
+        if (methods[i].kind == k && strcmp(methods[i].name, name) == 0) return &methods[i];
     return NULL;
 }
 
-static wn_status read_method(const char *where, const wn__json *o, bool input, const method **out) {
+static wn_status read_method(const char *where, const wn__json *o, kind k, const method **out) {
     const char *name;
     WN_TRY(wn__json_get_string(o, where, "method", NULL, &name));
-    *out = method_named(name, input);
+    *out = method_named(name, k);
     if (*out != NULL) return WN_OK;
     return wn__fail(WN_FORMAT, "%s: 'method' is '%.64s', expected one of %s", where, name,
-                    legal_methods[input]);
+                    legal_methods[k]);
 }
 
-static bool legal_scale(double scale, bool input) {
-    return isfinite(scale) && (input ? scale > 0 : scale != 0);
+static bool legal_scale(double scale, kind k) {
+    return isfinite(scale) && (k == INPUT ? scale > 0 : scale != 0);
 }
 
 static wn_status read_scale(const char *where, const wn__json *o, const method *m, double *out) {
@@ -103,9 +115,9 @@ static wn_status read_scale(const char *where, const wn__json *o, const method *
         return wn__fail(WN_FORMAT, "%s: 'scale' is there, but method '%s' has none", where,
                         m->name);
     WN_TRY(wn__json_get_real(o, where, "scale", NULL, out));
-    if (legal_scale(*out, m->input)) return WN_OK;
+    if (legal_scale(*out, m->kind)) return WN_OK;
     return wn__fail(WN_FORMAT, "%s: 'scale' is %g, expected a finite number %s 0", where, *out,
-                    m->input ? "above" : "other than");
+                    m->kind == INPUT ? "above" : "other than");
 }
 
 // UNSUPPORTED unless every key is one of `known`.
@@ -122,7 +134,7 @@ static wn_status check_keys(const char *where, const wn__json *o, const char *co
     return WN_OK;
 }
 
-static wn_status read_item(const char *where, const wn__json *o, const wn__model_config *c,
+static wn_status read_item(const char *where, const wn__json *o, kind k, const wn__model_config *c,
                            wn__hf_sparse *out) {
     static const char *const known[] = {"layer", "method", "scale"};
     const char *layer;
@@ -131,10 +143,9 @@ static wn_status read_item(const char *where, const wn__json *o, const wn__model
         return wn__fail(WN_FORMAT, "%s: expected an object, found %s", where, wn__json_typename(o));
     WN_TRY(check_keys(where, o, known, COUNT(known)));
     WN_TRY(wn__json_get_string(o, where, "layer", NULL, &layer));
-    if (place_of(layer, out->input, c) < 0)
-        return refuse_layer(WN_FORMAT, where, layer, out->input, c);
+    if (place_of(layer, k, c) < 0) return refuse_layer(WN_FORMAT, where, layer, k, c);
     (void)snprintf(out->layer, sizeof out->layer, "%s", layer);
-    WN_TRY(read_method(where, o, out->input, &m));
+    WN_TRY(read_method(where, o, k, &m));
     out->method = m->name;
     return read_scale(where, o, m, &out->scale);
 }
@@ -157,7 +168,8 @@ static wn_status check_once(const char *where, const wn__hf_sparse *item, size_t
     placed *all = calloc(count + 1, sizeof *all);
     if (all == NULL) return wn__fail(WN_NOMEM, "%s: no memory for %zu items", where, count);
     for (size_t i = 0; i < count; i++)
-        all[i] = (placed){.place = place_of(item[i].layer, item[i].input, c), .item = i};
+        all[i] = (placed){.place = place_of(item[i].layer, item[i].input ? INPUT : ACTIVATION, c),
+                          .item = i};
     qsort(all, count, sizeof *all, by_place);
     wn_status status = WN_OK;
     for (size_t i = 1; i < count && status == WN_OK; i++)
@@ -169,23 +181,24 @@ static wn_status check_once(const char *where, const wn__hf_sparse *item, size_t
 }
 
 // Behind what out has; there is room.
-static wn_status read_list(const char *name, const wn__json *list, bool input,
+static wn_status read_list(const char *name, const wn__json *list, kind k,
                            const wn__model_config *c, wn__hf_sparsity *out) {
     char where[WHERE_SIZE];
-    (void)snprintf(where, sizeof where, "%.*s: 'winnow' '%s'", PATH_SIZE, name, list_key[input]);
+    (void)snprintf(where, sizeof where, "%.*s: 'winnow' '%s'", PATH_SIZE, name, list_key[k]);
     if (wn__json_typeof(list) <= WN_JSON_NULL) return WN_OK;
     if (wn__json_typeof(list) != WN_JSON_ARRAY)
         return wn__fail(WN_FORMAT, "%s: expected an array, found %s", where,
                         wn__json_typename(list));
-    size_t first = out->count, n = strlen(where);
+    size_t n = strlen(where), *count = k == WEIGHT ? &out->weights : &out->count, first = *count;
+    wn__hf_sparse *all = k == WEIGHT ? out->weight : out->item;
     for (size_t i = 0; i < wn__json_count(list); i++) {
-        wn__hf_sparse *item = &out->item[out->count++];
-        *item = (wn__hf_sparse){.input = input};
+        wn__hf_sparse *item = &all[(*count)++];
+        *item = (wn__hf_sparse){.input = k != ACTIVATION};
         (void)snprintf(where + n, sizeof where - n, " [%zu]", i);
-        WN_TRY(read_item(where, wn__json_at(list, i), c, item));
+        WN_TRY(read_item(where, wn__json_at(list, i), k, c, item));
     }
     where[n] = '\0';
-    return check_once(where, out->item + first, out->count - first, c);
+    return check_once(where, all + first, *count - first, c);
 }
 
 static wn_status read_member(const char *name, const wn__json *root, const wn__model_config *c,
@@ -197,14 +210,16 @@ static wn_status read_member(const char *name, const wn__json *root, const wn__m
     if (wn__json_typeof(own) != WN_JSON_OBJECT)
         return wn__fail(WN_FORMAT, "%s: expected an object, found %s", where,
                         wn__json_typename(own));
-    WN_TRY(check_keys(where, own, list_key, COUNT(list_key)));
-    size_t most = 0;
-    for (int i = 0; i < 2; i++)
-        most += wn__json_count(wn__json_get(own, list_key[i]));
-    out->item = calloc(most + 1, sizeof *out->item);
-    if (out->item == NULL) return wn__fail(WN_NOMEM, "%s: no memory for %zu items", where, most);
-    for (int i = 0; i < 2; i++)
-        WN_TRY(read_list(name, wn__json_get(own, list_key[i]), i, c, out));
+    WN_TRY(check_keys(where, own, list_key, KINDS));
+    size_t most[KINDS];
+    for (kind k = 0; k < KINDS; k++)
+        most[k] = wn__json_count(wn__json_get(own, list_key[k]));
+    out->item = calloc(most[ACTIVATION] + most[INPUT] + 1, sizeof *out->item);
+    out->weight = calloc(most[WEIGHT] + 1, sizeof *out->weight);
+    if (out->item == NULL || out->weight == NULL)
+        return wn__fail(WN_NOMEM, "%s: no memory for its layers", where);
+    for (kind k = 0; k < KINDS; k++)
+        WN_TRY(read_list(name, wn__json_get(own, list_key[k]), k, c, out));
     return WN_OK;
 }
 
@@ -233,19 +248,20 @@ wn_status wn__hf_sparsity_read(const char *dir, const wn__model_config *config,
 
 void wn__hf_sparsity_free(wn__hf_sparsity *s) {
     free(s->item);
+    free(s->weight);
     *s = (wn__hf_sparsity){0};
 }
 
 // ---- writing ----
 
-static wn_status check_item(const wn__hf_sparse *s, const wn__model_config *c) {
-    const method *m = method_named(s->method, s->input);
-    if (place_of(s->layer, s->input, c) < 0)
-        return refuse_layer(WN_INVALID, "config.json", s->layer, s->input, c);
+static wn_status check_item(const wn__hf_sparse *s, kind k, const wn__model_config *c) {
+    const method *m = method_named(s->method, k);
+    if (place_of(s->layer, k, c) < 0)
+        return refuse_layer(WN_INVALID, "config.json", s->layer, k, c);
     if (m == NULL)
         return wn__fail(WN_INVALID, "config.json: %s by '%s', expected one of %s", s->layer,
-                        s->method, legal_methods[s->input]);
-    if (m->scaled ? legal_scale(s->scale, s->input) : s->scale == 0) return WN_OK;
+                        s->method, legal_methods[k]);
+    if (m->scaled ? legal_scale(s->scale, k) : s->scale == 0) return WN_OK;
     return wn__fail(WN_INVALID, "config.json: %s by '%s' with a scale of %g", s->layer, s->method,
                     s->scale);
 }
@@ -258,29 +274,46 @@ static wn_status put_item(wn__json *list, const wn__hf_sparse *s) {
     return s->scale != 0 ? wn__json_set(o, "scale", wn__json_new_real(s->scale)) : WN_OK;
 }
 
-static size_t count_of(const wn__hf_sparsity *s, bool input) {
-    size_t n = 0;
-    for (size_t i = 0; i < s->count; i++)
-        n += s->item[i].input == input;
-    return n;
+// Whether the item, of either array, is one of the list.
+static bool listed(const wn__hf_sparse *item, kind k) {
+    return k == WEIGHT || item->input == (k == INPUT);
 }
 
-static wn_status put_list(wn__json *own, const wn__hf_sparsity *s, bool input) {
-    if (count_of(s, input) == 0) return WN_OK;
-    wn__json *list = wn__json_new_array();
-    WN_TRY(wn__json_set(own, list_key[input], list));
-    for (size_t i = 0; i < s->count; i++)
-        if (s->item[i].input == input) WN_TRY(put_item(list, &s->item[i]));
+static wn_status put_list(wn__json *own, const wn__hf_sparsity *s, kind k,
+                          const wn__model_config *c) {
+    const wn__hf_sparse *all = k == WEIGHT ? s->weight : s->item;
+    size_t count = k == WEIGHT ? s->weights : s->count;
+    wn__json *list = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (!listed(&all[i], k)) continue;
+        WN_TRY(check_item(&all[i], k, c));
+        if (list == NULL) {
+            list = wn__json_new_array();
+            WN_TRY(wn__json_set(own, list_key[k], list));
+        }
+        WN_TRY(put_item(list, &all[i]));
+    }
     return WN_OK;
 }
 
 wn_status wn__hf_json_put_sparsity(wn__json *root, const wn__model_config *c,
                                    const wn__hf_sparsity *s) {
-    if (s == NULL || s->count == 0) return WN_OK;
-    for (size_t i = 0; i < s->count; i++)
-        WN_TRY(check_item(&s->item[i], c));
+    if (s == NULL || s->count + s->weights == 0) return WN_OK;
     wn__json *own = wn__json_new_object();
     WN_TRY(wn__json_set(root, "winnow", own));
-    WN_TRY(put_list(own, s, false));
-    return put_list(own, s, true);
+    for (kind k = 0; k < KINDS; k++)
+        WN_TRY(put_list(own, s, k, c));
+    return WN_OK;
+}
+
+wn_status wn__hf_config_copy_sparse(const char *from, const char *to, const wn__model_config *c,
+                                    const wn__hf_sparsity *s) {
+    char path[PATH_SIZE];
+    wn__json *root;
+    WN_TRY(wn__path_join(path, sizeof path, from, "config.json"));
+    WN_TRY(wn__json_read(path, CONFIG_LIMIT, &root));
+    wn_status status = wn__hf_json_put_sparsity(root, c, s);
+    if (status == WN_OK) status = wn__hf_json_write(to, "config.json", root);
+    wn__json_free(root);
+    return status;
 }

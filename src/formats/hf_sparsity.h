@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
-/* What config.json says of activations and inputs that are pruned 2:4, which no weight shows. A
- * member of our own, unknown to other tools, which compute the dense model:
+/* What config.json says of activations and inputs that are pruned 2:4, which no weight shows, and
+ * what it claims of weights, which anyone can check. A member of our own, unknown to other tools,
+ * which compute the dense model:
  *
  *   "winnow": {
  *     "activation_sparsity": [{"layer": "model.layers.0.mlp.act", "method": "soft",
- * "scale": 1.37}], "input_sparsity": [{"layer": "model.layers.0.mlp.up_proj", "method": "mvue"}]
+ * "scale": 1.37}], "input_sparsity": [{"layer": "model.layers.0.mlp.up_proj", "method": "mvue"}],
+ *     "weight_sparsity": [{"layer": "model.layers.0.mlp.down_proj", "method": "tile"}]
  *   }
  *
- * Methods are those of act2:4 (naive, mvue, soft, soft_weights, soft_dynamic) and of in2:4 (soft,
- * mvue); the soft ones have a scale, the others none. What is listed is what an evaluation prunes:
- * nothing while a run is still dense. */
+ * Methods are those of act2:4 (naive, mvue, soft, soft_weights, soft_dynamic), of in2:4 (soft,
+ * mvue) and of weights: row (at most two non-zeros in every group of four along a row) and tile
+ * (along columns too). The soft ones have a scale, the others none. Activations and inputs that are
+ * listed are what an evaluation prunes: nothing while a run is still dense. */
 #ifndef WN_FORMATS_HF_SPARSITY_H
 #define WN_FORMATS_HF_SPARSITY_H
 
@@ -26,6 +29,8 @@ typedef struct wn__hf_sparse {
 typedef struct wn__hf_sparsity {
     wn__hf_sparse *item; /* in the order of the model, activations first; no layer twice */
     size_t count;
+    wn__hf_sparse *weight; /* linear layers in the order of the file; input is set, no scale */
+    size_t weights;
 } wn__hf_sparsity;
 
 /* Reads the member from dir/config.json, whose other members mean `config`; nothing is listed where
@@ -43,5 +48,10 @@ void wn__hf_sparsity_free(wn__hf_sparsity *s);
  * could not be read back. */
 WN_NODISCARD wn_status wn__hf_config_write_sparse(const char *dir, const wn__model_config *config,
                                                   const wn__hf_sparsity *sparsity);
+/* from/config.json as to/config.json with this member in the place of its own; every other member
+ * stays as it is. `config` is what the file means. */
+WN_NODISCARD wn_status wn__hf_config_copy_sparse(const char *from, const char *to,
+                                                 const wn__model_config *config,
+                                                 const wn__hf_sparsity *sparsity);
 
 #endif

@@ -58,7 +58,7 @@ static bool is_cache_blob(char *dir, const char *target_dir) {
 }
 
 // A symbolic link may not lead out of the directory: an index must not pick files elsewhere.
-static wn_status check_link(const char *dir, const char *path) {
+wn_status wn__hf_check_link(const char *dir, const char *path) {
     struct stat st;
     if (lstat(path, &st) != 0) return wn__fail_errno("%s: cannot stat", path);
     if (!S_ISLNK(st.st_mode)) return WN_OK;
@@ -136,7 +136,7 @@ static wn_status read_index(const char *path, const wn__json *root, mapping **ou
 static wn_status add_shard(wn__hf_weights *w, const char *dir, const char *file) {
     char path[PATH_SIZE];
     WN_TRY(wn__path_join(path, sizeof path, dir, file));
-    WN_TRY(check_link(dir, path));
+    WN_TRY(wn__hf_check_link(dir, path));
     WN_TRY(wn__safetensors_open(path, &w->shard[w->shards]));
     w->shards++;
     return WN_OK;
@@ -260,6 +260,14 @@ void wn__hf_weights_close(wn__hf_weights *w) {
     free(w);
 }
 
+size_t wn__hf_weights_files(const wn__hf_weights *w) {
+    return w->shards;
+}
+
+const wn__safetensors *wn__hf_weights_file(const wn__hf_weights *w, size_t i) {
+    return &w->shard[i];
+}
+
 size_t wn__hf_weights_count(const wn__hf_weights *w) {
     return w->count;
 }
@@ -272,10 +280,17 @@ void wn__hf_weights_at(const wn__hf_weights *w, size_t i, const char **name, wn_
     if (file != NULL) *file = w->shard[t->shard].path;
 }
 
-bool wn__hf_weights_find(const wn__hf_weights *w, const char *name, wn_tensor *view) {
+bool wn__hf_weights_locate(const wn__hf_weights *w, const char *name, wn_tensor *view,
+                           const char **file) {
     const wn__st_entry wanted = {.name = (char *)(uintptr_t)name};
     const located key = {.entry = &wanted};
     const located *found = bsearch(&key, w->tensor, w->count, sizeof *w->tensor, compare_located);
     *view = found != NULL ? found->entry->view : (wn_tensor){0};
+    *file = found != NULL ? w->shard[found->shard].path : NULL;
     return found != NULL;
+}
+
+bool wn__hf_weights_find(const wn__hf_weights *w, const char *name, wn_tensor *view) {
+    const char *file;
+    return wn__hf_weights_locate(w, name, view, &file);
 }
