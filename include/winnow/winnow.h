@@ -6,6 +6,7 @@
 #include "winnow/data.h"
 #include "winnow/kernels.h"
 #include "winnow/model.h"
+#include "winnow/prune.h"
 #include "winnow/status.h"
 #include "winnow/tensor.h"
 #include "winnow/tokenizer.h"
