@@ -44,4 +44,14 @@ WN_NODISCARD wn_status wn__verify_shapes(wn__verify *v);   /* verify_product.c *
 WN_NODISCARD wn_status wn__verify_training(wn__verify *v); /* verify_training.c */
 WN_NODISCARD wn_status wn__verify_all(wn__verify *v);
 
+/* The production suite on stated shapes: y[tokens, out] = x[tokens, in] W^T; multiples of 4 in out
+ * and in. most_tokens bounds the tokens of each. Uses v's run, ctx and rt, and a runtime of one
+ * thread that it makes. */
+typedef struct wn__production_shape {
+    int64_t tokens, out, in;
+} wn__production_shape;
+WN_NODISCARD wn_status wn__verify_production(wn__verify *v, const wn__production_shape *shapes,
+                                             size_t count, int64_t most_tokens,
+                                             wn_production_fn *fn, void *ctx, int64_t *passed);
+
 #endif
