@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // libFuzzer target: any bytes as a config.json. What is accepted must pass the check and have a
-// number of parameters; what it says of 2:4 activations must be something that could be written.
+// number of parameters; what it says of 2:4 activations and weights must be something that could be
+// written.
 #include "formats/hf_sparsity.h"
 #include <math.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ static void look_at_sparsity(const char *text, size_t size, const wn__model_conf
     wn__hf_sparsity s;
     if (wn__hf_sparsity_parse(text, size, "fuzz", c, &s) != WN_OK) {
         require(strstr(wn_last_error(), "fuzz") != NULL && s.item == NULL && s.count == 0);
+        require(s.weight == NULL && s.weights == 0);
         return;
     }
     for (size_t i = 0; i < s.count; i++) {
@@ -25,6 +27,14 @@ static void look_at_sparsity(const char *text, size_t size, const wn__model_conf
         require(strncmp(item->layer, "model.layers.", 13) == 0 ||
                 (item->input && !c->tied && strcmp(item->layer, "lm_head") == 0));
         require(item->input || c->mlp != WN_MLP_SWIGLU);
+    }
+    for (size_t i = 0; i < s.weights; i++) {
+        const wn__hf_sparse *item = &s.weight[i];
+        bool tile = strcmp(item->method, "tile") == 0;
+        require(tile || strcmp(item->method, "row") == 0);
+        require(item->input && item->scale == 0);
+        require(strncmp(item->layer, "model.layers.", 13) == 0 ||
+                (!c->tied && strcmp(item->layer, "lm_head") == 0));
     }
     wn__hf_sparsity_free(&s);
 }

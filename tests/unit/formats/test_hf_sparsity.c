@@ -19,12 +19,13 @@
 #define SIZES                                                                                      \
     "\"vocab_size\":64,\"hidden_size\":32,\"intermediate_size\":48,\"num_hidden_layers\":12,"      \
     "\"num_attention_heads\":4,\"max_position_embeddings\":512"
-#define ARCEE(more) "{\"architectures\":[\"ArceeForCausalLM\"]," SIZES more "}"
-#define LLAMA(more) "{\"architectures\":[\"LlamaForCausalLM\"]," SIZES more "}"
-#define ACT(items)  ",\"winnow\":{\"activation_sparsity\":[" items "]}"
-#define IN(items)   ",\"winnow\":{\"input_sparsity\":[" items "]}"
-#define UP          "\"layer\":\"model.layers.0.mlp.up_proj\""
-#define FIRST       "\"layer\":\"model.layers.0.mlp.act\""
+#define ARCEE(more)   "{\"architectures\":[\"ArceeForCausalLM\"]," SIZES more "}"
+#define LLAMA(more)   "{\"architectures\":[\"LlamaForCausalLM\"]," SIZES more "}"
+#define ACT(items)    ",\"winnow\":{\"activation_sparsity\":[" items "]}"
+#define IN(items)     ",\"winnow\":{\"input_sparsity\":[" items "]}"
+#define WEIGHT(items) ",\"winnow\":{\"weight_sparsity\":[" items "]}"
+#define UP            "\"layer\":\"model.layers.0.mlp.up_proj\""
+#define FIRST         "\"layer\":\"model.layers.0.mlp.act\""
 
 static wn_status parse(const char *text, wn__hf_sparsity *out) {
     wn__model_config c;
@@ -67,6 +68,17 @@ static void reads_what_is_there(void **state) {
     s = parsed(LLAMA(IN("{\"layer\":\"model.layers.3.mlp.gate_proj\",\"method\":\"mvue\"}")));
     assert_int_equal(s.count, 1);
     wn__hf_sparsity_free(&s);
+    // in a list of their own, also of layers that are listed elsewhere
+    s = parsed(ARCEE(",\"winnow\":{\"weight_sparsity\":[{" UP ",\"method\":\"tile\"},"
+                     "{\"layer\":\"lm_head\",\"method\":\"row\"}],\"input_sparsity\":[{" UP
+                     ",\"method\":\"mvue\"}]}"));
+    assert_int_equal(s.count, 1);
+    assert_int_equal(s.weights, 2);
+    expect(&s.item[0], "model.layers.0.mlp.up_proj", true, "mvue", 0);
+    expect(&s.weight[0], "model.layers.0.mlp.up_proj", true, "tile", 0);
+    expect(&s.weight[1], "lm_head", true, "row", 0);
+    wn__hf_sparsity_free(&s);
+    assert_true(s.weight == NULL && s.weights == 0);
 }
 
 static void nothing_is_nothing(void **state) {
@@ -94,8 +106,18 @@ static void what_is_wrong_is_named(void **state) {
         {ARCEE(",\"winnow\":7"), WN_FORMAT, "'winnow': expected an object, found an integer"},
         {ARCEE(",\"winnow\":{\"activation_sparsity\":{}}"), WN_FORMAT,
          "'winnow' 'activation_sparsity': expected an array, found an object"},
-        {ARCEE(",\"winnow\":{\"weight_sparsity\":[]}"), WN_UNSUPPORTED,
-         "'winnow': 'weight_sparsity' is not supported"},
+        {ARCEE(",\"winnow\":{\"bias_sparsity\":[]}"), WN_UNSUPPORTED,
+         "'winnow': 'bias_sparsity' is not supported"},
+        {ARCEE(WEIGHT("{" UP ",\"method\":\"greedy\"}")), WN_FORMAT,
+         "'winnow' 'weight_sparsity' [0]: 'method' is 'greedy', expected one of row, tile"},
+        {ARCEE(WEIGHT("{" UP ",\"method\":\"row\",\"scale\":1}")), WN_FORMAT,
+         "'scale' is there, but method 'row' has none"},
+        {ARCEE(WEIGHT("{" UP ",\"method\":\"row\"},{" UP ",\"method\":\"tile\"}")), WN_FORMAT,
+         "'weight_sparsity': 'layer' is 'model.layers.0.mlp.up_proj' twice"},
+        {ARCEE(WEIGHT("{" FIRST ",\"method\":\"row\"}")), WN_FORMAT,
+         "'layer' is 'model.layers.0.mlp.act', expected a linear layer"},
+        {ARCEE(",\"winnow\":{\"weight_sparsity\":\"all\"}"), WN_FORMAT,
+         "'winnow' 'weight_sparsity': expected an array, found a string"},
         {ARCEE(ACT("{" FIRST ",\"method\":\"naive\"},3")), WN_FORMAT,
          "'winnow' 'activation_sparsity' [1]: expected an object, found an integer"},
         {ARCEE(ACT("{" FIRST ",\"method\":\"naive\",\"ratio\":\"1:4\"}")), WN_UNSUPPORTED,
@@ -125,7 +147,7 @@ static void what_is_wrong_is_named(void **state) {
         if (status != cases[i].status || strstr(wn_last_error(), cases[i].message) == NULL)
             fail_msg("%s\n%s: %s", cases[i].text, wn_status_name(status), wn_last_error());
         assert_ptr_equal(strstr(wn_last_error(), "config.json"), wn_last_error());
-        assert_true(s.item == NULL && s.count == 0);
+        assert_true(s.item == NULL && s.count == 0 && s.weight == NULL && s.weights == 0);
     }
 }
 
@@ -182,7 +204,11 @@ static void round_trips(void **state) {
          .scale = 0x1.fffffffffffffp0,
          .input = true},
         {.layer = "lm_head", .method = "mvue", .input = true}};
-    const wn__hf_sparsity s = {.item = items, .count = 4}, none = {0};
+    wn__hf_sparse weight[] = {
+        {.layer = "model.layers.3.self_attn.o_proj", .method = "row", .input = true},
+        {.layer = "model.layers.2.mlp.down_proj", .method = "tile", .input = true}};
+    const wn__hf_sparsity s = {.item = items, .count = 4, .weight = weight, .weights = 2},
+                          none = {0};
     const wn__model_config c = arcee();
     wn__hf_sparsity back;
     wn__model_config again;
@@ -192,6 +218,9 @@ static void round_trips(void **state) {
     assert_int_equal(back.count, 4);
     for (size_t i = 0; i < 4; i++)
         expect(&back.item[i], items[i].layer, items[i].input, items[i].method, items[i].scale);
+    assert_int_equal(back.weights, 2);
+    for (size_t i = 0; i < 2; i++)
+        expect(&back.weight[i], weight[i].layer, true, weight[i].method, 0);
     wn__hf_sparsity_free(&back);
     char *plain, *same;
     size_t n, k;
@@ -206,6 +235,49 @@ static void round_trips(void **state) {
     free(plain);
     free(same);
     assert_int_equal(wn__hf_sparsity_read("/nonexistent", &c, &back), WN_IO);
+}
+
+static size_t read_config(void **state, const char *name, char **out) {
+    size_t n;
+    char path[64];
+    (void)snprintf(path, sizeof path, "%s/config.json", name);
+    assert_int_equal(wn__file_read(scratch_path(state, path), 0, out, &n), WN_OK);
+    return n;
+}
+
+// Members that are not understood here stay, in their order; a copy of the copy is the same file.
+static void a_copy_changes_one_member(void **state) {
+    const char *text =
+        ARCEE(",\"transformers_version\":\"5.0\",\"winnow\":{\"input_sparsity\":[{" UP
+              ",\"method\":\"mvue\"}]},\"rms_norm_eps\":1e-05");
+    const wn__model_config c = arcee();
+    wn__hf_sparse weight = {.layer = "model.layers.0.mlp.up_proj", .method = "row", .input = true};
+    const wn__hf_sparsity s = {.weight = &weight, .weights = 1};
+    const char *a = scratch_path(state, "a"), *b = scratch_path(state, "b"),
+               *d = scratch_path(state, "d");
+    assert_int_equal(wn__dir_make(a), WN_OK);
+    assert_int_equal(wn__dir_make(b), WN_OK);
+    assert_int_equal(wn__dir_make(d), WN_OK);
+    assert_int_equal(wn__file_write(scratch_path(state, "a/config.json"), text, strlen(text)),
+                     WN_OK);
+    assert_int_equal(wn__hf_config_copy_sparse(a, b, &c, &s), WN_OK);
+    assert_int_equal(wn__hf_config_copy_sparse(b, d, &c, &s), WN_OK);
+    char *once, *twice;
+    size_t n = read_config(state, "b", &once), k = read_config(state, "d", &twice);
+    assert_int_equal(n, k);
+    assert_memory_equal(once, twice, n);
+    const char *version = strstr(once, "\"transformers_version\": \"5.0\""),
+               *own = strstr(once, "\"winnow\""), *eps = strstr(once, "\"rms_norm_eps\"");
+    assert_true(version != NULL && own > version && eps > own);
+    assert_null(strstr(once, "input_sparsity"));
+    free(once);
+    free(twice);
+    wn__hf_sparsity back;
+    assert_int_equal(wn__hf_sparsity_read(b, &c, &back), WN_OK);
+    assert_int_equal(back.weights, 1);
+    wn__hf_sparsity_free(&back);
+    weight.method = "soft";
+    assert_int_equal(wn__hf_config_copy_sparse(a, b, &c, &s), WN_INVALID);
 }
 
 static void refuses_to_write_what_it_would_not_read(void **state) {
@@ -234,6 +306,7 @@ int main(void) {
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(layers_are_the_models),
         TEST(round_trips),
+        TEST(a_copy_changes_one_member),
         TEST(refuses_to_write_what_it_would_not_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
