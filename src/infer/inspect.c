@@ -84,9 +84,23 @@ static void describe_method(const wn__hf_sparsity *s, const wn__hf_sparse *one, 
                    count, count == 1 ? "" : "s", one->method);
 }
 
-static void describe_sparsity(const wn__hf_sparsity *s, char *out, size_t size) {
-    size_t used = 0;
+// "2:4 weights in 14 layers (row)", as config.json says; "" when it says nothing.
+static size_t describe_weights(const wn__hf_sparsity *s, char *out, size_t size) {
+    size_t tiles = 0;
     out[0] = '\0';
+    if (s->weights == 0) return 0;
+    for (size_t i = 0; i < s->weights; i++)
+        tiles += strcmp(s->weight[i].method, "tile") == 0;
+    int n = snprintf(out, size, "2:4 weights in %zu layer%s (%s)\n", s->weights,
+                     s->weights == 1 ? "" : "s",
+                     tiles == 0            ? "row"
+                     : tiles == s->weights ? "tile"
+                                           : "row and tile");
+    return (size_t)n;
+}
+
+static void describe_sparsity(const wn__hf_sparsity *s, char *out, size_t size) {
+    size_t used = describe_weights(s, out, size);
     for (size_t i = 0; i < s->count; i++) {
         char line[96];
         describe_method(s, &s->item[i], line, sizeof line);

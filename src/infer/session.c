@@ -74,24 +74,27 @@ static bool ends_with(const char *s, size_t n, const char *tail) {
     return n >= m && memcmp(s + n - m, tail, m) == 0;
 }
 
-// The linear layers of a block are those named *_proj under a numbered layer.
-static bool is_projection(const char *tensor, size_t *layer_length) {
+// The linear layers of a block are those named *_proj under a numbered layer; the head is one
+// unless it is the embedding.
+static bool is_linear(const char *tensor, bool tied, size_t *layer_length) {
     size_t n = strlen(tensor), tail = strlen(".weight");
-    if (!ends_with(tensor, n, "_proj.weight") || strncmp(tensor, "model.layers.", 13) != 0)
-        return false;
+    bool head = !tied && strcmp(tensor, "lm_head.weight") == 0;
+    bool projection =
+        ends_with(tensor, n, "_proj.weight") && strncmp(tensor, "model.layers.", 13) == 0;
+    if (!head && !projection) return false;
     *layer_length = n - tail;
     return true;
 }
 
-// A rule for each projection whose stored weight is 2:4 already: packing then drops nothing but
+// A rule for each linear layer whose stored weight is 2:4 already: packing then drops nothing but
 // zeros.
-static wn_status find_sparse(const wn__hf_weights *weights, rule_list *rules) {
+static wn_status find_sparse(const wn__hf_weights *weights, bool tied, rule_list *rules) {
     for (size_t i = 0; i < wn__hf_weights_count(weights); i++) {
         const char *name, *file;
         wn_tensor view;
         size_t n;
         wn__hf_weights_at(weights, i, &name, &view, &file);
-        if (is_projection(name, &n) && wn__weight_is24(&view, false))
+        if (is_linear(name, tied, &n) && wn__weight_is24(&view, false))
             WN_TRY(rule_list_add(rules, name, n, "2:4", "row"));
     }
     return WN_OK;
@@ -108,7 +111,7 @@ static wn_status find_pruned(const wn__hf_sparsity *sparsity, rule_list *rules) 
 }
 
 // Rules found in the weights, those of the configuration, then those given: the last match wins.
-static wn_status make_rules(const wn_session_options *o, const wn__hf_weights *weights,
+static wn_status make_rules(const wn_session_options *o, const wn__hf_weights *weights, bool tied,
                             const wn__hf_sparsity *sparsity, wn__structure_rules *out) {
     wn__structure base = wn__structure_defaults();
     rule_list found = {0};
@@ -116,7 +119,7 @@ static wn_status make_rules(const wn_session_options *o, const wn__hf_weights *w
     wn_status status = WN_OK;
     base.act_warmup = 0;
     base.fp8 = o->fp8;
-    if (o->auto_sparsity) WN_TRY_OUT(find_sparse(weights, &found));
+    if (o->auto_sparsity) WN_TRY_OUT(find_sparse(weights, tied, &found));
     if (o->auto_sparsity) WN_TRY_OUT(find_pruned(sparsity, &found));
     size_t count = found.count + o->sparsity_count;
     text = calloc(count + 1, sizeof *text);
@@ -175,7 +178,7 @@ static wn_status load_model(wn_session *s, const wn_session_options *o) {
     count_pruned(s, &sparsity);
     WN_TRY_OUT(choose_sizes(s, o, &config));
     WN_TRY_OUT(wn__hf_weights_open(s->dir, &weights));
-    WN_TRY_OUT(make_rules(o, weights, &sparsity, &rules));
+    WN_TRY_OUT(make_rules(o, weights, config.tied, &sparsity, &rules));
     wn__model_spec spec = {.config = config,
                            .dtype = WN_DTYPE_F32,
                            .batch = s->batch,

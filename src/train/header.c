@@ -2,6 +2,7 @@
 // The lines at the start of a run: machine, data, model, method, memory, kernels.
 #include "base/cpu.h"
 #include "base/fail.h"
+#include "formats/hf_sparsity.h"
 #include "infer/session.h"
 #include "kernels/peak.h"
 #include "train/trainer.h"
@@ -67,6 +68,23 @@ static void say_configuration(wn__trainer *t) {
     wn__say(t, "shape    %s%s", t->o.model_config, width);
 }
 
+// Weights that were pruned stay so only in layers that have a structure here too.
+static void say_pruned(wn__trainer *t) {
+    wn__hf_sparsity s;
+    size_t dense = 0;
+    if (t->init_dir[0] == '\0') return;
+    wn__say(t, "         begun from %s", t->init_dir);
+    if (wn__hf_sparsity_read(t->init_dir, &t->config, &s) != WN_OK) return;
+    for (size_t i = 0; i < s.weights; i++)
+        dense += wn__structure_of(&t->rules, s.weight[i].layer).kind == WN_STRUCTURE_DENSE;
+    if (dense > 0)
+        wn__say(t,
+                "note: %zu of the %zu layers that are 2:4 there are dense here: training fills "
+                "their zeros (--sparsity '*_proj=2:4:%s' keeps two of four)",
+                dense, s.weights, s.weight[0].method);
+    wn__hf_sparsity_free(&s);
+}
+
 static void say_model(wn__trainer *t) {
     const wn__model_config *c = &t->config;
     say_configuration(t);
@@ -77,7 +95,7 @@ static void say_model(wn__trainer *t) {
             wn__architecture(c), wn__model_config_params(c), c->layers, c->hidden_size,
             c->intermediate_size, wn__mlp_word(c->mlp), c->heads, c->kv_heads, c->vocab_size,
             c->tied ? ", tied embeddings" : "");
-    if (t->init_dir[0] != '\0') wn__say(t, "         begun from %s", t->init_dir);
+    say_pruned(t);
 }
 
 static void say_method(wn__trainer *t) {
