@@ -61,6 +61,12 @@ void wn__map_close(wn__map *map) {
     *map = (wn__map){0};
 }
 
+void wn__map_forget(const void *begin, size_t n) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)begin;
+    uintptr_t first = (at + page - 1) / page * page, last = (at + n) / page * page;
+    if (last > first) (void)madvise((void *)first, last - first, MADV_DONTNEED);
+}
+
 // Reads until the end of the file or until n bytes are there.
 static wn_status read_full(int fd, const char *path, char *bytes, size_t n, size_t *got) {
     *got = 0;

@@ -16,6 +16,9 @@ typedef struct wn__map {
 } wn__map;
 WN_NODISCARD wn_status wn__map_open(const char *path, wn__map *out);
 void wn__map_close(wn__map *map); /* safe on a zeroed struct */
+/* Gives back the memory of n bytes of a map, which were read and are not needed soon: they come
+ * from the file again when they are. */
+void wn__map_forget(const void *begin, size_t n);
 
 /* Reads a regular file of at most limit bytes (0: no limit); *out is malloc'ed with a NUL after its
  * size bytes. */

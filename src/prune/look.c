@@ -3,12 +3,14 @@
 // order.
 #include "prune/look.h"
 
-#include "kernels/element.h"
+#include "prune/values.h"
+#include "tensor/tensor.h"
 #include <math.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
 #define GRAIN (INT64_C(1) << 16)
+#define CHUNK INT64_C(1024)
 
 typedef struct shared {
     const wn_tensor *t;
@@ -17,13 +19,19 @@ typedef struct shared {
 
 static void look_at_block(void *ctx, int64_t begin, int64_t end, int worker) {
     shared *s = ctx;
+    double v[CHUNK];
     int64_t zeros = 0, nonfinite = 0, first = INT64_MAX;
     (void)worker;
-    for (int64_t i = begin; i < end; i++) {
-        double v = wn__get(s->t, i);
-        zeros += v == 0;
-        if (isfinite(v)) continue;
-        if (nonfinite++ == 0) first = i;
+    for (int64_t i = begin; i < end; i += CHUNK) {
+        int64_t n = end - i < CHUNK ? end - i : CHUNK, bad = 0;
+        wn__values(s->t, i, n, v);
+        for (int64_t k = 0; k < n; k++) {
+            zeros += v[k] == 0;
+            bad += !isfinite(v[k]);
+        }
+        for (int64_t k = 0; bad > 0 && first == INT64_MAX; k++)
+            if (!isfinite(v[k])) first = i + k;
+        nonfinite += bad;
     }
     atomic_fetch_add(&s->zeros, zeros);
     atomic_fetch_add(&s->nonfinite, nonfinite);

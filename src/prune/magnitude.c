@@ -4,8 +4,8 @@
 #include "prune/magnitude.h"
 
 #include "base/fail.h"
-#include "kernels/element.h"
 #include "prune/layers.h"
+#include "prune/values.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -20,43 +20,66 @@ typedef struct row_sums {
 typedef struct job {
     const wn_tensor *w, *mask;
     row_sums *row;
+    double *values; // [threads][in]: a row at a time
 } job;
+
+static const double *values_of(const job *j, int64_t row, int worker) {
+    int64_t width = j->w->shape[1];
+    double *v = j->values + worker * width;
+    wn__values(j->w, row * width, width, v);
+    return v;
+}
 
 // Before anything is changed: what is there.
 static void look_at_rows(void *ctx, int64_t begin, int64_t end, int worker) {
     const job *j = ctx;
-    (void)worker;
     for (int64_t i = begin; i < end; i++) {
+        const double *v = values_of(j, i, worker);
         row_sums *r = &j->row[i];
         *r = (row_sums){.bad = -1};
         for (int64_t c = 0; c < j->w->shape[1]; c++) {
-            double v = wn__get(j->w, wn__at(j->w, i, c));
-            if (!isfinite(v) && r->bad < 0) r->bad = c;
-            r->sums.magnitude += fabs(v);
-            r->sums.energy += v * v;
-            r->sums.zeros_before += v == 0;
+            r->sums.magnitude += fabs(v[c]);
+            r->sums.energy += v[c] * v[c];
+            r->sums.zeros_before += v[c] == 0;
         }
+        if (isfinite(r->sums.magnitude)) continue; // finite as a sum only when all are
+        for (r->bad = 0; isfinite(v[r->bad]);)
+            r->bad++;
+    }
+}
+
+static bool keeps(const uint8_t *bits, int64_t c) {
+    return bits[c / 4] >> (c % 4) & 1;
+}
+
+// +0 is all bits zero in every dtype.
+static void zero_row(const wn_tensor *w, int64_t row, const uint8_t *bits) {
+    int64_t width = w->shape[1];
+    size_t size = wn_dtype_size(w->dtype);
+    if (size == 2) {
+        uint16_t *p = (uint16_t *)w->data + row * width;
+        for (int64_t c = 0; c < width; c++)
+            p[c] = keeps(bits, c) ? p[c] : 0;
+    } else {
+        char *p = (char *)w->data + (size_t)(row * width) * size;
+        for (int64_t c = 0; c < width; c++)
+            if (!keeps(bits, c)) memset(p + (size_t)c * size, 0, size);
     }
 }
 
 static void prune_rows(void *ctx, int64_t begin, int64_t end, int worker) {
     const job *j = ctx;
-    (void)worker;
     for (int64_t i = begin; i < end; i++) {
+        const double *v = values_of(j, i, worker);
         wn__prune_sums *s = &j->row[i].sums;
         const uint8_t *bits = wn__tensor_at(j->mask, i, 0);
         for (int64_t c = 0; c < j->w->shape[1]; c++) {
-            int64_t at = wn__at(j->w, i, c);
-            if (bits[c / 4] >> (c % 4) & 1) {
-                double v = wn__get(j->w, at);
-                s->kept_magnitude += fabs(v);
-                s->kept_energy += v * v;
-                s->zeros += v == 0;
-            } else {
-                wn__set(j->w, at, 0);
-                s->zeros++;
-            }
+            double kept = keeps(bits, c) ? v[c] : 0;
+            s->kept_magnitude += fabs(kept);
+            s->kept_energy += kept * kept;
+            s->zeros += kept == 0;
         }
+        zero_row(j->w, i, bits);
     }
 }
 
@@ -64,7 +87,8 @@ static wn_status refuse_not_finite(const job *j) {
     for (int64_t i = 0; i < j->w->shape[0]; i++) {
         int64_t c = j->row[i].bad;
         if (c < 0) continue;
-        double v = wn__get(j->w, wn__at(j->w, i, c));
+        double v;
+        wn__values(j->w, i * j->w->shape[1] + c, 1, &v);
         return wn__fail(WN_INVALID, "%s at row %lld, column %lld: a weight must be finite",
                         isnan(v) ? "NaN"
                         : v > 0  ? "inf"
@@ -93,8 +117,15 @@ wn_status wn__prune_magnitude(wn__runtime *rt, const wn_tensor *w, const wn_tens
     int64_t rows = w->shape[0];
     wn_status status;
     *out = (wn__prune_sums){0};
-    job j = {.w = w, .mask = mask, .row = calloc((size_t)rows + 1, sizeof *j.row)};
-    if (j.row == NULL) return wn__fail(WN_NOMEM, "no memory for %lld rows", (long long)rows);
+    size_t threads = (size_t)wn__pool_threads(rt->pool), width = (size_t)w->shape[1];
+    job j = {.w = w,
+             .mask = mask,
+             .row = calloc((size_t)rows + 1, sizeof *j.row),
+             .values = calloc(threads * width + 1, sizeof *j.values)};
+    if (j.row == NULL || j.values == NULL) {
+        status = wn__fail(WN_NOMEM, "no memory for %lld rows", (long long)rows);
+        goto out;
+    }
     wn__parallel_for(rt->pool, rows, GRAIN, look_at_rows, &j);
     WN_TRY_OUT(refuse_not_finite(&j));
     WN_TRY_OUT(wn__prune_run(rt, WN__OP_mask24, &choose));
@@ -102,5 +133,6 @@ wn_status wn__prune_magnitude(wn__runtime *rt, const wn_tensor *w, const wn_tens
     add_up(&j, out);
 out:
     free(j.row);
+    free(j.values);
     return status;
 }

@@ -40,6 +40,8 @@ typedef struct pruning {
     void *block;   // the largest weight
     uint8_t *mask; // the largest mask
     wn__place place;
+    const wn__safetensors *file; // that is being written again
+    wn_tensor written;           // its tensor that was handed over last, as it is
     wn__prune_sums sums;
     wn_prune_result *result;
 } pruning;
@@ -210,14 +212,13 @@ static wn_status tell(pruning *p, const target *t, const wn__prune_sums *s) {
     return WN_OK;
 }
 
-// Bytes of a file may lie anywhere, so the weight is copied where it is aligned; wn__st_item.make.
-static wn_status make_pruned(void *ctx, size_t which, wn_tensor *out) {
-    pruning *p = ctx;
-    const target *t = &p->target[which];
+// Bytes of a file may lie anywhere, so the weight is copied where it is aligned.
+static wn_status prune_target(pruning *p, const target *t, wn_tensor *out) {
     const int64_t *shape = t->view.shape;
     wn__prune_sums sums;
     *out = wn__tensor2(p->block, t->view.dtype, shape[0], shape[1]);
     memcpy(p->block, t->view.data, wn__tensor_bytes(&t->view));
+    wn__map_forget(t->view.data, wn__tensor_bytes(&t->view));
     const wn_tensor mask = wn__tensor2(p->mask, WN_DTYPE_U8, shape[0], shape[1] / 4);
     WN_TRY(wn__prune_magnitude(p->rt, out, &mask, t->method, &sums));
     return tell(p, t, &sums);
@@ -226,7 +227,7 @@ static wn_status make_pruned(void *ctx, size_t which, wn_tensor *out) {
 static wn_status try_all(pruning *p) {
     for (size_t i = 0; i < p->targets; i++) {
         wn_tensor pruned;
-        wn_status status = make_pruned(p, i, &pruned);
+        wn_status status = prune_target(p, &p->target[i], &pruned);
         if (status != WN_OK) return wn__fail_in(status, "tensor '%s'", p->target[i].expected->name);
     }
     return WN_OK;
@@ -240,15 +241,24 @@ static const target *target_named(const pruning *p, const char *tensor) {
     return NULL;
 }
 
-static void list_items(pruning *p, const wn__safetensors *st, wn__st_item *items) {
-    for (size_t i = 0; i < st->count; i++) {
-        const target *t = target_named(p, st->entry[i].name);
-        items[i] = (wn__st_item){.name = st->entry[i].name, .view = st->entry[i].view};
-        if (t == NULL) continue;
+// wn__st_item.make, of every tensor: the one written before is in the file, not needed in memory.
+static wn_status make_tensor(void *ctx, size_t which, wn_tensor *out) {
+    pruning *p = ctx;
+    const wn__st_entry *e = &p->file->entry[which];
+    const target *t = target_named(p, e->name);
+    if (p->written.data != NULL) wn__map_forget(p->written.data, wn__tensor_bytes(&p->written));
+    p->written.data = NULL;
+    if (t != NULL) return prune_target(p, t, out);
+    *out = p->written = e->view;
+    return WN_OK;
+}
+
+static void list_items(pruning *p, wn__st_item *items) {
+    for (size_t i = 0; i < p->file->count; i++) {
+        const wn__st_entry *e = &p->file->entry[i];
+        items[i] = (wn__st_item){
+            .name = e->name, .view = e->view, .make = make_tensor, .ctx = p, .which = i};
         items[i].view.data = NULL;
-        items[i].make = make_pruned;
-        items[i].ctx = p;
-        items[i].which = (size_t)(t - p->target);
     }
 }
 
@@ -267,7 +277,9 @@ static wn_status write_shard(pruning *p, const wn__safetensors *st) {
     }
     for (size_t i = 0; i < st->meta_count; i++)
         if (strcmp(st->meta[i].key, "format") != 0) meta[metas++] = st->meta[i];
-    list_items(p, st, items);
+    p->file = st;
+    p->written = (wn_tensor){0};
+    list_items(p, items);
     status = wn__safetensors_write(to, items, st->count, meta, metas, NULL, NULL);
 out:
     free(items);

@@ -178,6 +178,7 @@ static wn_status check_expected(checking *v) {
         begin_item(v, e->name);
         if (wn__hf_weights_locate(v->weights, e->name, &view, &file)) {
             WN_TRY(check_tensor(v, e, &view, file));
+            wn__map_forget(view.data, wn__tensor_bytes(&view));
         } else {
             complain(v, "is missing");
         }
