@@ -57,7 +57,8 @@ typedef void wn_production_fn(void *ctx, const wn_production_result *result);
  * 7B and of square matrices (tokens x out x in: 512^3, 1024^3, 2048^3, 4096^3; 128, 512 and 2048 x
  * 4096 x 4096; 512 and 2048 x 11008 x 4096; 512 and 2048 x 4096 x 11008), calling fn after each.
  * All tokens are multiplied; 16 of their rows, spread from first to last, are compared with
- * float64 products of the same weights, |error| <= u |y| + 2 (in/2) u sum |x| |w| with u = 2^-24;
+ * float64 products of the same weights, |error| <= u |y| + in (u sum |x| |w| + 2^-126) with u =
+ * 2^-24 (in/2 terms, two roundings each, results below the smallest normal number flushed to zero);
  * of the integer case every output is checked, by an exact product with a random vector of
  * integers. quick: at most 64 tokens a shape. Needs about 700 MiB. threads and kernels as above.
  * Returns an error only when the checks could not be made. */

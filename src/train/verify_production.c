@@ -292,7 +292,7 @@ static void compare_rows(void *ctx, int64_t begin, int64_t end, int worker) {
         for (int64_t s = 0; s < SAMPLES; s++) {
             double y = (double)*(const float *)wn__tensor_at(&b->y, sample(b, s), o);
             double error = fabs(y - sum[s]);
-            double bound = 0x1p-24 * fabs(y) + (double)b->K * 0x1p-24 * size[s];
+            double bound = 0x1p-24 * fabs(y) + (double)b->K * (0x1p-24 * size[s] + 0x1p-126);
             if (error > e->most) e->most = error;
             if (bound > 0 && error / bound > e->worst) e->worst = error / bound;
             if (!(error <= bound) && e->bad < 0) e->bad = s;
