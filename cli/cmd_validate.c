@@ -52,8 +52,8 @@ static void on_item(void *ctx, const wn_validate_item *i) {
         used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%lld", d ? " x " : "",
                                  (long long)i->shape[d]);
     if (i->name && (i->problems || !t->quiet))
-        printf("%-4s %-46s %-5s %-14s %6.2f%% zeros  %s%s%s\n", i->problems ? "FAIL" : "ok",
-               i->name, i->dtype, shape, 100 * i->zeros, pattern_text(i),
+        printf("%-4s %-46s %-5s %-14s %6.2f%% zeros%s%s%s%s\n", i->problems ? "FAIL" : "ok",
+               i->name, i->dtype, shape, 100 * i->zeros, i->linear ? "  " : "", pattern_text(i),
                i->recorded ? ", recorded " : "", i->recorded ? i->recorded : "");
     for (size_t p = 0; p < i->problems; p++)
         printf("FAIL %s%s%s\n", i->name ? i->name : "", i->name ? ": " : "", i->problem[p]);
