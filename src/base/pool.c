@@ -294,3 +294,13 @@ void wn__pool_free(wn__pool *pool) {
 int wn__pool_threads(const wn__pool *pool) {
     return pool != NULL ? pool->threads : 1;
 }
+
+void wn__pool_pin(wn__pool *pool, const int *cpu, int count) {
+    for (int i = 0; count > 0 && i < wn__pool_threads(pool); i++) {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET((size_t)cpu[i % count], &one);
+        pthread_t thread = i == 0 ? pthread_self() : pool->workers[i - 1].thread;
+        (void)pthread_setaffinity_np(thread, sizeof one, &one);
+    }
+}

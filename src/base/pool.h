@@ -20,6 +20,9 @@ typedef void wn__range_fn(void *ctx, int64_t begin, int64_t end, int worker);
 WN_NODISCARD wn_status wn__pool_create(int threads, wn__pool **out);
 void wn__pool_free(wn__pool *pool);
 int wn__pool_threads(const wn__pool *pool); /* 1 for NULL */
+/* Binds worker i to processor cpu[i % count]; number 0 is the calling thread. A refusal of the
+ * system is no error: the thread stays where it may. */
+void wn__pool_pin(wn__pool *pool, const int *cpu, int count);
 /* Runs and waits. grain >= 1. A NULL pool, one block, or a call from inside a block runs inline in
  * order. Calls from several outside threads at once are serialised. A nested call keeps its block's
  * worker number (0 when it names another pool). Blocks run in the default floating-point

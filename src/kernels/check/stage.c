@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A case in memory: every part in an allocation of its own, so that a sanitizer sees reads past its
 // end; guards and gaps are compared after the run, so that stray writes are seen without one.
+#include "base/block.h"
 #include "base/fail.h"
 #include "kernels/check/harness.h"
 
@@ -61,8 +62,7 @@ static wn_status place(wn__stage *s, int part, int shift) {
     size_t element = wn_dtype_size(p->view.dtype);
     size_t first = GUARD + (size_t)shift * element;
     size_t size = first + (size_t)span(&p->view) * element + (out ? GUARD : 0);
-    void *block = NULL;
-    if (posix_memalign(&block, 64, size) != 0) block = NULL;
+    void *block = wn__block_alloc(size);
     s->memory[part].block = block;
     s->memory[part].before = malloc(size);
     s->memory[part].size = size;

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+/* A kernel with a case of its op in memory, ready to be run again and again. */
+#ifndef WN_KERNELS_CHECK_TIMED_H
+#define WN_KERNELS_CHECK_TIMED_H
+
+#include "kernels/check/harness.h"
+
+typedef struct wn__timed {
+    const wn__kernel *kernel;
+    wn__case *c; /* owned by whoever made it */
+    wn__stage stage;
+    wn__exec exec;
+} wn__timed;
+
+/* A case of the op with data, checked by the op's contract. */
+WN_NODISCARD wn_status wn__timed_case(wn__op op, const char *problem, wn__case **out);
+/* Stages c for k and runs it once, which touches the memory and makes the workspace. */
+WN_NODISCARD wn_status wn__timed_open(wn__timed *t, const wn__kernel *k, wn__case *c,
+                                      wn__pool *pool);
+void wn__timed_close(wn__timed *t); /* safe on a zeroed struct; the case stays */
+/* Once more; ctx is a wn__timed. */
+WN_NODISCARD wn_status wn__timed_run(void *ctx);
+/* Bytes if every input is read once and every output written once. */
+double wn__timed_bytes(const wn__case *c);
+/* Executed FLOPs, 0 where the notion does not fit. */
+double wn__timed_flops(const wn__case *c);
+
+#endif
