@@ -112,10 +112,13 @@ static wn_status find_start(wn__trainer *t) {
     return wn__model_dir(t->o.init_from, t->init_dir);
 }
 
-// Everything up to the first update; a dry run ends with the header.
-static wn_status set_up(wn__trainer *t) {
+wn_status wn__trainer_open(wn__trainer *t, const wn_train_options *o, wn_train_fn *fn,
+                           wn_stop_fn *stop, void *ctx) {
     wn__checkpoint c = {0};
     wn_status status;
+    *t = (wn__trainer){.o = *o, .fn = fn, .stop = stop, .ctx = ctx, .lock = -1, .saved = -1};
+    t->metrics.fd = -1;
+    t->session_start = wn__clock();
     WN_TRY(wn__options_check(&t->o));
     WN_TRY(wn__run_begin(t));
     wn__options_settle(&t->o);
@@ -138,7 +141,7 @@ out:
     return status;
 }
 
-static void tear_down(wn__trainer *t) {
+void wn__trainer_close(wn__trainer *t) {
     wn__metrics_close(&t->metrics);
     free(t->tokens);
     free(t->targets);
@@ -156,11 +159,9 @@ static void tear_down(wn__trainer *t) {
 }
 
 wn_status wn_train(const wn_train_options *o, wn_train_fn *fn, wn_stop_fn *stop, void *ctx) {
-    wn__trainer t = {.o = *o, .fn = fn, .stop = stop, .ctx = ctx, .lock = -1, .saved = -1};
-    t.metrics.fd = -1;
-    t.session_start = wn__clock();
-    wn_status status = set_up(&t);
+    wn__trainer t;
+    wn_status status = wn__trainer_open(&t, o, fn, stop, ctx);
     if (status == WN_OK && !t.o.dry_run) status = loop(&t);
-    tear_down(&t);
+    wn__trainer_close(&t);
     return status;
 }

@@ -85,6 +85,12 @@ typedef struct wn__trainer {
     double peak; /* multiply-add FLOP/s of the threads in use, measured at the start */
 } wn__trainer;
 
+/* trainer.c: everything up to the first update (a dry run has no weights then), and its end, which
+ * an open that failed needs too. */
+WN_NODISCARD wn_status wn__trainer_open(wn__trainer *t, const wn_train_options *o, wn_train_fn *fn,
+                                        wn_stop_fn *stop, void *ctx);
+void wn__trainer_close(wn__trainer *t);
+
 /* "RUN/name"; INVALID when too long. */
 WN_NODISCARD wn_status wn__run_path(const wn__trainer *t, const char *name, char out[WN_RUN_PATH]);
 /* A line of the header or a note, to the callback. */
