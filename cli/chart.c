@@ -40,6 +40,7 @@ static range x_range(const chart *c) {
             }
     if (!(low <= high)) low = 0, high = 1;
     range r = round_range(low, high, 8);
+    if (c->powers) r.step = ceil(fmax(r.step, 1));
     r.low = low;
     r.high = high - low > 1e-9 * fabs(high) ? high : low + fmax(1, 1e-3 * fabs(low));
     return r;
@@ -58,6 +59,10 @@ static range y_range(const chart *c) {
     double low = n ? all[0] : 0, high = n ? all[n - 1] : 1, cut = n ? all[(n - 1) * 98 / 100] : 1;
     if (n >= 50 && cut > low && high - low > 1.6 * (cut - low)) high = cut;
     free(all);
+    if (c->level != 0) {
+        low = fmin(low, c->level);
+        high = fmax(high, c->level);
+    }
     return round_range(low, high, 6);
 }
 
@@ -122,7 +127,8 @@ static void svg_axes(FILE *out, const chart *c, const range *x, const range *y) 
         fprintf(out, "<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", px(x, v),
                 px(x, v), HEIGHT - BOTTOM, HEIGHT - BOTTOM + 5);
         fprintf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", px(x, v),
-                HEIGHT - BOTTOM + 20, tick_text(v, x->step, text, sizeof text));
+                HEIGHT - BOTTOM + 20,
+                tick_text(c->powers ? exp2(v) : v, x->step, text, sizeof text));
     }
     fprintf(out,
             "<line class=\"tick\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n<text class=\"title\" "
@@ -189,24 +195,106 @@ static void svg_legend(FILE *out, const chart *c) {
     }
 }
 
-void chart_svg(FILE *out, const chart *c) {
-    range x = x_range(c), y = y_range(c);
+static void svg_begin(FILE *out, int height) {
     fprintf(out,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d "
             "%d\">\n"
             "<style>text{font:13px "
             "system-ui,sans-serif;fill:#343a40}.title{font-size:16px;font-weight:600}.grid{stroke:#"
-            "dee2e6}.tick{stroke:#868e96}</style>\n"
+            "dee2e6}.tick{stroke:#868e96}.level{stroke:#868e96;stroke-dasharray:2 3}</style>\n"
             "<defs><clipPath id=\"area\"><rect x=\"%d\" y=\"%d\" width=\"%d\" "
             "height=\"%d\"/></clipPath></defs>\n<rect width=\"100%%\" height=\"100%%\" "
             "fill=\"#ffffff\"/>\n",
-            WIDTH, HEIGHT, WIDTH, HEIGHT, LEFT, TOP - 4, WIDTH - LEFT - RIGHT,
+            WIDTH, height, WIDTH, height, LEFT, TOP - 4, WIDTH - LEFT - RIGHT,
             HEIGHT - TOP - BOTTOM + 8);
+}
+
+static void svg_panel(FILE *out, const chart *c) {
+    range x = x_range(c), y = y_range(c);
     svg_axes(out, c, &x, &y);
+    if (c->level != 0)
+        fprintf(out, "<line class=\"level\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT,
+                WIDTH - RIGHT, py(&y, c->level), py(&y, c->level));
     for (size_t i = 0; i < c->count; i++)
         svg_line(out, &c->line[i], &x, &y);
     svg_legend(out, c);
+}
+
+void chart_svg(FILE *out, const chart *c) {
+    svg_begin(out, HEIGHT);
+    svg_panel(out, c);
     fputs("</svg>\n", out);
+}
+
+void chart_panels_svg(FILE *out, const chart *c, size_t count) {
+    svg_begin(out, HEIGHT * (int)count);
+    for (size_t i = 0; i < count; i++) {
+        fprintf(out, "<g transform=\"translate(0 %d)\">\n", HEIGHT * (int)i);
+        svg_panel(out, &c[i]);
+        fputs("</g>\n", out);
+    }
+    fputs("</svg>\n", out);
+}
+
+enum { SPAN = 30, SPAN_LEFT = 350, SPAN_RIGHT = 90, SPAN_TOP = 52, SPAN_BOTTOM = 56 };
+
+static double span_x(const range *r, double x) {
+    return SPAN_LEFT + (x - r->low) / (r->high - r->low) * (WIDTH - SPAN_LEFT - SPAN_RIGHT);
+}
+
+static void svg_span(FILE *out, const chart_span *s, const range *r, int y) {
+    const char *colour = colour_of(s->colour);
+    fprintf(out,
+            "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\" stroke=\"%s\" stroke-width=\"7\" "
+            "stroke-linecap=\"round\" opacity=\"0.35\"/><circle cx=\"%.1f\" cy=\"%d\" r=\"5\" "
+            "fill=\"%s\"/>",
+            span_x(r, s->low), span_x(r, s->high), y, y, colour, span_x(r, s->middle), y, colour);
+    fprintf(out,
+            "<text x=\"%.1f\" y=\"%d\">%.2f</text>\n<text x=\"%d\" y=\"%d\" "
+            "text-anchor=\"end\">",
+            span_x(r, s->high) + 10, y + 4, s->middle, SPAN_LEFT - 12, y + 4);
+    xml_text(out, s->part);
+    fputs("</text>\n", out);
+}
+
+void chart_spans_svg(FILE *out, const char *title, const char *x_label, const chart_span *span,
+                     size_t count, double level) {
+    double low = level != 0 ? level : INFINITY, high = level != 0 ? level : -INFINITY;
+    int lines = 0;
+    for (size_t i = 0; i < count; i++) {
+        low = fmin(low, span[i].low);
+        high = fmax(high, span[i].high);
+        lines += 1 + (i == 0 || strcmp(span[i].label, span[i - 1].label) != 0);
+    }
+    range r = round_range(low <= high ? low : 0, low <= high ? high : 1, 8);
+    int bottom = SPAN_TOP + SPAN * lines, y = SPAN_TOP - SPAN / 2;
+    char text[40];
+    svg_begin(out, bottom + SPAN_BOTTOM);
+    fputs("<text class=\"title\" x=\"24\" y=\"26\">", out);
+    xml_text(out, title);
+    fputs("</text>\n", out);
+    for (int i = 0; i <= ticks(r.low, &r); i++) {
+        double v = r.low + i * r.step;
+        fprintf(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>",
+                span_x(&r, v), span_x(&r, v), SPAN_TOP - 8, bottom);
+        fprintf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", span_x(&r, v),
+                bottom + 18, tick_text(v, r.step, text, sizeof text));
+    }
+    if (level != 0)
+        fprintf(out, "<line class=\"level\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>\n",
+                span_x(&r, level), span_x(&r, level), SPAN_TOP - 8, bottom);
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || strcmp(span[i].label, span[i - 1].label) != 0) {
+            fprintf(out, "<text x=\"24\" y=\"%d\" font-weight=\"600\">", (y += SPAN) + 6);
+            xml_text(out, span[i].label);
+            fputs("</text>\n", out);
+        }
+        svg_span(out, &span[i], &r, y += SPAN);
+    }
+    fprintf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">",
+            (SPAN_LEFT + WIDTH - SPAN_RIGHT) / 2, bottom + 42);
+    xml_text(out, x_label);
+    fputs("</text>\n</svg>\n", out);
 }
 
 static char mark_of(size_t i) {

@@ -13,8 +13,11 @@
 static const option_row rows[O_COUNT] = {
 #define OPT(id, letter, commands, type, arg, def, min, max, group, help)                           \
     {#id, letter, commands, type, arg, def, min, max, group, help},
+#define OPT_AS(id, name, letter, commands, type, arg, def, min, max, group, help)                  \
+    {name, letter, commands, type, arg, def, min, max, group, help},
 #include "options.def"
 #undef OPT
+#undef OPT_AS
 };
 
 static const command_row commands[CMD_COUNT] = {

@@ -24,9 +24,11 @@ enum {
 };
 
 typedef enum option_id {
-#define OPT(id, letter, commands, type, arg, def, min, max, group, help) O_##id,
+#define OPT(id, letter, commands, type, arg, def, min, max, group, help)          O_##id,
+#define OPT_AS(id, name, letter, commands, type, arg, def, min, max, group, help) O_##id,
 #include "options.def"
 #undef OPT
+#undef OPT_AS
     O_COUNT
 } option_id;
 

@@ -84,7 +84,8 @@ int plot_runs(const char *const *run, size_t count, const char *x, const char *y
     for (size_t i = 0; ok && i < count; i++)
         ok = add_run(&l, run[i], (int)i, x, y, count > 1);
     snprintf(title, sizeof title, "%.60s %s", count == 1 ? last_part(run[0]) : "runs:", y);
-    chart c = {title, x, strcmp(y, "loss") == 0 ? "loss, nats a token" : y, l.line, l.count};
+    chart c = {title, x, strcmp(y, "loss") == 0 ? "loss, nats a token" : y, l.line, l.count,
+               false, 0};
     ok = ok && write_chart(&c, path);
     for (size_t i = 0; l.series && i < 2 * count; i++)
         wn_series_free(&l.series[i]);

@@ -3,6 +3,7 @@
 #ifndef WINNOW_WINNOW_H
 #define WINNOW_WINNOW_H
 
+#include "winnow/bench.h"
 #include "winnow/data.h"
 #include "winnow/kernels.h"
 #include "winnow/model.h"

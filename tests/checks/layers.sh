@@ -8,7 +8,7 @@ bad=0
 level() {
     case $1 in
     base) echo 0 ;; tensor) echo 1 ;; kernels) echo 2 ;; sparse | text | formats) echo 3 ;; nn | optim | data | dist) echo 4 ;;
-    model) echo 5 ;; infer) echo 6 ;; train) echo 7 ;; prune) echo 8 ;; *) echo unknown ;;
+    model) echo 5 ;; infer) echo 6 ;; train) echo 7 ;; prune) echo 8 ;; bench) echo 9 ;; *) echo unknown ;;
     esac
 }
 
@@ -32,7 +32,7 @@ for file in $(find src -name '*.[ch]' -o -name '*.def' | sort); do
     done
 done
 for file in $(find cli examples bench -name '*.[ch]' 2>/dev/null); do
-    grep -nE '#[[:space:]]*include[[:space:]]*["<]([^">]*/)?(base|tensor|kernels|sparse|text|formats|nn|optim|data|model|infer|train|prune)/' "$file" | sed "s|^|$file:|" | grep . && bad=1
+    grep -nE '#[[:space:]]*include[[:space:]]*["<]([^">]*/)?(base|tensor|kernels|sparse|text|formats|nn|optim|data|model|infer|train|prune|bench)/' "$file" | sed "s|^|$file:|" | grep . && bad=1
 done
 for header in jansson.h pcre2.h utf8proc.h zlib.h cblas.h lapacke.h; do
     users=$(grep -rlE "#[[:space:]]*include[[:space:]]*[<\"]$header" src cli 2>/dev/null | wc -l)

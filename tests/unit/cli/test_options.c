@@ -144,7 +144,7 @@ static void test_chart_skips_what_is_not_finite(void **state) {
     (void)state;
     double x[] = {0, 1, 2, 3}, y[] = {4, (double)NAN, 2, (double)INFINITY};
     chart_line line = {"a<b", x, y, 4, false, 0};
-    chart c = {"t & u", "step", "loss", &line, 1};
+    chart c = {"t & u", "step", "loss", &line, 1, false, 0};
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
@@ -164,7 +164,7 @@ static void test_chart_of_huge_values_ends(void **state) {
     (void)state;
     double x[] = {1e300, 1e300 * (1 + 4e-16)}, y[] = {1e17, 1e17 + 16};
     chart_line line = {"a", x, y, 2, false, 0};
-    chart c = {"t", "step", "loss", &line, 1};
+    chart c = {"t", "step", "loss", &line, 1, false, 0};
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);

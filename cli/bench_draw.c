@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+/* Pictures of bench results. What is drawn of a row is its speed-up over the better of our dense
+ * and the best peer. */
+#include "bench_rows.h"
+#include "chart.h"
+#include "command.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PANELS = 8, LINES = 8, POINTS = 32, SPANS = 96 };
+
+static bool write_picture(const char *path, void (*draw)(FILE *, const void *), const void *what) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    if (f) draw(f, what);
+    bool drawn = f && fclose(f) == 0;
+    if (!drawn) fputs("winnow: out of memory\n", stderr);
+    bool ok = drawn && replace_file(path, text, size);
+    free(text);
+    return ok;
+}
+
+/* One line a shape (and a kernel, where several do the work), one panel a work. */
+typedef struct panels {
+    chart chart[PANELS];
+    char title[PANELS][320];
+    chart_line line[PANELS][LINES];
+    char label[PANELS][LINES][128];
+    double x[PANELS][LINES][POINTS], y[PANELS][LINES][POINTS];
+    const char *work[PANELS];
+    size_t count;
+} panels;
+
+static size_t find_panel(panels *p, const bench_rows *rows, const wn_bench_row *r) {
+    for (size_t i = 0; i < p->count; i++)
+        if (strcmp(p->work[i], r->work) == 0) return i;
+    if (p->count == PANELS) return PANELS;
+    size_t i = p->count++;
+    p->work[i] = r->work;
+    snprintf(p->title[i], sizeof p->title[i], "%s, %s: %.80s, %d thread%s, %s", r->work, r->dtype,
+             rows->machine, rows->threads, rows->threads == 1 ? "" : "s", rows->date);
+    p->chart[i] = (chart){.title = p->title[i],
+                          .x_label = strcmp(r->suite, "decode") == 0 ? "batch" : "tokens",
+                          .y_label = "time of the best dense / time of ours",
+                          .line = p->line[i],
+                          .powers = true,
+                          .level = 1};
+    return i;
+}
+
+static chart_line *find_line(panels *p, size_t panel, const wn_bench_row *r) {
+    char label[128];
+    snprintf(label, sizeof label, "%lld x %lld %s", (long long)r->out, (long long)r->in, r->name);
+    chart *c = &p->chart[panel];
+    for (size_t i = 0; i < c->count; i++)
+        if (strcmp(p->label[panel][i], label) == 0) return &p->line[panel][i];
+    if (c->count == LINES) return NULL;
+    size_t i = c->count++;
+    snprintf(p->label[panel][i], sizeof p->label[panel][i], "%s", label);
+    p->line[panel][i] = (chart_line){.label = p->label[panel][i],
+                                     .x = p->x[panel][i],
+                                     .y = p->y[panel][i],
+                                     .points = true,
+                                     .colour = (int)i};
+    return &p->line[panel][i];
+}
+
+static void add_point(panels *p, const bench_rows *rows, const wn_bench_row *r) {
+    size_t panel = find_panel(p, rows, r);
+    chart_line *l = panel < PANELS ? find_line(p, panel, r) : NULL;
+    if (!l || l->count == POINTS) return;
+    size_t line = (size_t)(l - p->line[panel]), at = l->count++;
+    p->x[panel][line][at] = log2((double)r->rows);
+    p->y[panel][line][at] = r->best.median;
+}
+
+static void draw_panels(FILE *f, const void *what) {
+    const panels *p = what;
+    chart_panels_svg(f, p->chart, p->count);
+}
+
+/* Ranges of a work (and kernel) over the shapes and rows it was measured on. */
+typedef struct spans {
+    chart_span span[SPANS];
+    char title[400], label[SPANS][400], part[SPANS][200];
+    double value[SPANS][512];
+    size_t values[SPANS], count;
+} spans;
+
+static void add_span(spans *s, const char *label, const char *part, double value, int colour) {
+    size_t i = 0;
+    while (i < s->count && (strcmp(s->label[i], label) != 0 || strcmp(s->part[i], part) != 0))
+        i++;
+    if (i == SPANS) return;
+    if (i == s->count) {
+        s->count++;
+        snprintf(s->label[i], sizeof s->label[i], "%s", label);
+        snprintf(s->part[i], sizeof s->part[i], "%s", part);
+        s->span[i] = (chart_span){.label = s->label[i], .part = s->part[i], .colour = colour};
+    }
+    if (s->values[i] < 512) s->value[i][s->values[i]++] = value;
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void close_spans(spans *s) {
+    for (size_t i = 0; i < s->count; i++) {
+        size_t n = s->values[i];
+        qsort(s->value[i], n, sizeof(double), by_value);
+        s->span[i].low = s->value[i][0];
+        s->span[i].high = s->value[i][n - 1];
+        s->span[i].middle =
+            n % 2 ? s->value[i][n / 2] : (s->value[i][n / 2 - 1] + s->value[i][n / 2]) / 2;
+    }
+}
+
+static void draw_spans(FILE *f, const void *what) {
+    const spans *s = what;
+    chart_spans_svg(f, s->title, "time of the best dense (prune: of memcpy) / time of ours",
+                    s->span, s->count, 1);
+}
+
+static int colour_of(const char *suite) {
+    static const char *const suites[] = {"gemm", "decode", "prune", "layer"};
+    int i = 0;
+    while (i < 4 && strcmp(suites[i], suite) != 0)
+        i++;
+    return i;
+}
+
+/* All rows of structures of one result. */
+static void add_result(spans *s, const bench_rows *rows) {
+    char label[400], part[200];
+    for (size_t i = 0; i < rows->count; i++) {
+        wn_bench_row r = bench_row_at(rows, i);
+        if (r.role != WN_BENCH_STRUCTURE || !(r.best.median > 0)) continue;
+        snprintf(label, sizeof label, "%s, %s; %.80s, %d thread%s, %s", r.suite, r.dtype,
+                 rows->machine, rows->threads, rows->threads == 1 ? "" : "s", rows->date);
+        if (strcmp(r.suite, "layer") == 0 || strcmp(r.suite, "train") == 0)
+            snprintf(part, sizeof part, "%s: %s", r.work, r.name);
+        else
+            snprintf(part, sizeof part, "%s", r.work);
+        add_span(s, label, part, r.best.median, colour_of(r.suite));
+    }
+}
+
+static bool draw_ranges(const bench_rows *results, size_t count, const char *title,
+                        const char *path) {
+    spans *s = calloc(1, sizeof *s);
+    if (!s) return fputs("winnow: out of memory\n", stderr), false;
+    snprintf(s->title, sizeof s->title, "%s", title);
+    for (size_t i = 0; i < count; i++)
+        add_result(s, &results[i]);
+    close_spans(s);
+    bool ok = s->count > 0;
+    if (ok)
+        ok = write_picture(path, draw_spans, s);
+    else
+        fprintf(stderr, "winnow: %s: no structured work to draw\n", path);
+    free(s);
+    return ok;
+}
+
+bool bench_draw(const bench_rows *rows, const char *path) {
+    panels *p = calloc(1, sizeof *p);
+    if (!p) return fputs("winnow: out of memory\n", stderr), false;
+    for (size_t i = 0; i < rows->count; i++) {
+        wn_bench_row r = bench_row_at(rows, i);
+        if (r.role == WN_BENCH_STRUCTURE && r.rows > 0 && r.best.median > 0) add_point(p, rows, &r);
+    }
+    bool ok =
+        p->count > 0 ? write_picture(path, draw_panels, p) : draw_ranges(rows, 1, "Speed-up", path);
+    free(p);
+    return ok;
+}
+
+bool bench_draw_summary(const bench_rows *results, size_t count, const char *path) {
+    return draw_ranges(results, count, "Structured against dense: ranges and medians", path);
+}

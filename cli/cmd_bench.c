@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+/* winnow bench */
+#include "bench_rows.h"
+#include "command.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct table {
+    bench_rows kept;
+    char cell[160]; /* what the last row belongs to */
+    bool noted;
+} table;
+
+static void on_head(void *ctx, const wn_bench_head *h) {
+    table *t = ctx;
+    bench_keep_head(&t->kept, h);
+    printf("%s  %s  winnow %s %s\n", h->date, h->machine, h->version, h->commit);
+    printf("%d thread%s: multiply-add peak %.1f GFLOP/s in float32, memory read at %.1f GB/s\n",
+           h->threads, h->threads == 1 ? "" : "s", h->peak / 1e9, h->stream / 1e9);
+}
+
+static void on_library(void *ctx, const wn_bench_library *l) {
+    table *t = ctx;
+    bench_keep_library(&t->kept, l);
+    if (*l->why)
+        printf("%-9s %s\n", l->name, l->why);
+    else
+        printf("%-9s %s, %s\n", l->name, l->version, l->path);
+}
+
+static void on_note(void *ctx, const char *text) {
+    (void)ctx;
+    printf("note: %s\n", text);
+}
+
+/* "1.56 (1.51-1.60)", or as many blanks. */
+static const char *spread_text(const wn_bench_spread *s, char *out, size_t n) {
+    if (s->median > 0)
+        snprintf(out, n, "%.2f (%.2f-%.2f)", s->median, s->least, s->most);
+    else
+        snprintf(out, n, "-");
+    return out;
+}
+
+static void number(double value, double scale, const char *fmt) {
+    if (value > 0)
+        printf(fmt, value / scale);
+    else
+        printf("%8s", "-");
+}
+
+static void title(table *t, const wn_bench_row *r) {
+    char cell[160], rows[32] = "";
+    if (r->rows) snprintf(rows, sizeof rows, ", %lld rows", (long long)r->rows);
+    if (r->out)
+        snprintf(cell, sizeof cell, "%s %lld x %lld%s, %s", r->work, (long long)r->out,
+                 (long long)r->in, rows, r->dtype);
+    else
+        snprintf(cell, sizeof cell, "%s, %s", r->work, r->dtype);
+    if (strcmp(cell, t->cell) == 0) return;
+    snprintf(t->cell, sizeof t->cell, "%s", cell);
+    bool prune = strcmp(r->suite, "prune") == 0;
+    printf("\n%-38s %9s %8s %8s %8s %8s  %-18s %-18s\n", cell, "ms", "GFLOP/s", "of peak", "GB/s",
+           r->tokens > 0 ? "tok/s" : "of read", prune ? "x memcpy" : "x our dense", "x best peer");
+}
+
+static void on_row(void *ctx, const wn_bench_row *r) {
+    table *t = ctx;
+    char dense[40], peer[40];
+    bench_keep_row(&t->kept, r);
+    title(t, r);
+    double seconds = r->seconds.median;
+    printf("  %-36s %9.3f", r->name, seconds * 1e3);
+    number(r->flops / seconds, 1e9, " %8.1f");
+    number(r->peak_share, 0.01, " %7.1f%%");
+    number(r->bytes / seconds, 1e9, " %8.1f");
+    if (r->tokens > 0)
+        number(r->tokens / seconds, 1, " %8.0f");
+    else
+        number(r->stream_share, 0.01, " %7.1f%%");
+    printf("  %-18s %-18s\n", spread_text(&r->dense, dense, sizeof dense),
+           r->role == WN_BENCH_PEER ? "" : spread_text(&r->peer, peer, sizeof peer));
+    fflush(stdout);
+}
+
+/* The command line, as kept in the result. */
+static void command_text(const options *o, char *out, size_t n) {
+    size_t used = (size_t)snprintf(out, n, "winnow bench %s", o->argument[0]);
+    for (int i = 0; i < O_COUNT; i++) {
+        const option_row *row = option_at((option_id)i);
+        const option_value *v = &o->value[i];
+        char name[OPTION_NAME_MAX];
+        bool kept = v->given && (row->commands & C_BENCH) && i != O_json_file && i != O_svg &&
+                    i != O_commit && i != O_merge && used < n;
+        if (!kept) continue;
+        option_name((option_id)i, name);
+        if (row->type == TEXT)
+            used += (size_t)snprintf(out + used, n - used, " --%s %s", name, v->text);
+        else if (row->type != LIST)
+            used += (size_t)snprintf(out + used, n - used, " --%s %.12g", name, v->number);
+        for (size_t j = 0; j < v->count && used < n; j++)
+            used += (size_t)snprintf(out + used, n - used, " --%s '%s'", name, v->list[j]);
+    }
+}
+
+static int run_suite(const options *o) {
+    char command[1000], *json = NULL;
+    command_text(o, command, sizeof command);
+    table t = {.kept = {0}};
+    const wn_bench_options b = {.suite = o->argument[0],
+                                .device = opt_text(o, O_device),
+                                .dtype = opt_text(o, O_bench_dtype),
+                                .shapes = opt_text(o, O_shapes),
+                                .rows = opt_text(o, O_rows),
+                                .work = opt_text(o, O_work),
+                                .peers = opt_text(o, O_peers),
+                                .kernels = opt_text(o, O_kernels),
+                                .sparsity = o->value[O_bench_sparsity].list,
+                                .sparsity_count = o->value[O_bench_sparsity].count,
+                                .threads = (int)opt_int(o, O_threads),
+                                .repeats = (int)opt_int(o, O_bench_repeats),
+                                .hidden_size = opt_int(o, O_bench_hidden),
+                                .layers = opt_int(o, O_bench_layers),
+                                .heads = opt_int(o, O_bench_heads),
+                                .vocab_size = opt_int(o, O_bench_vocab),
+                                .seq_len = opt_int(o, O_bench_seq),
+                                .batch_size = opt_int(o, O_bench_batch),
+                                .mlp = opt_text(o, O_bench_mlp),
+                                .command = command,
+                                .commit = opt_text(o, O_commit),
+                                .merge = opt_text(o, O_merge)};
+    const wn_bench_events events = {on_head, on_library, on_row, on_note, &t};
+    int code = report(wn_bench(&b, &events, &json));
+    const char *file = opt_text(o, O_json_file), *picture = opt_text(o, O_svg);
+    bool ok = code == EXIT_OK && !t.kept.failed;
+    if (ok && file) ok = replace_file(file, json, strlen(json));
+    if (ok && picture) ok = bench_draw(&t.kept, picture);
+    if (code == EXIT_OK && t.kept.failed) fputs("winnow: out of memory\n", stderr);
+    bench_rows_free(&t.kept);
+    free(json);
+    return code != EXIT_OK ? code : ok ? EXIT_OK : EXIT_FAILED;
+}
+
+static int summary(const options *o) {
+    const wn_bench_events events = {bench_keep_head, bench_keep_library, bench_keep_row, NULL,
+                                    NULL};
+    const char *picture = opt_text(o, O_svg);
+    size_t count = o->arguments - 1;
+    if (count == 0) return usage_error("winnow bench summary needs RESULT.json...");
+    if (!picture) return usage_error("winnow bench summary needs --svg FILE");
+    bench_rows *results = calloc(count, sizeof *results);
+    int code = results ? EXIT_OK : EXIT_FAILED;
+    if (!results) fputs("winnow: out of memory\n", stderr);
+    for (size_t i = 0; code == EXIT_OK && i < count; i++) {
+        wn_bench_events e = events;
+        e.ctx = &results[i];
+        code = report(wn_bench_read(o->argument[i + 1], &e));
+    }
+    if (code == EXIT_OK && !bench_draw_summary(results, count, picture)) code = EXIT_FAILED;
+    for (size_t i = 0; results && i < count; i++)
+        bench_rows_free(&results[i]);
+    free(results);
+    if (code == EXIT_OK) printf("%s\n", picture);
+    return code;
+}
+
+int command_BENCH(const options *o) {
+    static const char *const suites[] = {"gemm", "decode", "prune", "layer", "train"};
+    const char *suite = o->argument[0];
+    if (strcmp(suite, "summary") == 0) return summary(o);
+    for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
+        if (strcmp(suite, suites[i]) != 0) continue;
+        if (o->arguments > 1) return usage_error("winnow bench %s takes no files", suite);
+        return run_suite(o);
+    }
+    return usage_error("winnow bench gemm, decode, prune, layer, train or summary, not '%.40s'",
+                       suite);
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+// wn_bench: options, the machine, a suite, its result.
+#include "base/cpu.h"
+#include "base/fail.h"
+#include "bench/pin.h"
+#include "bench/suite.h"
+#include "kernels/peak.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define STREAM_BYTES ((size_t)256 << 20)
+
+// The machine's limits are the best of so many looks, a second in all: others may be at work.
+enum { LOOKS = 3 };
+
+// What each suite does when nothing is said.
+typedef struct plan {
+    const char *name;
+    wn_status (*run)(wn__suite *s);
+    const char *shapes, *rows;
+    int repeats;
+} plan;
+
+static const plan plans[] = {
+    {"gemm", wn__suite_gemm, "3072x768,768x3072,4096x4096,5504x2048", "64,128,512,1024", 9},
+    {"decode", wn__suite_decode, "4096x4096,11008x4096", "1,4,8,16", 9},
+    {"prune", wn__suite_prune, "1024x1024,4096x4096", "", 9},
+    {"layer", wn__suite_layer, "3072x768,768x3072", "128,512", 9},
+    {"train", wn__suite_train, "", "", 5},
+};
+enum { PLANS = sizeof plans / sizeof *plans };
+
+static wn_status find_plan(const char *name, const plan **out) {
+    for (int i = 0; i < PLANS; i++)
+        if (name && strcmp(plans[i].name, name) == 0) {
+            *out = plans + i;
+            return WN_OK;
+        }
+    return wn__fail(WN_INVALID,
+                    "no suite is called '%.40s'; there are gemm, decode, prune, layer, "
+                    "train",
+                    name ? name : "");
+}
+
+static wn_status find_dtype(const char *text, const char **out) {
+    static const char *const words[][2] = {{"f32", "f32"},   {"float32", "f32"},
+                                           {"bf16", "bf16"}, {"bfloat16", "bf16"},
+                                           {"int8", "int8"}, {"int4", "int4"}};
+    *out = "f32";
+    if (!text) return WN_OK;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i][0], text) == 0) {
+            *out = words[i][1];
+            return WN_OK;
+        }
+    return wn__fail(WN_INVALID, "dtype: f32, bf16, int8 or int4, not '%.40s'", text);
+}
+
+// A number from 1 on at *text, which moves behind it.
+static bool take_size(const char **text, int64_t *out) {
+    char *end;
+    if (!isdigit((unsigned char)**text)) return false;
+    long long v = strtoll(*text, &end, 10);
+    *text = end;
+    *out = v;
+    return v >= 1 && v <= 1 << 24;
+}
+
+static wn_status parse_shapes(wn__suite *s, const char *text) {
+    for (const char *at = text; *at; at += *at == ',') {
+        wn__shape shape;
+        bool ok = take_size(&at, &shape.out) && *at == 'x' && (at++, take_size(&at, &shape.in)) &&
+                  (*at == ',' || *at == '\0');
+        if (!ok)
+            return wn__fail(WN_INVALID,
+                            "shapes: OUTxIN from 1 to 16777216 joined by ',' as 3072x768,768x3072, "
+                            "not '%.60s'",
+                            text);
+        if (s->shapes == WN__SIZES) return wn__fail(WN_INVALID, "shapes: at most %d", WN__SIZES);
+        s->shape[s->shapes++] = shape;
+    }
+    return WN_OK;
+}
+
+static wn_status parse_rows(wn__suite *s, const char *text) {
+    for (const char *at = text; *at; at += *at == ',') {
+        int64_t rows;
+        if (!take_size(&at, &rows) || (*at != ',' && *at != '\0'))
+            return wn__fail(WN_INVALID,
+                            "rows: numbers from 1 to 16777216 joined by ',' as 64,128, not "
+                            "'%.60s'",
+                            text);
+        if (s->row_counts == WN__SIZES) return wn__fail(WN_INVALID, "rows: at most %d", WN__SIZES);
+        s->rows[s->row_counts++] = rows;
+    }
+    return WN_OK;
+}
+
+static wn_status check_work(const wn__suite *s, const plan *p) {
+    const char *name;
+    bool any = wn__work_name(p->name, 0) == NULL; // suites without works
+    for (int i = 0; (name = wn__work_name(p->name, i)) != NULL; i++)
+        any = any || wn__suite_wants(s, name);
+    if (any) return WN_OK;
+    return wn__fail(WN_INVALID, "work: nothing of %s begins with '%.60s'; the first is '%s'",
+                    p->name, s->o->work, wn__work_name(p->name, 0));
+}
+
+static wn_status parse(wn__suite *s, const plan **p) {
+    const wn_bench_options *o = s->o;
+    if (o->device && strcmp(o->device, "cpu") != 0)
+        return wn__fail(WN_UNSUPPORTED, "device '%.40s': only cpu is measured", o->device);
+    WN_TRY(find_plan(o->suite, p));
+    WN_TRY(find_dtype(o->dtype, &s->dtype));
+    WN_TRY(parse_shapes(s, o->shapes ? o->shapes : (*p)->shapes));
+    WN_TRY(parse_rows(s, o->rows ? o->rows : (*p)->rows));
+    s->repeats = o->repeats > 0 ? o->repeats : (*p)->repeats;
+    if (o->merge) WN_TRY(wn__result_open(o->merge, &s->merged));
+    return check_work(s, *p);
+}
+
+// Libraries first: what binds threads is read when they are opened.
+static wn_status prepare(wn__suite *s, wn__pin *pin, int threads) {
+    wn__pin_plan(pin, threads);
+    WN_TRY(wn__peers_open(&s->peers, s->o->peers));
+    for (int i = 0; i < WN__PEERS; i++)
+        if (s->peers.peer[i].library) wn__peer_threads(s->peers.peer + i, threads);
+    wn__pin_others(pin, threads);
+    WN_TRY(wn__pool_create(threads, &s->pool));
+    s->cpus = pin->count;
+    memcpy(s->cpu, pin->cpu, sizeof s->cpu);
+    wn__pool_pin(s->pool, s->cpu, s->cpus);
+    WN_TRY(wn__stream_open(s->pool, STREAM_BYTES, &s->stream));
+    wn__exec x = {.pool = s->pool};
+    for (int i = 0; i < LOOKS; i++) {
+        s->peak = fmax(s->peak, wn__peak_flops(&x));
+        s->rate = fmax(s->rate, wn__stream_rate(&s->stream));
+    }
+    s->list = wn__json_new_array();
+    s->notes = wn__json_new_array();
+    if (!s->list || !s->notes) return wn__fail(WN_NOMEM, "no memory for a result");
+    if (threads > pin->count)
+        return wn__suite_note(s, "%d threads share %d processors", threads, pin->count);
+    return WN_OK;
+}
+
+static void today(char out[16]) {
+    time_t now = time(NULL);
+    struct tm t;
+    (void)gmtime_r(&now, &t);
+    (void)strftime(out, 16, "%Y-%m-%d", &t);
+}
+
+static void close_suite(wn__suite *s) {
+    wn__stream_close(&s->stream);
+    wn__peers_close(&s->peers);
+    wn__pool_free(s->pool);
+    wn__json_free(s->list);
+    wn__json_free(s->notes);
+    wn__json_free(s->merged);
+}
+
+wn_status wn_bench(const wn_bench_options *o, const wn_bench_events *events, char **json) {
+    static const wn_bench_events silent;
+    wn__suite s = {.o = o, .events = events ? events : &silent};
+    wn__pin pin = {.count = 0};
+    const plan *p = NULL;
+    char date[16];
+    wn_status status;
+    if (json) *json = NULL;
+    int threads = o->threads > 0 ? o->threads : wn__cpu_count();
+    today(date);
+    WN_TRY_OUT(parse(&s, &p));
+    WN_TRY_OUT(prepare(&s, &pin, threads));
+    const wn_bench_head head = {.machine = wn__cpu_model(),
+                                .date = date,
+                                .commit = o->commit ? o->commit : "",
+                                .command = o->command ? o->command : "",
+                                .version = wn_version(),
+                                .threads = threads,
+                                .peak = s.peak,
+                                .stream = s.rate};
+    if (s.events->head) s.events->head(s.events->ctx, &head);
+    wn__tell_libraries(&s);
+    WN_TRY_OUT(p->run(&s));
+    if (json) status = wn__result_json(&s, &head, json);
+out:
+    wn__pin_release(&pin);
+    close_suite(&s);
+    return status;
+}
