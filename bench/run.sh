@@ -1,21 +1,60 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Times the hot kernels of this build on this machine: every variant of an op on one case, medians of interleaved repeats on random data.
-# usage: bench/run.sh [THREADS]     (from ./run bench)
+# winnow bench, with what it cannot know: the commit, and PyTorch's times where PyTorch is installed.
+# usage: bench/run.sh [SUITE...] [OPTIONS of winnow bench]     (from ./run bench; no suite: all)
+# WN_BENCH_OUT=DIR: also write DIR/DATE-SUITE-DTYPE.json and .svg, and DIR/DATE-summary.svg.
 set -eu
 cd "$(dirname "$0")/.."
-threads=${1:-0}
 winnow=build/winnow
-
-title() { printf '\n%s\n' "$*"; }
-
-echo "$(date -u +%Y-%m-%d) commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown), $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) processors, threads $threads"
-for size in m=2048,n=768,k=192 m=512,n=3072,k=768 m=1,n=4096,k=4096; do
-    title "y = x W^T, $size: dense, then 2:4 (executed FLOPs are half)"
-    "$winnow" kernels --time --op matmul --problem "$size" --threads "$threads"
-    "$winnow" kernels --time --op spmm24 --problem "T=${size#m=}" --threads "$threads"
+suites=""
+while [ $# -gt 0 ]; do
+    case $1 in
+    gemm | decode | prune | layer | train) suites="$suites $1" && shift ;;
+    *) break ;;
+    esac
 done
-for op in mask24 pack24 rmsnorm rmsnorm_grad attention attention_grad relu2 relu2_grad cross_entropy adamw sumsq; do
-    title "$op, default case"
-    "$winnow" kernels --time --op "$op" --threads "$threads"
+commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+date=$(date -u +%Y-%m-%d)
+
+# The value of an option --NAME VALUE or --NAME=VALUE among the arguments behind it.
+value_of() {
+    name=$1 found=""
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+        "--$name") found=${2:-} ;;
+        "--$name="*) found=${1#*=} ;;
+        esac
+        shift
+    done
+    printf '%s' "$found"
+}
+
+run_suite() {
+    suite=$1
+    shift
+    dtype=$(value_of dtype "$@")
+    if [ -n "${WN_BENCH_OUT:-}" ]; then
+        mkdir -p "$WN_BENCH_OUT"
+        base=$WN_BENCH_OUT/$date-$suite-${dtype:-f32}
+        set -- "$@" --json "$base.json" --svg "$base.svg"
+    fi
+    case $suite in
+    gemm | decode | layer)
+        if python3 -c 'import torch' 2>/dev/null &&
+            python3 bench/peers/torch_peer.py "$suite" --json "$scratch/torch.json" --threads "$(value_of threads "$@")" --dtype "$dtype" \
+                --shapes "$(value_of shapes "$@")" --rows "$(value_of rows "$@")" --repeats "$(value_of repeats "$@")"; then
+            set -- "$@" --merge "$scratch/torch.json"
+        fi
+        ;;
+    esac
+    "$winnow" bench "$suite" --commit "$commit" "$@"
+}
+
+for suite in ${suites:-gemm decode prune layer train}; do
+    run_suite "$suite" "$@"
+    echo
 done
+if [ -n "${WN_BENCH_OUT:-}" ]; then "$winnow" bench summary "$WN_BENCH_OUT/$date"-*.json --svg "$WN_BENCH_OUT/$date-summary.svg"; fi

@@ -1,0 +1,71 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# winnow bench: usage, every suite on a tiny shape with valid JSON and SVG, no peer found, results drawn together. Nothing is timed here.
+. "$(dirname "$0")/lib.sh"
+python=$(command -v python3) || { echo "no python3 to read JSON with"; exit 77; }
+
+# valid FILE.json FILE.svg: both parse; the JSON has a head and rows.
+valid() {
+    "$python" - "$1" "$2" >"$out" 2>"$err" <<'PY' || fail "not a valid result: $1, $2"
+import json, sys, xml.dom.minidom
+r = json.load(open(sys.argv[1]))
+for key in ("machine", "date", "commit", "command", "threads", "version", "libraries", "notes", "rows", "peak_flops", "stream_bytes_per_second"):
+    assert key in r, key
+roles = {row["role"] for row in r["rows"]}
+assert {"dense", "structure"} <= roles, roles
+for row in r["rows"]:
+    assert row["seconds"]["least"] <= row["seconds"]["median"] <= row["seconds"]["most"], row
+    assert row["over_dense"]["median"] > 0 and row["over_best"]["median"] > 0, row
+xml.dom.minidom.parse(sys.argv[2])
+PY
+}
+
+run 2 bench; says "bench"
+run 2 bench swim; says "gemm"
+run 2 bench gemm extra; says "no files"
+run 2 bench gemm --shape 4x4; says "--shapes"
+run 2 bench summary; says "RESULT.json"
+run 2 bench summary nothing.json; says "--svg"
+run 1 bench gemm --shapes 12; says "OUTxIN"
+run 1 bench gemm --shapes 12x0; says "OUTxIN"
+run 1 bench gemm --rows 1,,2; says "numbers from 1"
+run 1 bench gemm --dtype f8; says "f32, bf16"
+run 1 bench gemm --work sideways; says "forward"
+run 1 bench gemm --peers mkl; says "openblas"
+run 1 bench layer --shapes 8x8 --rows 4 --sparsity nonsense; says "nonsense"
+run 4 bench gemm --device tpu; says "only cpu"
+run 1 bench gemm --merge "$dir/missing.json"; says "missing.json"
+
+tiny() { run 0 bench "$@" --threads 2 --repeats 2 --commit abc123 --json "$dir/$1.json" --svg "$dir/$1.svg"; }
+tiny gemm --shapes 12x20,16x16 --rows 5,8 --peers none; prints "not asked for"
+grep -q '"role": *"peer"' "$dir/gemm.json" && fail "a peer that was not asked for"
+grep -q abc123 "$dir/gemm.json" || fail "no commit"
+valid "$dir/gemm.json" "$dir/gemm.svg"
+tiny decode --shapes 16x16 --rows 1,3; valid "$dir/decode.json" "$dir/decode.svg"
+tiny prune --shapes 16x16; valid "$dir/prune.json" "$dir/prune.svg"
+tiny layer --shapes 16x16 --rows 8 --sparsity 2:4:row --sparsity '*=lowrank:4'; prints "lowrank 4"; valid "$dir/layer.json" "$dir/layer.svg"
+tiny train --hidden-size 16 --layers 1 --heads 2 --vocab-size 300 --seq-len 8 --batch-size 2; valid "$dir/train.json" "$dir/train.svg"
+
+# libraries that are there are measured, whichever they are; a shape a kernel does not take is said, not skipped in silence
+run 0 bench gemm --shapes 16x16 --rows 8 --work forward --repeats 2 --threads 1; prints "matmul"
+run 0 bench prune --shapes 6x16 --work "choose tiles" --repeats 2; prints "multiple"
+# only the reference multiplies a type: left out, with a note
+WN_CPU=none "$WINNOW" bench gemm --shapes 16x16 --rows 8 --work forward --repeats 2 --peers none >"$out" 2>"$err" || fail "WN_CPU=none"
+prints "only the reference"
+
+# another process's result joins as a peer of the same work
+"$python" - "$dir/other.json" <<'PY'
+import json, sys
+row = {"suite": "gemm", "work": "forward", "dtype": "f32", "name": "other 1.0", "role": "peer", "out": 16, "in": 16, "rows": 8, "seconds": {"median": 1e-3, "least": 1e-3, "most": 1e-3}}
+json.dump({"format": "winnow bench 1", "machine": "", "date": "", "threads": 1, "libraries": [{"name": "other", "found": True, "version": "1.0", "path": ""}], "rows": [row]}, open(sys.argv[1], "w"))
+PY
+run 0 bench gemm --shapes 16x16 --rows 8,9 --work forward --repeats 2 --peers none --merge "$dir/other.json"; prints "other 1.0"
+[ "$(grep -c 'other 1.0' "$out")" = 1 ] || fail "merged where it does not belong"
+
+run 0 bench summary "$dir/gemm.json" "$dir/decode.json" "$dir/prune.json" "$dir/layer.json" "$dir/train.json" --svg "$dir/all.svg"
+valid "$dir/gemm.json" "$dir/all.svg"
+echo '{"format": "winnow bench 1", "rows": [{"suite": "gemm"}]}' >"$dir/bad.json"
+run 1 bench summary "$dir/bad.json" --svg "$dir/bad.svg"; says "bad.json"
+echo '{"rows": 3}' >"$dir/bad.json"
+run 1 bench summary "$dir/bad.json" --svg "$dir/bad.svg"; says "format"
+exit 0
