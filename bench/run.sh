@@ -32,6 +32,19 @@ value_of() {
     printf '%s' "$found"
 }
 
+# The same sizes in PyTorch, into $scratch/torch.json.
+torch_times() {
+    asked=""
+    suite=$1
+    shift
+    for name in threads dtype shapes rows repeats mlp hidden-size layers heads vocab-size seq-len batch-size; do
+        value=$(value_of "$name" "$@")
+        if [ -n "$value" ]; then asked="$asked --$name $value"; fi
+    done
+    # shellcheck disable=SC2086
+    python3 bench/peers/torch_peer.py "$suite" --json "$scratch/torch.json" $asked
+}
+
 run_suite() {
     suite=$1
     shift
@@ -41,15 +54,7 @@ run_suite() {
         base=$WN_BENCH_OUT/$date-$suite-${dtype:-f32}
         set -- "$@" --json "$base.json" --svg "$base.svg"
     fi
-    case $suite in
-    gemm | decode | layer)
-        if python3 -c 'import torch' 2>/dev/null &&
-            python3 bench/peers/torch_peer.py "$suite" --json "$scratch/torch.json" --threads "$(value_of threads "$@")" --dtype "$dtype" \
-                --shapes "$(value_of shapes "$@")" --rows "$(value_of rows "$@")" --repeats "$(value_of repeats "$@")"; then
-            set -- "$@" --merge "$scratch/torch.json"
-        fi
-        ;;
-    esac
+    if [ "$suite" != prune ] && python3 -c 'import torch' 2>/dev/null && torch_times "$suite" "$@"; then set -- "$@" --merge "$scratch/torch.json"; fi
     "$winnow" bench "$suite" --commit "$commit" "$@"
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""PyTorch's time for the dense products of a linear layer, as a result that `winnow bench --merge` puts beside its own.
+"""PyTorch's time for the dense products of a linear layer, or for whole updates of a model, as a result that `winnow bench --merge` puts beside its own.
 
 It runs in a process of its own, so its repetitions lie beside nothing of ours: winnow compares medians and never calls it the best peer."""
 import argparse
@@ -13,17 +13,84 @@ import time
 # What winnow bench measures when nothing is said.
 SHAPES = {"gemm": "3072x768,768x3072,4096x4096,5504x2048", "decode": "4096x4096,11008x4096", "layer": "3072x768,768x3072"}
 ROWS = {"gemm": "64,128,512,1024", "decode": "1,4,8,16", "layer": "128,512"}
+MODEL = {"hidden-size": 512, "layers": 6, "heads": 8, "vocab-size": 4096, "seq-len": 256, "batch-size": 8}
 FLUSH = 256 << 20
 ENOUGH = 200e-6  # seconds of a sample
 
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("suite", choices=sorted(SHAPES))
+    p.add_argument("suite", choices=sorted(SHAPES) + ["train"])
     p.add_argument("--json", required=True)
-    for name in ("shapes", "rows", "dtype", "threads", "repeats"):
+    for name in ("shapes", "rows", "dtype", "threads", "repeats", "mlp", *MODEL):
         p.add_argument("--" + name, default="")
     return p.parse_args()
+
+
+def model_loss(torch, a):
+    """Parameters of winnow bench train's model, and its loss: RMSNorm, rotary attention, an MLP, head tied to the embedding."""
+    hidden, layers, heads, vocab, seq, batch = (int(getattr(a, name.replace("-", "_")) or usual) for name, usual in MODEL.items())
+    f, head, gated = torch.nn.functional, hidden // heads, a.mlp == "swiglu"
+    wide = (hidden * 8 // 3 + 31) // 32 * 32 if gated else 4 * hidden
+    weight = lambda *shape: torch.nn.Parameter(torch.randn(*shape) * 0.02)
+    norm = lambda: torch.nn.Parameter(torch.ones(hidden))
+    blocks = [{"n1": norm(), "n2": norm(), "q": weight(hidden, hidden), "k": weight(hidden, hidden), "v": weight(hidden, hidden), "o": weight(hidden, hidden),
+               "up": weight(wide, hidden), "down": weight(hidden, wide), **({"gate": weight(wide, hidden)} if gated else {})} for _ in range(layers)]
+    embedding, last = weight(vocab, hidden), norm()
+    angle = torch.arange(seq).float()[:, None] / 10000 ** (torch.arange(0, head, 2).float() / head)
+    cos, sin = torch.cat([angle.cos()] * 2, -1), torch.cat([angle.sin()] * 2, -1)
+    mask = torch.full((seq, seq), float("-inf")).triu(1)
+    rms = lambda x, w: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * w
+    rope = lambda x: x * cos + torch.cat([-x[..., head // 2:], x[..., : head // 2]], -1) * sin
+    split = lambda x: x.view(batch, seq, heads, head).transpose(1, 2)
+
+    def attention(x, b):
+        q, k, v = rope(split(x @ b["q"].t())), rope(split(x @ b["k"].t())), split(x @ b["v"].t())
+        if hasattr(f, "scaled_dot_product_attention"):
+            y = f.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            y = torch.softmax(q @ k.transpose(-1, -2) / head**0.5 + mask, -1) @ v
+        return y.transpose(1, 2).reshape(batch, seq, hidden) @ b["o"].t()
+
+    def mlp(x, b):
+        up = x @ b["up"].t()
+        up = f.silu(x @ b["gate"].t()) * up if gated else (f.relu(up) if a.mlp == "relu" else f.relu(up).square())
+        return up @ b["down"].t()
+
+    def loss(tokens, targets):
+        x = embedding[tokens]
+        for b in blocks:
+            x = x + attention(rms(x, b["n1"]), b)
+            x = x + mlp(rms(x, b["n2"]), b)
+        return f.cross_entropy((rms(x, last) @ embedding.t()).reshape(-1, vocab), targets.reshape(-1))
+
+    return [embedding, last] + [w for b in blocks for w in b.values()], loss, (vocab, batch, seq)
+
+
+def train_rows(torch, a, dtype, repeats):
+    parameters, loss, (vocab, batch, seq) = model_loss(torch, a)
+    adamw = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1)
+    ids = torch.randint(vocab, (batch, seq + 1))
+
+    def update():
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == "bf16"):
+            value = loss(ids[:, :-1], ids[:, 1:])
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        adamw.step()
+        adamw.zero_grad()
+
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        update()
+        seconds.append(time.perf_counter() - start)
+    return [row(torch, a.suite, "step", dtype, seconds[1:], tokens=batch * seq)]
+
+
+def row(torch, suite, work, dtype, seconds, **more):
+    return {"suite": suite, "work": work, "dtype": dtype, "name": "torch " + torch.__version__ + ", own process", "role": "peer",
+            "seconds": {"median": statistics.median(seconds), "least": min(seconds), "most": max(seconds)}, **more}
 
 
 def works(torch, suite, t, out, n_in, dtype):
@@ -56,6 +123,21 @@ def sample(run, flush):
         loops *= 2
 
 
+def product_rows(torch, a, dtype, repeats):
+    kind = torch.float32 if dtype == "f32" else torch.bfloat16
+    flush = torch.zeros(FLUSH // 4) if a.suite == "decode" else None
+    rows, products = [], 3 if a.suite == "layer" else 1
+    with torch.no_grad():
+        for shape in (a.shapes or SHAPES[a.suite]).split(","):
+            out, n_in = map(int, shape.split("x"))
+            for t in map(int, (a.rows or ROWS[a.suite]).split(",")):
+                for work, run in works(torch, a.suite, t, out, n_in, kind).items():
+                    seconds = [sample(run, flush) for _ in range(repeats + 1)][1:]
+                    more = {"out": out, "in": n_in, "rows": t, "flops": 2.0 * products * t * out * n_in}
+                    rows.append(row(torch, a.suite, work, dtype, seconds, **more))
+    return rows
+
+
 def main():
     a = arguments()
     cpus = sorted(os.sched_getaffinity(0))
@@ -69,20 +151,7 @@ def main():
     dtype = {"": "f32", "float32": "f32", "bfloat16": "bf16"}.get(a.dtype, a.dtype)
     if dtype not in ("f32", "bf16"):
         sys.exit("torch: no dtype " + dtype)
-    kind = torch.float32 if dtype == "f32" else torch.bfloat16
-    repeats = int(a.repeats or 0) or 9
-    flush = torch.zeros(FLUSH // 4) if a.suite == "decode" else None
-    rows = []
-    with torch.no_grad():
-        for shape in (a.shapes or SHAPES[a.suite]).split(","):
-            out, n_in = map(int, shape.split("x"))
-            for t in map(int, (a.rows or ROWS[a.suite]).split(",")):
-                for work, run in works(torch, a.suite, t, out, n_in, kind).items():
-                    seconds = [sample(run, flush) for _ in range(repeats + 1)][1:]
-                    products = 3 if a.suite == "layer" else 1
-                    rows.append({"suite": a.suite, "work": work, "dtype": dtype, "name": "torch " + torch.__version__ + ", own process", "role": "peer",
-                                 "out": out, "in": n_in, "rows": t, "flops": 2.0 * products * t * out * n_in,
-                                 "seconds": {"median": statistics.median(seconds), "least": min(seconds), "most": max(seconds)}})
+    rows = train_rows(torch, a, dtype, int(a.repeats or 0) or 5) if a.suite == "train" else product_rows(torch, a, dtype, int(a.repeats or 0) or 9)
     result = {"format": "winnow bench 1", "machine": "", "date": time.strftime("%Y-%m-%d", time.gmtime()), "threads": threads,
               "libraries": [{"name": "torch", "found": True, "version": torch.__version__, "path": os.path.dirname(torch.__file__)}], "notes": [], "rows": rows}
     with open(a.json, "w", encoding="utf-8") as f:

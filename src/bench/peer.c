@@ -100,8 +100,13 @@ wn_status wn__peers_open(wn__peers *peers, const char *wanted) {
     return WN_OK;
 }
 
-// OpenMP's runtime keeps threads that outlive a library, so what was opened stays mapped.
+// Ends the threads of OpenMP. What was opened stays mapped: a runtime may have left more behind.
 void wn__peers_close(wn__peers *peers) {
-    for (int i = 0; i < WN__PEERS; i++)
-        peers->peer[i].library = NULL;
+    enum { HARD = 2 }; // omp_pause_hard of omp.h
+    for (int i = 0; i < WN__PEERS; i++) {
+        wn__peer *p = peers->peer + i;
+        wn__peer_function *pause = p->library ? wn__peer_find(p, "omp_pause_resource_all") : NULL;
+        if (pause) (void)((int (*)(int))pause)(HARD);
+        p->library = NULL;
+    }
 }
