@@ -60,7 +60,7 @@ static void title(table *t, const wn_bench_row *r) {
     if (strcmp(cell, t->cell) == 0) return;
     snprintf(t->cell, sizeof t->cell, "%s", cell);
     bool prune = strcmp(r->suite, "prune") == 0;
-    printf("\n%-38s %9s %8s %8s %8s %8s  %-18s %-18s\n", cell, "ms", "GFLOP/s", "of peak", "GB/s",
+    printf("\n%-48s %9s %8s %8s %8s %8s  %-20s %s\n", cell, "ms", "GFLOP/s", "of peak", "GB/s",
            r->tokens > 0 ? "tok/s" : "of read", prune ? "x memcpy" : "x our dense", "x best peer");
 }
 
@@ -70,7 +70,7 @@ static void on_row(void *ctx, const wn_bench_row *r) {
     bench_keep_row(&t->kept, r);
     title(t, r);
     double seconds = r->seconds.median;
-    printf("  %-36s %9.3f", r->name, seconds * 1e3);
+    printf("  %-46s %9.3f", r->name, seconds * 1e3);
     number(r->flops / seconds, 1e9, " %8.1f");
     number(r->peak_share, 0.01, " %7.1f%%");
     number(r->bytes / seconds, 1e9, " %8.1f");
@@ -78,7 +78,7 @@ static void on_row(void *ctx, const wn_bench_row *r) {
         number(r->tokens / seconds, 1, " %8.0f");
     else
         number(r->stream_share, 0.01, " %7.1f%%");
-    printf("  %-18s %-18s\n", spread_text(&r->dense, dense, sizeof dense),
+    printf("  %-20s %s\n", spread_text(&r->dense, dense, sizeof dense),
            r->role == WN_BENCH_PEER ? "" : spread_text(&r->peer, peer, sizeof peer));
     fflush(stdout);
 }

@@ -62,8 +62,9 @@ typedef struct wn_bench_row {
     double tokens;                     /* trained on in one run; 0: does not fit */
     double peak_share, stream_share;   /* of the float32 multiply-add peak and of the read
                                           bandwidth, both measured with these threads */
-    wn_bench_spread dense, peer, best; /* times of our dense, of the best peer, and of the faster of
-                                          those two, over this one's: above 1 this one is faster */
+    wn_bench_spread dense, peer, best; /* times of our fastest dense, of the best peer, and of the
+                                          faster of those two, over this one's: above 1 this one is
+                                          faster */
     const char *peer_name;             /* the best peer, "" when there is none */
 } wn_bench_row;
 

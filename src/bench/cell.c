@@ -126,9 +126,8 @@ static wn_status tell_merged(const wn__cell *c, const wn__entry *dense) {
 }
 
 static wn_status tell_rows(const wn__cell *c) {
-    const wn__entry *dense = NULL, *peer, *best;
-    for (int i = 0; i < c->count && !dense; i++)
-        if (c->entry[i].role == WN_BENCH_DENSE) dense = c->entry + i;
+    const wn__entry *dense, *peer, *best;
+    WN_TRY(fastest(c, WN_BENCH_DENSE, &dense));
     WN_TRY(fastest(c, WN_BENCH_PEER, &peer));
     best = dense ? dense : peer;
     if (dense && peer) {

@@ -53,8 +53,8 @@ typedef struct wn__cell {
     int count;
 } wn__cell;
 
-/* Takes over ctx, which is released even on failure. The first DENSE entry is what the others are
- * compared with. */
+/* Takes over ctx, which is released even on failure. The others are compared with the fastest
+ * DENSE entry. */
 WN_NODISCARD wn_status wn__cell_add(wn__cell *c, const char *name, wn_bench_role role,
                                     wn_status (*run)(void *), void *ctx, void (*release)(void *),
                                     wn__entry **out);
