@@ -80,6 +80,7 @@ static void on_row(void *ctx, const wn_bench_row *r) {
         number(r->stream_share, 0.01, " %7.1f%%");
     printf("  %-20s %s\n", spread_text(&r->dense, dense, sizeof dense),
            r->role == WN_BENCH_PEER ? "" : spread_text(&r->peer, peer, sizeof peer));
+    if (r->interrupted) printf("%50s%d of its samples interrupted\n", "", r->interrupted);
     fflush(stdout);
 }
 

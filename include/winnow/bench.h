@@ -66,6 +66,7 @@ typedef struct wn_bench_row {
                                           faster of those two, over this one's: above 1 this one is
                                           faster */
     const char *peer_name;             /* the best peer, "" when there is none */
+    int interrupted; /* samples in which a thread of ours had to give way to another process */
 } wn_bench_row;
 
 /* What is known before the first row, and a note in between ("bf16: only the reference has it"). */

@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include <math.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define ENOUGH 200e-6 // seconds of a sample, so that the clock's grain does not count
@@ -27,10 +28,19 @@ static wn_status timed(const wn__lane *l, double *seconds) {
     return WN_OK;
 }
 
-static wn_status sample(const wn__lane *l, bool warm, double *seconds) {
+// How often a thread of this process lost its processor without asking.
+static long switches(void) {
+    struct rusage u;
+    return getrusage(RUSAGE_SELF, &u) == 0 ? u.ru_nivcsw : 0;
+}
+
+// *clean: nothing else ran in between.
+static wn_status sample(const wn__lane *l, bool warm, double *seconds, bool *clean) {
     if (l->before) l->before(l->around);
     wn_status status = warm ? l->run(l->ctx) : WN_OK;
+    long before = switches();
     if (status == WN_OK) status = timed(l, seconds);
+    *clean = switches() == before;
     if (l->after) l->after(l->around);
     sleep_for(l->settle);
     return status;
@@ -38,10 +48,11 @@ static wn_status sample(const wn__lane *l, bool warm, double *seconds) {
 
 // The first run touches memory; then as many as last long enough. *seconds: of one.
 static wn_status choose_loops(wn__lane *l, double *seconds) {
+    bool clean;
     l->loops = 1;
-    WN_TRY(sample(l, false, seconds));
+    WN_TRY(sample(l, false, seconds, &clean));
     for (; !l->cold && l->loops < LOOPS; l->loops *= 2) {
-        WN_TRY(sample(l, false, seconds));
+        WN_TRY(sample(l, false, seconds, &clean));
         if (*seconds * (double)l->loops >= ENOUGH) break;
     }
     return WN_OK;
@@ -49,6 +60,7 @@ static wn_status choose_loops(wn__lane *l, double *seconds) {
 
 wn_status wn__lanes_sample(wn__lane *lane, int count, int repeats) {
     double *once = calloc((size_t)count + 1, sizeof *once), thrown;
+    bool clean;
     wn_status status = once ? WN_OK : wn__fail(WN_NOMEM, "no memory for %d timings", count);
     for (int i = 0; status == WN_OK && i < count; i++)
         status = choose_loops(lane + i, once + i);
@@ -56,7 +68,8 @@ wn_status wn__lanes_sample(wn__lane *lane, int count, int repeats) {
         for (int i = 0; status == WN_OK && i < count; i++) {
             int at = (i + r + 1) % count;
             bool warm = !lane[at].cold && once[at] <= SHORT;
-            status = sample(lane + at, warm, r < 0 ? &thrown : lane[at].seconds + r);
+            status = sample(lane + at, warm, r < 0 ? &thrown : lane[at].seconds + r, &clean);
+            if (r >= 0 && !clean) lane[at].interrupted++;
         }
     free(once);
     return status;

@@ -19,6 +19,7 @@ typedef struct wn__lane {
     double settle;   /* seconds of sleep behind each sample, for threads that spin on */
     int64_t loops;   /* runs in one sample, chosen by wn__lanes_sample */
     double *seconds; /* [repeats] of one run */
+    int interrupted; /* of those, samples in which the system took a processor from this process */
 } wn__lane;
 
 /* Fills seconds[0..repeats) of every lane: a round takes one sample of each and begins one lane

@@ -90,6 +90,7 @@ static wn_bench_row row_of(const wn__cell *c, const wn__entry *e) {
                           .flops = e->flops,
                           .bytes = e->bytes,
                           .tokens = e->tokens,
+                          .interrupted = e->lane.interrupted,
                           .peer_name = ""};
 }
 
@@ -157,6 +158,8 @@ wn_status wn__cell_measure(wn__cell *c) {
     for (int i = 0; i < c->count; i++)
         lane[i] = c->entry[i].lane;
     if (c->count > 0) status = wn__lanes_sample(lane, c->count, c->suite->repeats);
+    for (int i = 0; i < c->count; i++)
+        c->entry[i].lane.interrupted = lane[i].interrupted;
     if (c->count > 0 && status == WN_OK) status = tell_rows(c);
     wn__cell_free(c);
     return status;

@@ -62,6 +62,7 @@ wn__json *wn__row_json(const wn_bench_row *r) {
     put_spread(&j, "over_peer", &r->peer);
     put_spread(&j, "over_best", &r->best);
     if (r->peer_name[0]) put_text(&j, "peer", r->peer_name);
+    if (r->interrupted) put(&j, "interrupted", wn__json_new_int(r->interrupted));
     return finish(&j);
 }
 
@@ -108,6 +109,9 @@ wn_status wn__row_read(const wn__json *j, const char *path, wn_bench_row *out) {
     r.dense = read_spread(j, "over_dense");
     r.peer = read_spread(j, "over_peer");
     r.best = read_spread(j, "over_best");
+    int64_t interrupted;
+    WN_TRY(wn__json_get_int(j, path, "interrupted", &zero, &interrupted));
+    r.interrupted = interrupted > 0 && interrupted < 1 << 30 ? (int)interrupted : 0;
     *out = r;
     return WN_OK;
 }

@@ -37,32 +37,23 @@ static void rounds_take_turns(void **state) {
     char log[64] = "";
     counter a = {.log = log, .name = 'a'}, b = {.log = log, .name = 'b'};
     double x[3] = {-1, -1, -1}, y[3] = {-1, -1, -1};
-    wn__lane lane[] = {{.run = run,
-                        .ctx = &a,
-                        .before = before,
-                        .after = after,
-                        .around = &a,
-                        .cold = true,
-                        .seconds = x},
-                       {.run = run,
-                        .ctx = &b,
-                        .before = before,
-                        .after = after,
-                        .around = &b,
-                        .cold = true,
-                        .seconds = y}};
+    const wn__lane usual = {.run = run, .before = before, .after = after, .cold = true};
+    wn__lane lane[2] = {usual, usual};
+    lane[0].ctx = lane[0].around = &a;
+    lane[1].ctx = lane[1].around = &b;
+    lane[0].seconds = x;
+    lane[1].seconds = y;
     assert_int_equal(wn__lanes_sample(lane, 2, 3), WN_OK);
-    // a first look at each, a round that is thrown away, three that count
-    assert_string_equal(log, "ab"
-                             "ab"
-                             "ba"
-                             "ab"
-                             "ba");
+    assert_string_equal(log, "ab"   // a first look at each,
+                             "ab"   // a round that is thrown away,
+                             "baab" // three that count, each
+                             "ba"); // begun by the next
+    assert_true(a.before == a.after && b.before == b.after);
     assert_int_equal(a.runs, 5); // cold: one run a sample
-    assert_int_equal(b.before, b.after);
+    assert_int_equal(lane[0].loops, 1);
+    assert_true(lane[0].interrupted >= 0 && lane[0].interrupted <= 3);
     for (int i = 0; i < 3; i++)
         assert_true(x[i] >= 0 && y[i] >= 0);
-    assert_int_equal(lane[0].loops, 1);
 }
 
 static void short_work_is_repeated(void **state) {
