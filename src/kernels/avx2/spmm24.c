@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// spmm24 with 16 registers: tiles of 96 tokens.
+// spmm24 with 16 registers: tiles of 64 tokens.
 #include "kernels/declare.h"
 #include "kernels/simd/spmm24.inc.h"
 

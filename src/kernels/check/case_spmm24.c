@@ -3,7 +3,6 @@
 // short group. Bound: matmul's with the 2 ceil(k/4) packed terms of a row, bias and the old y.
 #include "kernels/check/masks24.h"
 #include "kernels/contract.h"
-#include "kernels/pack24.h"
 #include "kernels/spmm24.h"
 
 #include <stdio.h>
@@ -38,30 +37,10 @@ static void declare(wn__case *c) {
                   wn__view2(dtype, v[T], v[N], v[YPAD]));
 }
 
-// One row of W: the index, and zeros in the slots that a short group leaves free.
-static void pack_row(wn__case *c, wn__part *values, uint8_t *index, int64_t row) {
-    const int64_t *v = c->problem.value;
-    int64_t groups = wn__ceil_div(v[K], 4);
-    for (int64_t g = 0; g < groups; g++) {
-        int64_t columns = v[K] - 4 * g < 4 ? v[K] - 4 * g : 4;
-        unsigned mask = wn__mask_draw(c, columns, v[MASKS] == WN__MASKS_FULL);
-        unsigned nibble = wn__nibble_of_mask24[mask];
-        for (int slot = 0; slot < 2; slot++)
-            if (!(mask >> (nibble >> (2 * slot) & 3) & 1))
-                wn__part_set(values, 2 * (row * groups + g) + slot, 0);
-        if (g % 2 == 0)
-            index[g / 2] = (uint8_t)(nibble | 0xE0);
-        else
-            index[g / 2] = (uint8_t)((index[g / 2] & 0x0F) | nibble << 4);
-    }
-}
-
 static void fill(wn__case *c) {
     wn__case_fill(c, (wn__data)c->problem.value[DATA]);
-    wn__part *index = wn__case_find(c, "index");
-    for (int64_t row = 0; row < index->view.shape[0]; row++)
-        pack_row(c, wn__case_find(c, "values"),
-                 (uint8_t *)index->image + row * index->view.shape[1], row);
+    wn__packed_fill(c, wn__case_find(c, "values"), wn__case_find(c, "index"), c->problem.value[K],
+                    c->problem.value[MASKS] == WN__MASKS_FULL);
 }
 
 static void bound(wn__case *c, const wn__round *r) {

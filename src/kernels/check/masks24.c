@@ -3,6 +3,7 @@
 #include "kernels/check/masks24.h"
 #include "kernels/contract.h"
 #include "kernels/mask24.h"
+#include "kernels/pack24.h"
 
 #include <string.h>
 
@@ -46,4 +47,26 @@ void wn__masks_fill(wn__case *k, wn__part *mask, int64_t c, wn__masks kind) {
         static const uint8_t bad[5] = {0x7, 0xB, 0xD, 0xE, 0xF};
         m[wn__case_draw(k, 0, r * groups - 1)] = bad[wn__case_draw(k, 0, 4)];
     }
+}
+
+// One row: the index, and zeros in the slots that a short group leaves free.
+static void pack_row(wn__case *k, wn__part *values, uint8_t *index, int64_t row, int64_t c,
+                     bool full) {
+    int64_t groups = wn__ceil_div(c, 4);
+    for (int64_t g = 0; g < groups; g++) {
+        unsigned mask = wn__mask_draw(k, columns_of(c, g), full);
+        unsigned nibble = wn__nibble_of_mask24[mask];
+        for (int slot = 0; slot < 2; slot++)
+            if (!(mask >> (nibble >> (2 * slot) & 3) & 1))
+                wn__part_set(values, 2 * (row * groups + g) + slot, 0);
+        if (g % 2 == 0)
+            index[g / 2] = (uint8_t)(nibble | 0xE0);
+        else
+            index[g / 2] = (uint8_t)((index[g / 2] & 0x0F) | nibble << 4);
+    }
+}
+
+void wn__packed_fill(wn__case *k, wn__part *values, wn__part *index, int64_t c, bool full) {
+    for (int64_t row = 0; row < index->view.shape[0]; row++)
+        pack_row(k, values, (uint8_t *)index->image + row * index->view.shape[1], row, c, full);
 }

@@ -20,6 +20,8 @@ wn__accepts_fn wn__accepts_copy_rows;
 
 wn__workspace_fn wn__workspace_matmul_avx2, wn__workspace_matmul_avx512;
 wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512;
+wn__workspace_fn wn__workspace_spmm24_rows_avx2, wn__workspace_spmm24_rows_avx512;
+wn__workspace_fn wn__workspace_spmm24_columns;
 /* A result for each chunk of sum, sumsq and nonfinite. */
 wn__workspace_fn wn__workspace_reduce;
 /* The sum of dweight over each part of the rows. */

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The cut of a 2:4 product and the workspace that follows from it.
 #include "kernels/simd/spmm24_plan.h"
+#include "kernels/columns24.h"
 #include "kernels/simd/accepts.h"
+#include "kernels/spmm24.h"
+#include "kernels/spmm24_rows.h"
 
 #define TILES       16  // of a chunk
 #define MOST_BLOCK  256 // outputs: 128 KiB of sums
@@ -13,33 +16,56 @@ static int64_t ceil_div(int64_t a, int64_t b) {
 }
 
 // Whole tiles are best left to one worker, in whose L2 they stay.
-wn__spmm24_plan wn__spmm24_plan_for(const wn__spmm24 *p, int64_t tokens, int threads) {
-    int64_t tiles = ceil_div(p->x.shape[0], tokens), n = p->y.shape[1];
-    wn__spmm24_plan plan = {
-        .shared = tiles < EACH * threads, .tokens = tokens, .block = MOST_BLOCK};
-    plan.depth = p->values.shape[1] / 2 * 4;
+wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t depth, int64_t tile,
+                                    int threads) {
+    int64_t tiles = ceil_div(lanes, tile);
+    wn__spmm24_plan plan = {.shared = tiles < EACH * threads, .lanes = tile, .block = MOST_BLOCK};
+    plan.depth = ceil_div(depth, 4) * 4;
     if (plan.shared) {
         if (tiles > TILES) tiles = TILES;
-        while (plan.block > LEAST_BLOCK && tiles * ceil_div(n, plan.block) < EACH * threads)
+        while (plan.block > LEAST_BLOCK && tiles * ceil_div(outputs, plan.block) < EACH * threads)
             plan.block /= 2;
-        plan.chunk = tiles * tokens;
+        plan.chunk = tiles * tile;
     }
-    plan.panel_bytes = (size_t)((plan.shared ? plan.chunk : tokens) * plan.depth) * sizeof(float);
-    plan.worker_bytes = (size_t)(plan.block * tokens) * sizeof(float);
+    plan.panel_bytes = (size_t)((plan.shared ? plan.chunk : tile) * plan.depth) * sizeof(float);
+    plan.worker_bytes = (size_t)(plan.block * tile) * sizeof(float);
     if (!plan.shared) plan.worker_bytes += plan.panel_bytes;
     return plan;
 }
 
-static size_t workspace(const wn__spmm24 *p, int threads, int64_t tokens) {
-    if (p->x.shape[0] <= WN_SPMM24_FEW) return 0;
-    wn__spmm24_plan plan = wn__spmm24_plan_for(p, tokens, threads);
+size_t wn__spmm24_plan_bytes(int64_t lanes, int64_t outputs, int64_t depth, int64_t tile,
+                             int threads) {
+    wn__spmm24_plan plan = wn__spmm24_plan_for(lanes, outputs, depth, tile, threads);
     return (plan.shared ? plan.panel_bytes : 0) + (size_t)threads * plan.worker_bytes;
 }
 
+static size_t spmm24(const wn__spmm24 *p, int threads, int64_t tile) {
+    if (p->x.shape[0] <= WN_SPMM24_FEW) return 0;
+    return wn__spmm24_plan_bytes(p->x.shape[0], p->y.shape[1], p->x.shape[1], tile, threads);
+}
+
 size_t wn__workspace_spmm24_avx512(const void *args, int threads) {
-    return workspace(args, threads, WN_AVX512_TOKENS);
+    return spmm24(args, threads, WN_AVX512_LANES);
 }
 
 size_t wn__workspace_spmm24_avx2(const void *args, int threads) {
-    return workspace(args, threads, WN_AVX2_TOKENS);
+    return spmm24(args, threads, WN_AVX2_LANES);
+}
+
+static size_t rows(const wn__spmm24_rows *p, int threads, int64_t tile) {
+    return wn__spmm24_plan_bytes(p->b.shape[1], p->c.shape[0], p->b.shape[0], tile, threads);
+}
+
+size_t wn__workspace_spmm24_rows_avx512(const void *args, int threads) {
+    return rows(args, threads, WN_AVX512_LANES);
+}
+
+size_t wn__workspace_spmm24_rows_avx2(const void *args, int threads) {
+    return rows(args, threads, WN_AVX2_LANES);
+}
+
+size_t wn__workspace_spmm24_columns(const void *args, int threads) {
+    const wn__spmm24_columns *p = args;
+    return wn__spmm24_plan_bytes(p->x.shape[0], p->y.shape[1], p->x.shape[1], WN_COLUMNS24_LANES,
+                                 threads);
 }

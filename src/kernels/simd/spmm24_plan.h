@@ -1,30 +1,37 @@
 // SPDX-License-Identifier: MIT
-/* How a 2:4 product is cut: tokens into tiles that are lanes of a kernel, outputs into blocks. The
- * cut changes no bit: each element is a sum of its own, in ascending column order. */
+/* How a product of a packed weight is cut: the lanes of simd/lanes24.inc.h into tiles, outputs into
+ * blocks. The cut changes no bit: each element is a sum of its own, in ascending order of the
+ * depth. */
 #ifndef WN_KERNELS_SIMD_SPMM24_PLAN_H
 #define WN_KERNELS_SIMD_SPMM24_PLAN_H
 
-#include "kernels/spmm24.h"
-
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/* The most tokens of a tile: 16 of 32 registers hold them, and 12 of 16. */
-#define WN_AVX512_TOKENS 128
-#define WN_AVX2_TOKENS   96
+/* The most lanes of a tile: 16 of 32 registers hold them, and 8 of 16. */
+#define WN_AVX512_LANES 128
+#define WN_AVX2_LANES   64
+/* Of spmm24_columns on both: a slice of it and the sums fit an L1 of 32 KiB. */
+#define WN_COLUMNS24_LANES 64
 /* At most this many tokens are multiplied where they stand, output by output. */
 #define WN_SPMM24_FEW 8
 
 typedef struct wn__spmm24_plan {
-    bool shared; /* a tile is transposed once and worked on by several; else one worker does all of
-                    it */
-    int64_t tokens;      /* of a whole tile */
-    int64_t chunk;       /* tokens that are transposed at once, a multiple of that; shared only */
-    int64_t depth;       /* k rounded up to a whole group */
-    int64_t block;       /* outputs of a block */
+    bool shared;   /* a tile is brought in once and worked on by several; else one worker does all
+                      of it */
+    int64_t lanes; /* of a whole tile */
+    int64_t chunk; /* lanes that are brought in at once, a multiple of that; shared only */
+    int64_t depth; /* rounded up to a whole group */
+    int64_t block; /* outputs of a block */
     size_t panel_bytes;  /* of one tile, or of the chunk that all share */
     size_t worker_bytes; /* of one worker, its own tile included */
 } wn__spmm24_plan;
 
-wn__spmm24_plan wn__spmm24_plan_for(const wn__spmm24 *p, int64_t tokens, int threads);
+/* tile: the lanes of a whole tile. */
+wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t depth, int64_t tile,
+                                    int threads);
+size_t wn__spmm24_plan_bytes(int64_t lanes, int64_t outputs, int64_t depth, int64_t tile,
+                             int threads);
 
 #endif

@@ -51,6 +51,14 @@ static const char *problem_of(wn__op op) {
         return "m=3,n=5,k=7,bias=1";
     case WN__OP_spmm24:
         return "T=3,n=5,k=12,bias=1";
+    case WN__OP_spmm24_rows:
+        return "n=5,m=3,k=12,order=shuffled,extra=some";
+    case WN__OP_spmm24_columns:
+        return "T=3,r=63,c=12";
+    case WN__OP_pack24_tokens:
+        return "r=16,c=20,order=shuffled,dense=some";
+    case WN__OP_columns24:
+        return "r=63,c=12";
     case WN__OP_pack24:
         return "r=16,c=20,outputs=both";
     case WN__OP_mask24:
@@ -222,8 +230,9 @@ static void ranks_and_devices_are_checked(void **state) {
 
 static void spoil_presence(wn__case *c, int i) {
     static const char *const optional[] = {
-        "matmul.bias", "spmm24.bias",  "rmsnorm.rstd",  "attention.lse",  "cross_entropy.dlogits",
-        "soft24.mask", "soft24.scale", "apply24.scale", "tokens24.order", "tokens24.dense"};
+        "matmul.bias",           "spmm24.bias",    "rmsnorm.rstd",      "attention.lse",
+        "cross_entropy.dlogits", "soft24.mask",    "soft24.scale",      "apply24.scale",
+        "tokens24.order",        "tokens24.dense", "spmm24_rows.order", "pack24_tokens.order"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s", wn__op_name(c->type->op), c->part[i].name);
     *tensor(c, i) = (wn_tensor){0};

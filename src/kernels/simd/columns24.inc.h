@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+/* columns24 for F32: a block of 64 rows and 64 columns is a matrix of bits, whose transpose has one
+ * word for each column, and a matrix of floats, transposed as well. Eight rows at a time, the bits
+ * look up how to close the gaps between the kept entries. What a block lists waits beside it, since
+ * whole vectors are written past its end. */
+#include "kernels/columns24.h"
+#include "kernels/simd/group24.h"
+
+#define BLOCK WN_COLUMNS24_SLICE /* columns of a block, as many as rows */
+
+typedef struct columns24_job {
+    const wn__columns24 *p;
+    uint64_t close[256]; /* byte k: the place of the k-th set bit */
+} columns24_job;
+
+typedef struct block24 {
+    _Alignas(64) float turned[BLOCK][WN_COLUMNS24_SLICE];
+    uint64_t bits[BLOCK];
+    _Alignas(64) float values[BLOCK * WN_COLUMNS24_SLICE + 8];
+    _Alignas(64) uint8_t row[BLOCK * WN_COLUMNS24_SLICE + 8];
+} block24;
+
+/* Rows and columns of a 64 x 64 matrix of bits change places. */
+static void transpose_bits(uint64_t a[64]) {
+    uint64_t low = 0x00000000FFFFFFFF;
+    for (int step = 32; step > 0; step /= 2, low ^= low << step)
+        for (int base = 0; base < 64; base += 2 * step)
+            for (int i = base; i < base + step; i++) {
+                uint64_t swap = (a[i] >> step ^ a[i + step]) & low;
+                a[i] ^= swap << step;
+                a[i + step] ^= swap;
+            }
+}
+
+/* The bits of one row of a block: n groups of it exist. */
+static uint64_t row_bits(const uint8_t *mask, int64_t n) {
+    uint64_t bits = 0;
+    for (int64_t g = 0; g < n; g++)
+        bits |= (uint64_t)mask[g] << (4 * g);
+    return bits;
+}
+
+static void read_block(const wn__columns24 *p, int64_t i0, int64_t j0, block24 *b) {
+    int64_t rows = clamp24(p->w.shape[0] - i0, BLOCK), columns = clamp24(p->w.shape[1] - j0, BLOCK);
+    int64_t groups = p->mask.shape[1], down = p->w.stride[0];
+    const uint8_t *mask = (const uint8_t *)p->mask.data + i0 * groups + j0 / 4;
+    const float *w = (const float *)p->w.data + i0 * down + j0;
+    for (int64_t i = 0; i < BLOCK; i++)
+        b->bits[i] = i < rows ? row_bits(mask + i * groups, (columns + 3) / 4) : 0;
+    transpose_bits(b->bits);
+    for (int64_t i = 0; i < rows; i += VF)
+        for (int64_t j = 0; j < columns; j += VF) {
+            vf r[VF];
+            vf_read_block(w + i * down + j, down, clamp24(rows - i, VF), clamp24(columns - j, VF),
+                          r);
+            vf_transpose(r);
+            UNROLL
+            for (int64_t k = 0; k < VF; k++)
+                vf_store(&b->turned[j + k][i], r[k]);
+        }
+}
+
+/* The entries of one column, from place n of the block's list on; returns where they end. */
+static int64_t list_column(const columns24_job *job, block24 *b, int64_t j, int64_t n) {
+    uint64_t bits = b->bits[j];
+    for (int64_t i = 0; bits != 0; i += 8, bits >>= 8) {
+        uint64_t places = job->close[bits & 255], rows = places + (uint64_t)i * 0x0101010101010101;
+        __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)places));
+        __m256 v = _mm256_permutevar8x32_ps(_mm256_load_ps(&b->turned[j][i]), lanes);
+        _mm256_storeu_ps(b->values + n, v);
+        memcpy(b->row + n, &rows, sizeof rows);
+        n += __builtin_popcountll(bits & 255);
+    }
+    return n;
+}
+
+static void list_slices(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const columns24_job *job = ctx;
+    const wn__columns24 *p = job->p;
+    int64_t c = p->w.shape[1], room = p->row.shape[1];
+    block24 b;
+    for (int64_t s = begin; s < end; s++) {
+        int32_t *start = (int32_t *)p->start.data + s * (c + 1);
+        float *values = (float *)p->values.data + s * room;
+        uint8_t *row = (uint8_t *)p->row.data + s * room;
+        int64_t total = 0;
+        for (int64_t j0 = 0; j0 < c; j0 += BLOCK) {
+            int64_t n = 0;
+            read_block(p, s * WN_COLUMNS24_SLICE, j0, &b);
+            for (int64_t j = 0; j < clamp24(c - j0, BLOCK); j++) {
+                start[j0 + j] = (int32_t)(total + n);
+                n = list_column(job, &b, j, n);
+            }
+            memcpy(values + total, b.values, (size_t)n * sizeof *values);
+            memcpy(row + total, b.row, (size_t)n);
+            total += n;
+        }
+        start[c] = (int32_t)total;
+        memset(values + total, 0, (size_t)(room - total) * sizeof *values);
+        memset(row + total, 0, (size_t)(room - total));
+    }
+}
+
+static wn_status columns24(const void *args, wn__exec *x) {
+    columns24_job job = {.p = args};
+    WN_TRY(wn__columns24_refuse(args));
+    for (unsigned byte = 0; byte < 256; byte++)
+        for (unsigned bit = 0, n = 0; bit < 8; bit++)
+            if (byte >> bit & 1) job.close[byte] |= (uint64_t)bit << (8 * n++);
+    wn__parallel_for(x->pool, job.p->start.shape[0], 1, list_slices, &job);
+    return WN_OK;
+}

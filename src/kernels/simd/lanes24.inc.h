@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+/* What the products of a packed weight and a dense matrix share: lanes, depth and outputs.
+ *
+ * Every such product is sums[o][t] = sum over d of W[o][d] in[d][t], where t runs over the lanes:
+ * the tokens of y = x W^T, the input features of dW = S^T x. A tile of lanes is brought into a
+ * panel [depth][width] once, transposed where the matrix does not lie by lanes already, so that a
+ * kept weight times a row of the panel is a multiplication of whole vectors straight from memory. A
+ * slice of the panel stays in L1 while all outputs of a block pass over it; their sums wait in L2
+ * and go out at the end, transposed back where need be. What a block of outputs adds is the op's
+ * own business (block24_fn). Vectors are of 8 floats on both instruction sets: on Zen 4 two loads
+ * of 32 bytes beat one of 64. */
+#include "kernels/simd/spmm24_plan.h"
+#include "kernels/simd/vec.h"
+
+#include <string.h>
+
+/* Of a whole tile; a file may say otherwise. */
+#ifndef LANES
+#if VF == 16
+#define LANES WN_AVX512_LANES
+#else
+#define LANES WN_AVX2_LANES
+#endif
+#endif
+
+/* sums[o][t] of outputs o0 .. o0 + outputs - 1, all of the depth: [outputs][width]. */
+typedef void block24_fn(const void *args, int64_t width, const float *panel, int64_t o0,
+                        int64_t outputs, float *sums);
+
+/* A matrix [lanes, other]: unit stride along the lanes, or along the other. */
+typedef struct side24 {
+    float *data;
+    int64_t stride; /* of the one that is not unit */
+    bool by_lanes;
+} side24;
+
+typedef struct lanes24 {
+    const void *args; /* of the op */
+    block24_fn *block;
+    side24 in, out;
+    const int32_t *order; /* row d of the panel is row order[d] of in, by lanes; NULL: d */
+    const float *bias;    /* of each output, or NULL */
+    int64_t lanes, depth, outputs;
+    bool accumulate;
+    wn__spmm24_plan plan;
+    float *panel;   /* shared: tile after tile, each [depth][its width] */
+    char *scratch;  /* of the workers, after that */
+    int64_t t0, t1; /* lanes of this chunk */
+    int64_t tiles;
+} lanes24;
+
+typedef struct tile24 {
+    int64_t t0, count; /* lanes that exist */
+    int64_t width;     /* 8 times 1, 2, 4, 8 or a whole tile */
+    float *panel;
+} tile24;
+
+/* Lanes are rounded up to a multiple of 8; those that whole tiles leave over take tiles of 64, 32,
+ * 16 and 8. */
+static tile24 tile_at(const lanes24 *job, int64_t i) {
+    int64_t lanes = (job->t1 - job->t0 + 7) / 8 * 8, whole = lanes / LANES;
+    int64_t t = (i < whole ? i : whole) * LANES, width = LANES;
+    for (int64_t skip = i - whole, next = 64; skip >= 0; next /= 2) {
+        if (lanes - t < next) continue;
+        if (skip-- > 0)
+            t += next;
+        else
+            width = next;
+    }
+    int64_t left = job->t1 - job->t0 - t, count = left < width ? left : width;
+    return (tile24){job->t0 + t, count, width, job->panel + t * job->plan.depth};
+}
+
+static int64_t tile_count(int64_t lanes) {
+    lanes = (lanes + 7) / 8 * 8;
+    int64_t count = lanes / LANES;
+    for (int64_t left = lanes % LANES / 8; left > 0; left &= left - 1)
+        count++;
+    return count;
+}
+
+static int64_t at_most(int64_t n, int64_t most) {
+    return n < most ? n : most;
+}
+
+/* panel[d][t] = in[t][d]; zeros for what does not exist. */
+static void transpose_in(const lanes24 *job, const tile24 *tile) {
+    int64_t k = job->depth, down = job->in.stride, depth = job->plan.depth;
+    for (int64_t t = 0; t < tile->width; t += VF) {
+        const float *x = job->in.data + (tile->t0 + t) * down;
+        for (int64_t c = 0; c < depth; c += VF) {
+            vf r[VF];
+            vf_read_block(x + c, down, at_most(tile->count - t, VF), at_most(k - c, VF), r);
+            vf_transpose(r);
+            vf_write_block(tile->panel + c * tile->width + t, tile->width, at_most(depth - c, VF),
+                           at_most(tile->width - t, VF), r);
+        }
+    }
+}
+
+/* The same of a matrix that lies by lanes. */
+static void copy_in(const lanes24 *job, const tile24 *tile) {
+    for (int64_t d = 0; d < job->plan.depth; d++) {
+        bool exists = d < job->depth;
+        int64_t row = exists && job->order ? job->order[d] : d, count = exists ? tile->count : 0;
+        const float *x = job->in.data + (exists ? row * job->in.stride + tile->t0 : 0);
+        float *to = tile->panel + d * tile->width;
+        for (int64_t t = 0; t < tile->width; t += VF) {
+            int64_t n = count - t < 0 ? 0 : at_most(count - t, VF);
+            vf_put(to + t, vf_get(x + (n > 0 ? t : 0), n), at_most(tile->width - t, VF));
+        }
+    }
+}
+
+static void bring_in(const lanes24 *job, const tile24 *tile) {
+    if (job->in.by_lanes)
+        copy_in(job, tile);
+    else
+        transpose_in(job, tile);
+}
+
+/* out[t][o0 + o] from sums[o][t]. */
+static void transpose_out(const lanes24 *job, const tile24 *tile, const float *sums, int64_t o0,
+                          int64_t outputs) {
+    int64_t down = job->out.stride;
+    for (int64_t t = 0; t < tile->count; t += VF) {
+        int64_t tokens = at_most(tile->count - t, VF);
+        for (int64_t o = 0; o < outputs; o += VF) {
+            int64_t n = at_most(outputs - o, VF);
+            float *y = job->out.data + (tile->t0 + t) * down + o0 + o;
+            vf r[VF];
+            vf_read_block(sums + o * tile->width + t, tile->width, n, at_most(tile->width - t, VF),
+                          r);
+            vf_transpose(r);
+            if (job->accumulate) {
+                UNROLL
+                for (int64_t i = 0; i < VF; i++)
+                    if (i < tokens) r[i] = vf_add(vf_load_n(y + i * down, n), r[i]);
+            }
+            if (job->bias) {
+                vf bias = vf_load_n(job->bias + o0 + o, n);
+                UNROLL
+                for (int64_t i = 0; i < VF; i++)
+                    r[i] = vf_add(r[i], bias);
+            }
+            vf_write_block(y, down, tokens, n, r);
+        }
+    }
+}
+
+/* The same of a matrix that lies by lanes, and has no bias. */
+static void copy_out(const lanes24 *job, const tile24 *tile, const float *sums, int64_t o0,
+                     int64_t outputs) {
+    for (int64_t o = 0; o < outputs; o++) {
+        float *y = job->out.data + (o0 + o) * job->out.stride + tile->t0;
+        const float *from = sums + o * tile->width;
+        for (int64_t t = 0; t < tile->count; t += 16) /* rows too short for hardware to foresee */
+            _mm_prefetch((const char *)(y + 8 * job->out.stride + t), _MM_HINT_T0);
+        for (int64_t t = 0; t < tile->count; t += VF) {
+            int64_t n = at_most(tile->count - t, VF);
+            vf v = vf_get(from + t, n);
+            if (job->accumulate) v = vf_add(vf_get(y + t, n), v);
+            vf_put(y + t, v, n);
+        }
+    }
+}
+
+/* One block of outputs of one tile. */
+static void run_block(const lanes24 *job, const tile24 *tile, int64_t o0, float *sums) {
+    int64_t outputs = at_most(job->outputs - o0, job->plan.block);
+    if (job->plan.depth == 0)
+        memset(sums, 0, (size_t)(outputs * tile->width) * sizeof *sums);
+    else
+        job->block(job->args, tile->width, tile->panel, o0, outputs, sums);
+    if (job->out.by_lanes)
+        copy_out(job, tile, sums, o0, outputs);
+    else
+        transpose_out(job, tile, sums, o0, outputs);
+}
+
+/* A worker's sums; its own panel follows. */
+static float *worker_sums(const lanes24 *job, int worker) {
+    return (float *)(void *)(job->scratch + (size_t)worker * job->plan.worker_bytes);
+}
+
+/* Whole tiles: brought in, multiplied by everything and forgotten. */
+static void lanes24_tiles(void *ctx, int64_t begin, int64_t end, int worker) {
+    const lanes24 *job = ctx;
+    float *sums = worker_sums(job, worker);
+    for (int64_t i = begin; i < end; i++) {
+        tile24 tile = tile_at(job, i);
+        tile.panel = sums + job->plan.block * job->plan.lanes;
+        bring_in(job, &tile);
+        for (int64_t o = 0; o < job->outputs; o += job->plan.block)
+            run_block(job, &tile, o, sums);
+    }
+}
+
+static void lanes24_bring_in(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const lanes24 *job = ctx;
+    for (int64_t i = begin; i < end; i++) {
+        tile24 tile = tile_at(job, i);
+        bring_in(job, &tile);
+    }
+}
+
+static void lanes24_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
+    const lanes24 *job = ctx;
+    for (int64_t i = begin; i < end; i++) {
+        tile24 tile = tile_at(job, i % job->tiles);
+        run_block(job, &tile, i / job->tiles * job->plan.block, worker_sums(job, worker));
+    }
+}
+
+/* A chunk's tiles are brought in once and worked on by several. */
+static void run_shared(lanes24 *job, wn__pool *pool) {
+    job->scratch += job->plan.panel_bytes;
+    for (job->t0 = 0; job->t0 < job->lanes; job->t0 = job->t1) {
+        job->t1 = job->t0 + at_most(job->lanes - job->t0, job->plan.chunk);
+        job->tiles = tile_count(job->t1 - job->t0);
+        wn__parallel_for(pool, job->tiles, 1, lanes24_bring_in, job);
+        int64_t blocks = (job->outputs + job->plan.block - 1) / job->plan.block;
+        wn__parallel_for(pool, job->tiles * blocks, 1, lanes24_blocks, job);
+    }
+}
+
+static void run_lanes(lanes24 *job, wn__exec *x) {
+    job->plan =
+        wn__spmm24_plan_for(job->lanes, job->outputs, job->depth, LANES, wn__pool_threads(x->pool));
+    job->panel = (float *)(void *)x->scratch;
+    job->scratch = x->scratch;
+    job->t1 = job->lanes;
+    if (job->plan.shared)
+        run_shared(job, x->pool);
+    else
+        wn__parallel_for(x->pool, tile_count(job->lanes), 1, lanes24_tiles, job);
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+/* A block of outputs of a packed weight: two bits of the index and a shift make the address of the
+ * panel's row that a kept weight meets, then there are only FMAs. Each element adds its products in
+ * ascending order of the depth. */
+#include "kernels/simd/lanes24.inc.h"
+
+/* Of a slice of the widest tile; their index is read at once. */
+#if VF == 16
+#define CHUNK_GROUPS 12
+#else
+#define CHUNK_GROUPS 16
+#endif
+
+#define SLICE_OUTPUTS 4 /* that take turns, at most */
+#define AHEAD         4 /* outputs whose weights are being fetched */
+
+/* acc += weight times a row of the panel: row `slot` (two bits) of the group whose rows begin at
+ * `rows`. The compiler must not see through the address: it would share parts of it between rows
+ * and run out of registers for them. */
+ALWAYS void add_row(int vecs, __m256 weight, const float *panel, size_t slot, int64_t first,
+                    __m256 *acc) {
+    const float *row = panel + slot * 8 * (size_t)vecs;
+    __asm__("" : "+r"(row));
+    row += first * 8 * vecs;
+    UNROLL
+    for (int v = 0; v < vecs; v++)
+        acc[v] = _mm256_fmadd_ps(weight, _mm256_load_ps(row + 8 * v), acc[v]);
+}
+
+/* Four groups, whose index are the low 16 of `bits`. The two bits of each slot count rows of the
+ * panel from its group's first. */
+ALWAYS void add_four_groups(int vecs, const float *values, size_t bits, const float *panel,
+                            __m256 *acc) {
+#if VF == 16
+    __m256 weights = _mm256_loadu_ps(values);
+#endif
+    UNROLL
+    for (size_t i = 0; i < 8; i++) {
+#if VF == 16
+        __m256 weight = _mm256_permutexvar_ps(_mm256_set1_epi32((int)i), weights);
+#else
+        __m256 weight = _mm256_broadcast_ss(values + i);
+#endif
+        add_row(vecs, weight, panel, bits >> (2 * i) & 3, (int64_t)i / 2 * 4, acc);
+    }
+}
+
+/* One output of a slice: where its weights and its sums are. bits: the index of the chunk that is
+ * next. It is read while the chunk before it is multiplied, and at the end of an output from
+ * `following`, the index of the output whose turn comes: loads of an FMA that wait for their
+ * address fill the queue that a load of the index would have to pass. */
+typedef struct output24 {
+    const float *values;
+    const uint8_t *index, *following;
+    float *sums;
+    uint64_t bits;
+} output24;
+
+ALWAYS uint64_t chunk_bits(const uint8_t *index) {
+    uint64_t bits = 0;
+    memcpy(&bits, index, CHUNK_GROUPS / 2);
+    return bits;
+}
+
+/* The groups after the last whole chunk. */
+ALWAYS void add_last_groups(int outputs, int vecs, int64_t g, int64_t groups, const output24 *out,
+                            const float *panel, __m256 acc[][LANES / 8]) {
+    for (; g + 4 <= groups; g += 4) {
+        UNROLL
+        for (int o = 0; o < outputs; o++) {
+            uint16_t two;
+            memcpy(&two, out[o].index + g / 2, sizeof two);
+            add_four_groups(vecs, out[o].values + 2 * g, two, panel + g * 4 * 8 * vecs, acc[o]);
+        }
+    }
+    for (; g < groups; g++) {
+        UNROLL
+        for (int o = 0; o < outputs; o++) {
+            size_t nibble = (size_t)out[o].index[g / 2] >> (g % 2 * 4);
+            const float *rows = panel + g * 4 * 8 * vecs, *values = out[o].values + 2 * g;
+            add_row(vecs, _mm256_broadcast_ss(values), rows, nibble & 3, 0, acc[o]);
+            add_row(vecs, _mm256_broadcast_ss(values + 1), rows, nibble >> 2 & 3, 0, acc[o]);
+        }
+    }
+}
+
+/* sums (+)= the products of a few outputs with the rows of a slice of the panel. They take turns,
+ * so that narrow tiles have enough independent sums to hide the latency of an FMA. */
+ALWAYS void add_outputs(int outputs, int vecs, int64_t groups, output24 *out, const float *panel,
+                        bool first) {
+    __m256 acc[SLICE_OUTPUTS][LANES / 8];
+    UNROLL
+    for (int o = 0; o < outputs; o++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            acc[o][v] = first ? _mm256_setzero_ps() : _mm256_load_ps(out[o].sums + 8 * v);
+    }
+    int64_t g = 0;
+    for (; g + CHUNK_GROUPS <= groups; g += CHUNK_GROUPS) {
+        bool more = g + 2 * CHUNK_GROUPS <= groups;
+        uint64_t bits[SLICE_OUTPUTS];
+        UNROLL
+        for (int o = 0; o < outputs; o++) {
+            bits[o] = out[o].bits;
+            out[o].bits =
+                chunk_bits(more ? out[o].index + (g + CHUNK_GROUPS) / 2 : out[o].following);
+        }
+        for (int64_t q = g; q < g + CHUNK_GROUPS; q += 4) {
+            UNROLL
+            for (int o = 0; o < outputs; o++) {
+                add_four_groups(vecs, out[o].values + 2 * q, bits[o], panel + q * 4 * 8 * vecs,
+                                acc[o]);
+                bits[o] >>= 16;
+            }
+        }
+    }
+    add_last_groups(outputs, vecs, g, groups, out, panel, acc);
+    UNROLL
+    for (int o = 0; o < outputs; o++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            _mm256_store_ps(out[o].sums + 8 * v, acc[o][v]);
+    }
+}
+
+/* The rows of packed weights are far apart, and only a few lines of each are wanted in a slice: no
+ * hardware prefetcher follows. */
+ALWAYS void prefetch_output(const float *values, const uint8_t *index) {
+    UNROLL
+    for (int64_t i = 0; i < 2 * CHUNK_GROUPS; i += 16)
+        _mm_prefetch((const char *)(values + i), _MM_HINT_T0);
+    _mm_prefetch((const char *)index, _MM_HINT_T0);
+}
+
+/* The packed rows that are outputs; and extra ones, each added to the output that `extra`,
+ * ascending, names. */
+typedef struct packed24 {
+    const float *values;
+    const uint8_t *index;
+    int64_t groups, bytes; /* of a row */
+    const int32_t *extra;
+    int64_t extras, first_extra;
+} packed24;
+
+static packed24 packed24_of(const wn_tensor *values, const wn_tensor *index) {
+    return (packed24){.values = values->data,
+                      .index = index->data,
+                      .groups = values->shape[1] / 2,
+                      .bytes = index->shape[1]};
+}
+
+/* `count` packed rows from `row` on, in the slice that begins with group g; their sums follow each
+ * other. Row `next` has the turn after them; bits: of their first chunks, and then of its. */
+ALWAYS void add_slice(int count, int vecs, const packed24 *p, const float *panel, int64_t row,
+                      int64_t next, int64_t g, int64_t groups, float *sums, bool first,
+                      uint64_t *bits) {
+    int64_t length = 2 * p->groups, bytes = p->bytes;
+    output24 out[SLICE_OUTPUTS];
+    UNROLL
+    for (int i = 0; i < count; i++) {
+        out[i].values = p->values + (row + i) * length + 2 * g;
+        out[i].index = p->index + (row + i) * bytes + g / 2;
+        out[i].following = p->index + (next + i) * bytes + g / 2;
+        out[i].sums = sums + i * 8 * vecs;
+        out[i].bits = bits[i];
+        prefetch_output(out[i].values + AHEAD * length, out[i].index + AHEAD * bytes);
+    }
+    add_outputs(count, vecs, groups, out, panel + g * 4 * 8 * vecs, first);
+    UNROLL
+    for (int i = 0; i < count; i++)
+        bits[i] = out[i].bits;
+}
+
+/* Rows from `row` to `end` in turns of `count`, whose sums follow each other; returns the first
+ * that is left over. */
+ALWAYS int64_t add_rows(int count, int vecs, const packed24 *p, const float *panel, int64_t row,
+                        int64_t end, int64_t g, int64_t groups, float *sums, bool first) {
+    uint64_t bits[SLICE_OUTPUTS] = {0};
+    if (row + count > end) return row;
+    UNROLL
+    for (int i = 0; i < count; i++)
+        if (groups >= CHUNK_GROUPS) bits[i] = chunk_bits(p->index + (row + i) * p->bytes + g / 2);
+    for (; row + count <= end; row += count, sums += count * 8 * vecs) {
+        int64_t next = row + 2 * count <= end ? row + count : row;
+        add_slice(count, vecs, p, panel, row, next, g, groups, sums, first, bits);
+    }
+    return row;
+}
+
+/* All outputs of a block, slice after slice. A narrow tile has longer slices, and outputs in turns.
+ */
+ALWAYS void add_block(int vecs, const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
+                      float *sums) {
+    const int64_t slice = CHUNK_GROUPS * (LANES / 8 / vecs);
+    const int turns = vecs >= 8 ? 1 : vecs == 4 ? 2 : SLICE_OUTPUTS;
+    int64_t extra = 0, end;
+    while (extra < p->extras && p->extra[extra] < o0)
+        extra++;
+    for (end = extra; end < p->extras && p->extra[end] < o0 + outputs;)
+        end++;
+    for (int64_t g = 0; g < p->groups; g += slice) {
+        int64_t groups = at_most(p->groups - g, slice), last = o0 + outputs;
+        int64_t left = add_rows(turns, vecs, p, panel, o0, last, g, groups, sums, g == 0);
+        add_rows(1, vecs, p, panel, left, last, g, groups, sums + (left - o0) * 8 * vecs, g == 0);
+        for (int64_t e = extra; e < end; e++)
+            add_rows(1, vecs, p, panel, p->first_extra + e, p->first_extra + e + 1, g, groups,
+                     sums + (p->extra[e] - o0) * 8 * vecs, false);
+    }
+}
+
+/* One function for each width of a tile, so that its sums are registers. */
+static void block_whole(const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
+                        float *sums) {
+    add_block(LANES / 8, p, panel, o0, outputs, sums);
+}
+static void block_64(const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
+                     float *sums) {
+    add_block(8, p, panel, o0, outputs, sums);
+}
+static void block_32(const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
+                     float *sums) {
+    add_block(4, p, panel, o0, outputs, sums);
+}
+static void block_16(const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
+                     float *sums) {
+    add_block(2, p, panel, o0, outputs, sums);
+}
+static void block_8(const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
+                    float *sums) {
+    add_block(1, p, panel, o0, outputs, sums);
+}
+
+static void packed24_block(const packed24 *p, int64_t width, const float *panel, int64_t o0,
+                           int64_t outputs, float *sums) {
+    if (width == LANES)
+        block_whole(p, panel, o0, outputs, sums);
+    else if (width == 64)
+        block_64(p, panel, o0, outputs, sums);
+    else if (width == 32)
+        block_32(p, panel, o0, outputs, sums);
+    else if (width == 16)
+        block_16(p, panel, o0, outputs, sums);
+    else
+        block_8(p, panel, o0, outputs, sums);
+}

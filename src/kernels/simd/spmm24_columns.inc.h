@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+/* spmm24_columns with tokens in lanes: x is transposed in, y is transposed out. A column's entries
+ * are as many as they are: eight at a time, whose rows are one word that was read long before, then
+ * one at a time. A slice of the lists is a slice of the panel, and a whole tile is of the width
+ * whose slice fits L1. */
+#include "kernels/columns24.h"
+#include "kernels/simd/lanes24.inc.h"
+
+/* One column of a slice, and where its sums are. rows: of the next eight entries. It is read while
+ * entries before them are multiplied, also beyond the column's end: loads of an FMA that wait for
+ * their address fill the queue that a load of the rows would have to pass. */
+typedef struct list24 {
+    const float *values;
+    const uint8_t *row, *following; /* of the column whose turn comes */
+    int64_t count;
+    float *sums;
+    uint64_t rows;
+} list24;
+
+ALWAYS uint64_t eight_rows(const uint8_t *row) {
+    uint64_t rows;
+    memcpy(&rows, row, sizeof rows);
+    return rows;
+}
+
+/* acc += the value times row `row` of the panel. */
+ALWAYS void add_entry(int vecs, const float *value, size_t row, const float *panel, __m256 *acc) {
+    const float *at = panel + row * 8 * (size_t)vecs;
+    __m256 weight = _mm256_broadcast_ss(value);
+    __asm__("" : "+r"(at));
+    UNROLL
+    for (int v = 0; v < vecs; v++)
+        acc[v] = _mm256_fmadd_ps(weight, _mm256_load_ps(at + 8 * v), acc[v]);
+}
+
+/* sums (+)= the entries of one or two columns times the slice of the panel. Two take turns, so that
+ * narrow tiles have more independent sums. */
+ALWAYS void add_lists(int lists, int vecs, list24 *list, const float *panel, bool first) {
+    __m256 acc[2][LANES / 8];
+    UNROLL
+    for (int l = 0; l < lists; l++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            acc[l][v] = first ? _mm256_setzero_ps() : _mm256_load_ps(list[l].sums + 8 * v);
+    }
+    int64_t e = 0, shorter = list[0].count;
+    if (lists == 2) shorter = at_most(shorter, list[1].count);
+    for (; e + 8 <= shorter; e += 8) {
+        uint64_t rows[2];
+        UNROLL
+        for (int l = 0; l < lists; l++) {
+            rows[l] = list[l].rows;
+            list[l].rows = eight_rows(list[l].row + e + 8);
+        }
+        UNROLL
+        for (int i = 0; i < 8; i++) {
+            UNROLL
+            for (int l = 0; l < lists; l++)
+                add_entry(vecs, list[l].values + e + i, rows[l] >> (8 * i) & 255, panel, acc[l]);
+        }
+    }
+    UNROLL
+    for (int l = 0; l < lists; l++) {
+        uint64_t rows = list[l].rows;
+        list[l].rows = eight_rows(list[l].following);
+        for (int64_t i = e; i < list[l].count; i++) {
+            add_entry(vecs, list[l].values + i, rows & 255, panel, acc[l]);
+            rows = (i - e) % 8 == 7 ? eight_rows(list[l].row + i + 1) : rows >> 8;
+        }
+    }
+    UNROLL
+    for (int l = 0; l < lists; l++) {
+        UNROLL
+        for (int v = 0; v < vecs; v++)
+            _mm256_store_ps(list[l].sums + 8 * v, acc[l][v]);
+    }
+}
+
+/* Columns j to end - 1 of a slice in turns of `lists`, whose sums follow each other; returns the
+ * first that is left over. */
+ALWAYS int64_t add_columns(int lists, int vecs, const wn__spmm24_columns *p, int64_t slice,
+                           int64_t j, int64_t end, const float *panel, float *sums) {
+    int64_t room = p->row.shape[1];
+    const int32_t *start = (const int32_t *)p->start.data + slice * p->start.shape[1];
+    const float *values = (const float *)p->values.data + slice * room;
+    const uint8_t *row = (const uint8_t *)p->row.data + slice * room;
+    list24 list[2];
+    UNROLL
+    for (int l = 0; l < lists; l++)
+        list[l].rows = eight_rows(row + start[j + l < end ? j + l : j]);
+    for (; j + lists <= end; j += lists, sums += lists * 8 * vecs) {
+        UNROLL
+        for (int l = 0; l < lists; l++) {
+            int64_t first = start[j + l], next = start[j + l + (j + 2 * lists <= end ? lists : 0)];
+            list[l] = (list24){values + first,           row + first,         row + next,
+                               start[j + l + 1] - first, sums + l * 8 * vecs, list[l].rows};
+        }
+        add_lists(lists, vecs, list, panel, slice == 0);
+    }
+    return j;
+}
+
+/* All columns of a block, slice after slice. */
+ALWAYS void columns_block(int vecs, const wn__spmm24_columns *p, const float *panel, int64_t j0,
+                          int64_t columns, float *sums) {
+    const int turns = vecs > 4 ? 1 : 2;
+    for (int64_t s = 0; s < p->start.shape[0]; s++) {
+        const float *rows = panel + s * WN_COLUMNS24_SLICE * 8 * vecs;
+        int64_t j = add_columns(turns, vecs, p, s, j0, j0 + columns, rows, sums);
+        add_columns(1, vecs, p, s, j, j0 + columns, rows, sums + (j - j0) * 8 * vecs);
+    }
+}
+
+/* One function for each width of a tile, so that its sums are registers. */
+static void columns_whole(const wn__spmm24_columns *p, const float *panel, int64_t j0,
+                          int64_t columns, float *sums) {
+    columns_block(LANES / 8, p, panel, j0, columns, sums);
+}
+static void columns_64(const wn__spmm24_columns *p, const float *panel, int64_t j0, int64_t columns,
+                       float *sums) {
+    columns_block(8, p, panel, j0, columns, sums);
+}
+static void columns_32(const wn__spmm24_columns *p, const float *panel, int64_t j0, int64_t columns,
+                       float *sums) {
+    columns_block(4, p, panel, j0, columns, sums);
+}
+static void columns_16(const wn__spmm24_columns *p, const float *panel, int64_t j0, int64_t columns,
+                       float *sums) {
+    columns_block(2, p, panel, j0, columns, sums);
+}
+static void columns_8(const wn__spmm24_columns *p, const float *panel, int64_t j0, int64_t columns,
+                      float *sums) {
+    columns_block(1, p, panel, j0, columns, sums);
+}
+
+static void spmm24_columns_block(const void *args, int64_t width, const float *panel, int64_t j0,
+                                 int64_t columns, float *sums) {
+    if (width == LANES)
+        columns_whole(args, panel, j0, columns, sums);
+    else if (width == 64)
+        columns_64(args, panel, j0, columns, sums);
+    else if (width == 32)
+        columns_32(args, panel, j0, columns, sums);
+    else if (width == 16)
+        columns_16(args, panel, j0, columns, sums);
+    else
+        columns_8(args, panel, j0, columns, sums);
+}
+
+static wn_status spmm24_columns(const void *args, wn__exec *x) {
+    const wn__spmm24_columns *p = args;
+    lanes24 job = {.args = args,
+                   .block = spmm24_columns_block,
+                   .in = {p->x.data, p->x.stride[0], false},
+                   .out = {p->y.data, p->y.stride[0], false},
+                   .lanes = p->x.shape[0],
+                   .depth = p->x.shape[1],
+                   .outputs = p->y.shape[1],
+                   .accumulate = p->accumulate};
+    run_lanes(&job, x);
+    return WN_OK;
+}

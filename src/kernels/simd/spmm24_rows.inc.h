@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+/* spmm24_rows with the columns of b in lanes: b is copied in, c is copied or transposed out. */
+#include "base/fail.h"
+#include "kernels/simd/packed24.inc.h"
+#include "kernels/spmm24_rows.h"
+
+static void spmm24_rows_block(const void *args, int64_t width, const float *panel, int64_t o0,
+                              int64_t outputs, float *sums) {
+    const wn__spmm24_rows *p = args;
+    packed24 w = packed24_of(&p->values, &p->index);
+    if (wn__given(&p->extra)) {
+        w.extra = p->extra.data;
+        w.extras = p->extra.shape[0];
+        w.first_extra = p->c.shape[0];
+    }
+    packed24_block(&w, width, panel, o0, outputs, sums);
+}
+
+static wn_status spmm24_rows(const void *args, wn__exec *x) {
+    const wn__spmm24_rows *p = args;
+    bool by_lanes = p->c.stride[1] == 1 || p->c.shape[1] < 2;
+    lanes24 job = {.args = args,
+                   .block = spmm24_rows_block,
+                   .in = {p->b.data, p->b.stride[0], true},
+                   .out = {p->c.data, p->c.stride[by_lanes ? 0 : 1], by_lanes},
+                   .order = wn__given(&p->order) ? p->order.data : NULL,
+                   .lanes = p->b.shape[1],
+                   .depth = p->b.shape[0],
+                   .outputs = p->c.shape[0],
+                   .accumulate = p->accumulate};
+    WN_TRY(wn__spmm24_rows_refuse(p));
+    run_lanes(&job, x);
+    return WN_OK;
+}
