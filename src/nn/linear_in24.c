@@ -191,6 +191,7 @@ static wn_status in24_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {
 
 static void in24_flops(const wn__linear *l, wn__linear_flops *out) {
     wn__linear_dense.flops(l, out);
+    out->weight_gradient = wn__product_weight_flops(&l->structure, out->weight_gradient);
 }
 
 const wn__linear_type wn__linear_in24 = {

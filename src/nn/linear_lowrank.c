@@ -130,10 +130,13 @@ static wn_status lowrank_build(wn__linear *l, wn__build *b) {
 static wn__weight_view view_of(const wn__linear *l, int factor, int64_t scratch) {
     wn__weight_view v = {.mvue = l->structure.mvue, .factor = factor, .scratch = scratch};
     const wn__sste *s = sste_of(l, factor);
-    v.dense = is_sparse(l, factor) ? s->dense : param_of(l, factor)->w;
-    if (!is_sparse(l, factor)) return v;
+    if (!is_sparse(l, factor)) {
+        v.dense = param_of(l, factor)->w;
+        return v;
+    }
     v.values = s->values;
     v.index = s->index;
+    v.lists = s->lists;
     return v;
 }
 
@@ -266,8 +269,8 @@ static wn_status lowrank_rebased(wn__linear *l, wn__exec *x) {
 static wn_status dense_factor(const wn__linear *l, wn__exec *x, int factor, int64_t *at,
                               wn_tensor *out) {
     const wn__sste *s = sste_of(l, factor);
-    *out = is_sparse(l, factor) ? s->dense : param_of(l, factor)->w;
-    if (wn__given(out)) return WN_OK;
+    *out = param_of(l, factor)->w;
+    if (!is_sparse(l, factor)) return WN_OK;
     *out = wn__scratch_take(l->scratch, at, s->r, s->c);
     return wn__sste_merge(s, x, out);
 }
@@ -401,7 +404,7 @@ static void lowrank_bytes(const wn__linear *l, wn__linear_bytes *out) {
         const wn__sste *s = sste_of(l, f);
         out->master += bytes;
         out->forward += is_sparse(l, f) ? wn__sste_forward_bytes(s) : bytes;
-        out->backward += wn__tensor_bytes(&s->dense);
+        out->backward += wn__lists24_bytes(&s->lists);
         out->state += wn__sste_state_bytes(s);
     }
     if (!is_adapter(l)) return;
@@ -409,22 +412,28 @@ static void lowrank_bytes(const wn__linear *l, wn__linear_bytes *out) {
     out->forward += out->dense;
 }
 
-static double factor_flops(const wn__linear *l, int factor, bool packed) {
-    const wn_tensor *w = &param_of(l, factor)->w;
-    double along = packed && is_sparse(l, factor) ? 2 * (double)wn__groups24(w->shape[1])
-                                                  : (double)w->shape[1];
-    return 2 * (double)w->shape[0] * along;
+// Of a row of x: by the weight as it is, by its pack, by its column lists.
+enum { BY_DENSE, BY_PACK, BY_LISTS };
+
+static double factor_flops(const wn__linear *l, int factor, int by) {
+    const int64_t *shape = param_of(l, factor)->w.shape;
+    if (by == BY_DENSE || !is_sparse(l, factor)) return 2.0 * (double)shape[0] * (double)shape[1];
+    if (by == BY_LISTS) return 2.0 * (double)wn__lists24_kept(shape[0], shape[1]);
+    return 4.0 * (double)shape[0] * (double)wn__groups24(shape[1]);
 }
 
-// Gradients of factors are dense products; h may be made twice.
+static double flops_of_both(const wn__linear *l, int by) {
+    return factor_flops(l, FACTOR_IN, by) + factor_flops(l, FACTOR_OUT, by);
+}
+
+// h may be made twice.
 static void lowrank_flops(const wn__linear *l, wn__linear_flops *out) {
-    double in = factor_flops(l, FACTOR_IN, true), dense = 0;
-    double both = factor_flops(l, FACTOR_IN, false) + factor_flops(l, FACTOR_OUT, false);
-    double again = wn__given(&l->as.lowrank->h) ? 0 : in;
+    double again = wn__given(&l->as.lowrank->h) ? 0 : factor_flops(l, FACTOR_IN, BY_PACK);
+    double both = flops_of_both(l, BY_DENSE), dense = 0;
     if (is_adapter(l)) dense = 2.0 * (double)l->in * (double)l->out;
-    *out = (wn__linear_flops){.forward = in + factor_flops(l, FACTOR_OUT, true) + dense,
-                              .input_gradient = both + again + dense,
-                              .weight_gradient = both};
+    *out = (wn__linear_flops){.forward = flops_of_both(l, BY_PACK) + dense,
+                              .input_gradient = flops_of_both(l, BY_LISTS) + again + dense,
+                              .weight_gradient = wn__product_weight_flops(&l->structure, both)};
 }
 
 static void lowrank_release(wn__linear *l) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The 2:4 sparse linear layer. The master weight stays dense; a mask is chosen from it now and
 // then, and after every update the kept values are packed for the forward product and, when
-// training, for the input gradient. The weight gradient goes straight through the mask to the
-// master (Hubara et al. 2021; Zhou et al. 2021), perhaps from an output gradient that is itself
-// 2:4 (Hu et al. 2024). At the end of training the weight may become dense again.
+// training, packed or listed by column for the input gradient. The weight gradient goes straight
+// through the mask to the master (Hubara et al. 2021; Zhou et al. 2021), perhaps from an output
+// gradient that is itself 2:4 (Hu et al. 2024). At the end of training the weight may become dense
+// again.
 #include "base/fail.h"
 #include "kernels/elementwise.h"
 #include "kernels/mask24.h"
@@ -14,13 +15,8 @@
 
 struct wn__linear_sparse24 {
     wn__weight24 weight;
-    wn_tensor merged; // [out, in] with zeros: the input gradient of a row mask; else absent
-    wn_tensor dense;  // U8 [1], 1 once the weight is dense again; absent where it never is
+    wn_tensor dense; // U8 [1], 1 once the weight is dense again; absent where it never is
 };
-
-static bool transposable(const wn__linear *l) {
-    return l->structure.method != WN_MASK24_ROW;
-}
 
 static wn_status add_state(wn__linear *l, const char *suffix, const wn_tensor *view) {
     wn__state *s = &l->state[l->state_count++];
@@ -30,8 +26,6 @@ static wn_status add_state(wn__linear *l, const char *suffix, const wn_tensor *v
 
 static wn_status build_training(wn__linear *l, wn__build *b) {
     struct wn__linear_sparse24 *s = l->as.sparse24;
-    if (!transposable(l))
-        WN_TRY(wn__tensor_alloc2(b->weights, b->dtype, l->out, l->in, &s->merged));
     if (l->structure.dense_after == 0) return WN_OK;
     WN_TRY(wn__tensor_alloc1(b->weights, WN_DTYPE_U8, 1, &s->dense));
     return add_state(l, "dense", &s->dense);
@@ -46,7 +40,7 @@ static wn_status sparse24_build(wn__linear *l, wn__build *b) {
                                     .c = l->in,
                                     .method = l->structure.method,
                                     .renews = b->training,
-                                    .backward = b->training && transposable(l)};
+                                    .backward = b->training};
     wn_status status = wn__weight24_alloc(b->weights, &spec, &s->weight);
     if (status != WN_OK) return wn__fail_in(status, "%s", l->name);
     wn__linear_tell_padding(l, b, "in_features", l->in);
@@ -65,7 +59,6 @@ static bool dense_now(const wn__linear *l) {
 static wn_status repack(wn__linear *l, wn__exec *x) {
     struct wn__linear_sparse24 *s = l->as.sparse24;
     WN_TRY(wn__weight24_pack(&s->weight, x, &wn__linear_weight(l)->w));
-    if (wn__given(&s->merged)) WN_TRY(wn__weight24_unpack(&s->weight, x, &s->merged));
     if (!x->planning) l->ready = true;
     return WN_OK;
 }
@@ -115,16 +108,16 @@ static wn__weight_view dense_view(const wn__linear *l) {
     return (wn__weight_view){.dense = wn__linear_weight(l)->w};
 }
 
-// What the products read: the packs, for the input gradient of a row mask the matrix with its
-// zeros, or the weight itself once it is dense.
+// What the products read: the packs, for the input gradient of a row mask the column lists, or the
+// weight itself once it is dense.
 static wn__weight_view view_of(const wn__linear *l) {
     const struct wn__linear_sparse24 *s = l->as.sparse24;
     if (dense_now(l)) return dense_view(l);
-    return (wn__weight_view){.dense = s->merged,
-                             .values = s->weight.values,
+    return (wn__weight_view){.values = s->weight.values,
                              .index = s->weight.index,
                              .values_t = s->weight.values_t,
                              .index_t = s->weight.index_t,
+                             .lists = s->weight.lists,
                              .mvue = l->structure.mvue};
 }
 
@@ -183,22 +176,25 @@ static void sparse24_bytes(const wn__linear *l, wn__linear_bytes *out) {
         .master = dense,
         .forward = wn__tensor_bytes(&w->values) + wn__tensor_bytes(&w->index),
         .backward = wn__tensor_bytes(&w->values_t) + wn__tensor_bytes(&w->index_t) +
-                    wn__tensor_bytes(&l->as.sparse24->merged),
+                    wn__lists24_bytes(&w->lists),
         .state = wn__tensor_bytes(&w->mask) + wn__tensor_bytes(&w->next),
     };
 }
 
-// Two products for each group of four; the weight gradient is dense, also where half of dy is zero.
+// Two products for each group of four, of padding too but where columns are listed; the weight
+// gradient is dense unless half of dy is zero.
 static void sparse24_flops(const wn__linear *l, wn__linear_flops *out) {
     double dense = 2.0 * (double)l->in * (double)l->out;
     double forward = 4.0 * (double)wn__groups24(l->in) * (double)l->out;
+    bool listed = wn__given(&l->as.sparse24->weight.lists.start);
     if (dense_now(l)) {
         *out = (wn__linear_flops){dense, dense, dense};
         return;
     }
     *out = (wn__linear_flops){.forward = forward,
-                              .input_gradient = transposable(l) ? forward : dense,
-                              .weight_gradient = dense};
+                              .input_gradient =
+                                  listed ? 2.0 * (double)wn__lists24_kept(l->out, l->in) : forward,
+                              .weight_gradient = wn__product_weight_flops(&l->structure, dense)};
 }
 
 static void sparse24_release(wn__linear *l) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The S-STE linear layer (Hu et al. 2024): products by W~ = scale S(W), the gradient of W~ goes
 // straight to W, without mask or scale. 2:4 runs along in_features, so forward reads the pack and
-// the input gradient the dense W~.
+// the input gradient column lists.
 #include "base/fail.h"
 #include "nn/product.h"
 #include "nn/sste.h"
@@ -42,7 +42,7 @@ static wn_status sste_restore(wn__linear *l, wn__exec *x) {
 static wn__weight_view view_of(const wn__linear *l) {
     const wn__sste *s = &l->as.sste->weight;
     return (wn__weight_view){
-        .dense = s->dense, .values = s->values, .index = s->index, .mvue = l->structure.mvue};
+        .values = s->values, .index = s->index, .lists = s->lists, .mvue = l->structure.mvue};
 }
 
 static wn_status sste_forward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out,
@@ -72,15 +72,15 @@ static void sste_bytes(const wn__linear *l, wn__linear_bytes *out) {
     *out = (wn__linear_bytes){.dense = dense,
                               .master = dense,
                               .forward = wn__sste_forward_bytes(s),
-                              .backward = wn__tensor_bytes(&s->dense),
+                              .backward = wn__lists24_bytes(&s->lists),
                               .state = wn__sste_state_bytes(s)};
 }
 
 static void sste_flops(const wn__linear *l, wn__linear_flops *out) {
     double dense = 2.0 * (double)l->in * (double)l->out;
     *out = (wn__linear_flops){.forward = 4.0 * (double)wn__groups24(l->in) * (double)l->out,
-                              .input_gradient = dense,
-                              .weight_gradient = dense};
+                              .input_gradient = 2.0 * (double)wn__lists24_kept(l->out, l->in),
+                              .weight_gradient = wn__product_weight_flops(&l->structure, dense)};
 }
 
 static void sste_release(wn__linear *l) {

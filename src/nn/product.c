@@ -5,18 +5,22 @@
 
 #include "base/fail.h"
 #include "base/philox.h"
+#include "kernels/columns24.h"
 #include "kernels/matmul.h"
 #include "kernels/numeric.h"
+#include "kernels/pack24_tokens.h"
 #include "kernels/soft24.h"
 #include "kernels/spmm24.h"
+#include "kernels/spmm24_rows.h"
 #include "sparse/pattern24.h"
 
-// One side of a product. With an index, t has the packed values of a right-hand side [k,n] that is
-// the transpose of what was packed.
+// One side of a product. With an index, t has the packed values of the left-hand side, or of the
+// transpose of the right-hand side; with a start, those of the column lists of the right-hand side.
 typedef struct operand {
     wn_tensor t;
     bool transposed;
     wn_tensor index;
+    wn_tensor start, row;
 } operand;
 
 // c (+)= a b (+ bias)
@@ -32,18 +36,28 @@ static wn_tensor seen(const operand *o) {
 }
 
 static wn_status multiply(wn__exec *x, const product *p) {
-    const wn__spmm24 sparse = {.x = p->a.t,
+    const wn__spmm24 packed = {.x = p->a.t,
                                .values = p->b.t,
                                .index = p->b.index,
                                .bias = p->bias,
                                .y = p->c,
                                .accumulate = p->accumulate};
+    const wn__spmm24_columns listed = {.x = p->a.t,
+                                       .start = p->b.start,
+                                       .values = p->b.t,
+                                       .row = p->b.row,
+                                       .y = p->c,
+                                       .accumulate = p->accumulate};
+    const wn__spmm24_rows rows = {
+        .b = p->b.t, .values = p->a.t, .index = p->a.index, .c = p->c, .accumulate = p->accumulate};
     const wn__matmul dense = {.a = seen(&p->a),
                               .b = seen(&p->b),
                               .bias = p->bias,
                               .c = p->c,
                               .accumulate = p->accumulate};
-    return wn__given(&p->b.index) ? wn__run(x, WN__OP_spmm24, &sparse)
+    if (wn__given(&p->a.index)) return wn__run(x, WN__OP_spmm24_rows, &rows);
+    if (wn__given(&p->b.start)) return wn__run(x, WN__OP_spmm24_columns, &listed);
+    return wn__given(&p->b.index) ? wn__run(x, WN__OP_spmm24, &packed)
                                   : wn__run(x, WN__OP_matmul, &dense);
 }
 
@@ -109,16 +123,34 @@ wn_status wn__product_forward(const wn__linear *l, wn__exec *x, const wn__weight
 
 wn_status wn__product_input(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
                             const wn_tensor *dy, const wn_tensor *dx, bool accumulate) {
-    bool packed = wn__given(&w->values_t);
-    const product p = {.a = {.t = *dy},
-                       .b = {.t = packed ? w->values_t : w->dense, .index = w->index_t},
-                       .c = *dx,
-                       .accumulate = accumulate,
-                       .format = WN_FP8_E5M2};
+    operand b = {.t = w->dense};
+    if (wn__given(&w->values_t)) b = (operand){.t = w->values_t, .index = w->index_t};
+    if (wn__given(&w->lists.start))
+        b = (operand){.t = w->lists.values, .start = w->lists.start, .row = w->lists.row};
+    const product p = {
+        .a = {.t = *dy}, .b = b, .c = *dx, .accumulate = accumulate, .format = WN_FP8_E5M2};
     return run(l, x, w->scratch, &p);
 }
 
-// T(dy) in the shared block.
+// Elements of the shared block that hold `bytes`.
+static int64_t elements_of(wn_dtype dtype, int64_t bytes) {
+    int64_t size = (int64_t)wn_dtype_size(dtype);
+    return (bytes + size - 1) / size;
+}
+
+// The pack of the transpose of what was pruned along tokens, in the shared block.
+static wn_status pack_tokens(const wn__linear *l, wn__exec *x, int64_t *at, operand *dy) {
+    int64_t groups = wn__groups24(dy->t.shape[0]), out = dy->t.shape[1], bytes = (groups + 1) / 2;
+    const wn_tensor values = wn__scratch_take(l->scratch, at, out, 2 * groups);
+    const wn_tensor room =
+        wn__scratch_take(l->scratch, at, 1, elements_of(dy->t.dtype, out * bytes));
+    const wn__pack24_tokens pack = {
+        .x = dy->t, .values = values, .index = wn__tensor2(room.data, WN_DTYPE_U8, out, bytes)};
+    *dy = (operand){.t = values, .index = pack.index};
+    return wn__run(x, WN__OP_pack24_tokens, &pack);
+}
+
+// T(dy) in the shared block, packed.
 static wn_status prune(const wn__linear *l, wn__exec *x, const wn__weight_view *w, int64_t *at,
                        operand *dy) {
     if (w->mvue == WN_MVUE_OFF) return WN_OK;
@@ -131,8 +163,9 @@ static wn_status prune(const wn__linear *l, wn__exec *x, const wn__weight_view *
         .seed = l->pass->seed,
         .stream = WN_STREAM_MVUE + 8 * (uint64_t)l->number + (uint64_t)w->factor,
         .counter = l->pass->counter};
+    WN_TRY(wn__run(x, WN__OP_mvue24, &draw));
     dy->t = draw.y;
-    return wn__run(x, WN__OP_mvue24, &draw);
+    return pack_tokens(l, x, at, dy);
 }
 
 wn_status wn__product_weight(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
@@ -147,12 +180,26 @@ wn_status wn__product_weight(const wn__linear *l, wn__exec *x, const wn__weight_
     return run(l, x, at, &p);
 }
 
+double wn__product_weight_flops(const wn__structure *s, double dense) {
+    return s->mvue == WN_MVUE_OFF ? dense : dense / 2;
+}
+
+static int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
 int64_t wn__product_scratch(const wn__structure *s, const wn__build *b, int64_t out, int64_t in) {
-    int64_t cost = 0, rows_out = wn__scratch_cost(b->rows, out);
+    int64_t cost = 0, rows_out = wn__scratch_cost(b->rows, out), groups = wn__groups24(b->rows);
     bool pruned = b->training && s->mvue != WN_MVUE_OFF;
-    if (pruned) cost += rows_out;
+    int64_t packed = wn__scratch_cost(out, 2 * groups);
+    if (pruned)
+        cost = rows_out + packed +
+               wn__scratch_cost(1, elements_of(b->dtype, out * ((groups + 1) / 2)));
     if (!s->fp8) return cost;
-    // Two operands, their scales and a product: of x, dy and W with its padding, in any order.
+    // Two operands, their scales and a product: of x, dy and W with its padding, packed or listed,
+    // in any order.
     int64_t padded = wn__scratch_cost(4 * wn__groups24(out), 4 * wn__groups24(in));
-    return cost + 2 * wn__scratch_cost(1, 16) + rows_out + wn__scratch_cost(b->rows, in) + padded;
+    int64_t listed = wn__scratch_cost(wn__columns24_slices(out), wn__columns24_room(out, in));
+    return cost + 2 * wn__scratch_cost(1, 16) + larger(rows_out, packed) +
+           wn__scratch_cost(b->rows, in) + larger(padded, listed);
 }

@@ -9,19 +9,22 @@
  *
  * FP8 (l->structure.fp8): each operand is rounded as it is now, one scale a tensor (kernels/
  * numeric.h), the product is in the dtype, then divided by both scales; a bias is added last. MVUE
- * prunes groups of four consecutive rows of dy, before any rounding, drawn from stream
+ * prunes groups of four consecutive rows of dy, before any rounding, and what is left is multiplied
+ * packed; drawn from stream
  * WN_STREAM_MVUE + 8 number + factor with the pass's seed and counter: every training pass draws
  * anew, and a pass made again draws the same. */
 #ifndef WN_NN_PRODUCT_H
 #define WN_NN_PRODUCT_H
 
 #include "nn/linear.h"
+#include "sparse/lists24.h"
 
 /* A weight [out,in] as products read it. */
 typedef struct wn__weight_view {
     wn_tensor dense;             /* [out,in]; absent where the packs serve every product */
     wn_tensor values, index;     /* its 2:4 pack, for forward; absent: dense */
-    wn_tensor values_t, index_t; /* that of the transpose, for input; absent: dense */
+    wn_tensor values_t, index_t; /* that of the transpose, for input */
+    wn__lists24 lists;           /* column lists, for input where there is none; absent: dense */
     wn__mvue mvue;               /* T */
     int factor;                  /* 0: the layer's weight, or M; 1: N */
     int64_t scratch;             /* elements of the shared block that the caller has in use */
@@ -36,6 +39,8 @@ WN_NODISCARD wn_status wn__product_input(const wn__linear *l, wn__exec *x, const
 WN_NODISCARD wn_status wn__product_weight(const wn__linear *l, wn__exec *x,
                                           const wn__weight_view *w, const wn_tensor *in,
                                           const wn_tensor *dy, const wn_tensor *g);
+/* FLOPs of the weight's gradient for a row of x, which a dense product does `dense` of. */
+double wn__product_weight_flops(const wn__structure *s, double dense);
 /* Elements of the shared block that products of a weight [out,in] take at most. */
 int64_t wn__product_scratch(const wn__structure *s, const wn__build *b, int64_t out, int64_t in);
 

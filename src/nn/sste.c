@@ -28,13 +28,11 @@ wn_status wn__sste_build(wn__sste *s, wn__linear *l, const char *name, int64_t r
     WN_TRY(wn__tensor_alloc2(b->weights, b->dtype, r, 2 * g, &s->values));
     WN_TRY(wn__tensor_alloc2(b->weights, WN_DTYPE_U8, r, (g + 1) / 2, &s->index));
     WN_TRY(add_scale(s, l, name));
-    if (!b->training) {
-        wn__scratch_wish(b->scratch, wn__scratch_cost(r, c));
-        return WN_OK;
-    }
+    wn__scratch_wish(b->scratch, wn__scratch_cost(r, c));
+    if (!b->training) return WN_OK;
     WN_TRY(wn__tensor_alloc2(b->weights, WN_DTYPE_U8, r, g, &s->next));
     WN_TRY(wn__tensor_alloc1(b->weights, WN_DTYPE_I64, 1, &s->flips));
-    return wn__tensor_alloc2(b->weights, b->dtype, r, c, &s->dense);
+    return wn__lists24_alloc(b->weights, b->dtype, r, c, &s->lists);
 }
 
 wn_status wn__sste_rescale(wn__sste *s, const wn__linear *l, wn__exec *x, const wn_tensor *w) {
@@ -62,14 +60,14 @@ static wn_status count_flips(const wn__sste *s, wn__exec *x, int64_t *flips) {
 
 static wn_status pack(const wn__sste *s, wn__exec *x, const wn_tensor *dense) {
     const wn__pack24 args = {.w = *dense, .mask = s->mask, .values = s->values, .index = s->index};
-    return wn__run(x, WN__OP_pack24, &args);
+    WN_TRY(wn__run(x, WN__OP_pack24, &args));
+    return wn__given(&s->lists.start) ? wn__lists24_make(&s->lists, x, dense, &s->mask) : WN_OK;
 }
 
 wn_status wn__sste_prepare(wn__sste *s, const wn__linear *l, wn__exec *x, const wn_tensor *w,
                            int64_t *flips) {
     int64_t at = 0;
-    const wn_tensor out =
-        wn__given(&s->dense) ? s->dense : wn__scratch_take(l->scratch, &at, s->r, s->c);
+    const wn_tensor out = wn__scratch_take(l->scratch, &at, s->r, s->c);
     bool compared = wn__given(&s->next) && (s->masked || x->planning);
     *flips = -1;
     if (!s->scaled) WN_TRY(wn__sste_rescale(s, l, x, w));

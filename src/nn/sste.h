@@ -9,14 +9,15 @@
 #define WN_NN_SSTE_H
 
 #include "nn/linear.h"
+#include "sparse/lists24.h"
 
 typedef struct wn__sste {
     int64_t r, c;
     wn_tensor scale, dots;   /* F64 [1], a state; F64 [3] */
     wn_tensor mask, next;    /* U8 [r, ceil(c/4)]; next: when training */
     wn_tensor flips;         /* I64 [1], when training */
-    wn_tensor dense;         /* W~ [r,c] when training; else it passes through the shared block */
-    wn_tensor values, index; /* its pack */
+    wn_tensor values, index; /* the pack of W~, which itself passes through the shared block */
+    wn__lists24 lists;       /* its column lists, when training */
     bool scaled, masked;     /* the scale is chosen, the mask is that of the last prepare */
 } wn__sste;
 
@@ -24,8 +25,8 @@ typedef struct wn__sste {
  * its factors. */
 WN_NODISCARD wn_status wn__sste_build(wn__sste *s, wn__linear *l, const char *name, int64_t r,
                                       int64_t c, wn__build *b);
-/* W~, mask and pack of w[r,c]. *flips: positions in which the mask differs from that of the prepare
- * before, -1 if there was none. */
+/* Mask, pack and lists of W~ of w[r,c]. *flips: positions in which the mask differs from that of
+ * the prepare before, -1 if there was none. */
 WN_NODISCARD wn_status wn__sste_prepare(wn__sste *s, const wn__linear *l, wn__exec *x,
                                         const wn_tensor *w, int64_t *flips);
 /* The same from a scale that a checkpoint brought back: INVALID unless it is finite and positive.

@@ -11,11 +11,7 @@ static int64_t nearest_multiple(int64_t n) {
 }
 
 static wn_status check_spec(const wn__weight24_spec *s) {
-    if (s->method == WN_MASK24_ROW) {
-        if (!s->backward) return WN_OK;
-        return wn__fail(WN_INVALID, "row masks cannot be packed for the input gradient; tile and "
-                                    "greedy masks can");
-    }
+    if (s->method == WN_MASK24_ROW) return WN_OK;
     if (s->r % 4 == 0 && s->c % 4 == 0) return WN_OK;
     return wn__fail(WN_INVALID,
                     "%s masks need multiples of 4, found [%lld, %lld]; the nearest is [%lld, %lld] "
@@ -42,7 +38,9 @@ wn_status wn__weight24_alloc(wn__arena *arena, const wn__weight24_spec *spec, wn
     int64_t g = wn__groups24(spec->c);
     WN_TRY(wn__tensor_alloc2(arena, WN_DTYPE_U8, spec->r, g, &s.mask));
     WN_TRY(alloc_pack(arena, spec->dtype, spec->r, spec->c, &s.values, &s.index));
-    if (spec->backward)
+    if (spec->backward && spec->method == WN_MASK24_ROW)
+        WN_TRY(wn__lists24_alloc(arena, spec->dtype, spec->r, spec->c, &s.lists));
+    else if (spec->backward)
         WN_TRY(alloc_pack(arena, spec->dtype, spec->c, spec->r, &s.values_t, &s.index_t));
     if (spec->renews) {
         WN_TRY(wn__tensor_alloc2(arena, WN_DTYPE_U8, spec->r, g, &s.next));
@@ -97,7 +95,8 @@ wn_status wn__weight24_pack(const wn__weight24 *s, wn__exec *x, const wn_tensor 
                              .index = s->index,
                              .values_t = s->values_t,
                              .index_t = s->index_t};
-    return wn__run(x, WN__OP_pack24, &pack);
+    WN_TRY(wn__run(x, WN__OP_pack24, &pack));
+    return wn__given(&s->lists.start) ? wn__lists24_make(&s->lists, x, w, &s->mask) : WN_OK;
 }
 
 wn_status wn__weight24_unpack(const wn__weight24 *s, wn__exec *x, const wn_tensor *out) {

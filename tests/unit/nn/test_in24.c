@@ -332,7 +332,7 @@ static void the_weight_is_dense(void **state) {
     assert_true(bytes.dense == sizeof merged && bytes.master == sizeof merged);
     assert_true(bytes.forward == sizeof merged && bytes.backward == 0 && bytes.state == 8);
     assert_true(flops.forward == 2 * 117 && flops.input_gradient == 2 * 117);
-    assert_true(flops.weight_gradient == 2 * 117 && l->flips == -1 && l->positions == 0);
+    assert_true(flops.weight_gradient == 117 && l->flips == -1 && l->positions == 0);
     close_layer(&r);
     l = open_training(&r, "in2:4:mvue", 13, 9);
     l->type->bytes(l, &bytes);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/philox.h"
+#include "kernels/columns24.h"
 #include "kernels/runtime.h"
 #include "kernels/spmm24.h"
 #include "sparse/pattern24.h"
@@ -153,16 +154,26 @@ static void check_products(bench *b) {
                                 .values = b->weight.values,
                                 .index = b->weight.index,
                                 .y = wn__tensor2(y, WN_DTYPE_F32, c, r)};
-    const wn__spmm24 backward = {.x = wn__tensor2(u, WN_DTYPE_F32, r, r),
-                                 .values = b->weight.values_t,
-                                 .index = b->weight.index_t,
-                                 .y = wn__tensor2(d, WN_DTYPE_F32, r, c)};
+    const wn__lists24 *lists = &b->weight.lists;
+    const wn__spmm24 packed = {.x = wn__tensor2(u, WN_DTYPE_F32, r, r),
+                               .values = b->weight.values_t,
+                               .index = b->weight.index_t,
+                               .y = wn__tensor2(d, WN_DTYPE_F32, r, c)};
+    const wn__spmm24_columns listed = {.x = packed.x,
+                                       .start = lists->start,
+                                       .values = lists->values,
+                                       .row = lists->row,
+                                       .y = packed.y};
+    bool row = b->weight.spec.method == WN_MASK24_ROW;
+    assert_true(wn__given(&lists->start) == row && wn__given(&packed.values) == !row);
+    wn__op op = row ? WN__OP_spmm24_columns : WN__OP_spmm24;
+    const void *backward = row ? (const void *)&listed : &packed;
     wn__runtime_plan_begin(b->rt);
     assert_ok(wn__run(&b->rt->exec, WN__OP_spmm24, &forward));
-    assert_ok(wn__run(&b->rt->exec, WN__OP_spmm24, &backward));
+    assert_ok(wn__run(&b->rt->exec, op, backward));
     assert_ok(wn__runtime_plan_end(b->rt));
     assert_ok(wn__run(&b->rt->exec, WN__OP_spmm24, &forward));
-    assert_ok(wn__run(&b->rt->exec, WN__OP_spmm24, &backward));
+    assert_ok(wn__run(&b->rt->exec, op, backward));
     for (int64_t i = 0; i < r; i++)
         for (int64_t j = 0; j < c; j++) {
             float expected = kept_at(&b->weight.mask, i, j) ? ((float *)b->w.data)[i * c + j] : 0;
@@ -179,7 +190,7 @@ static void test_choose_and_pack(void **state) {
     for (int method = WN_MASK24_ROW; method <= WN_MASK24_GREEDY; method++) {
         bool row = method == WN_MASK24_ROW;
         bench b;
-        open_bench(&b, spec_of(16, row ? 23 : 24, (wn__mask24_method)method, true, !row));
+        open_bench(&b, spec_of(16, row ? 23 : 24, (wn__mask24_method)method, true, true));
         wn__exec *x = &b.rt->exec;
         int64_t flips = 7;
         assert_refused(wn__weight24_pack(&b.weight, x, &b.w), "no mask yet");
@@ -190,7 +201,7 @@ static void test_choose_and_pack(void **state) {
         assert_ok(wn__pattern24_check_mask(&b.weight.mask, b.w.shape[1], rules));
         assert_ok(wn__weight24_pack(&b.weight, x, &b.w));
         check_unpacked(&b);
-        if (!row) check_products(&b);
+        check_products(&b);
         assert_ok(wn__weight24_choose(&b.weight, x, &b.w, &flips));
         assert_int_equal(flips, 0);
         close_bench(&b);
@@ -284,8 +295,6 @@ static void test_refused_specs(void **state) {
     spec = spec_of(1, 9, WN_MASK24_GREEDY, true, false);
     assert_refused(wn__weight24_alloc(&count, &spec, &s),
                    "greedy masks need multiples of 4, found [1, 9]; the nearest is [4, 8]");
-    spec = spec_of(8, 8, WN_MASK24_ROW, true, true);
-    assert_refused(wn__weight24_alloc(&count, &spec, &s), "row masks cannot be packed");
     spec = spec_of(-4, 8, WN_MASK24_ROW, true, false);
     assert_refused(wn__weight24_alloc(&count, &spec, &s), "-4 rows");
     assert_int_equal(count.used, 0);
