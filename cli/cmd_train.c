@@ -130,6 +130,7 @@ static void set_run_options(const options *o, wn_train_options *t) {
     t->kernels = opt_text(o, O_kernels);
     t->strict_kernels = opt_flag(o, O_strict_kernels);
     t->dry_run = opt_flag(o, O_dry_run);
+    t->profile = opt_flag(o, O_profile);
 }
 
 /* --sparsity in order, after --sparse and the rules that run_c4.py's flags make, so that they

@@ -104,6 +104,8 @@ typedef struct wn_train_options {
     int threads;         /* 0: all */
     const char *kernels; /* "op:variant,..." or NULL */
     bool strict_kernels, dry_run;
+    bool profile; /* at the end, and in metrics.jsonl: where the time of the updates went, by kernel
+                   */
     const char *resolved; /* JSON object text of all options, kept in run.json */
     /* resume: names of the fields above that were set on purpose ("steps", "lr"); the others are
      * taken from run.json. NULL: those that differ from wn_train_defaults count as set. */
@@ -166,8 +168,8 @@ WN_API WN_NODISCARD wn_status wn_train(const wn_train_options *o, wn_train_fn *f
                                        void *ctx);
 
 /* One number series of RUN/metrics.jsonl (or of the file itself): kind "step", "eval", "mask",
- * "exact" or "act"; y a member's name ("loss"); x "step", "tokens" or "seconds". Arrays are
- * malloc'ed. */
+ * "exact", "act" or "profile"; y a member's name ("loss"); x "step", "tokens" or "seconds". Arrays
+ * are malloc'ed. */
 typedef struct wn_series {
     double *x, *y;
     size_t count;

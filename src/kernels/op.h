@@ -68,6 +68,7 @@ struct wn__exec {
     char *scratch;     /* borrowed block of scratch_size bytes, 64-byte aligned */
     size_t scratch_size;
     uint8_t *used; /* optional, one byte for each row of the table, set when the row was chosen */
+    struct wn__profile *profile; /* borrowed; NULL: nothing is timed (kernels/profile.h) */
 };
 
 /* Checks the contract and selects: the variant that would run, with the reasons of those refused

@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 #include "base/fail.h"
 #include "kernels/declare.h"
+#include "kernels/profile.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -161,9 +162,12 @@ static wn_status run(wn__exec *x, const wn__kernel *k, const void *args) {
     if (need > x->scratch_size)
         return wn__fail(WN_BUG, "%s needs a workspace of %zu bytes, %zu were planned", k->name,
                         need, x->scratch_size);
+    double start = x->profile != NULL ? wn__clock() : 0;
     bool before = wn__pool_flush(ops[k->op].flush);
     wn_status status = k->run(args, x);
     (void)wn__pool_flush(before);
+    if (x->profile != NULL)
+        wn__profile_add(x->profile, (size_t)(k - table), args, wn__clock() - start);
     return status;
 }
 

@@ -3,6 +3,7 @@
 // place, so at most WN_MODEL_LOGITS_BYTES of them exist at a time.
 #include "base/fail.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/profile.h"
 #include "kernels/reduce.h"
 #include "model/internal.h"
 #include "nn/round16.h"
@@ -75,8 +76,11 @@ wn_status wn__model_loss_backward(wn__model *m, double grad_scale, double *loss_
     if (!m->spec.training) return wn__fail(WN_INVALID, "the model was not made for training");
     WN_TRY(wn__model_plan_span(m, m->fed));
     m->pass.learning = true;
+    wn__profile_enter(m->x, WN_PROFILE_FORWARD);
     WN_TRY(wn__model_blocks(m, m->fed, &m->rope, NULL));
+    wn__profile_enter(m->x, WN_PROFILE_HEAD);
     WN_TRY(wn__model_head_loss(m, m->fed, true, grad_scale, loss_sum));
+    wn__profile_enter(m->x, WN_PROFILE_BACKWARD);
     WN_TRY(wn__model_blocks_backward(m, m->fed));
     m->pass.learning = false;
     m->pass.counter++;

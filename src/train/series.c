@@ -74,11 +74,12 @@ static bool listed(const char *const *list, const char *word) {
 }
 
 static wn_status check_names(const char *kind, const char *x) {
-    static const char *const kinds[] = {"step", "eval", "mask", "exact", "act", NULL};
+    static const char *const kinds[] = {"step", "eval", "mask", "exact", "act", "profile", NULL};
     static const char *const axes[] = {"step", "tokens", "seconds", NULL};
     if (!listed(kinds, kind))
-        return wn__fail(WN_INVALID,
-                        "kind is '%s', expected 'step', 'eval', 'mask', 'exact' or 'act'", kind);
+        return wn__fail(
+            WN_INVALID,
+            "kind is '%s', expected 'step', 'eval', 'mask', 'exact', 'act' or 'profile'", kind);
     if (listed(axes, x)) return WN_OK;
     return wn__fail(WN_INVALID, "x is '%s', expected 'step', 'tokens' or 'seconds'", x);
 }

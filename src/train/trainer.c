@@ -5,6 +5,7 @@
 #include "base/cpu.h"
 #include "base/fail.h"
 #include "infer/generate.h"
+#include "kernels/profile.h"
 #include "train/checkpoint.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -76,6 +77,8 @@ static wn_status loop(wn__trainer *t) {
                 "note: no update is left: step %" PRId64 " of %" PRId64
                 "; more steps than that go on",
                 t->saved, t->o.steps);
+    t->first_step = t->step;
+    if (t->o.profile) WN_TRY(wn__profile_create(&t->profile));
     while (t->step < t->o.steps) {
         WN_TRY(wn__update_make(t));
         WN_TRY(log_update(t));
@@ -155,6 +158,7 @@ void wn__trainer_close(wn__trainer *t) {
     wn__part_close(&t->held);
     wn__id_bytes_free(&t->id_bytes);
     wn_tokenizer_free(t->tokenizer);
+    wn__profile_free(t->profile);
     wn__run_end(t);
 }
 
@@ -162,6 +166,7 @@ wn_status wn_train(const wn_train_options *o, wn_train_fn *fn, wn_stop_fn *stop,
     wn__trainer t;
     wn_status status = wn__trainer_open(&t, o, fn, stop, ctx);
     if (status == WN_OK && !t.o.dry_run) status = loop(&t);
+    if (status == WN_OK) status = wn__report_profile(&t);
     wn__trainer_close(&t);
     return status;
 }

@@ -83,6 +83,11 @@ typedef struct wn__trainer {
     int64_t logged_tokens, logged_step;
     wn__update last;
     double peak; /* multiply-add FLOP/s of the threads in use, measured at the start */
+
+    struct wn__profile *profile; /* NULL: none was asked for */
+    int64_t first_step;          /* updates done when the session began */
+    int64_t profiled_updates;
+    double profiled_seconds;
 } wn__trainer;
 
 /* trainer.c: everything up to the first update (a dry run has no weights then), and its end, which
@@ -176,6 +181,10 @@ void wn__report_sample(wn__trainer *t, const char *text);
 WN_NODISCARD wn_status wn__report_save(wn__trainer *t, const char *dir, uint64_t bytes,
                                        double seconds);
 void wn__emit(const wn__trainer *t, wn_train_event *e);
+/* profile.c: an update is profiled between begin and end, which follows t->last.seconds. */
+void wn__profile_begin(wn__trainer *t);
+void wn__profile_end(wn__trainer *t);
+WN_NODISCARD wn_status wn__report_profile(wn__trainer *t);
 /* by_layer.c: flips of masks, and zeros of activations; nothing where there are none. */
 WN_NODISCARD wn_status wn__report_masks(wn__trainer *t);
 WN_NODISCARD wn_status wn__report_activations(wn__trainer *t);

@@ -3,6 +3,7 @@
 // is read from top to bottom in wn__update_make().
 #include "base/cpu.h"
 #include "base/fail.h"
+#include "kernels/profile.h"
 #include "train/checkpoint.h"
 #include "train/trainer.h"
 #include <inttypes.h>
@@ -54,6 +55,7 @@ static wn_status feed(wn__trainer *t, int64_t i) {
 // counts the passes that its random draws belong to.
 static wn_status accumulate(wn__trainer *t, double labels, double *loss_sum) {
     *loss_sum = 0;
+    wn__profile_enter(&t->runtime->exec, WN_PROFILE_UPDATE);
     WN_TRY(wn__model_zero_gradients(t->model));
     for (int64_t i = 0; i < t->o.grad_accum; i++) {
         double sum;
@@ -82,8 +84,11 @@ static bool probes(const wn__trainer *t) {
 static wn_status probe(wn__trainer *t, double *loss) {
     double sum = 0;
     int64_t labels = 0;
+    struct wn__profile *profile = t->runtime->exec.profile; // it is not a part of the update
+    t->runtime->exec.profile = NULL;
     WN_TRY(feed(t, t->o.grad_accum - 1));
     WN_TRY(wn__model_loss(t->model, &sum, &labels));
+    t->runtime->exec.profile = profile;
     *loss = labels > 0 ? sum / (double)labels : 0;
     return WN_OK;
 }
@@ -106,6 +111,7 @@ static wn_status step(wn__trainer *t) {
     wn__params *params = wn__model_params(t->model);
     const wn_tensor sums = wn__tensor1(t->sums, WN_DTYPE_F64, (int64_t)params->count);
     wn__update *u = &t->last;
+    wn__profile_enter(&t->runtime->exec, WN_PROFILE_UPDATE);
     WN_TRY(wn__gradient_norm(params, &t->runtime->exec, &sums, &u->gnorm));
     double clip = wn__clip_scale(u->gnorm, t->o.clip_norm);
     WN_TRY(wn__model_regularize(t->model, 1 / clip));
@@ -120,6 +126,7 @@ wn_status wn__update_make(wn__trainer *t) {
     double start = wn__clock(), probing = 0;
     int64_t labels;
     *u = (wn__update){.probed = probes(t)};
+    wn__profile_begin(t);
     WN_TRY(draw(t, &labels));
     WN_TRY(accumulate(t, (double)labels, &u->loss));
     u->loss /= (double)labels;
@@ -131,6 +138,7 @@ wn_status wn__update_make(wn__trainer *t) {
     }
     WN_TRY(step(t));
     u->seconds = wn__clock() - start - probing;
+    wn__profile_end(t);
     t->train_seconds += u->seconds;
     t->tokens_seen += labels;
     count_exact(t);

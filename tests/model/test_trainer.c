@@ -192,6 +192,26 @@ static void test_observation(void **state) {
     free(l);
 }
 
+// A profile changes nothing, and its lines add up to the time of the updates.
+static void test_profile(void **state) {
+    wn_train_options o = small_options(scratch_path(state, "plain"), text_file(state, 2000));
+    free(run(&o));
+    o.out = scratch_path(state, "timed");
+    o.profile = true;
+    free(run(&o));
+    assert_same_run(scratch_path(state, "plain"), scratch_path(state, "timed"));
+    wn_series share = read_series(o.out, "profile", "share"),
+              ms = read_series(o.out, "profile", "ms");
+    double sum = 0;
+    for (size_t i = 0; i < share.count; i++) {
+        assert_true(share.y[i] >= 0 && ms.y[i] >= 0);
+        sum += share.y[i];
+    }
+    assert_true(share.count > 10 && fabs(sum - 1) < 1e-9);
+    wn_series_free(&share);
+    wn_series_free(&ms);
+}
+
 // The session that opens the exported model says what the trainer said, dense or packed.
 static void session_agrees(void **state, const char *rule) {
     wn_train_options o = small_options(scratch_path(state, "run"), text_file(state, 4000));
@@ -479,7 +499,7 @@ int main(void) {
         TEST(test_keep),          TEST(test_blows_up),         TEST(test_stop),
         TEST(test_no_updates),    TEST(test_shards),           TEST(test_other_tokenizer),
         TEST(test_init_from),     TEST(test_short_corpora),    TEST(test_refuses),
-        TEST(test_occupied),
+        TEST(test_occupied),      TEST(test_profile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
