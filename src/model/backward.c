@@ -57,12 +57,17 @@ wn_status wn__model_blocks_backward(wn__model *m, wn__span s) {
     return wn__run(m->x, WN__OP_embed_grad, &table);
 }
 
+// Those of products are only marked: the next product overwrites what it would add to.
 wn_status wn__model_zero_gradients(wn__model *m) {
-    const wn__arena *a = &m->arenas.gradients;
     if (!m->spec.training) return wn__fail(WN_INVALID, "the model was not made for training");
-    int64_t count = (int64_t)(a->used / wn_dtype_size(m->spec.dtype));
-    const wn__fill zero = {.x = wn__tensor1(a->base, m->spec.dtype, count)};
-    return wn__run(m->x, WN__OP_fill, &zero);
+    for (size_t i = 0; i < m->params.count; i++) {
+        wn__param *p = &m->params.item[i];
+        const wn__fill zero = {.x = p->g};
+        if (!wn__given(&p->g)) continue;
+        p->fresh = p->by_product && !m->x->planning;
+        if (!p->fresh) WN_TRY(wn__run(m->x, WN__OP_fill, &zero));
+    }
+    return WN_OK;
 }
 
 wn_status wn__model_regularize(wn__model *m, double factor) {

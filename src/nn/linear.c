@@ -51,6 +51,7 @@ wn_status wn__linear_build_in(wn__linear *l, const char *block, const char *name
 
 void wn__linear_tie(wn__linear *l, const char *name, wn__params *params, size_t weight) {
     const wn_tensor *w = &params->item[weight].w;
+    params->item[weight].by_product = true;
     *l = (wn__linear){.type = &wn__linear_dense,
                       .in = w->shape[1],
                       .out = w->shape[0],
@@ -92,6 +93,7 @@ wn_status wn__linear_add_params(wn__linear *l, wn__build *b) {
     char name[WN_NAME_MAX];
     WN_TRY(wn__name_join(name, l->name, "weight"));
     WN_TRY(wn__param_add(b, name, 2, (const int64_t[]){l->out, l->in}, true, &l->weight));
+    wn__linear_weight(l)->by_product = true;
     return wn__linear_add_bias(l, b);
 }
 
@@ -105,7 +107,7 @@ wn_status wn__linear_bias_gradient(wn__linear *l, wn__exec *x, const wn_tensor *
 wn_status wn__linear_param_gradients(wn__linear *l, wn__exec *x, const wn__weight_view *w,
                                      const wn_tensor *in, const wn_tensor *dy) {
     WN_TRY(wn__product_weight(l, x, w, wn__linear_weight_in(l, in), wn__linear_weight_dy(l, dy),
-                              &wn__linear_weight(l)->g));
+                              wn__linear_weight(l)));
     return wn__linear_bias_gradient(l, x, dy);
 }
 

@@ -61,6 +61,7 @@ static wn_status add_factor(wn__linear *l, wn__build *b, const char *suffix, int
     WN_TRY(wn__param_add_as(b, name, 2, shape, true,
                             in ? WN_PARAM_LOWRANK_IN : WN_PARAM_LOWRANK_OUT,
                             in ? &l->factor_in : &l->factor_out));
+    param_of(l, factor)->by_product = true;
     if (!is_sparse(l, factor)) return WN_OK;
     l->positions += shape[0] * shape[1];
     wn__linear_tell_padding(l, b, in ? "in_features" : "the rank", shape[1]);
@@ -212,11 +213,9 @@ static wn_status lowrank_backward(wn__linear *l, wn__exec *x, const wn_tensor *i
     const wn__weight_view m = view_of(l, FACTOR_OUT, at), n = view_of(l, FACTOR_IN, at);
     WN_TRY(wn__linear_check_ready(l, x));
     if (!wn__given(&l->as.lowrank->h)) WN_TRY(make_h(l, x, in, &h, at));
-    WN_TRY(
-        wn__product_weight(l, x, &m, &h, wn__linear_weight_dy(l, dy), &param_of(l, FACTOR_OUT)->g));
+    WN_TRY(wn__product_weight(l, x, &m, &h, wn__linear_weight_dy(l, dy), param_of(l, FACTOR_OUT)));
     WN_TRY(make_dh(l, x, dy, &dh, at));
-    WN_TRY(
-        wn__product_weight(l, x, &n, wn__linear_weight_in(l, in), &dh, &param_of(l, FACTOR_IN)->g));
+    WN_TRY(wn__product_weight(l, x, &n, wn__linear_weight_in(l, in), &dh, param_of(l, FACTOR_IN)));
     WN_TRY(wn__linear_bias_gradient(l, x, dy));
     return input_gradient(l, x, dy, &dh, dx, accumulate, at);
 }

@@ -169,15 +169,17 @@ static wn_status prune(const wn__linear *l, wn__exec *x, const wn__weight_view *
 }
 
 wn_status wn__product_weight(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
-                             const wn_tensor *in, const wn_tensor *dy, const wn_tensor *g) {
+                             const wn_tensor *in, const wn_tensor *dy, wn__param *param) {
     product p = {.a = {.t = *dy, .transposed = true},
                  .b = {.t = *in},
-                 .c = *g,
-                 .accumulate = true,
+                 .c = param->g,
+                 .accumulate = !param->fresh,
                  .format = WN_FP8_E5M2};
     int64_t at = w->scratch;
     WN_TRY(prune(l, x, w, &at, &p.a));
-    return run(l, x, at, &p);
+    WN_TRY(run(l, x, at, &p));
+    if (!x->planning) param->fresh = false;
+    return WN_OK;
 }
 
 double wn__product_weight_flops(const wn__structure *s, double dense) {

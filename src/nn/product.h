@@ -38,7 +38,7 @@ WN_NODISCARD wn_status wn__product_input(const wn__linear *l, wn__exec *x, const
                                          const wn_tensor *dy, const wn_tensor *dx, bool accumulate);
 WN_NODISCARD wn_status wn__product_weight(const wn__linear *l, wn__exec *x,
                                           const wn__weight_view *w, const wn_tensor *in,
-                                          const wn_tensor *dy, const wn_tensor *g);
+                                          const wn_tensor *dy, wn__param *p);
 /* FLOPs of the weight's gradient for a row of x, which a dense product does `dense` of. */
 double wn__product_weight_flops(const wn__structure *s, double dense);
 /* Elements of the shared block that products of a weight [out,in] take at most. */

@@ -24,8 +24,11 @@ typedef struct wn__param {
     wn_tensor g;            /* gradient, added to by backward; absent when not training or frozen */
     wn_tensor state[WN_PARAM_STATES]; /* the optimizer's; absent ones are not used. AdamW: m, v */
     wn__param_role role;
-    size_t partner; /* of a factor: the other one's number */
-    bool decay;     /* weight decay applies: matrices yes, norms and biases no */
+    size_t partner;  /* of a factor: the other one's number */
+    bool decay;      /* weight decay applies: matrices yes, norms and biases no */
+    bool by_product; /* every backward pass multiplies into g before anything else adds to it, so
+                        that zeroing g needs no pass over memory */
+    bool fresh; /* such a g counts as zeros, whatever it holds: the next product overwrites it */
 } wn__param;
 
 /* A list that grows while a model is built; addresses are stable only afterwards. */
