@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-/* matmul over packed panels, after Goto and van de Geijn 2008: c is cut into blocks; a block's
+/* matmul over packed panels, after Goto and van de Geijn 2008. Part by part of the product both
  * operands are copied, one slice of k at a time, into panels of TILE_M rows of a and TILE_N columns
- * of b (zeros beyond the edges), and a tile of c stays in registers for the whole slice. A block
- * does all of its own packing, so blocks share nothing. Each element sums its products in ascending
- * k within a slice of SLICE_K and adds the slices in order, whatever the blocks are. Few rows skip
- * the packing and stream b once: see matmul_few.inc.h. */
+ * of b (zeros beyond the edges): first all threads pack, then all multiply blocks of c, so no
+ * element is packed twice for one part. A tile of c stays in registers for a whole slice. Each
+ * element sums its products in ascending k within a slice of SLICE_K and adds the slices in order,
+ * whatever parts and blocks are. Few rows skip the packing and stream b once: see
+ * matmul_few.inc.h. */
 #include "kernels/matmul.h"
 #include "kernels/simd/accepts.h"
 #include "kernels/simd/matmul_few.inc.h"
@@ -23,7 +24,8 @@
 typedef struct matmul_job {
     const wn__matmul *p;
     wn__matmul_plan plan;
-    char *scratch;
+    wn__matmul_part part; /* in work */
+    float *a, *b;         /* its packed operands: [slices][groups of a block][a_floats] */
 } matmul_job;
 
 /* acc[TILE_M][TILE_N] = sum over depth of a column of the a panel times a row of the b panel. */
@@ -51,9 +53,21 @@ ALWAYS void tile_product(int64_t depth, const float *a, const float *b, vf acc[T
     }
 }
 
+/* The lines of a tile of c are on their way while its sums are made. */
+ALWAYS void tile_prefetch(const float *c, int64_t stride) {
+    UNROLL
+    for (int i = 0; i < TILE_M; i++) {
+        UNROLL
+        for (int j = 0; j < TILE_N; j += 16)
+            _mm_prefetch((const char *)(c + i * stride + j), _MM_HINT_T0);
+        _mm_prefetch((const char *)(c + i * stride + TILE_N - 1), _MM_HINT_T0);
+    }
+}
+
 /* c += tile, where c is a whole tile. */
 static void tile_add(int64_t depth, const float *a, const float *b, float *c, int64_t stride) {
     vf acc[TILE_M][TILE_VECS];
+    tile_prefetch(c, stride);
     tile_product(depth, a, b, acc);
     UNROLL
     for (int i = 0; i < TILE_M; i++) {
@@ -67,6 +81,7 @@ static void tile_add(int64_t depth, const float *a, const float *b, float *c, in
 
 static void tile_set(int64_t depth, const float *a, const float *b, float *c, int64_t stride) {
     vf acc[TILE_M][TILE_VECS];
+    tile_prefetch(c, stride);
     tile_product(depth, a, b, acc);
     UNROLL
     for (int i = 0; i < TILE_M; i++) {
@@ -98,6 +113,9 @@ static void pack_along(const float *from, int64_t stride, int64_t count, int64_t
             for (int64_t l = 0; l < depth; l += VF) {
                 int64_t n = depth - l < VF ? depth - l : VF;
                 vf r[VF];
+                /* The rows of a slice are too short for a prefetcher to foresee the next ones. */
+                for (int64_t s = 0; s < lanes; s++)
+                    _mm_prefetch((const char *)(at + (width + s) * stride + l), _MM_HINT_T0);
                 vf_read_block(at + l, stride, exist, n, r);
                 vf_transpose(r);
                 /* What a vector holds beyond the panel's width is overwritten by the next. */
@@ -188,22 +206,43 @@ static void block_product(const wn__matmul *p, const wn__matmul_block *at, int64
         }
 }
 
-static void matmul_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
+/* Where a slice of a block's operand is packed. */
+ALWAYS float *packed_a(const matmul_job *job, int64_t slice, int64_t group) {
+    return job->a + (slice * job->part.rows + group) * job->plan.a_floats;
+}
+ALWAYS float *packed_b(const matmul_job *job, int64_t slice, int64_t group) {
+    return job->b + (slice * job->part.columns + group) * job->plan.b_floats;
+}
+
+static void pack_groups(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
     const matmul_job *job = ctx;
-    const wn__matmul *p = job->p;
-    float *a = (float *)(void *)(job->scratch + (size_t)worker * job->plan.worker_bytes);
-    float *b = a + job->plan.a_floats;
-    int64_t k = p->a.shape[1];
+    const wn__matmul_part *part = &job->part;
     for (int64_t i = begin; i < end; i++) {
-        wn__matmul_block at = wn__matmul_block_at(&job->plan, p, i);
-        bool add = block_begin(p, &at);
-        if (k == 0 && !add) block_zero(p, &at);
-        for (int64_t l = 0; l < k; l += WN_MATMUL_SLICE_K, add = true) {
-            int64_t depth = k - l < WN_MATMUL_SLICE_K ? k - l : WN_MATMUL_SLICE_K;
-            pack(&p->a, 0, at.m0, at.m, l, depth, TILE_M, a);
-            pack(&p->b, 1, at.n0, at.n, l, depth, TILE_N, b);
-            block_product(p, &at, depth, a, b, add);
+        int64_t slice = i / (part->rows + part->columns), g = i % (part->rows + part->columns);
+        int64_t l = slice * WN_MATMUL_SLICE_K, depth = wn__matmul_slice(part, slice);
+        if (g < part->rows) {
+            wn__matmul_block at = wn__matmul_block_at(&job->plan, part, g);
+            pack(&job->p->a, 0, at.m0, at.m, part->l0 + l, depth, TILE_M, packed_a(job, slice, g));
+        } else {
+            g -= part->rows;
+            wn__matmul_block at = wn__matmul_block_at(&job->plan, part, g * part->rows);
+            pack(&job->p->b, 1, at.n0, at.n, part->l0 + l, depth, TILE_N, packed_b(job, slice, g));
         }
+    }
+}
+
+static void matmul_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const matmul_job *job = ctx;
+    const wn__matmul_part *part = &job->part;
+    for (int64_t i = begin; i < end; i++) {
+        wn__matmul_block at = wn__matmul_block_at(&job->plan, part, i);
+        bool add = part->l0 > 0 || block_begin(job->p, &at);
+        if (part->slices == 0 && !add) block_zero(job->p, &at);
+        for (int64_t s = 0; s < part->slices; s++, add = true)
+            block_product(job->p, &at, wn__matmul_slice(part, s), packed_a(job, s, i % part->rows),
+                          packed_b(job, s, i / part->rows), add);
     }
 }
 
@@ -213,7 +252,15 @@ static wn_status matmul(const void *args, wn__exec *x) {
         wn__parallel_for(x->pool, p->c.shape[1], FEW_BLOCK, few_columns, (void *)args);
         return WN_OK;
     }
-    matmul_job job = {p, wn__matmul_plan_for(p, TILE_M, TILE_N), x->scratch};
-    wn__parallel_for(x->pool, job.plan.rows * job.plan.columns, 1, matmul_blocks, &job);
+    matmul_job job = {.p = p, .plan = wn__matmul_plan_for(p, TILE_M, TILE_N)};
+    job.a = (float *)(void *)x->scratch;
+    job.b = job.a + job.plan.a_all;
+    for (int64_t i = 0; i < job.plan.parts; i++) {
+        job.part = wn__matmul_part_at(&job.plan, p, i);
+        const wn__matmul_part *part = &job.part;
+        wn__parallel_for(x->pool, part->slices * (part->rows + part->columns), 1, pack_groups,
+                         &job);
+        wn__parallel_for(x->pool, part->rows * part->columns, 1, matmul_blocks, &job);
+    }
     return WN_OK;
 }

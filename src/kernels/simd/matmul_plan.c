@@ -3,16 +3,26 @@
 #include "kernels/simd/matmul_plan.h"
 #include "kernels/simd/accepts.h"
 
-#define MOST_M  168 // with a slice of k: 168 KiB of packed a
-#define MOST_N  512 // 512 KiB of packed b
-#define LEAST_M 84
-#define LEAST_N 128
-#define ENOUGH  12 // blocks; more threads than that need larger products
-#define SLACK   16 // floats that the last store of a panel may pass its end by
-#define LINE    16 // floats of a cache line
+#define MOST_M    168 // with a slice of k: 168 KiB of packed a
+#define MOST_N    512 // 512 KiB of packed b
+#define LEAST_M   84
+#define LEAST_N   128
+#define ENOUGH    12   // blocks; more threads than that need larger products
+#define MOST_PART 4096 // rows, or columns, that are packed at a time
+#define SLACK     16   // floats that the last store of a panel may pass its end by
+#define LINE      16   // floats of a cache line
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
+}
+
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+// As many whole blocks of size as are packed at a time, at least one.
+static int64_t whole_blocks(int64_t size, int64_t block) {
+    return smaller(ceil_div(size > 0 ? size : 1, block), MOST_PART / block) * block;
 }
 
 // size cut into equal parts of at most `most`, each a multiple of tile but the last.
@@ -26,7 +36,8 @@ bool wn__matmul_is_few(const wn__matmul *p) {
 }
 
 wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, int64_t tile_m, int64_t tile_n) {
-    int64_t m = p->c.shape[0], n = p->c.shape[1], most_m = MOST_M, most_n = MOST_N;
+    int64_t m = p->c.shape[0], n = p->c.shape[1], k = p->a.shape[1];
+    int64_t most_m = MOST_M, most_n = MOST_N;
     while (ceil_div(m, most_m) * ceil_div(n, most_n) < ENOUGH) {
         if (most_n > LEAST_N && most_n > most_m)
             most_n /= 2;
@@ -39,31 +50,57 @@ wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, int64_t tile_m, int64_t
     }
     wn__matmul_plan plan = {.block_m = even_part(m, most_m, tile_m),
                             .block_n = even_part(n, most_n, tile_n)};
-    int64_t slice = p->a.shape[1] < WN_MATMUL_SLICE_K ? p->a.shape[1] : WN_MATMUL_SLICE_K;
-    plan.rows = ceil_div(m, plan.block_m);
-    plan.columns = ceil_div(n, plan.block_n);
+    plan.part_m = whole_blocks(m, plan.block_m);
+    plan.part_n = whole_blocks(n, plan.block_n);
+    plan.parts_m = ceil_div(m, plan.part_m);
+    plan.parts_k = k > 0 ? ceil_div(k, WN_MATMUL_PART_K) : 1;
+    plan.parts = plan.parts_m * ceil_div(n, plan.part_n) * plan.parts_k;
+    int64_t slice = k < WN_MATMUL_SLICE_K ? k : WN_MATMUL_SLICE_K;
+    int64_t deep = k < WN_MATMUL_PART_K ? k : WN_MATMUL_PART_K;
+    int64_t slices = ceil_div(deep, WN_MATMUL_SLICE_K);
     plan.a_floats = ceil_div(plan.block_m * slice + SLACK, LINE) * LINE;
-    int64_t b_floats = ceil_div(plan.block_n * slice + SLACK, LINE) * LINE;
-    plan.worker_bytes = (size_t)(plan.a_floats + b_floats) * sizeof(float);
+    plan.b_floats = ceil_div(plan.block_n * slice + SLACK, LINE) * LINE;
+    plan.a_all = slices * ceil_div(smaller(m, plan.part_m), plan.block_m) * plan.a_floats;
+    int64_t b_all = slices * ceil_div(smaller(n, plan.part_n), plan.block_n) * plan.b_floats;
+    plan.bytes = (size_t)(plan.a_all + b_all) * sizeof(float);
     return plan;
 }
 
-wn__matmul_block wn__matmul_block_at(const wn__matmul_plan *plan, const wn__matmul *p, int64_t i) {
-    int64_t m0 = i % plan->rows * plan->block_m, n0 = i / plan->rows * plan->block_n;
-    int64_t m = p->c.shape[0] - m0, n = p->c.shape[1] - n0;
-    return (wn__matmul_block){m0, m < plan->block_m ? m : plan->block_m, n0,
-                              n < plan->block_n ? n : plan->block_n};
+wn__matmul_part wn__matmul_part_at(const wn__matmul_plan *plan, const wn__matmul *p, int64_t i) {
+    int64_t along_k = i % plan->parts_k, rest = i / plan->parts_k;
+    wn__matmul_part part = {.m0 = rest % plan->parts_m * plan->part_m,
+                            .n0 = rest / plan->parts_m * plan->part_n,
+                            .l0 = along_k * WN_MATMUL_PART_K};
+    part.m = smaller(p->c.shape[0] - part.m0, plan->part_m);
+    part.n = smaller(p->c.shape[1] - part.n0, plan->part_n);
+    part.depth = smaller(p->a.shape[1] - part.l0, WN_MATMUL_PART_K);
+    part.rows = ceil_div(part.m, plan->block_m);
+    part.columns = ceil_div(part.n, plan->block_n);
+    part.slices = ceil_div(part.depth, WN_MATMUL_SLICE_K);
+    return part;
 }
 
-static size_t workspace(const wn__matmul *p, int threads, int64_t tile_m, int64_t tile_n) {
-    if (wn__matmul_is_few(p)) return 0;
-    return (size_t)threads * wn__matmul_plan_for(p, tile_m, tile_n).worker_bytes;
+int64_t wn__matmul_slice(const wn__matmul_part *part, int64_t s) {
+    return smaller(part->depth - s * WN_MATMUL_SLICE_K, WN_MATMUL_SLICE_K);
+}
+
+wn__matmul_block wn__matmul_block_at(const wn__matmul_plan *plan, const wn__matmul_part *part,
+                                     int64_t i) {
+    int64_t m = i % part->rows * plan->block_m, n = i / part->rows * plan->block_n;
+    return (wn__matmul_block){part->m0 + m, smaller(part->m - m, plan->block_m), part->n0 + n,
+                              smaller(part->n - n, plan->block_n)};
+}
+
+static size_t workspace(const wn__matmul *p, int64_t tile_m, int64_t tile_n) {
+    return wn__matmul_is_few(p) ? 0 : wn__matmul_plan_for(p, tile_m, tile_n).bytes;
 }
 
 size_t wn__workspace_matmul_avx512(const void *args, int threads) {
-    return workspace(args, threads, WN_AVX512_TILE_M, WN_AVX512_TILE_N);
+    (void)threads;
+    return workspace(args, WN_AVX512_TILE_M, WN_AVX512_TILE_N);
 }
 
 size_t wn__workspace_matmul_avx2(const void *args, int threads) {
-    return workspace(args, threads, WN_AVX2_TILE_M, WN_AVX2_TILE_N);
+    (void)threads;
+    return workspace(args, WN_AVX2_TILE_M, WN_AVX2_TILE_N);
 }

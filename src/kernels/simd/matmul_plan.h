@@ -18,12 +18,23 @@
 /* Products with at most this many rows stream b once and pack nothing. */
 #define WN_MATMUL_FEW_M 16
 
+/* Depth of what is packed at a time, whole slices: c is read and written once for each of them. */
+#define WN_MATMUL_PART_K (4 * WN_MATMUL_SLICE_K)
+
 typedef struct wn__matmul_plan {
-    int64_t block_m, block_n; /* rows and columns of a block */
-    int64_t rows, columns;    /* blocks along m and along n */
-    int64_t a_floats;         /* of a worker's packed a, b follows */
-    size_t worker_bytes;
+    int64_t block_m, block_n;        /* rows and columns of a block */
+    int64_t part_m, part_n;          /* of a part, whole blocks */
+    int64_t parts_m, parts_k, parts; /* parts along m, along k, in all */
+    int64_t a_floats, b_floats;      /* of one slice of a block's packed operand */
+    int64_t a_all;                   /* of a part's packed a; b follows */
+    size_t bytes;                    /* of both */
 } wn__matmul_plan;
+
+/* What is packed before it is multiplied: m x n of c, depth of k. */
+typedef struct wn__matmul_part {
+    int64_t m0, m, n0, n, l0, depth;
+    int64_t rows, columns, slices; /* blocks along m and along n; slices of depth */
+} wn__matmul_part;
 
 typedef struct wn__matmul_block {
     int64_t m0, m, n0, n;
@@ -35,7 +46,12 @@ bool wn__matmul_is_few(const wn__matmul *p);
 /* Blocks of about most_m x most_n, whole tiles, smaller while there are too few of them to share
  * out. */
 wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, int64_t tile_m, int64_t tile_n);
-/* Block i < rows * columns; those of one column stand together. */
-wn__matmul_block wn__matmul_block_at(const wn__matmul_plan *plan, const wn__matmul *p, int64_t i);
+/* Part i < parts; those of one block of c stand together, ascending in k. */
+wn__matmul_part wn__matmul_part_at(const wn__matmul_plan *plan, const wn__matmul *p, int64_t i);
+/* Depth of slice s of a part. */
+int64_t wn__matmul_slice(const wn__matmul_part *part, int64_t s);
+/* Block i < rows * columns of a part; those of one column stand together. */
+wn__matmul_block wn__matmul_block_at(const wn__matmul_plan *plan, const wn__matmul_part *part,
+                                     int64_t i);
 
 #endif
