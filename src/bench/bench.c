@@ -135,11 +135,11 @@ static wn_status prepare(wn__suite *s, wn__pin *pin, int threads) {
     s->cpus = pin->count;
     memcpy(s->cpu, pin->cpu, sizeof s->cpu);
     wn__pool_pin(s->pool, s->cpu, s->cpus);
-    WN_TRY(wn__stream_open(s->pool, STREAM_BYTES, &s->stream));
+    WN_TRY(wn__read_rate_open(s->pool, STREAM_BYTES, &s->stream));
     wn__exec x = {.pool = s->pool};
     for (int i = 0; i < LOOKS; i++) {
         s->peak = fmax(s->peak, wn__peak_flops(&x));
-        s->rate = fmax(s->rate, wn__stream_rate(&s->stream));
+        s->rate = fmax(s->rate, wn__read_rate_of(&s->stream));
     }
     s->list = wn__json_new_array();
     s->notes = wn__json_new_array();
@@ -167,7 +167,7 @@ static void today(char out[16]) {
 }
 
 static void close_suite(wn__suite *s) {
-    wn__stream_close(&s->stream);
+    wn__read_rate_close(&s->stream);
     wn__peers_close(&s->peers);
     wn__pool_free(s->pool);
     wn__json_free(s->list);

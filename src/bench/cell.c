@@ -30,7 +30,7 @@ wn_status wn__cell_add(wn__cell *c, const char *name, wn_bench_role role, wn_sta
 }
 
 static void read_stream(void *around) {
-    wn__stream_read(around);
+    wn__read_rate_read(around);
 }
 
 void wn__entry_cold(wn__cell *c, wn__entry *e) {

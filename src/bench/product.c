@@ -20,7 +20,7 @@ enum { MOST = 3 };
 typedef struct product {
     const wn__peer *peer;
     int threads;
-    wn__stream *stream; // NULL: caches stay as they are
+    wn__read_rate *stream; // NULL: caches stay as they are
     wn__gemm gemm[MOST];
     void *a[MOST], *b[MOST], *job[MOST];
     int count;
@@ -47,7 +47,7 @@ static wn_status run(void *ctx) {
 static void before(void *around) {
     product *p = around;
     wn__peer_threads(p->peer, p->threads);
-    if (p->stream) wn__stream_read(p->stream);
+    if (p->stream) wn__read_rate_read(p->stream);
 }
 
 static void after(void *around) {

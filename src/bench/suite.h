@@ -8,7 +8,7 @@
 #include "base/pool.h"
 #include "base/sample.h"
 #include "bench/peer.h"
-#include "kernels/stream.h"
+#include "kernels/read_rate.h"
 #include "winnow/bench.h"
 
 enum { WN__ENTRIES = 24, WN__SIZES = 32 };
@@ -28,7 +28,7 @@ typedef struct wn__suite {
     int cpu[1024], cpus; /* that threads are bound to, in order */
     wn__pool *pool;
     wn__peers peers;
-    wn__stream stream;
+    wn__read_rate stream;
     double peak, rate; /* FLOP/s, bytes/s */
     wn__json *list;    /* rows so far */
     wn__json *notes, *merged;
