@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+/* stream: x of up to 16 tokens is laid out in scratch, then blocks of tiles pass over the weights
+ * once, in the order in which they lie. Four tokens at a time share what they read of a tile; more
+ * of them take turns over a slice of it that stays in L1, and the slice after it is fetched
+ * meanwhile. */
+#include "base/fail.h"
+#include "kernels/op.h"
+#include "kernels/simd/stream_plan.h"
+
+#include <string.h>
+
+#include "kernels/simd/stream_float.inc.h"
+#ifdef STREAM_INTEGERS
+#include "kernels/simd/stream_int.inc.h"
+#endif
+
+#define BLOCK_TILES 4 /* tiles of a block of work */
+#define SLICE_BYTES 8192
+/* Bytes from what is read to what is fetched: far enough for DRAM with one pass, a whole slice with
+ * several. */
+#define AHEAD_ONE  1024
+#define AHEAD_MANY SLICE_BYTES
+
+typedef struct stream_job {
+    const wn__stream *p;
+    wn__stream_plan plan;
+    uint8_t *rows; /* of x, plan.row bytes each */
+    int64_t t0, tokens;
+} stream_job;
+
+/* Tokens of a turn: as even as turns of at most four can be. */
+ALWAYS int turn_tokens(int64_t left) {
+    int64_t turns = (left + PASS_TOKENS - 1) / PASS_TOKENS;
+    return (int)((left + turns - 1) / turns);
+}
+
+/* ---- x */
+
+static void lay_floats(const stream_job *job, int64_t t) {
+    int64_t k = job->p->format.k;
+    const float *x = (const float *)job->p->x.data + (job->t0 + t) * job->p->x.stride[0];
+    float *row = (float *)(void *)(job->rows + t * job->plan.row);
+    if (k > 0) memcpy(row, x, (size_t)k * sizeof *row);
+    for (int64_t c = k; c < job->plan.columns; c++)
+        row[c] = 0;
+}
+
+#ifdef STREAM_INTEGERS
+static void lay_int8(const stream_job *job, const float *x, uint8_t *row) {
+    float scale = quantise(x, job->p->format.k, job->plan.columns, (int8_t *)row);
+    for (int64_t c = 0; !job->p->format.sparse && c < job->plan.columns; c++) {
+        int8_t q = (int8_t)row[c];
+        row[job->plan.columns + c] = (uint8_t)(q < 0 ? -q : q);
+    }
+    memcpy(row + job->plan.scales, &scale, sizeof scale);
+}
+
+static void lay_int4(const stream_job *job, const float *x, uint8_t *row) {
+    const wn__stream_format *f = &job->p->format;
+    for (int64_t b = 0; b < job->plan.groups; b++) {
+        int8_t q[WN_STREAM_GROUP];
+        int64_t left = f->k - b * WN_STREAM_GROUP;
+        uint8_t *scales = row + job->plan.scales + 8 * b;
+        float scale = quantise(x + b * WN_STREAM_GROUP,
+                               left < WN_STREAM_GROUP ? left : WN_STREAM_GROUP, WN_STREAM_GROUP, q);
+        memcpy(scales, &scale, sizeof scale);
+        if (f->sparse) {
+            put_tables(q, row + 256 * b);
+        } else {
+            memcpy(row + WN_STREAM_GROUP * b, q, sizeof q);
+            put_offset(q, scales + 4);
+        }
+    }
+}
+#endif
+
+static void lay_rows(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const stream_job *job = ctx;
+    for (int64_t t = begin; t < end; t++) {
+#ifdef STREAM_INTEGERS
+        const float *x = (const float *)job->p->x.data + (job->t0 + t) * job->p->x.stride[0];
+        uint8_t *row = job->rows + t * job->plan.row;
+        if (job->p->format.type == WN_STREAM_INT8)
+            lay_int8(job, x, row);
+        else if (job->p->format.type == WN_STREAM_INT4)
+            lay_int4(job, x, row);
+        else
+#endif
+            lay_floats(job, t);
+    }
+}
+
+/* ---- y */
+
+/* Sixteen outputs of a token, of which n exist. */
+static void finish_token(const wn__stream *p, int64_t t, int64_t o, const float *sums) {
+    float *y = (float *)p->y.data + t * p->y.stride[0] + o;
+    for (int64_t v = 0; v < 16 && o + v < p->format.n; v += VF) {
+        int64_t n = p->format.n - o - v < VF ? p->format.n - o - v : VF;
+        vf sum = vf_load(sums + v);
+        if (p->accumulate) sum = vf_add(vf_load_n(y + v, n), sum);
+        if (wn__given(&p->bias))
+            sum = vf_add(sum, vf_load_n((const float *)p->bias.data + o + v, n));
+        vf_store_n(y + v, sum, n);
+    }
+}
+
+/* ---- one tile */
+
+/* What a turn does: `count` tokens from t on over `blocks` blocks from `first` on. */
+typedef struct turn {
+    const uint8_t *w; /* of block `first` */
+    int64_t first, blocks, t, ahead;
+} turn;
+
+ALWAYS void take_turn(wn__stream_type type, bool sparse, int tokens, const stream_job *job,
+                      const turn *u, float *sums) {
+    const uint8_t *row = job->rows + u->t * job->plan.row;
+    int64_t column = u->first * wn__stream_block_columns(&job->p->format);
+    float *to = sums + 16 * u->t;
+    if (type == WN_STREAM_F32 || type == WN_STREAM_BF16) {
+        float_pass(type, sparse, tokens, u->w, (const float *)(const void *)row + column,
+                   job->plan.row / 4, u->blocks, u->ahead, to);
+        return;
+    }
+#ifdef STREAM_INTEGERS
+    bool tables = type == WN_STREAM_INT4 && sparse;
+    const int_rows r = {.x = row + (tables ? 4 * column : column),
+                        .scales = row + job->plan.scales + 8 * u->first,
+                        .down = job->plan.row,
+                        .columns = job->plan.columns};
+    if (type == WN_STREAM_INT8)
+        int8_pass(sparse, tokens, u->w, &r, u->blocks, u->ahead, (int32_t *)(void *)to);
+    else
+        int4_pass(sparse, tokens, u->w, &r, u->blocks, u->ahead, to);
+#endif
+}
+
+/* One function for each number of tokens: their loops are unrolled. */
+ALWAYS void take_turn_of(wn__stream_type type, bool sparse, int tokens, const stream_job *job,
+                         const turn *u, float *sums) {
+    switch (tokens) {
+    case 1:
+        take_turn(type, sparse, 1, job, u, sums);
+        break;
+    case 2:
+        take_turn(type, sparse, 2, job, u, sums);
+        break;
+    case 3:
+        take_turn(type, sparse, 3, job, u, sums);
+        break;
+    default:
+        take_turn(type, sparse, 4, job, u, sums);
+    }
+}
+
+#ifdef STREAM_INTEGERS
+/* Sums of INT8 are integers until here. */
+static void scale_int8(const stream_job *job, int64_t t, const uint8_t *tile, float *sums) {
+    float x;
+    memcpy(&x, job->rows + t * job->plan.row + job->plan.scales, sizeof x);
+    for (int h = 0; h < 16; h += 8) {
+        v8 dots = v8_load(sums + h);
+        __m256 both = _mm256_mul_ps(_mm256_loadu_ps((const float *)(const void *)tile + h),
+                                    _mm256_set1_ps(x));
+        _mm256_storeu_ps(sums + h, _mm256_mul_ps(_mm256_cvtepi32_ps(dots), both));
+    }
+}
+#endif
+
+ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, int64_t i) {
+    const wn__stream_format *f = &job->p->format;
+    const int64_t bytes = wn__stream_block_bytes(&(wn__stream_format){type, sparse, 0, 0});
+    const uint8_t *tile =
+        (const uint8_t *)job->p->stream.data + i * wn__stream_tile_bytes(f);
+    const uint8_t *w = tile + wn__stream_head_bytes(f);
+    _Alignas(64) float sums[16 * WN_STREAM_BATCH];
+    int64_t all = wn__stream_blocks(f);
+    bool many = job->tokens > PASS_TOKENS;
+    int64_t slice = many ? SLICE_BYTES / bytes : all;
+    memset(sums, 0, (size_t)(16 * job->tokens) * sizeof *sums);
+    for (int64_t b = 0; b < all; b += slice) {
+        turn u = {.w = w + b * bytes,
+                  .first = b,
+                  .blocks = all - b < slice ? all - b : slice,
+                  .ahead = many ? AHEAD_MANY : AHEAD_ONE};
+        while (u.t < job->tokens) {
+            int count = turn_tokens(job->tokens - u.t);
+            take_turn_of(type, sparse, count, job, &u, sums);
+            u.t += count;
+            u.ahead = 0;
+        }
+    }
+    for (int64_t t = 0; t < job->tokens; t++) {
+#ifdef STREAM_INTEGERS
+        if (type == WN_STREAM_INT8) scale_int8(job, t, tile, sums + 16 * t);
+#endif
+        finish_token(job->p, job->t0 + t, i * WN_STREAM_LANES, sums + 16 * t);
+    }
+}
+
+#define STREAM_TILES(name, type, sparse)                                                           \
+    static void name(void *ctx, int64_t begin, int64_t end, int worker) {                          \
+        (void)worker;                                                                              \
+        for (int64_t i = begin; i < end; i++)                                                      \
+            run_tile(type, sparse, ctx, i);                                                        \
+    }
+STREAM_TILES(tiles_f32, WN_STREAM_F32, false)
+STREAM_TILES(tiles_f32_24, WN_STREAM_F32, true)
+STREAM_TILES(tiles_bf16, WN_STREAM_BF16, false)
+STREAM_TILES(tiles_bf16_24, WN_STREAM_BF16, true)
+#ifdef STREAM_INTEGERS
+STREAM_TILES(tiles_int8, WN_STREAM_INT8, false)
+STREAM_TILES(tiles_int8_24, WN_STREAM_INT8, true)
+STREAM_TILES(tiles_int4, WN_STREAM_INT4, false)
+STREAM_TILES(tiles_int4_24, WN_STREAM_INT4, true)
+#endif
+#undef STREAM_TILES
+
+static wn_status stream(const void *args, wn__exec *x) {
+    static wn__range_fn *const tiles[][2] = {
+        {tiles_f32, tiles_f32_24},
+        {tiles_bf16, tiles_bf16_24},
+#ifdef STREAM_INTEGERS
+        {tiles_int8, tiles_int8_24},
+        {tiles_int4, tiles_int4_24},
+#endif
+    };
+    const wn__stream *p = args;
+    stream_job job = {.p = p, .plan = wn__stream_plan_of(p), .rows = (uint8_t *)x->scratch};
+    for (; job.t0 < p->x.shape[0]; job.t0 += job.tokens) {
+        int64_t left = p->x.shape[0] - job.t0;
+        job.tokens = left < WN_STREAM_BATCH ? left : WN_STREAM_BATCH;
+        wn__parallel_for(x->pool, job.tokens, 4, lay_rows, &job);
+        wn__parallel_for(x->pool, wn__stream_tiles(&p->format), BLOCK_TILES,
+                         tiles[p->format.type][p->format.sparse], &job);
+    }
+    return WN_OK;
+}

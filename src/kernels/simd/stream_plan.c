@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// The workspace of stream, and what its variants take.
+#include "kernels/simd/stream_plan.h"
+#include "kernels/contract.h"
+#include "kernels/simd/accepts.h"
+#include "kernels/stream_layout.h"
+
+#include <stdio.h>
+
+static int64_t whole(int64_t n, int64_t step) {
+    return wn__ceil_div(n, step) * step;
+}
+
+// Bytes of x: floats; INT8 dense twice as q and |q|; INT4 2:4 as tables of 16 bytes for a group.
+static int64_t bytes_of_x(const wn__stream_format *f, int64_t columns) {
+    if (!wn__stream_quantised(f)) return 4 * columns;
+    if (f->type == WN_STREAM_INT4) return f->sparse ? 4 * columns : columns;
+    return f->sparse ? columns : 2 * columns;
+}
+
+// Behind x a scale for each group, and of INT4 dense a dword with two sums.
+wn__stream_plan wn__stream_plan_of(const wn__stream *p) {
+    const wn__stream_format *f = &p->format;
+    wn__stream_plan plan = {.columns = wn__stream_blocks(f) * wn__stream_block_columns(f)};
+    if (wn__stream_quantised(f))
+        plan.groups = f->type == WN_STREAM_INT4 ? wn__stream_blocks(f) : 1;
+    plan.scales = whole(bytes_of_x(f, plan.columns), 64);
+    plan.row = whole(plan.scales + 8 * plan.groups, 64);
+    int64_t T = p->x.shape[0];
+    plan.tokens = T < WN_STREAM_BATCH ? T : WN_STREAM_BATCH;
+    return plan;
+}
+
+size_t wn__workspace_stream(const void *args, int threads) {
+    (void)threads;
+    wn__stream_plan plan = wn__stream_plan_of(args);
+    return (size_t)(plan.tokens * plan.row);
+}
+
+bool wn__accepts_stream_float(const void *args, char *why, size_t n) {
+    const wn__stream *p = args;
+    if (!wn__accepts_f32(args, why, n)) return false;
+    if (!wn__stream_quantised(&p->format)) return true;
+    snprintf(why, n, "weights are %s, not floats", wn__stream_name(&p->format));
+    return false;
+}

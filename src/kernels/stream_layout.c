@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+// Places of weights, indices and scales in a stream.
+#include "kernels/stream_layout.h"
+#include "base/half.h"
+
+const char *const wn__stream_words[] = {"f32", "bf16", "int8", "int4", NULL};
+const uint8_t wn__stream_first[6] = {0, 0, 0, 1, 1, 2}, wn__stream_second[6] = {1, 2, 3, 2, 3, 3};
+
+size_t wn__stream_bytes(const wn__stream_format *f) {
+    return (size_t)(wn__stream_tiles(f) * wn__stream_tile_bytes(f));
+}
+
+const char *wn__stream_name(const wn__stream_format *f) {
+    static const char *const sparse[] = {"f32 2:4", "bf16 2:4", "int8 2:4", "int4 2:4"};
+    return f->sparse ? sparse[f->type] : wn__stream_words[f->type];
+}
+
+// Byte of the block that holds something of group or column `at`, and how far in it that is.
+static int64_t block_of(const wn__stream_format *f, int64_t row, int64_t at, int64_t each,
+                        int64_t *inside) {
+    *inside = at % each;
+    return row / WN_STREAM_LANES * wn__stream_tile_bytes(f) + wn__stream_head_bytes(f) +
+           at / each * wn__stream_block_bytes(f);
+}
+
+typedef struct place {
+    int64_t byte;
+    int shift; // of a nibble
+} place;
+
+static place dense_place(const wn__stream_format *f, int64_t row, int64_t column) {
+    int64_t lane = row % WN_STREAM_LANES, c;
+    int64_t block = block_of(f, row, column, wn__stream_block_columns(f), &c);
+    switch (f->type) {
+    case WN_STREAM_F32:
+        return (place){block + 64 * c + 4 * lane, 0};
+    case WN_STREAM_BF16:
+        return (place){block + c / 2 * 64 + 4 * lane + 2 * (c % 2), 0};
+    case WN_STREAM_INT8:
+        return (place){block + 4 * lane + c, 0};
+    default:
+        return (place){block + 32 + c / 8 * 64 + 4 * lane + c % 4, (int)(c / 4 % 2) * 4};
+    }
+}
+
+static place slot_place(const wn__stream_format *f, int64_t row, int64_t at) {
+    int64_t lane = row % WN_STREAM_LANES, slot = at % 2, g;
+    int64_t block = block_of(f, row, at / 2, wn__stream_block_columns(f) / 4, &g);
+    switch (f->type) {
+    case WN_STREAM_F32:
+        return (place){block + 64 + 128 * g + 64 * slot + 4 * lane, 0};
+    case WN_STREAM_BF16:
+        return (place){block + 64 + 64 * g + 4 * lane + 2 * slot, 0};
+    case WN_STREAM_INT8:
+        return (place){block + 64 + g / 2 * 64 + 4 * lane + 2 * (g % 2) + slot, 0};
+    default:
+        return (place){block + 128 + g / 2 * 32 + 2 * lane + slot, (int)(g % 2) * 4};
+    }
+}
+
+static place place_of(const wn__stream_format *f, int64_t row, int64_t at) {
+    return f->sparse ? slot_place(f, row, at) : dense_place(f, row, at);
+}
+
+static const size_t value_bytes[] = {4, 2, 1, 1};
+
+int64_t wn__stream_get(const wn__stream_format *f, const uint8_t *stream, int64_t row, int64_t at) {
+    place p = place_of(f, row, at);
+    uint32_t bits = 0;
+    memcpy(&bits, stream + p.byte, value_bytes[f->type]);
+    if (f->type == WN_STREAM_INT8) return (int8_t)bits;
+    if (f->type == WN_STREAM_INT4) return (int64_t)(bits >> p.shift & 15) - 8;
+    return bits;
+}
+
+void wn__stream_put(const wn__stream_format *f, uint8_t *stream, int64_t row, int64_t at,
+                    int64_t bits) {
+    place p = place_of(f, row, at);
+    uint32_t value = (uint32_t)bits;
+    if (f->type == WN_STREAM_INT4)
+        value = (stream[p.byte] & ~(15U << p.shift)) | (uint32_t)(bits + 8) << p.shift;
+    memcpy(stream + p.byte, &value, value_bytes[f->type]);
+}
+
+static unsigned bits_at(const uint8_t *byte, int shift, unsigned mask) {
+    return byte[shift / 8] >> (shift % 8) & mask;
+}
+
+static void set_bits(uint8_t *byte, int shift, unsigned mask, unsigned bits) {
+    uint8_t *b = byte + shift / 8;
+    *b = (uint8_t)((*b & ~(mask << (shift % 8))) | bits << (shift % 8));
+}
+
+// Of INT4: bit j of a group's pair is a bit of the 96 bytes behind the scales.
+static int pair_bit(int64_t lane, int64_t g, int j) {
+    int64_t word = g < 15 ? g / 5 : j, bit = g < 15 ? 3 * (g % 5) + j : 15;
+    return (int)(256 * word + 16 * lane + bit);
+}
+
+unsigned wn__stream_get_pair(const wn__stream_format *f, const uint8_t *stream, int64_t row,
+                             int64_t group) {
+    int64_t lane = row % WN_STREAM_LANES, g;
+    const uint8_t *block =
+        stream + block_of(f, row, group, wn__stream_block_columns(f) / 4, &g);
+    if (f->type == WN_STREAM_INT4) {
+        unsigned pair = 0;
+        for (int j = 0; j < 3; j++)
+            pair |= bits_at(block + 32, pair_bit(lane, g, j), 1) << j;
+        return wn__stream_first[pair] | (unsigned)wn__stream_second[pair] << 2;
+    }
+    if (f->type != WN_STREAM_INT8) return bits_at(block + 4 * lane, (int)(4 * g), 15);
+    const uint8_t *two = block + 4 * lane + 2 * (g % 2);
+    int shift = (int)(g / 2) * 2;
+    return bits_at(two, shift, 3) | bits_at(two + 1, shift, 3) << 2;
+}
+
+void wn__stream_put_pair(const wn__stream_format *f, uint8_t *stream, int64_t row, int64_t group,
+                         unsigned nibble) {
+    int64_t lane = row % WN_STREAM_LANES, g;
+    uint8_t *block = stream + block_of(f, row, group, wn__stream_block_columns(f) / 4, &g);
+    if (f->type == WN_STREAM_INT4) {
+        unsigned pair = 0;
+        while (wn__stream_first[pair] != (nibble & 3) || wn__stream_second[pair] != nibble >> 2)
+            pair++;
+        for (int j = 0; j < 3; j++)
+            set_bits(block + 32, pair_bit(lane, g, j), 1, pair >> j & 1);
+        return;
+    }
+    if (f->type != WN_STREAM_INT8) {
+        set_bits(block + 4 * lane, (int)(4 * g), 15, nibble);
+        return;
+    }
+    uint8_t *two = block + 4 * lane + 2 * (g % 2);
+    int shift = (int)(g / 2) * 2;
+    set_bits(two, shift, 3, nibble & 3);
+    set_bits(two + 1, shift, 3, nibble >> 2);
+}
+
+static int64_t scale_byte(const wn__stream_format *f, int64_t row, int64_t group) {
+    int64_t tile = row / WN_STREAM_LANES * wn__stream_tile_bytes(f), lane = row % WN_STREAM_LANES;
+    return f->type == WN_STREAM_INT8 ? tile + 4 * lane
+                                     : tile + group * wn__stream_block_bytes(f) + 2 * lane;
+}
+
+float wn__stream_get_scale(const wn__stream_format *f, const uint8_t *stream, int64_t row,
+                           int64_t group) {
+    const uint8_t *at = stream + scale_byte(f, row, group);
+    float scale;
+    uint16_t half;
+    memcpy(&half, at, sizeof half);
+    if (f->type == WN_STREAM_INT4) return wn__bf16_to_f32(half);
+    memcpy(&scale, at, sizeof scale);
+    return scale;
+}
+
+void wn__stream_put_scale(const wn__stream_format *f, uint8_t *stream, int64_t row, int64_t group,
+                          float scale) {
+    uint8_t *at = stream + scale_byte(f, row, group);
+    uint16_t half = wn__bf16_from_f32(scale);
+    if (f->type == WN_STREAM_INT4)
+        memcpy(at, &half, sizeof half);
+    else
+        memcpy(at, &scale, sizeof scale);
+}
+
+double wn__stream_weight(const wn__stream_format *f, const uint8_t *stream, int64_t row,
+                         int64_t at) {
+    int64_t bits = wn__stream_get(f, stream, row, at);
+    if (f->type == WN_STREAM_F32) return (double)wn__f32_from_bits((uint32_t)bits);
+    if (f->type == WN_STREAM_BF16) return (double)wn__bf16_to_f32((uint16_t)bits);
+    int64_t columns = f->sparse ? WN_STREAM_GROUP / 2 : WN_STREAM_GROUP;
+    return (double)bits * (double)wn__stream_get_scale(f, stream, row, at / columns);
+}
