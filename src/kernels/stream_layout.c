@@ -108,7 +108,6 @@ unsigned wn__stream_get_pair(const wn__stream_format *f, const uint8_t *stream, 
             pair |= bits_at(block + 32, pair_bit(lane, g, j), 1) << j;
         return wn__stream_first[pair] | (unsigned)wn__stream_second[pair] << 2;
     }
-    if (f->type != WN_STREAM_INT8) return bits_at(block + 4 * lane, (int)(4 * g), 15);
     const uint8_t *two = block + 4 * lane + 2 * (g % 2);
     int shift = (int)(g / 2) * 2;
     return bits_at(two, shift, 3) | bits_at(two + 1, shift, 3) << 2;
@@ -124,10 +123,6 @@ void wn__stream_put_pair(const wn__stream_format *f, uint8_t *stream, int64_t ro
             pair++;
         for (int j = 0; j < 3; j++)
             set_bits(block + 32, pair_bit(lane, g, j), 1, pair >> j & 1);
-        return;
-    }
-    if (f->type != WN_STREAM_INT8) {
-        set_bits(block + 4 * lane, (int)(4 * g), 15, nibble);
         return;
     }
     uint8_t *two = block + 4 * lane + 2 * (g % 2);

@@ -2,16 +2,15 @@
 /* Where everything stands in a stream (stream.h). Lane l of tile i is row 16 i + l.
  *
  * Index of a 2:4 block, two bits for each slot s of its groups g:
- *   F32, BF16  a dword a lane, bits 4 g + 2 s (g < 8)
- *   INT8       byte 4 l + 2 (g mod 2) + s, bits 2 (g/2) (g < 8): the byte its values have, too
- *   INT4       three words of 16 bits a lane, 32 bytes apart: bits 3 (g mod 5) of word g/5 are the
- *              number of the pair (g < 15); bit 15 of word j is bit j of group 15's
+ *   INT4    three words of 16 bits a lane, 32 bytes apart: bits 3 (g mod 5) of word g/5 are the
+ *           number of the pair (g < 15); bit 15 of word j is bit j of group 15's
+ *   others  a dword a lane: byte 2 (g mod 2) + s, bits 2 (g/2) (g < 8). INT8 has values there, too
  * Values:
- *   F32        a register for each column, or for slot 0, then slot 1 of each group
- *   BF16       a dword a lane with two neighbouring columns, or the two slots of a group
- *   INT8       a dword a lane with four columns, or the slots of two groups
- *   INT4       offset by 8. Dense: four columns a dword, the next four in the high nibbles.
- *              2:4: the slots of a group in a word, the next group in the high nibbles */
+ *   F32     a dword a lane for each column, or for slot 0, then slot 1 of each group
+ *   BF16    a dword a lane with two neighbouring columns, or the two slots of a group
+ *   INT8    a dword a lane with four columns, or the slots of two groups
+ *   INT4    offset by 8. Dense: four columns a dword, the next four in the high nibbles. 2:4: the
+ *           slots of a group in a word, the next group in the high nibbles */
 #ifndef WN_KERNELS_STREAM_LAYOUT_H
 #define WN_KERNELS_STREAM_LAYOUT_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* stream of F32 and BF16 weights: outputs in lanes. A column of a dense tile meets one broadcast
  * element of x; of a 2:4 tile each lane picks its column out of a group of four with one
- * permutation within 128 bits, whose control is the index, shifted two bits a slot. */
+ * permutation within 128 bits, whose control is made of the index once for all tokens. */
 #include "kernels/simd/vec.h"
 #include "kernels/stream_layout.h"
 
@@ -14,9 +14,6 @@ typedef __m512i stream_bits;
 ALWAYS stream_bits bits_load(const uint8_t *p) {
     return _mm512_loadu_si512(p);
 }
-ALWAYS stream_bits bits_next_slot(stream_bits a) {
-    return _mm512_srli_epi32(a, 2);
-}
 ALWAYS vf half_low(stream_bits a) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(a, 16));
 }
@@ -26,16 +23,17 @@ ALWAYS vf half_high(stream_bits a) {
 ALWAYS vf group_load(const float *x) {
     return _mm512_broadcast_f32x4(_mm_loadu_ps(x));
 }
-ALWAYS vf group_pick(vf x, stream_bits index) {
-    return _mm512_permutevar_ps(x, index);
+/* The two bits of slot number `slot` at the bottom of each dword. */
+ALWAYS stream_bits slot_control(stream_bits index, int slot) {
+    return _mm512_srli_epi32(index, (unsigned)(8 * (slot % 4) + 2 * (slot / 4)));
+}
+ALWAYS vf group_pick(vf x, stream_bits control) {
+    return _mm512_permutevar_ps(x, control);
 }
 #else
 typedef __m256i stream_bits;
 ALWAYS stream_bits bits_load(const uint8_t *p) {
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
-}
-ALWAYS stream_bits bits_next_slot(stream_bits a) {
-    return _mm256_srli_epi32(a, 2);
 }
 ALWAYS vf half_low(stream_bits a) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(a, 16));
@@ -46,8 +44,23 @@ ALWAYS vf half_high(stream_bits a) {
 ALWAYS vf group_load(const float *x) {
     return _mm256_broadcast_ps((const __m128 *)(const void *)x);
 }
-ALWAYS vf group_pick(vf x, stream_bits index) {
-    return _mm256_permutevar_ps(x, index);
+/* Four bytes 4 i + 0 .. 3 of slot number `slot`: bytes are permuted, since on some processors a
+ * permutation of floats by a register takes four times as long. Slots 4 p .. 4 p + 3 share a shift,
+ * which leaves 4 i in each byte. */
+ALWAYS stream_bits slot_control(stream_bits index, int slot) {
+    const __m256i field = _mm256_set1_epi32(0x0C0C0C0C), bytes = _mm256_set1_epi32(0x03020100);
+    const __m256i spread = _mm256_add_epi8(
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12)),
+        _mm256_set1_epi8((char)(slot % 4)));
+    __m256i four = slot < 4    ? _mm256_slli_epi32(index, 2)
+                   : slot < 8  ? index
+                   : slot < 12 ? _mm256_srli_epi32(index, 2)
+                               : _mm256_srli_epi32(index, 4);
+    four = _mm256_and_si256(four, field);
+    return _mm256_or_si256(_mm256_shuffle_epi8(four, spread), bytes);
+}
+ALWAYS vf group_pick(vf x, stream_bits control) {
+    return _mm256_castsi256_ps(_mm256_shuffle_epi8(_mm256_castps_si256(x), control));
 }
 #endif
 
@@ -91,14 +104,17 @@ ALWAYS void dense_block(wn__stream_type type, int tokens, const uint8_t *w, cons
     }
 }
 
-/* Both slots of group g: bits 4 g of the index have been shifted down to the lowest. */
+/* Both slots of group g. */
 ALWAYS void sparse_group(wn__stream_type type, int tokens, const uint8_t *w, const float *x,
-                         int64_t down, int g, stream_bits index[TILE_VECS], tile_sums *sums) {
+                         int64_t down, int g, const stream_bits index[TILE_VECS],
+                         tile_sums *sums) {
     UNROLL
     for (int s = 0; s < 2; s++) {
         vf weights[TILE_VECS];
+        stream_bits control[TILE_VECS];
         UNROLL
         for (int v = 0; v < TILE_VECS; v++) {
+            control[v] = slot_control(index[v], 2 * g + s);
             stream_bits two = bits_load(w + 64 + 64 * g + v * 4 * VF);
             if (type == WN_STREAM_F32)
                 weights[v] = weights_f32(w + 64 + 128 * g + 64 * s, v);
@@ -111,12 +127,9 @@ ALWAYS void sparse_group(wn__stream_type type, int tokens, const uint8_t *w, con
             UNROLL
             for (int v = 0; v < TILE_VECS; v++) {
                 vf *sum = &sums->of[t][(2 * g + s) % turns_of(tokens)][v];
-                *sum = vf_fma(weights[v], group_pick(four, index[v]), *sum);
+                *sum = vf_fma(weights[v], group_pick(four, control[v]), *sum);
             }
         }
-        UNROLL
-        for (int v = 0; v < TILE_VECS; v++)
-            index[v] = bits_next_slot(index[v]);
     }
 }
 
