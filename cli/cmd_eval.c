@@ -64,17 +64,19 @@ static void print_result(const options *o, const wn_model_info *m, const wn_eval
         put_bool(&j, "fp8", opt_flag(o, O_fp8));
         put_int(&j, "sparse_activations", (int64_t)m->sparse_activations);
         put_int(&j, "sparse_inputs", (int64_t)m->sparse_inputs);
+        put_weights(&j, m);
         put_close(&j, '}');
         putchar('\n');
         return;
     }
-    char text[40];
+    char text[40], weights[256];
     printf("loss %.4f nats a token | ppl %.2f | ", r->loss, r->perplexity);
     if (r->bytes > 0) printf("bpb %.4f | ", r->bits_per_byte);
     printf("%s tokens, ", count_text((double)r->tokens, text, sizeof text));
     if (r->bytes > 0) printf("%s bytes, ", count_text((double)r->bytes, text, sizeof text));
     printf("%.1f s\n", r->seconds);
     if (numerics(o)) printf("numerics: %s\n", numerics(o));
+    printf("%s\n", describe_weights(m, weights, sizeof weights));
     print_pruned("activations", "MLP", m->sparse_activations, m->trained_activations);
     print_pruned("inputs", "layer", m->sparse_inputs, m->trained_inputs);
     if (baseline > 0)

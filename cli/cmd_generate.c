@@ -35,8 +35,10 @@ static bool on_text(void *ctx, const char *bytes, size_t n) {
     return true;
 }
 
-static void print_json(const char *prompt, size_t size, const sink *s, const wn_tokens *ids,
-                       const wn_generate_stats *stats) {
+static void print_json(const wn_session *session, const char *prompt, size_t size, const sink *s,
+                       const wn_tokens *ids, const wn_generate_stats *stats) {
+    wn_model_info m;
+    wn_session_info(session, &m);
     json_out j = {.file = stdout};
     put_open(&j, NULL, '{');
     put_bytes(&j, "prompt", prompt, size);
@@ -50,6 +52,7 @@ static void print_json(const char *prompt, size_t size, const sink *s, const wn_
     put_real(&j, "prompt_seconds", stats->prompt_seconds);
     put_real(&j, "new_seconds", stats->new_seconds);
     put_bool(&j, "ended", stats->ended);
+    put_weights(&j, &m);
     put_close(&j, '}');
     putchar('\n');
 }
@@ -83,19 +86,22 @@ static int run(const options *o, wn_session *s, const char *prompt, size_t size)
     wn_generate_stats stats = {0};
     wn_status status = wn_generate(s, prompt, size, &g, on_text, &out, &ids, &stats);
     if (status == WN_OK && out.keep)
-        print_json(prompt, size, &out, &ids, &stats);
+        print_json(s, prompt, size, &out, &ids, &stats);
     else if (status == WN_OK) {
         put_prompt(&out);
         putchar('\n');
     }
     fflush(stdout);
-    bool says = status == WN_OK && !out.keep && !opt_flag(o, O_quiet);
-    if (says && numerics(o)) fprintf(stderr, "[numerics: %s]\n", numerics(o));
-    if (says)
-        fprintf(stderr, "[%lld prompt tokens in %.3f s; %lld new in %.3f s, %.1f tok/s]\n",
-                (long long)stats.prompt_tokens, stats.prompt_seconds, (long long)stats.new_tokens,
-                stats.new_seconds,
+    if (status == WN_OK && !out.keep && !opt_flag(o, O_quiet)) {
+        char weights[256];
+        wn_model_info m;
+        wn_session_info(s, &m);
+        if (numerics(o)) fprintf(stderr, "[numerics: %s]\n", numerics(o));
+        fprintf(stderr, "[%s]\n[%lld prompt tokens in %.3f s; %lld new in %.3f s, %.1f tok/s]\n",
+                describe_weights(&m, weights, sizeof weights), (long long)stats.prompt_tokens,
+                stats.prompt_seconds, (long long)stats.new_tokens, stats.new_seconds,
                 stats.new_seconds > 0 ? (double)stats.new_tokens / stats.new_seconds : 0);
+    }
     free(out.text);
     wn_tokens_free(&ids);
     if (!out.failed) return report(status);

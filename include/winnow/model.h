@@ -29,6 +29,9 @@ typedef struct wn_session_options {
     bool fp8; /* products of the blocks' linear layers in simulated FP8, as training has them */
     const char *kernels; /* "op:variant,..." or NULL */
     bool strict_kernels;
+    const char *weights; /* how dense and 2:4 linear layers store theirs: "f32", "bf16", "int8" or
+                            "int4"; NULL: "bf16" where the files hold that, else "f32", so that
+                            nothing is rounded. A head tied to the embedding reads its table */
 } wn_session_options;
 
 /* Reads dir (or the newest step of a run) and reserves all memory. IO, FORMAT and UNSUPPORTED name
@@ -49,6 +52,10 @@ typedef struct wn_model_info {
     size_t sparse_activations, sparse_inputs; /* MLPs and linear layers that prune what they read */
     size_t trained_activations, trained_inputs; /* those that did at the end of training */
     uint64_t weight_bytes;                      /* what a forward pass reads */
+    uint64_t dense_bytes;                       /* the same if every weight were dense in float32 */
+    uint64_t resident_bytes; /* reserved for all weights: no other copy of them is kept */
+    const char *weights;     /* "bf16": how linear layers store theirs */
+    const char *kernel;      /* "stream_avx2": what multiplies one token by them; static storage */
 } wn_model_info;
 WN_API void wn_session_info(const wn_session *s, wn_model_info *out);
 

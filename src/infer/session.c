@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "formats/hf_sparsity.h"
+#include "kernels/stream.h"
 #include "nn/act24.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -160,6 +161,39 @@ static wn_status choose_rounding(const wn_session_options *o, bool *round16) {
     return wn__fail(WN_INVALID, "dtype is '%s', expected one of 'float32', 'bfloat16'", o->dtype);
 }
 
+// Whether every matrix of the files has bfloat16 elements: then their streams can be as small.
+static bool all_bf16(const wn__hf_weights *weights) {
+    for (size_t i = 0; i < wn__hf_weights_count(weights); i++) {
+        const char *name, *file;
+        wn_tensor view;
+        wn__hf_weights_at(weights, i, &name, &view, &file);
+        if (view.ndim == 2 && view.dtype != WN_DTYPE_BF16) return false;
+    }
+    return true;
+}
+
+static wn_status choose_stored(wn_session *s, const wn_session_options *o,
+                               const wn__hf_weights *weights) {
+    bool simulated = o->fp8 || (o->dtype != NULL && strcmp(o->dtype, "float32") != 0);
+    if (simulated && o->weights != NULL)
+        return wn__fail(WN_INVALID,
+                        "weights are to be stored as '%s' and rounded by %s at once: give one",
+                        o->weights, o->fp8 ? "fp8" : "dtype");
+    if (simulated) return WN_OK; // as the trainer has them: WN_STORED_MASTER
+    if (o->weights == NULL) {
+        s->stored = all_bf16(weights) ? WN_STORED_BF16 : WN_STORED_F32;
+        return WN_OK;
+    }
+    for (int i = 0; wn__stream_words[i] != NULL; i++) {
+        if (strcmp(o->weights, wn__stream_words[i]) != 0) continue;
+        s->stored = (wn__stored)(WN_STORED_F32 + i);
+        return WN_OK;
+    }
+    return wn__fail(WN_INVALID,
+                    "weights are to be stored as '%s', expected f32, bf16, int8 or int4",
+                    o->weights);
+}
+
 static void count_pruned(wn_session *s, const wn__hf_sparsity *sparsity) {
     for (size_t i = 0; i < sparsity->count; i++)
         sparsity->item[i].input ? s->trained_inputs++ : s->trained_activations++;
@@ -178,12 +212,14 @@ static wn_status load_model(wn_session *s, const wn_session_options *o) {
     count_pruned(s, &sparsity);
     WN_TRY_OUT(choose_sizes(s, o, &config));
     WN_TRY_OUT(wn__hf_weights_open(s->dir, &weights));
+    WN_TRY_OUT(choose_stored(s, o, weights));
     WN_TRY_OUT(make_rules(o, weights, config.tied, &sparsity, &rules));
     wn__model_spec spec = {.config = config,
                            .dtype = WN_DTYPE_F32,
                            .batch = s->batch,
                            .seq = s->context,
                            .round16 = round16,
+                           .stored = s->stored,
                            .rules = &rules};
     WN_TRY_OUT(wn__model_create(&spec, s->runtime, &s->model));
     WN_TRY_OUT(wn__model_load(s->model, weights));
@@ -208,6 +244,53 @@ static wn_status load_tokenizer(wn_session *s) {
                     have, room);
 }
 
+static bool is_owned(const wn_session *s, size_t param) {
+    for (size_t i = 0; i < wn__model_linear_count(s->model); i++)
+        if (wn__linear_owns(wn__model_linear(s->model, i), param)) return true;
+    return false;
+}
+
+// Parameters of their own, and the weights of linear layers as their products read them.
+static void count_weights(wn_session *s) {
+    wn_model_info *info = &s->info;
+    wn__model_memory memory;
+    const wn__params *p = wn__model_params(s->model);
+    for (size_t i = 0; i < p->count; i++) {
+        info->parameters += wn__tensor_count(&p->item[i].w);
+        if (is_owned(s, i)) continue;
+        info->weight_bytes += wn__tensor_bytes(&p->item[i].w);
+        info->dense_bytes += wn__tensor_bytes(&p->item[i].w);
+    }
+    for (size_t i = 0; i < info->linear_layers; i++) {
+        const wn__linear *l = wn__model_linear(s->model, i);
+        wn__structure_kind kind = l->structure.kind;
+        wn__linear_bytes bytes = {0};
+        l->type->bytes(l, &bytes);
+        if (wn__linear_streams(l)) info->parameters += l->in * l->out;
+        if (kind != WN_STRUCTURE_DENSE && kind != WN_STRUCTURE_IN24) info->sparse_layers++;
+        info->weight_bytes += bytes.forward;
+        info->dense_bytes += bytes.dense;
+    }
+    wn__model_memory_of(s->model, &memory);
+    info->resident_bytes = memory.weights;
+}
+
+// The kernel of the first stream; none where no layer's weight is one.
+static wn_status name_kernel(wn_session *s) {
+    const wn__kernel *kernel;
+    bool streams = s->stored != WN_STORED_MASTER;
+    s->info.weights = wn__stream_words[streams ? s->stored - WN_STORED_F32 : 0];
+    s->info.kernel = "matmul";
+    for (size_t i = 0; i < s->info.linear_layers; i++) {
+        const wn__linear *l = wn__model_linear(s->model, i);
+        if (!wn__linear_streams(l)) continue;
+        WN_TRY(wn__linear_stream_kernel(l, &s->runtime->exec, 1, &kernel));
+        s->info.kernel = kernel->name;
+        return WN_OK;
+    }
+    return WN_OK;
+}
+
 static void describe(wn_session *s) {
     const wn__model_config *c = wn__model_config_of(s->model);
     wn_model_info *info = &s->info;
@@ -223,20 +306,9 @@ static void describe(wn_session *s) {
                             .linear_layers = wn__model_linear_count(s->model),
                             .trained_activations = s->trained_activations,
                             .trained_inputs = s->trained_inputs};
-    const wn__params *p = wn__model_params(s->model);
-    for (size_t i = 0; i < p->count; i++) {
-        info->parameters += wn__tensor_count(&p->item[i].w);
-        info->weight_bytes += wn__tensor_bytes(&p->item[i].w);
-    }
-    for (size_t i = 0; i < info->linear_layers; i++) {
-        const wn__linear *l = wn__model_linear(s->model, i);
-        wn__linear_bytes bytes = {0};
-        l->type->bytes(l, &bytes);
-        info->weight_bytes -= wn__tensor_bytes(&p->item[l->weight].w);
-        info->weight_bytes += bytes.forward;
-        if (!wn__linear_plain(l)) info->sparse_layers++;
-        if (wn__linear_prunes_input(l)) info->sparse_inputs++;
-    }
+    count_weights(s);
+    for (size_t i = 0; i < info->linear_layers; i++)
+        if (wn__linear_prunes_input(wn__model_linear(s->model, i))) info->sparse_inputs++;
     for (size_t i = 0; i < wn__model_act24_count(s->model); i++) {
         const wn__act24 *a = wn__model_act24(s->model, i);
         if (a != NULL && wn__act24_evaluates(a)) info->sparse_activations++;
@@ -253,6 +325,7 @@ wn_status wn_session_open(const char *dir, const wn_session_options *o, wn_sessi
     WN_TRY_OUT(load_model(s, o));
     WN_TRY_OUT(load_tokenizer(s));
     describe(s);
+    WN_TRY_OUT(name_kernel(s));
     *out = s;
     s = NULL;
 out:

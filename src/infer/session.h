@@ -14,6 +14,7 @@ struct wn_session {
     wn__model *model;
     wn_tokenizer *tokenizer; /* NULL: none in dir */
     int64_t context, batch;
+    wn__stored stored;                          /* of linear layers' weights */
     size_t trained_activations, trained_inputs; /* pruned in training, as config.json says */
     wn_model_info info;
 };

@@ -14,8 +14,7 @@ static wn_status check_format(const char *op, const wn__stream_format *f) {
         return wn__fail(WN_INVALID, "%s: sizes %lld x %lld, expected at least 0", op,
                         (long long)f->n, (long long)f->k);
     if (wn__stream_quantised(f) && f->k > WN_STREAM_MOST)
-        return wn__fail(WN_INVALID,
-                        "%s: %lld columns of %s, whose sums are exact up to %lld", op,
+        return wn__fail(WN_INVALID, "%s: %lld columns of %s, whose sums are exact up to %lld", op,
                         (long long)f->k, wn__stream_name(f), (long long)WN_STREAM_MOST);
     return WN_OK;
 }

@@ -100,8 +100,7 @@ static int pair_bit(int64_t lane, int64_t g, int j) {
 unsigned wn__stream_get_pair(const wn__stream_format *f, const uint8_t *stream, int64_t row,
                              int64_t group) {
     int64_t lane = row % WN_STREAM_LANES, g;
-    const uint8_t *block =
-        stream + block_of(f, row, group, wn__stream_block_columns(f) / 4, &g);
+    const uint8_t *block = stream + block_of(f, row, group, wn__stream_block_columns(f) / 4, &g);
     if (f->type == WN_STREAM_INT4) {
         unsigned pair = 0;
         for (int j = 0; j < 3; j++)

@@ -176,6 +176,7 @@ static wn_status alloc_buffers(wn__model *m, wn__build *b) {
 
 // Weights are merged, and those of a checkpoint taken over, one at a time.
 static bool merges_in_scratch(const wn__linear *l, const wn__build *b) {
+    if (wn__linear_streams(l)) return false;
     return l->structure.kind == WN_STRUCTURE_SPARSE24 ? b->training : !wn__linear_plain(l);
 }
 
@@ -196,6 +197,7 @@ wn_status wn__model_build(wn__model *m) {
                    .dtype = m->spec.dtype,
                    .training = training,
                    .round16 = m->spec.round16,
+                   .stored = m->spec.stored,
                    .recompute = m->spec.recompute,
                    .count_zeros = m->spec.count_zeros,
                    .rows = max_rows(m),

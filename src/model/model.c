@@ -21,6 +21,9 @@ static wn_status check_spec(const wn__model_spec *s) {
                         (long long)s->batch, (long long)s->seq, (long long)(INT32_MAX / s->seq));
     if (s->training && s->optimizer == NULL)
         return wn__fail(WN_INVALID, "a model that trains needs an optimizer");
+    if (s->stored != WN_STORED_MASTER && (s->training || s->dtype != WN_DTYPE_F32))
+        return wn__fail(WN_INVALID, "weights are stored as streams in models of F32 that do not "
+                                    "train");
     return WN_OK;
 }
 

@@ -22,11 +22,12 @@ typedef struct wn__model_spec {
     int64_t batch, seq;       /* largest B and T of wn__model_feed */
     wn__optimizer *optimizer; /* borrowed for the model's life; training needs one: its states are
                                  sized with the rest */
-    bool round16;     /* --dtype bfloat16: weights and activations rounded at tensor borders, fp32
-                         masters */
-    bool recompute;   /* activation checkpointing: a block's activations are computed again in the
-                         backward pass */
-    bool count_zeros; /* training passes count the zeros after every activation without a gate */
+    bool round16;      /* --dtype bfloat16: weights and activations rounded at tensor borders, fp32
+                          masters */
+    bool recompute;    /* activation checkpointing: a block's activations are computed again in the
+                          backward pass */
+    bool count_zeros;  /* training passes count the zeros after every activation without a gate */
+    wn__stored stored; /* not in training: weights of dense and 2:4 layers as streams */
     wn__structure_rules *rules; /* borrowed during creation; NULL: all dense. A rule that matches
                                    nothing is INVALID */
 } wn__model_spec;

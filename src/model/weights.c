@@ -125,14 +125,34 @@ static wn_status load_param(wn__model *m, size_t i, const wn__hf_weights *weight
     return load_tensor(m, p->name, wn__param_master(p), weights);
 }
 
+static wn_status load_into(wn__model *m, size_t i, const wn_tensor *weight,
+                           const wn__hf_weights *weights) {
+    WN_TRY(load_tensor(m, m->weight_name[i], weight, weights));
+    return wn__linear_adopt(m->linear[i], m->x, weight);
+}
+
+// The dense weight of a stream exists only while it is packed.
+static wn_status load_stream(wn__model *m, size_t i, const wn__hf_weights *weights) {
+    const wn__linear *l = m->linear[i];
+    wn__arena arena;
+    wn_tensor weight;
+    wn__arena_measure(l->name, &arena);
+    WN_TRY(wn__tensor_alloc2(&arena, m->spec.dtype, l->out, l->in, &weight));
+    WN_TRY(wn__arena_create(l->name, arena.used, &arena));
+    wn_status status = wn__tensor_alloc2(&arena, m->spec.dtype, l->out, l->in, &weight);
+    if (status == WN_OK) status = load_into(m, i, &weight, weights);
+    wn__arena_free(&arena);
+    return status;
+}
+
 // Through the scratch block: the file has the weight that the factors stand for.
 static wn_status load_factored(wn__model *m, size_t i, const wn__hf_weights *weights) {
-    wn__linear *l = m->linear[i];
+    const wn__linear *l = m->linear[i];
     int64_t at = 0;
     if (!l->factored) return WN_OK;
+    if (wn__linear_streams(l)) return load_stream(m, i, weights);
     const wn_tensor weight = wn__scratch_take(&m->scratch, &at, l->out, l->in);
-    WN_TRY(load_tensor(m, m->weight_name[i], &weight, weights));
-    return wn__linear_adopt(l, m->x, &weight);
+    return load_into(m, i, &weight, weights);
 }
 
 static bool ignored(const wn__model *m, const char *name) {

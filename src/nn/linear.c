@@ -35,6 +35,8 @@ wn_status wn__linear_build(wn__linear *l, const char *name, int64_t in, int64_t 
                         WN_NAME_MAX - 1);
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (types[i]->kind == structure->kind) l->type = types[i];
+    bool streams = l->type == &wn__linear_dense || l->type == &wn__linear_sparse24;
+    if (streams && b->stored != WN_STORED_MASTER) l->type = &wn__linear_stream;
     if (l->type == NULL)
         return wn__fail(WN_BUG, "%s: structure %d has no implementation", name,
                         (int)structure->kind);
@@ -72,6 +74,7 @@ wn__param *wn__linear_weight(const wn__linear *l) {
 }
 
 bool wn__linear_owns(const wn__linear *l, size_t param) {
+    if (wn__linear_streams(l)) return false;
     wn__structure_kind kind = l->structure.kind;
     bool factors = kind == WN_STRUCTURE_LOWRANK || kind == WN_STRUCTURE_ADAPTER;
     if (factors && (param == l->factor_in || param == l->factor_out)) return true;

@@ -2,9 +2,9 @@
 /* A linear layer y = x W^T (+ bias) whose weight has a structure.
  *
  * One small interface, one file for each structure (linear_dense.c, linear_sparse24.c,
- * linear_sste.c, linear_lowrank.c, linear_in24.c). A model, an optimizer, a checkpoint and a
- * session never ask which one they hold. Adding a structure: a new file with a wn__linear_type, a
- * line in linear.c's list, a name in structure.c. */
+ * linear_stream.c, linear_sste.c, linear_lowrank.c, linear_in24.c). A model, an optimizer, a
+ * checkpoint and a session never ask which one they hold. Adding a structure: a new file with a
+ * wn__linear_type, a line in linear.c's list, a name in structure.c. */
 #ifndef WN_NN_LINEAR_H
 #define WN_NN_LINEAR_H
 
@@ -102,6 +102,7 @@ struct wn__linear {
         struct wn__linear_sste *sste;
         struct wn__linear_lowrank *lowrank;
         struct wn__linear_in24 *in24;
+        struct wn__linear_stream *stream;
     } as;
 };
 
@@ -156,9 +157,19 @@ void wn__linear_tell_padding(const wn__linear *l, wn__build *b, const char *what
 /* BUG unless derived state exists or the executor plans. */
 WN_NODISCARD wn_status wn__linear_check_ready(const wn__linear *l, const wn__exec *x);
 wn__param *wn__linear_weight(const wn__linear *l);
+extern const wn__linear_type wn__linear_dense, wn__linear_sparse24, wn__linear_stream,
+    wn__linear_sste, wn__linear_lowrank, wn__linear_adapter, wn__linear_in24;
+/* Whether the weight, dense or 2:4, is a stream and no parameter. */
+static inline bool wn__linear_streams(const wn__linear *l) {
+    return l->type == &wn__linear_stream;
+}
+/* What multiplies `tokens` tokens by such a weight. */
+WN_NODISCARD wn_status wn__linear_stream_kernel(const wn__linear *l, const wn__exec *x,
+                                                int64_t tokens, const wn__kernel **out);
 /* Whether products multiply by the parameter "<name>.weight" as it is: nothing is merged. */
 static inline bool wn__linear_plain(const wn__linear *l) {
     wn__structure_kind kind = l->structure.kind;
+    if (wn__linear_streams(l)) return false;
     return kind == WN_STRUCTURE_DENSE || kind == WN_STRUCTURE_IN24;
 }
 /* Whether a parameter is the layer's weight or one of its factors. */
@@ -170,9 +181,6 @@ WN_NODISCARD wn_status wn__linear_init(wn__linear *l, wn__exec *x, uint64_t seed
                                        double *effective);
 WN_NODISCARD wn_status wn__linear_adopt(wn__linear *l, wn__exec *x, const wn_tensor *weight);
 WN_NODISCARD wn_status wn__linear_rebased(wn__linear *l, wn__exec *x);
-
-extern const wn__linear_type wn__linear_dense, wn__linear_sparse24, wn__linear_sste,
-    wn__linear_lowrank, wn__linear_adapter, wn__linear_in24;
 
 /* Of an IN24 layer with a scale: where it is, F64 [1], 0 until the first training pass chose it.
  * NULL for every other layer. */

@@ -30,6 +30,16 @@ wn_tensor wn__scratch_take(const wn__scratch *s, int64_t *at, int64_t rows, int6
 /* Elements a take of that size costs: add these up for a wish. */
 int64_t wn__scratch_cost(int64_t rows, int64_t cols);
 
+/* How weights of dense and 2:4 layers are stored: in the model's dtype, or, in a model that does
+ * not train, as streams only (nn/linear_stream.c). */
+typedef enum wn__stored {
+    WN_STORED_MASTER,
+    WN_STORED_F32,
+    WN_STORED_BF16,
+    WN_STORED_INT8,
+    WN_STORED_INT4
+} wn__stored;
+
 /* Where a model's tensors come from. The same building code runs with measuring arenas first. */
 typedef struct wn__build {
     wn__arena *weights;   /* master weights and, for structured layers, masks and packs */
@@ -38,9 +48,10 @@ typedef struct wn__build {
     wn__params *params;
     wn_dtype dtype; /* F32, or F64 for tests */
     bool training;
-    bool round16;      /* weights and activations are rounded to bfloat16 over fp32 masters */
-    bool recompute;    /* activations are computed again in backward: none is kept for it */
-    bool count_zeros;  /* training passes count zeros after every activation without a gate */
+    bool round16;     /* weights and activations are rounded to bfloat16 over fp32 masters */
+    bool recompute;   /* activations are computed again in backward: none is kept for it */
+    bool count_zeros; /* training passes count zeros after every activation without a gate */
+    wn__stored stored;
     bool padding_told; /* the note on padded 2:4 rows was logged */
     bool rank_told;    /* and that on ranks above a layer's sizes */
     int64_t rows;      /* largest number of rows (tokens) of a pass */

@@ -84,7 +84,7 @@ static wn__data weights_of(const wn__stream_format *f, int64_t data) {
 enum { T, N, K, TYPE, SPARSE, DATA, MASKS, BIAS, ACCUMULATE, XPAD, YPAD, FIELDS };
 
 static const wn__field fields[FIELDS] = {
-    WN__FIELD_SIZE("T", 0, 1, 20, 40),
+    WN__FIELD_SIZE("T", 0, 1, 20, 150),
     WN__FIELD_SIZE("n", 0, 512, 70, 200),
     WN__FIELD_SIZE("k", 0, 512, 260, 1500),
     WN__FIELD_WORDS("type", WN_STREAM_INT4, 0, wn__stream_words),
@@ -135,8 +135,7 @@ static double sum_of(wn__case *c, const uint8_t *stream, int64_t t, int64_t o, d
         }
         if (column >= f->k) continue;
         double more = wn__stream_quantised(f) ? amax / 250 : 0;
-        sum += (magnitude(x, t * f->k + column) + more) *
-               fabs(wn__stream_weight(f, stream, o, i));
+        sum += (magnitude(x, t * f->k + column) + more) * fabs(wn__stream_weight(f, stream, o, i));
     }
     return sum;
 }
@@ -245,9 +244,9 @@ const wn__case_type wn__cases_stream_pack = {.op = WN__OP_stream_pack,
 
 enum { UPACKED = PMASKS + 1, UROW, UPAD, UNPACK_FIELDS };
 
-static const wn__field unpack_fields[UNPACK_FIELDS] = {
-    SHAPE_FIELDS, WN__FIELD_FLAG("packed", 0), WN__FIELD_CHOICE("row", 0, 33, 0),
-    WN__FIELD_CHOICE("pad", 0, 9, 0)};
+static const wn__field unpack_fields[UNPACK_FIELDS] = {SHAPE_FIELDS, WN__FIELD_FLAG("packed", 0),
+                                                       WN__FIELD_CHOICE("row", 0, 33, 0),
+                                                       WN__FIELD_CHOICE("pad", 0, 9, 0)};
 
 static void unpack_settle(wn__problem *p) {
     int64_t *v = p->value;
@@ -264,9 +263,8 @@ static void unpack_declare(wn__case *c) {
     if (v[UPACKED])
         declare_packed(c, &p->values, &p->index, WN__WRITE, v[UROW]);
     else
-        wn__case_part(
-            c, "w", &p->w, WN__WRITE,
-            wn__view2(wn__case_dtype(c, PDTYPE), v[PN] - v[UROW], v[PK], v[UPAD]));
+        wn__case_part(c, "w", &p->w, WN__WRITE,
+                      wn__view2(wn__case_dtype(c, PDTYPE), v[PN] - v[UROW], v[PK], v[UPAD]));
 }
 
 static void unpack_fill(wn__case *c) {

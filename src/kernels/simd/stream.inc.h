@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* stream: x of up to 16 tokens is laid out in scratch, then blocks of tiles pass over the weights
- * once, in the order in which they lie. Four tokens at a time share what they read of a tile; more
- * of them take turns over a slice of it that stays in L1, and the slice after it is fetched
- * meanwhile. */
+/* stream: x is laid out in scratch, then blocks of tiles pass over the weights once, in the order
+ * in which they lie. Four tokens at a time share what they read of a tile; up to 16 take turns over
+ * a slice of it that stays in L1, and the slice after it is fetched meanwhile. More tokens come
+ * after them, while the tile is in L2. */
 #include "base/fail.h"
 #include "kernels/op.h"
 #include "kernels/simd/stream_plan.h"
@@ -115,10 +115,9 @@ typedef struct turn {
 } turn;
 
 ALWAYS void take_turn(wn__stream_type type, bool sparse, int tokens, const stream_job *job,
-                      const turn *u, float *sums) {
+                      const turn *u, float *to) {
     const uint8_t *row = job->rows + u->t * job->plan.row;
     int64_t column = u->first * wn__stream_block_columns(&job->p->format);
-    float *to = sums + 16 * u->t;
     if (type == WN_STREAM_F32 || type == WN_STREAM_BF16) {
         float_pass(type, sparse, tokens, u->w, (const float *)(const void *)row + column,
                    job->plan.row / 4, u->blocks, u->ahead, to);
@@ -169,42 +168,49 @@ static void scale_int8(const stream_job *job, int64_t t, const uint8_t *tile, fl
 }
 #endif
 
-ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, int64_t i) {
+/* `tokens` tokens, 16 at most, from t0 on. */
+ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, int64_t i,
+                     int64_t t0, int64_t tokens) {
     const wn__stream_format *f = &job->p->format;
     const int64_t bytes = wn__stream_block_bytes(&(wn__stream_format){type, sparse, 0, 0});
-    const uint8_t *tile =
-        (const uint8_t *)job->p->stream.data + i * wn__stream_tile_bytes(f);
+    const uint8_t *tile = (const uint8_t *)job->p->stream.data + i * wn__stream_tile_bytes(f);
     const uint8_t *w = tile + wn__stream_head_bytes(f);
     _Alignas(64) float sums[16 * WN_STREAM_BATCH];
     int64_t all = wn__stream_blocks(f);
-    bool many = job->tokens > PASS_TOKENS;
+    bool many = tokens > PASS_TOKENS;
     int64_t slice = many ? SLICE_BYTES / bytes : all;
-    memset(sums, 0, (size_t)(16 * job->tokens) * sizeof *sums);
+    memset(sums, 0, (size_t)(16 * tokens) * sizeof *sums);
     for (int64_t b = 0; b < all; b += slice) {
         turn u = {.w = w + b * bytes,
                   .first = b,
                   .blocks = all - b < slice ? all - b : slice,
-                  .ahead = many ? AHEAD_MANY : AHEAD_ONE};
-        while (u.t < job->tokens) {
-            int count = turn_tokens(job->tokens - u.t);
-            take_turn_of(type, sparse, count, job, &u, sums);
+                  .t = t0,
+                  .ahead = t0 > 0 ? 0
+                           : many ? AHEAD_MANY
+                                  : AHEAD_ONE};
+        while (u.t < t0 + tokens) {
+            int count = turn_tokens(t0 + tokens - u.t);
+            take_turn_of(type, sparse, count, job, &u, sums + 16 * (u.t - t0));
             u.t += count;
             u.ahead = 0;
         }
     }
-    for (int64_t t = 0; t < job->tokens; t++) {
+    for (int64_t t = 0; t < tokens; t++) {
 #ifdef STREAM_INTEGERS
-        if (type == WN_STREAM_INT8) scale_int8(job, t, tile, sums + 16 * t);
+        if (type == WN_STREAM_INT8) scale_int8(job, t0 + t, tile, sums + 16 * t);
 #endif
-        finish_token(job->p, job->t0 + t, i * WN_STREAM_LANES, sums + 16 * t);
+        finish_token(job->p, job->t0 + t0 + t, i * WN_STREAM_LANES, sums + 16 * t);
     }
 }
 
 #define STREAM_TILES(name, type, sparse)                                                           \
     static void name(void *ctx, int64_t begin, int64_t end, int worker) {                          \
         (void)worker;                                                                              \
+        const stream_job *job = ctx;                                                               \
         for (int64_t i = begin; i < end; i++)                                                      \
-            run_tile(type, sparse, ctx, i);                                                        \
+            for (int64_t t = 0; t < job->tokens; t += WN_STREAM_BATCH)                             \
+                run_tile(type, sparse, job, i, t,                                                  \
+                         job->tokens - t < WN_STREAM_BATCH ? job->tokens - t : WN_STREAM_BATCH);   \
     }
 STREAM_TILES(tiles_f32, WN_STREAM_F32, false)
 STREAM_TILES(tiles_f32_24, WN_STREAM_F32, true)
@@ -231,7 +237,7 @@ static wn_status stream(const void *args, wn__exec *x) {
     stream_job job = {.p = p, .plan = wn__stream_plan_of(p), .rows = (uint8_t *)x->scratch};
     for (; job.t0 < p->x.shape[0]; job.t0 += job.tokens) {
         int64_t left = p->x.shape[0] - job.t0;
-        job.tokens = left < WN_STREAM_BATCH ? left : WN_STREAM_BATCH;
+        job.tokens = left < job.plan.tokens ? left : job.plan.tokens;
         wn__parallel_for(x->pool, job.tokens, 4, lay_rows, &job);
         wn__parallel_for(x->pool, wn__stream_tiles(&p->format), BLOCK_TILES,
                          tiles[p->format.type][p->format.sparse], &job);

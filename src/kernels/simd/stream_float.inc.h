@@ -49,9 +49,9 @@ ALWAYS vf group_load(const float *x) {
  * which leaves 4 i in each byte. */
 ALWAYS stream_bits slot_control(stream_bits index, int slot) {
     const __m256i field = _mm256_set1_epi32(0x0C0C0C0C), bytes = _mm256_set1_epi32(0x03020100);
-    const __m256i spread = _mm256_add_epi8(
-        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12)),
-        _mm256_set1_epi8((char)(slot % 4)));
+    const __m256i spread = _mm256_add_epi8(_mm256_broadcastsi128_si256(_mm_setr_epi8(
+                                               0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12)),
+                                           _mm256_set1_epi8((char)(slot % 4)));
     __m256i four = slot < 4    ? _mm256_slli_epi32(index, 2)
                    : slot < 8  ? index
                    : slot < 12 ? _mm256_srli_epi32(index, 2)
@@ -106,8 +106,7 @@ ALWAYS void dense_block(wn__stream_type type, int tokens, const uint8_t *w, cons
 
 /* Both slots of group g. */
 ALWAYS void sparse_group(wn__stream_type type, int tokens, const uint8_t *w, const float *x,
-                         int64_t down, int g, const stream_bits index[TILE_VECS],
-                         tile_sums *sums) {
+                         int64_t down, int g, const stream_bits index[TILE_VECS], tile_sums *sums) {
     UNROLL
     for (int s = 0; s < 2; s++) {
         vf weights[TILE_VECS];

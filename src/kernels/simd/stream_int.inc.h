@@ -246,8 +246,8 @@ ALWAYS void round_to_bytes(const float *x, int64_t n, int64_t all, float r, int8
     __m256 factor = _mm256_set1_ps(r);
     for (int64_t i = 0; i < all; i += 8) {
         int64_t left = n - i < 0 ? 0 : n - i < 8 ? n - i : 8;
-        __m256i a = _mm256_cvtps_epi32(
-            _mm256_mul_ps(_mm256_maskload_ps(x + i, vm_lanes_(left)), factor));
+        __m256i a =
+            _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_maskload_ps(x + i, vm_lanes_(left)), factor));
         __m128i b = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
         b = _mm_packs_epi16(b, b);
         memcpy(q + i, &b, all - i < 8 ? 4 : 8);

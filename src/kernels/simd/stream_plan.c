@@ -22,12 +22,11 @@ static int64_t bytes_of_x(const wn__stream_format *f, int64_t columns) {
 wn__stream_plan wn__stream_plan_of(const wn__stream *p) {
     const wn__stream_format *f = &p->format;
     wn__stream_plan plan = {.columns = wn__stream_blocks(f) * wn__stream_block_columns(f)};
-    if (wn__stream_quantised(f))
-        plan.groups = f->type == WN_STREAM_INT4 ? wn__stream_blocks(f) : 1;
+    if (wn__stream_quantised(f)) plan.groups = f->type == WN_STREAM_INT4 ? wn__stream_blocks(f) : 1;
     plan.scales = whole(bytes_of_x(f, plan.columns), 64);
     plan.row = whole(plan.scales + 8 * plan.groups, 64);
     int64_t T = p->x.shape[0];
-    plan.tokens = T < WN_STREAM_BATCH ? T : WN_STREAM_BATCH;
+    plan.tokens = T < WN_STREAM_LAID ? T : WN_STREAM_LAID;
     return plan;
 }
 
