@@ -20,6 +20,8 @@ wn__accepts_fn wn__accepts_copy_rows;
 
 /* F32 and BF16 weights. */
 wn__accepts_fn wn__accepts_stream_float;
+/* Those as F32, from the first row of a tile on; 2:4 in the packed form. */
+wn__accepts_fn wn__accepts_stream_unpack;
 
 wn__workspace_fn wn__workspace_matmul_avx2, wn__workspace_matmul_avx512;
 wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512;

@@ -10,12 +10,15 @@
 #include <string.h>
 
 #include "kernels/simd/stream_float.inc.h"
+#include "kernels/simd/stream_tokens.inc.h"
 #ifdef STREAM_INTEGERS
 #include "kernels/simd/stream_int.inc.h"
 #endif
 
-#define BLOCK_TILES 4 /* tiles of a block of work */
-#define SLICE_BYTES 8192
+/* Tokens from which on those of a 2:4 weight are lanes. */
+#define PANEL_TOKENS (VF == 8 ? 5 : 9)
+#define BLOCK_TILES  4 /* tiles of a block of work */
+#define SLICE_BYTES  8192
 /* Bytes from what is read to what is fetched: far enough for DRAM with one pass, a whole slice with
  * several. */
 #define AHEAD_ONE  1024
@@ -35,6 +38,11 @@ ALWAYS int turn_tokens(int64_t left) {
 }
 
 /* ---- x */
+
+/* Where x of tokens t .. t+tokens-1 of a 2:4 weight is a panel. */
+static bool in_panel(const wn__stream_format *f, int64_t tokens) {
+    return f->sparse && !wn__stream_quantised(f) && tokens >= PANEL_TOKENS;
+}
 
 static void lay_floats(const stream_job *job, int64_t t) {
     int64_t k = job->p->format.k;
@@ -74,21 +82,30 @@ static void lay_int4(const stream_job *job, const float *x, uint8_t *row) {
 }
 #endif
 
+static void lay_row(const stream_job *job, int64_t t) {
+#ifdef STREAM_INTEGERS
+    const float *x = (const float *)job->p->x.data + (job->t0 + t) * job->p->x.stride[0];
+    uint8_t *row = job->rows + t * job->plan.row;
+    if (job->p->format.type == WN_STREAM_INT8)
+        lay_int8(job, x, row);
+    else if (job->p->format.type == WN_STREAM_INT4)
+        lay_int4(job, x, row);
+    else
+#endif
+        lay_floats(job, t);
+}
+
+/* Blocks of 16 tokens. */
 static void lay_rows(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const stream_job *job = ctx;
-    for (int64_t t = begin; t < end; t++) {
-#ifdef STREAM_INTEGERS
-        const float *x = (const float *)job->p->x.data + (job->t0 + t) * job->p->x.stride[0];
-        uint8_t *row = job->rows + t * job->plan.row;
-        if (job->p->format.type == WN_STREAM_INT8)
-            lay_int8(job, x, row);
-        else if (job->p->format.type == WN_STREAM_INT4)
-            lay_int4(job, x, row);
-        else
-#endif
-            lay_floats(job, t);
-    }
+    const wn__stream *p = job->p;
+    for (int64_t t = begin; !in_panel(&p->format, end - begin) && t < end; t++)
+        lay_row(job, t);
+    if (!in_panel(&p->format, end - begin)) return;
+    const float *x = (const float *)p->x.data + (job->t0 + begin) * p->x.stride[0];
+    lay_panel(x, p->x.stride[0], end - begin, p->format.k, job->plan.columns,
+              (float *)(void *)(job->rows + begin * job->plan.row));
 }
 
 /* ---- y */
@@ -203,13 +220,43 @@ ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, i
     }
 }
 
+/* The same by tokens in lanes. */
+ALWAYS void run_panel_of(wn__stream_type type, int64_t width, const stream_job *job, int64_t i,
+                         int64_t t0, int64_t tokens) {
+    const wn__stream_format *f = &job->p->format;
+    const int64_t bytes = wn__stream_block_bytes(&(wn__stream_format){type, true, 0, 0});
+    const uint8_t *w = (const uint8_t *)job->p->stream.data + i * wn__stream_tile_bytes(f);
+    const char *panel = (const char *)job->rows + t0 * job->plan.row;
+    __m256 sums[2 * WN_STREAM_LANES];
+    _Alignas(64) float turned[16 * WN_STREAM_BATCH];
+    int64_t all = wn__stream_blocks(f), slice = SLICE_BYTES / bytes;
+    memset(sums, 0, sizeof sums);
+    for (int64_t b = 0; b < all; b += slice)
+        token_slice(type, width, w + b * bytes, panel + b * 32 * width,
+                    all - b < slice ? all - b : slice, t0 > 0 ? 0 : AHEAD_MANY, sums);
+    turn_sums((const float *)(const void *)sums, width / 4, turned);
+    for (int64_t t = 0; t < tokens; t++)
+        finish_token(job->p, job->t0 + t0 + t, i * WN_STREAM_LANES, turned + 16 * t);
+}
+
+ALWAYS void run_some(wn__stream_type type, bool sparse, const stream_job *job, int64_t i,
+                     int64_t t0, int64_t tokens) {
+    bool panel = sparse && (type == WN_STREAM_F32 || type == WN_STREAM_BF16);
+    if (!panel || tokens < PANEL_TOKENS)
+        run_tile(type, sparse, job, i, t0, tokens);
+    else if (tokens <= 8)
+        run_panel_of(type, 32, job, i, t0, tokens);
+    else
+        run_panel_of(type, 64, job, i, t0, tokens);
+}
+
 #define STREAM_TILES(name, type, sparse)                                                           \
     static void name(void *ctx, int64_t begin, int64_t end, int worker) {                          \
         (void)worker;                                                                              \
         const stream_job *job = ctx;                                                               \
         for (int64_t i = begin; i < end; i++)                                                      \
             for (int64_t t = 0; t < job->tokens; t += WN_STREAM_BATCH)                             \
-                run_tile(type, sparse, job, i, t,                                                  \
+                run_some(type, sparse, job, i, t,                                                  \
                          job->tokens - t < WN_STREAM_BATCH ? job->tokens - t : WN_STREAM_BATCH);   \
     }
 STREAM_TILES(tiles_f32, WN_STREAM_F32, false)
@@ -238,7 +285,7 @@ static wn_status stream(const void *args, wn__exec *x) {
     for (; job.t0 < p->x.shape[0]; job.t0 += job.tokens) {
         int64_t left = p->x.shape[0] - job.t0;
         job.tokens = left < job.plan.tokens ? left : job.plan.tokens;
-        wn__parallel_for(x->pool, job.tokens, 4, lay_rows, &job);
+        wn__parallel_for(x->pool, job.tokens, WN_STREAM_BATCH, lay_rows, &job);
         wn__parallel_for(x->pool, wn__stream_tiles(&p->format), BLOCK_TILES,
                          tiles[p->format.type][p->format.sparse], &job);
     }

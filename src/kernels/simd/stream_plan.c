@@ -33,13 +33,30 @@ wn__stream_plan wn__stream_plan_of(const wn__stream *p) {
 size_t wn__workspace_stream(const void *args, int threads) {
     (void)threads;
     wn__stream_plan plan = wn__stream_plan_of(args);
-    return (size_t)(plan.tokens * plan.row);
+    return (size_t)(wn__ceil_div(plan.tokens, 8) * 8 * plan.row); // panels have 8 or 16 tokens
+}
+
+static bool has_floats(const wn__stream_format *f, char *why, size_t n) {
+    if (!wn__stream_quantised(f)) return true;
+    snprintf(why, n, "weights are %s, not floats", wn__stream_name(f));
+    return false;
 }
 
 bool wn__accepts_stream_float(const void *args, char *why, size_t n) {
     const wn__stream *p = args;
-    if (!wn__accepts_f32(args, why, n)) return false;
-    if (!wn__stream_quantised(&p->format)) return true;
-    snprintf(why, n, "weights are %s, not floats", wn__stream_name(&p->format));
+    return wn__accepts_f32(args, why, n) && has_floats(&p->format, why, n);
+}
+
+bool wn__accepts_stream_unpack(const void *args, char *why, size_t n) {
+    const wn__stream_unpack *p = args;
+    const wn_tensor *to = wn__given(&p->w) ? &p->w : &p->values;
+    if (!wn__accepts_f32(to, why, n) || !has_floats(&p->format, why, n)) return false;
+    if (p->format.sparse && wn__given(&p->w)) {
+        snprintf(why, n, "2:4 rows are wanted dense");
+        return false;
+    }
+    if (p->row % WN_STREAM_LANES == 0) return true;
+    snprintf(why, n, "row %lld is not a multiple of %lld", (long long)p->row,
+             (long long)WN_STREAM_LANES);
     return false;
 }
