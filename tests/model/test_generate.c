@@ -122,6 +122,57 @@ static void test_packed_and_dense(void **state) {
     wn_tokens_free(&plain);
 }
 
+static wn_session *open_as(const fixture *f, const char *weights, int threads) {
+    wn_session *s;
+    const wn_session_options o = {.threads = threads, .auto_sparsity = true, .weights = weights};
+    OK(wn_session_open(f->run, &o, &s));
+    return s;
+}
+
+static double loss_of(wn_session *s) {
+    static const int32_t ids[40] = {5, 9, 2, 7, 7, 1, 30, 8, 4, 4, 2, 9, 17, 3, 6, 6, 8, 1, 2, 3,
+                                    5, 9, 2, 7, 7, 1, 30, 8, 4, 4, 2, 9, 17, 3, 6, 6, 8, 1, 2, 3};
+    double loss;
+    OK(wn_eval_tokens(s, ids, 40, &loss));
+    return loss;
+}
+
+// Weights are stored once, in the type asked for; no number of threads and no cache changes what
+// they give.
+static void test_weights(void **state) {
+    fixture *f = *state;
+    static const char *const types[] = {"f32", "bf16", "int8", "int4"};
+    uint64_t bytes = UINT64_MAX;
+    for (size_t i = 0; i < 4; i++) {
+        wn_session *s = open_as(f, types[i], 1), *many = open_as(f, types[i], 3);
+        wn_model_info m;
+        wn_session_info(s, &m);
+        assert_string_equal(m.weights, types[i]);
+        assert_int_equal(strncmp(m.kernel, "stream_", 7), 0);
+        assert_int_equal(m.sparse_layers, 4);
+        assert_true(m.weight_bytes < bytes && m.weight_bytes < m.dense_bytes);
+        assert_true(m.resident_bytes < m.weight_bytes + 64 * 32); // alignment of each tensor
+        bytes = m.weight_bytes;
+        double loss = loss_of(s), again = loss_of(many);
+        assert_memory_equal(&loss, &again, sizeof loss);
+        if (i == 0) assert_true(fabs(loss - loss_of(f->session)) == 0); // the files are F32
+        heard a = {0}, b = {0};
+        wn_generate_options o = {.max_tokens = 24, .sampling = {.top_p = 1}};
+        wn_tokens cached = generate(s, "the old king ", &o, &a);
+        o.no_cache = true;
+        wn_tokens plain = generate(many, "the old king ", &o, &b);
+        assert_same_tokens(&cached, &plain);
+        wn_tokens_free(&cached);
+        wn_tokens_free(&plain);
+        wn_session_free(s);
+        wn_session_free(many);
+    }
+    wn_session *none;
+    const wn_session_options o = {.threads = 1, .weights = "fp8"};
+    assert_int_equal(wn_session_open(f->run, &o, &none), WN_INVALID);
+    assert_message("'fp8', expected f32, bf16, int8 or int4");
+}
+
 static void test_sampling(void **state) {
     fixture *f = *state;
     wn_generate_options o = {.max_tokens = 40,
@@ -354,12 +405,13 @@ static void test_inspect(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greedy_cache),      cmocka_unit_test(test_packed_and_dense),
-        cmocka_unit_test(test_sampling),          cmocka_unit_test(test_text),
-        cmocka_unit_test(test_nothing_asked),     cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_end_of_text),       cmocka_unit_test(test_evaluation),
-        cmocka_unit_test(test_eval_files),        cmocka_unit_test(test_open_refuses),
-        cmocka_unit_test(test_without_tokenizer), cmocka_unit_test(test_inspect),
+        cmocka_unit_test(test_greedy_cache), cmocka_unit_test(test_packed_and_dense),
+        cmocka_unit_test(test_weights),      cmocka_unit_test(test_sampling),
+        cmocka_unit_test(test_text),         cmocka_unit_test(test_nothing_asked),
+        cmocka_unit_test(test_limits),       cmocka_unit_test(test_end_of_text),
+        cmocka_unit_test(test_evaluation),   cmocka_unit_test(test_eval_files),
+        cmocka_unit_test(test_open_refuses), cmocka_unit_test(test_without_tokenizer),
+        cmocka_unit_test(test_inspect),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -31,12 +31,6 @@ typedef struct stream_job {
     int64_t t0, tokens;
 } stream_job;
 
-/* Tokens of a turn: as even as turns of at most four can be. */
-ALWAYS int turn_tokens(int64_t left) {
-    int64_t turns = (left + PASS_TOKENS - 1) / PASS_TOKENS;
-    return (int)((left + turns - 1) / turns);
-}
-
 /* ---- x */
 
 /* Where x of tokens t .. t+tokens-1 of a 2:4 weight is a panel. */
@@ -131,43 +125,86 @@ typedef struct turn {
     int64_t first, blocks, t, ahead;
 } turn;
 
-ALWAYS void take_turn(wn__stream_type type, bool sparse, int tokens, const stream_job *job,
-                      const turn *u, float *to) {
+#ifdef STREAM_INTEGERS
+/* x of a turn's first token, of which a column takes `bytes` bytes. */
+ALWAYS int_rows rows_of_turn(const stream_job *job, const turn *u, int64_t bytes) {
     const uint8_t *row = job->rows + u->t * job->plan.row;
     int64_t column = u->first * wn__stream_block_columns(&job->p->format);
+    return (int_rows){.x = row + bytes * column,
+                      .scales = row + job->plan.scales + 8 * u->first,
+                      .down = job->plan.row,
+                      .columns = job->plan.columns};
+}
+
+/* INT4 2:4 has tables, four bytes a column, and one register of sums for a token: up to eight. */
+ALWAYS void take_int4_turn(int tokens, const stream_job *job, const turn *u, float *to) {
+    const int_rows r = rows_of_turn(job, u, 4);
+    int4_pass(true, tokens, u->w, &r, u->blocks, u->ahead, to);
+}
+#endif
+
+/* Up to four tokens. */
+ALWAYS void take_turn(wn__stream_type type, bool sparse, int tokens, const stream_job *job,
+                      const turn *u, float *to) {
     if (type == WN_STREAM_F32 || type == WN_STREAM_BF16) {
-        float_pass(type, sparse, tokens, u->w, (const float *)(const void *)row + column,
-                   job->plan.row / 4, u->blocks, u->ahead, to);
+        const float *x = (const float *)(const void *)(job->rows + u->t * job->plan.row);
+        float_pass(type, sparse, tokens, u->w,
+                   x + u->first * wn__stream_block_columns(&job->p->format), job->plan.row / 4,
+                   u->blocks, u->ahead, to);
         return;
     }
 #ifdef STREAM_INTEGERS
-    bool tables = type == WN_STREAM_INT4 && sparse;
-    const int_rows r = {.x = row + (tables ? 4 * column : column),
-                        .scales = row + job->plan.scales + 8 * u->first,
-                        .down = job->plan.row,
-                        .columns = job->plan.columns};
+    const int_rows r = rows_of_turn(job, u, 1);
     if (type == WN_STREAM_INT8)
         int8_pass(sparse, tokens, u->w, &r, u->blocks, u->ahead, (int32_t *)(void *)to);
+    else if (sparse)
+        take_int4_turn(tokens, job, u, to);
     else
-        int4_pass(sparse, tokens, u->w, &r, u->blocks, u->ahead, to);
+        int4_pass(false, tokens, u->w, &r, u->blocks, u->ahead, to);
 #endif
 }
 
-/* One function for each number of tokens: their loops are unrolled. */
+/* Tokens that share one reading of the weights, at most. */
+ALWAYS int most_tokens(wn__stream_type type, bool sparse) {
+    return type == WN_STREAM_INT4 && sparse ? 8 : PASS_TOKENS;
+}
+
+/* As even as turns can be. */
+ALWAYS int turn_tokens(int64_t left, int most) {
+    int64_t turns = (left + most - 1) / most;
+    return (int)((left + turns - 1) / turns);
+}
+
+/* One loop for each number of tokens, which is unrolled. */
 ALWAYS void take_turn_of(wn__stream_type type, bool sparse, int tokens, const stream_job *job,
-                         const turn *u, float *sums) {
+                         const turn *u, float *to) {
     switch (tokens) {
     case 1:
-        take_turn(type, sparse, 1, job, u, sums);
-        break;
+        take_turn(type, sparse, 1, job, u, to);
+        return;
     case 2:
-        take_turn(type, sparse, 2, job, u, sums);
-        break;
+        take_turn(type, sparse, 2, job, u, to);
+        return;
     case 3:
-        take_turn(type, sparse, 3, job, u, sums);
-        break;
+        take_turn(type, sparse, 3, job, u, to);
+        return;
+    case 4:
+        take_turn(type, sparse, 4, job, u, to);
+        return;
+#ifdef STREAM_INTEGERS
+    case 5:
+        take_int4_turn(5, job, u, to);
+        return;
+    case 6:
+        take_int4_turn(6, job, u, to);
+        return;
+    case 7:
+        take_int4_turn(7, job, u, to);
+        return;
     default:
-        take_turn(type, sparse, 4, job, u, sums);
+        take_int4_turn(8, job, u, to);
+        return;
+#endif
     }
 }
 
@@ -194,7 +231,8 @@ ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, i
     const uint8_t *w = tile + wn__stream_head_bytes(f);
     _Alignas(64) float sums[16 * WN_STREAM_BATCH];
     int64_t all = wn__stream_blocks(f);
-    bool many = tokens > PASS_TOKENS;
+    const int most = most_tokens(type, sparse);
+    bool many = tokens > most;
     int64_t slice = many ? SLICE_BYTES / bytes : all;
     memset(sums, 0, (size_t)(16 * tokens) * sizeof *sums);
     for (int64_t b = 0; b < all; b += slice) {
@@ -206,7 +244,7 @@ ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, i
                            : many ? AHEAD_MANY
                                   : AHEAD_ONE};
         while (u.t < t0 + tokens) {
-            int count = turn_tokens(t0 + tokens - u.t);
+            int count = turn_tokens(t0 + tokens - u.t, most);
             take_turn_of(type, sparse, count, job, &u, sums + 16 * (u.t - t0));
             u.t += count;
             u.ahead = 0;
@@ -221,20 +259,25 @@ ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, i
 }
 
 /* The same by tokens in lanes. */
-ALWAYS void run_panel_of(wn__stream_type type, int64_t width, const stream_job *job, int64_t i,
-                         int64_t t0, int64_t tokens) {
+ALWAYS void run_panel(wn__stream_type type, int64_t width, const stream_job *job, int64_t i,
+                      int64_t t0, int64_t tokens) {
     const wn__stream_format *f = &job->p->format;
     const int64_t bytes = wn__stream_block_bytes(&(wn__stream_format){type, true, 0, 0});
+    const int64_t slice = SLICE_BYTES / bytes;
     const uint8_t *w = (const uint8_t *)job->p->stream.data + i * wn__stream_tile_bytes(f);
-    const char *panel = (const char *)job->rows + t0 * job->plan.row;
-    __m256 sums[2 * WN_STREAM_LANES];
-    _Alignas(64) float turned[16 * WN_STREAM_BATCH];
-    int64_t all = wn__stream_blocks(f), slice = SLICE_BYTES / bytes;
+    _Alignas(64) float sums[16 * WN_STREAM_BATCH], turned[16 * WN_STREAM_BATCH];
+    token_slice s = {.w = w,
+                     .panel = (const char *)job->rows + t0 * job->plan.row,
+                     .ahead = t0 > 0 ? 0 : AHEAD_MANY};
+    int64_t all = wn__stream_blocks(f);
     memset(sums, 0, sizeof sums);
-    for (int64_t b = 0; b < all; b += slice)
-        token_slice(type, width, w + b * bytes, panel + b * 32 * width,
-                    all - b < slice ? all - b : slice, t0 > 0 ? 0 : AHEAD_MANY, sums);
-    turn_sums((const float *)(const void *)sums, width / 4, turned);
+    for (int64_t b = 0; b < all; b += slice) {
+        s.blocks = all - b < slice ? all - b : slice;
+        take_slice(type, width, s, sums);
+        s.w += slice * bytes;
+        s.panel += slice * 32 * width;
+    }
+    turn_sums(sums, width / 4, turned);
     for (int64_t t = 0; t < tokens; t++)
         finish_token(job->p, job->t0 + t0 + t, i * WN_STREAM_LANES, turned + 16 * t);
 }
@@ -245,9 +288,9 @@ ALWAYS void run_some(wn__stream_type type, bool sparse, const stream_job *job, i
     if (!panel || tokens < PANEL_TOKENS)
         run_tile(type, sparse, job, i, t0, tokens);
     else if (tokens <= 8)
-        run_panel_of(type, 32, job, i, t0, tokens);
+        run_panel(type, 32, job, i, t0, tokens);
     else
-        run_panel_of(type, 64, job, i, t0, tokens);
+        run_panel(type, 64, job, i, t0, tokens);
 }
 
 #define STREAM_TILES(name, type, sparse)                                                           \

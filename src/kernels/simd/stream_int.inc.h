@@ -29,6 +29,11 @@ ALWAYS v8 v8_qword(const void *p) {
 ALWAYS v8 v8_table(const void *p) {
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
 }
+/* A sum is finished before the next term: gcc would build trees of terms and spill them. */
+ALWAYS v8 in_order(v8 a) {
+    __asm__("" : "+x"(a));
+    return a;
+}
 ALWAYS void fetch_ahead(const uint8_t *w, int64_t bytes, int64_t ahead) {
     if (ahead == 0) return;
     UNROLL
@@ -150,8 +155,8 @@ ALWAYS void int4_dense_block(int tokens, const uint8_t *w, const int_rows *r, in
             UNROLL
             for (int t = 0; t < tokens; t++) {
                 v8 x = v8_dword(r->x + t * r->down + 64 * b + 8 * j + 4 * high);
-                sums[t][0] = _mm256_add_epi16(sums[t][0], _mm256_maddubs_epi16(a, x));
-                sums[t][1] = _mm256_add_epi16(sums[t][1], _mm256_maddubs_epi16(c, x));
+                sums[t][0] = in_order(_mm256_add_epi16(sums[t][0], _mm256_maddubs_epi16(a, x)));
+                sums[t][1] = in_order(_mm256_add_epi16(sums[t][1], _mm256_maddubs_epi16(c, x)));
             }
         }
     }
@@ -185,7 +190,7 @@ ALWAYS v8 int4_pairs(const uint8_t *w, int g) {
 
 ALWAYS void int4_sparse_block(int tokens, const uint8_t *w, const int_rows *r, int64_t b,
                               float *to) {
-    v8 sums[4], weights = _mm256_setzero_si256(); /* the sums of q, byte by byte */
+    v8 sums[8], weights = _mm256_setzero_si256(); /* the sums of q, byte by byte */
     UNROLL
     for (int t = 0; t < tokens; t++)
         sums[t] = _mm256_setzero_si256();
@@ -193,13 +198,13 @@ ALWAYS void int4_sparse_block(int tokens, const uint8_t *w, const int_rows *r, i
     for (int g = 0; g < 16; g++) {
         v8 q = nibbles(v8_load(w + 128 + g / 2 * 32), g % 2);
         q = _mm256_sub_epi8(q, _mm256_set1_epi8(8));
-        weights = _mm256_add_epi8(weights, q);
+        weights = in_order(_mm256_add_epi8(weights, q));
         v8 control = int4_control(int4_pairs(w, g));
         UNROLL
         for (int t = 0; t < tokens; t++) {
             v8 table = v8_table(r->x + t * r->down + 256 * b + 16 * g);
             v8 x = _mm256_shuffle_epi8(table, control);
-            sums[t] = _mm256_add_epi16(sums[t], _mm256_maddubs_epi16(x, q));
+            sums[t] = in_order(_mm256_add_epi16(sums[t], _mm256_maddubs_epi16(x, q)));
         }
     }
     v8 offset = _mm256_slli_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), weights), 7);
