@@ -59,6 +59,11 @@ static const char *problem_of(wn__op op) {
         return "r=16,c=20,order=shuffled,dense=some";
     case WN__OP_columns24:
         return "r=63,c=12";
+    case WN__OP_stream:
+        return "T=3,n=5,k=12,bias=1";
+    case WN__OP_stream_pack:
+    case WN__OP_stream_unpack:
+        return "n=5,k=12";
     case WN__OP_pack24:
         return "r=16,c=20,outputs=both";
     case WN__OP_mask24:
@@ -233,6 +238,9 @@ static void spoil_presence(wn__case *c, int i) {
         "matmul.bias",           "spmm24.bias",    "rmsnorm.rstd",      "attention.lse",
         "cross_entropy.dlogits", "soft24.mask",    "soft24.scale",      "apply24.scale",
         "tokens24.order",        "tokens24.dense", "spmm24_rows.order", "pack24_tokens.order"};
+        "matmul.bias",           "spmm24.bias",    "rmsnorm.rstd", "attention.lse",
+        "cross_entropy.dlogits", "soft24.mask",    "soft24.scale", "apply24.scale",
+        "tokens24.order",        "tokens24.dense", "stream.bias"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s", wn__op_name(c->type->op), c->part[i].name);
     *tensor(c, i) = (wn_tensor){0};
