@@ -235,12 +235,11 @@ static void ranks_and_devices_are_checked(void **state) {
 
 static void spoil_presence(wn__case *c, int i) {
     static const char *const optional[] = {
-        "matmul.bias",           "spmm24.bias",    "rmsnorm.rstd",      "attention.lse",
-        "cross_entropy.dlogits", "soft24.mask",    "soft24.scale",      "apply24.scale",
-        "tokens24.order",        "tokens24.dense", "spmm24_rows.order", "pack24_tokens.order"};
-        "matmul.bias",           "spmm24.bias",    "rmsnorm.rstd", "attention.lse",
-        "cross_entropy.dlogits", "soft24.mask",    "soft24.scale", "apply24.scale",
-        "tokens24.order",        "tokens24.dense", "stream.bias"};
+        "matmul.bias",    "spmm24.bias",           "rmsnorm.rstd",
+        "attention.lse",  "cross_entropy.dlogits", "soft24.mask",
+        "soft24.scale",   "apply24.scale",         "tokens24.order",
+        "tokens24.dense", "spmm24_rows.order",     "pack24_tokens.order",
+        "stream.bias"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s", wn__op_name(c->type->op), c->part[i].name);
     *tensor(c, i) = (wn_tensor){0};
