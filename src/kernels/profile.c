@@ -6,6 +6,7 @@
 #include "kernels/act24.h"
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
+#include "kernels/columns24.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/elementwise.h"
 #include "kernels/embed.h"
@@ -14,11 +15,13 @@
 #include "kernels/mlp.h"
 #include "kernels/numeric.h"
 #include "kernels/pack24.h"
+#include "kernels/pack24_tokens.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
 #include "kernels/soft24.h"
 #include "kernels/spmm24.h"
+#include "kernels/spmm24_rows.h"
 #include "kernels/update.h"
 
 #include <stddef.h>
@@ -49,6 +52,8 @@ static double bytes_of(wn__op op, const void *args) {
     // A sum that goes on is read as well.
     if (op == WN__OP_matmul && ((const wn__matmul *)args)->accumulate)
         bytes += (double)wn__tensor_bytes(&((const wn__matmul *)args)->c);
+    if (op == WN__OP_spmm24_rows && ((const wn__spmm24_rows *)args)->accumulate)
+        bytes += (double)wn__tensor_bytes(&((const wn__spmm24_rows *)args)->c);
     if (op == WN__OP_spmm24 && ((const wn__spmm24 *)args)->accumulate)
         bytes += (double)wn__tensor_bytes(&((const wn__spmm24 *)args)->y);
     return bytes;
@@ -63,6 +68,8 @@ static double attention_pairs(const wn_tensor *q, const wn_tensor *k) {
 static double flops_of(wn__op op, const void *args) {
     const wn__matmul *dense = args;
     const wn__spmm24 *sparse = args;
+    const wn__spmm24_rows *rows = args;
+    const wn__spmm24_columns *columns = args;
     const wn__attention *attention = args;
     const wn__attention_grad *grad = args;
     switch (op) {
@@ -70,6 +77,10 @@ static double flops_of(wn__op op, const void *args) {
         return 2 * (double)wn__tensor_count(&dense->c) * (double)dense->a.shape[1];
     case WN__OP_spmm24:
         return 2 * (double)wn__tensor_count(&sparse->values) * (double)sparse->x.shape[0];
+    case WN__OP_spmm24_rows:
+        return 2 * (double)wn__tensor_count(&rows->values) * (double)rows->c.shape[1];
+    case WN__OP_spmm24_columns: // half of each row is kept
+        return (double)wn__tensor_count(&columns->x) * (double)columns->y.shape[1];
     case WN__OP_attention:
         return 4 * attention_pairs(&attention->q, &attention->k);
     case WN__OP_attention_grad:
