@@ -44,14 +44,14 @@ def everywhere(structure):
 
 # name, what it is, options, learning rates to begin with
 METHODS = [
-    ("dense", "dense AdamW", ADAMW, [5e-4, 1e-3, 2e-3]),
+    ("dense", "dense AdamW", ADAMW, [1e-3, 2e-3, 4e-3]),
     ("ste", "2:4 transposable masks, straight-through (MLP)", ADAMW + ["--sparsity", "mlp.*_proj=2:4:tile"], [5e-4, 1e-3, 2e-3]),
     ("sste", "2:4 S-STE with MVUE gradients (MLP)", ADAMW + ["--sparsity", "mlp.*_proj=2:4:sste+mvue"], [5e-4, 1e-3, 2e-3]),
     ("act24", "2:4 activations (MLP), dense for the first 5 %",
-     ADAMW + ["--sparsity", "mlp.act=act2:4", "--act-warmup", "{a}", "--act-permute"], [5e-4, 1e-3, 2e-3]),
-    ("lowrank", f"naive low-rank, rank {RANK}, AdamW", ADAMW + everywhere(f"lowrank:{RANK}"), [5e-4, 1e-3, 2e-3]),
-    ("loro", f"LORO, rank {RANK}", LORO + everywhere(f"lowrank:{RANK}"), [25e-4, 5e-3, 1e-2]),
-    ("loro24", f"LORO with 2:4 factors, rank {RANK}", LORO + everywhere(f"lowrank:{RANK}+2:4"), [25e-4, 5e-3, 1e-2]),
+     ADAMW + ["--sparsity", "mlp.act=act2:4", "--act-warmup", "{a}", "--act-permute"], [1e-3, 2e-3, 4e-3]),
+    ("lowrank", f"naive low-rank, rank {RANK}, AdamW", ADAMW + everywhere(f"lowrank:{RANK}"), [1e-3, 2e-3, 4e-3]),
+    ("loro", f"LORO, rank {RANK}", LORO + everywhere(f"lowrank:{RANK}"), [1.25e-3, 2.5e-3, 5e-3]),
+    ("loro24", f"LORO with 2:4 factors, rank {RANK}", LORO + everywhere(f"lowrank:{RANK}+2:4"), [1.25e-3, 2.5e-3, 5e-3]),
 ]
 
 
