@@ -29,6 +29,12 @@ typedef struct wn__operand {
 
 /* The rules of single operands and their overlap, which is only known where data is not NULL. */
 WN_NODISCARD wn_status wn__check_operands(const char *op, const wn__operand *operands, int count);
+/* The dtype rule of what a product writes or adds: NONE, the operands' own, or F32 where they are
+ * BF16 and the sums are kept whole. */
+static inline wn_dtype wn__sums_dtype(const wn_tensor *operand, const wn_tensor *sums) {
+    bool whole = operand->dtype == WN_DTYPE_BF16 && sums->dtype == WN_DTYPE_F32;
+    return whole ? WN_DTYPE_F32 : WN_DTYPE_NONE;
+}
 /* what: "inner", "row", ...: dimension i of a and dimension j of b are one size. */
 WN_NODISCARD wn_status wn__check_same(const char *op, const char *what, const wn__operand *a, int i,
                                       const wn__operand *b, int j);

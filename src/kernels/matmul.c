@@ -14,11 +14,12 @@ static wn_status check_unit_stride(const wn__operand *a) {
 
 wn_status wn__check_matmul(const void *args) {
     const wn__matmul *p = args;
+    wn_dtype sums = wn__sums_dtype(&p->a, &p->c);
     const wn__operand o[] = {
         {"a", &p->a, 2, WN_DTYPE_NONE, 0, 0},
         {"b", &p->b, 2, WN_DTYPE_NONE, 0, 0},
-        {"bias", &p->bias, 1, WN_DTYPE_NONE, WN__OPTIONAL | WN__PACKED, 0},
-        {"c", &p->c, 2, WN_DTYPE_NONE, WN__UNIT | WN__WRITTEN, 0},
+        {"bias", &p->bias, 1, sums, WN__OPTIONAL | WN__PACKED, 0},
+        {"c", &p->c, 2, sums, WN__UNIT | WN__WRITTEN, 0},
     };
     WN_TRY(wn__check_operands("matmul", o, 4));
     WN_TRY(check_unit_stride(o + 0));

@@ -7,12 +7,13 @@
 
 wn_status wn__check_spmm24(const void *args) {
     const wn__spmm24 *p = args;
+    wn_dtype sums = wn__sums_dtype(&p->x, &p->y);
     const wn__operand o[] = {
         {"x", &p->x, 2, WN_DTYPE_NONE, WN__UNIT, 0},
         {"values", &p->values, 2, WN_DTYPE_NONE, WN__PACKED, 0},
         {"index", &p->index, 2, WN_DTYPE_U8, WN__PACKED, 0},
-        {"bias", &p->bias, 1, WN_DTYPE_NONE, WN__OPTIONAL | WN__PACKED, 0},
-        {"y", &p->y, 2, WN_DTYPE_NONE, WN__UNIT | WN__WRITTEN, 0},
+        {"bias", &p->bias, 1, sums, WN__OPTIONAL | WN__PACKED, 0},
+        {"y", &p->y, 2, sums, WN__UNIT | WN__WRITTEN, 0},
     };
     WN_TRY(wn__check_operands("spmm24", o, 5));
     int64_t groups = wn__ceil_div(p->x.shape[1], 4);

@@ -7,9 +7,10 @@
  * may have row strides. The input gradient dx = dy W is the same op on the transposed pack: x = dy,
  * values_t, index_t. y overlaps no input. T, n, k may be 0. Slots that a short group fills with
  * zeros still read x: an infinity there gives NaN only in the columns the nibble names; ref is the
- * definition. Accuracy as matmul with k/2 terms. Deterministic for any thread count.
- * F32, F64 (ref also F16, BF16). Index is trusted: it came from pack24 or was checked by unpack24.
- */
+ * definition. Accuracy as matmul with k/2 terms, subnormals of bfloat16 included, where sum|a| is
+ * that of the whole row of x. Deterministic for any thread count. F32, F64, BF16 (ref also F16);
+ * where x and values are BF16, y and bias may both be F32. Index is trusted: it came from pack24 or
+ * was checked by unpack24. */
 #ifndef WN_KERNELS_SPMM24_H
 #define WN_KERNELS_SPMM24_H
 
@@ -21,6 +22,7 @@ typedef struct wn__spmm24 {
     wn_tensor bias;          /* [n] or absent */
     wn_tensor y;             /* [T, n] */
     bool accumulate;
+    bool rounded16; /* as in matmul.h, of x and values */
 } wn__spmm24;
 
 #endif

@@ -45,8 +45,8 @@ static bool fits(const wn_tensor *t, const char *name, char *why, size_t n) {
 
 bool wn__accepts_matmul_cblas(const void *args, char *why, size_t n) {
     const wn__matmul *p = args;
-    if (p->c.dtype != WN_DTYPE_F32 && p->c.dtype != WN_DTYPE_F64) {
-        snprintf(why, n, "dtype %s is not F32 or F64", wn_dtype_name(p->c.dtype));
+    if (p->a.dtype != WN_DTYPE_F32 && p->a.dtype != WN_DTYPE_F64) {
+        snprintf(why, n, "dtype %s is not F32 or F64", wn_dtype_name(p->a.dtype));
         return false;
     }
     if (p->a.shape[1] == 0) {

@@ -174,6 +174,36 @@ void wn__bound_sum(wn__part *p, const wn__round *r, double terms, bool integers)
     }
 }
 
+wn__round wn__round_stored(const wn__round *r, const wn__part *p) {
+    return (wn__round){wn__unit(p->view.dtype), r->acc, r->eta}; // of the smaller dtype, or flushed
+}
+
+// The sum of the finite magnitudes of a vector.
+static double magnitude(const wn__vectors *v, int64_t i) {
+    double sum = 0;
+    for (int64_t l = 0; l < v->k; l++) {
+        double a = fabs(v->part->before[i * v->next + l * v->step]);
+        if (isfinite(a)) sum += a;
+    }
+    return sum;
+}
+
+void wn__bound_flushed(wn__part *p, const wn__round *r, const wn__vectors *rows,
+                       const wn__vectors *columns, double terms) {
+    int64_t n = p->view.shape[1];
+    if (r->acc < wn__unit(WN_DTYPE_F32)) return;
+    for (int64_t i = 0; i < p->view.shape[0]; i++) {
+        double row = magnitude(rows, i) + 2 * terms;
+        for (int64_t j = 0; j < n; j++)
+            p->bound[i * n + j] += 0x1p-126 * (row + magnitude(columns, j));
+    }
+}
+
+void wn__part_round16(wn__part *p) {
+    for (int64_t i = 0; i < p->count; i++)
+        wn__part_set(p, i, (double)wn__bf16_to_f32(wn__bf16_from_f64(wn__part_get(p, i))));
+}
+
 void wn__case_fill(wn__case *c, wn__data kind) {
     for (int i = 0; i < c->parts; i++) {
         wn__part *p = c->part + i;

@@ -181,6 +181,20 @@ static inline double wn__stored(const wn__round *r, double y) {
  * sum|a||b|, and as many of the smallest numbers that are not lost as there are roundings. With
  * integers for data every partial sum is exact, and so must be the result. */
 void wn__bound_sum(wn__part *p, const wn__round *r, double terms, bool integers);
+/* The rounding of sums that are stored in the dtype of p while operands have another. */
+wn__round wn__round_stored(const wn__round *r, const wn__part *p);
+/* Vectors of k numbers in the packed image of a part. */
+typedef struct wn__vectors {
+    const wn__part *part;
+    int64_t next, step, k; /* from one vector to the next, and along k */
+} wn__vectors;
+/* Widens the bound of p[rows,columns], products of vectors of bfloat16 numbers, by what the
+ * contract grants where subnormals are taken for zeros: 2^-126 of both sums of magnitudes and of
+ * two flushed sums a term. Nothing for ref, which takes them as they are. */
+void wn__bound_flushed(wn__part *p, const wn__round *r, const wn__vectors *rows,
+                       const wn__vectors *columns, double terms);
+/* Makes bfloat16 numbers of what a float part was filled with. */
+void wn__part_round16(wn__part *p);
 
 /* ---- stage.c: a case in memory, run once */
 

@@ -4,6 +4,7 @@
 #include "kernels/simd/accepts.h"
 #include "kernels/elementwise.h"
 #include "kernels/embed.h"
+#include "kernels/matmul.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/simd/rows.h"
@@ -19,6 +20,26 @@ static bool is_f32(const wn_tensor *t, char *why, size_t n) {
 
 bool wn__accepts_f32(const void *args, char *why, size_t n) {
     return is_f32(args, why, n); // a pointer to a struct is one to its first member
+}
+
+bool wn__accepts_f32_bf16(const void *args, char *why, size_t n) {
+    wn_dtype dtype = ((const wn_tensor *)args)->dtype;
+    if (dtype == WN_DTYPE_F32 || dtype == WN_DTYPE_BF16) return true;
+    snprintf(why, n, "dtype %s is not F32 or BF16", wn_dtype_name(dtype));
+    return false;
+}
+
+// Operands that are bfloat16 numbers, whatever holds them.
+static bool is_bf16(const wn_tensor *t, bool rounded16, char *why, size_t n) {
+    if (t->dtype == WN_DTYPE_BF16 || (t->dtype == WN_DTYPE_F32 && rounded16)) return true;
+    snprintf(why, n, "dtype %s is not BF16%s", wn_dtype_name(t->dtype),
+             t->dtype == WN_DTYPE_F32 ? ", nor are its numbers" : "");
+    return false;
+}
+
+bool wn__accepts_matmul_bf16(const void *args, char *why, size_t n) {
+    const wn__matmul *p = args;
+    return is_bf16(&p->a, p->rounded16, why, n);
 }
 
 bool wn__accepts_f32_embed(const void *args, char *why, size_t n) {

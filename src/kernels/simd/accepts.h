@@ -8,6 +8,10 @@
 
 /* F32 only, for every op whose arguments begin with the tensor that sets the dtype. */
 wn__accepts_fn wn__accepts_f32;
+/* F32 and BF16. */
+wn__accepts_fn wn__accepts_f32_bf16;
+/* BF16, and F32 that holds nothing else (rounded16). */
+wn__accepts_fn wn__accepts_matmul_bf16;
 /* Of table or dtable. */
 wn__accepts_fn wn__accepts_f32_embed;
 /* Not greedy, whose choices follow from each other. */
@@ -23,7 +27,8 @@ wn__accepts_fn wn__accepts_stream_float;
 /* Those as F32, from the first row of a tile on; 2:4 in the packed form. */
 wn__accepts_fn wn__accepts_stream_unpack;
 
-wn__workspace_fn wn__workspace_matmul_avx2, wn__workspace_matmul_avx512;
+wn__workspace_fn wn__workspace_matmul_avx2, wn__workspace_matmul_avx512,
+    wn__workspace_matmul_avx512bf16;
 wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512;
 wn__workspace_fn wn__workspace_spmm24_rows_avx2, wn__workspace_spmm24_rows_avx512;
 wn__workspace_fn wn__workspace_spmm24_columns;

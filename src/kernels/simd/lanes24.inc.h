@@ -9,8 +9,8 @@
  * and go out at the end, transposed back where need be. What a block of outputs adds is the op's
  * own business (block24_fn). Vectors are of 8 floats on both instruction sets: on Zen 4 two loads
  * of 32 bytes beat one of 64. */
+#include "kernels/simd/half.h"
 #include "kernels/simd/spmm24_plan.h"
-#include "kernels/simd/vec.h"
 
 #include <string.h>
 
@@ -27,11 +27,11 @@
 typedef void block24_fn(const void *args, int64_t width, const float *panel, int64_t o0,
                         int64_t outputs, float *sums);
 
-/* A matrix [lanes, other]: unit stride along the lanes, or along the other. */
+/* A matrix [lanes, other]: unit stride along the lanes, or along the other. That may be of BF16. */
 typedef struct side24 {
-    float *data;
+    void *data;
     int64_t stride; /* of the one that is not unit */
-    bool by_lanes;
+    bool by_lanes, half;
 } side24;
 
 typedef struct lanes24 {
@@ -39,7 +39,7 @@ typedef struct lanes24 {
     block24_fn *block;
     side24 in, out;
     const int32_t *order; /* row d of the panel is row order[d] of in, by lanes; NULL: d */
-    const float *bias;    /* of each output, or NULL */
+    const void *bias;     /* of each output, in the dtype of out, or NULL */
     int64_t lanes, depth, outputs;
     bool accumulate;
     wn__spmm24_plan plan;
@@ -84,13 +84,14 @@ static int64_t at_most(int64_t n, int64_t most) {
 }
 
 /* panel[d][t] = in[t][d]; zeros for what does not exist. */
-static void transpose_in(const lanes24 *job, const tile24 *tile) {
+ALWAYS void transpose_in_of(bool half, const lanes24 *job, const tile24 *tile) {
     int64_t k = job->depth, down = job->in.stride, depth = job->plan.depth;
     for (int64_t t = 0; t < tile->width; t += VF) {
-        const float *x = job->in.data + (tile->t0 + t) * down;
+        const void *x = half_at(job->in.data, half, (tile->t0 + t) * down);
         for (int64_t c = 0; c < depth; c += VF) {
             vf r[VF];
-            vf_read_block(x + c, down, at_most(tile->count - t, VF), at_most(k - c, VF), r);
+            half_read_block(half_at(x, half, c), half, down, at_most(tile->count - t, VF),
+                            at_most(k - c, VF), r);
             vf_transpose(r);
             vf_write_block(tile->panel + c * tile->width + t, tile->width, at_most(depth - c, VF),
                            at_most(tile->width - t, VF), r);
@@ -98,12 +99,20 @@ static void transpose_in(const lanes24 *job, const tile24 *tile) {
     }
 }
 
+static void transpose_in(const lanes24 *job, const tile24 *tile) {
+    if (job->in.half)
+        transpose_in_of(true, job, tile);
+    else
+        transpose_in_of(false, job, tile);
+}
+
 /* The same of a matrix that lies by lanes. */
 static void copy_in(const lanes24 *job, const tile24 *tile) {
     for (int64_t d = 0; d < job->plan.depth; d++) {
         bool exists = d < job->depth;
         int64_t row = exists && job->order ? job->order[d] : d, count = exists ? tile->count : 0;
-        const float *x = job->in.data + (exists ? row * job->in.stride + tile->t0 : 0);
+        const float *x =
+            (const float *)job->in.data + (exists ? row * job->in.stride + tile->t0 : 0);
         float *to = tile->panel + d * tile->width;
         for (int64_t t = 0; t < tile->width; t += VF) {
             int64_t n = count - t < 0 ? 0 : at_most(count - t, VF);
@@ -120,14 +129,13 @@ static void bring_in(const lanes24 *job, const tile24 *tile) {
 }
 
 /* out[t][o0 + o] from sums[o][t]. */
-static void transpose_out(const lanes24 *job, const tile24 *tile, const float *sums, int64_t o0,
-                          int64_t outputs) {
+ALWAYS void transpose_out_of(bool half, const lanes24 *job, const tile24 *tile, const float *sums,
+                             int64_t o0, int64_t outputs) {
     int64_t down = job->out.stride;
     for (int64_t t = 0; t < tile->count; t += VF) {
         int64_t tokens = at_most(tile->count - t, VF);
         for (int64_t o = 0; o < outputs; o += VF) {
-            int64_t n = at_most(outputs - o, VF);
-            float *y = job->out.data + (tile->t0 + t) * down + o0 + o;
+            int64_t n = at_most(outputs - o, VF), y = (tile->t0 + t) * down + o0 + o;
             vf r[VF];
             vf_read_block(sums + o * tile->width + t, tile->width, n, at_most(tile->width - t, VF),
                           r);
@@ -135,24 +143,33 @@ static void transpose_out(const lanes24 *job, const tile24 *tile, const float *s
             if (job->accumulate) {
                 UNROLL
                 for (int64_t i = 0; i < VF; i++)
-                    if (i < tokens) r[i] = vf_add(vf_load_n(y + i * down, n), r[i]);
+                    if (i < tokens)
+                        r[i] = vf_add(half_get_n(job->out.data, half, y + i * down, n), r[i]);
             }
             if (job->bias) {
-                vf bias = vf_load_n(job->bias + o0 + o, n);
+                vf bias = half_get_n(job->bias, half, o0 + o, n);
                 UNROLL
                 for (int64_t i = 0; i < VF; i++)
                     r[i] = vf_add(r[i], bias);
             }
-            vf_write_block(y, down, tokens, n, r);
+            half_write_block(job->out.data, half, y, down, tokens, n, r);
         }
     }
+}
+
+static void transpose_out(const lanes24 *job, const tile24 *tile, const float *sums, int64_t o0,
+                          int64_t outputs) {
+    if (job->out.half)
+        transpose_out_of(true, job, tile, sums, o0, outputs);
+    else
+        transpose_out_of(false, job, tile, sums, o0, outputs);
 }
 
 /* The same of a matrix that lies by lanes, and has no bias. */
 static void copy_out(const lanes24 *job, const tile24 *tile, const float *sums, int64_t o0,
                      int64_t outputs) {
     for (int64_t o = 0; o < outputs; o++) {
-        float *y = job->out.data + (o0 + o) * job->out.stride + tile->t0;
+        float *y = (float *)job->out.data + (o0 + o) * job->out.stride + tile->t0;
         const float *from = sums + o * tile->width;
         for (int64_t t = 0; t < tile->count; t += 16) /* rows too short for hardware to foresee */
             _mm_prefetch((const char *)(y + 8 * job->out.stride + t), _MM_HINT_T0);

@@ -9,6 +9,7 @@
 #define LEAST_N   128
 #define ENOUGH    12   // blocks; more threads than that need larger products
 #define MOST_PART 4096 // rows, or columns, that are packed at a time
+#define MOST_SUMS 2048 // the same where their sums wait beside c: 16 MiB
 #define SLACK     16   // floats that the last store of a panel may pass its end by
 #define LINE      16   // floats of a cache line
 
@@ -21,8 +22,8 @@ static int64_t smaller(int64_t a, int64_t b) {
 }
 
 // As many whole blocks of size as are packed at a time, at least one.
-static int64_t whole_blocks(int64_t size, int64_t block) {
-    return smaller(ceil_div(size > 0 ? size : 1, block), MOST_PART / block) * block;
+static int64_t whole_blocks(int64_t size, int64_t block, int64_t most) {
+    return smaller(ceil_div(size > 0 ? size : 1, block), most / block) * block;
 }
 
 // size cut into equal parts of at most `most`, each a multiple of tile but the last.
@@ -32,10 +33,11 @@ static int64_t even_part(int64_t size, int64_t most, int64_t tile) {
 }
 
 bool wn__matmul_is_few(const wn__matmul *p) {
-    return p->c.shape[0] <= WN_MATMUL_FEW_M && (p->b.stride[1] == 1 || p->a.stride[1] == 1);
+    return p->a.dtype != WN_DTYPE_BF16 && p->c.shape[0] <= WN_MATMUL_FEW_M &&
+           (p->b.stride[1] == 1 || p->a.stride[1] == 1);
 }
 
-wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, int64_t tile_m, int64_t tile_n) {
+wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, wn__matmul_shape shape) {
     int64_t m = p->c.shape[0], n = p->c.shape[1], k = p->a.shape[1];
     int64_t most_m = MOST_M, most_n = MOST_N;
     while (ceil_div(m, most_m) * ceil_div(n, most_n) < ENOUGH) {
@@ -48,40 +50,45 @@ wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, int64_t tile_m, int64_t
         else
             break;
     }
-    wn__matmul_plan plan = {.block_m = even_part(m, most_m, tile_m),
-                            .block_n = even_part(n, most_n, tile_n)};
-    plan.part_m = whole_blocks(m, plan.block_m);
-    plan.part_n = whole_blocks(n, plan.block_n);
+    wn__matmul_plan plan = {.block_m = even_part(m, most_m, shape.tile_m),
+                            .block_n = even_part(n, most_n, shape.tile_n),
+                            .slice_k = shape.steps * WN_MATMUL_SLICE_K};
+    bool waits = p->c.dtype == WN_DTYPE_BF16;
+    plan.part_m = whole_blocks(m, plan.block_m, waits ? MOST_SUMS : MOST_PART);
+    plan.part_n = whole_blocks(n, plan.block_n, waits ? MOST_SUMS : MOST_PART);
     plan.parts_m = ceil_div(m, plan.part_m);
-    plan.parts_k = k > 0 ? ceil_div(k, WN_MATMUL_PART_K) : 1;
+    const int64_t part_k = WN_MATMUL_PART_SLICES * plan.slice_k;
+    plan.parts_k = k > 0 ? ceil_div(k, part_k) : 1;
     plan.parts = plan.parts_m * ceil_div(n, plan.part_n) * plan.parts_k;
-    int64_t slice = k < WN_MATMUL_SLICE_K ? k : WN_MATMUL_SLICE_K;
-    int64_t deep = k < WN_MATMUL_PART_K ? k : WN_MATMUL_PART_K;
-    int64_t slices = ceil_div(deep, WN_MATMUL_SLICE_K);
+    int64_t slice = smaller(ceil_div(k, shape.steps), WN_MATMUL_SLICE_K);
+    int64_t slices = ceil_div(smaller(k, part_k), plan.slice_k);
     plan.a_floats = ceil_div(plan.block_m * slice + SLACK, LINE) * LINE;
     plan.b_floats = ceil_div(plan.block_n * slice + SLACK, LINE) * LINE;
     plan.a_all = slices * ceil_div(smaller(m, plan.part_m), plan.block_m) * plan.a_floats;
-    int64_t b_all = slices * ceil_div(smaller(n, plan.part_n), plan.block_n) * plan.b_floats;
-    plan.bytes = (size_t)(plan.a_all + b_all) * sizeof(float);
+    plan.b_all = slices * ceil_div(smaller(n, plan.part_n), plan.block_n) * plan.b_floats;
+    plan.sums_stride = waits ? ceil_div(smaller(n, plan.part_n), LINE) * LINE : 0;
+    plan.bytes = (size_t)(plan.a_all + plan.b_all + smaller(m, plan.part_m) * plan.sums_stride) *
+                 sizeof(float);
     return plan;
 }
 
 wn__matmul_part wn__matmul_part_at(const wn__matmul_plan *plan, const wn__matmul *p, int64_t i) {
+    const int64_t part_k = WN_MATMUL_PART_SLICES * plan->slice_k;
     int64_t along_k = i % plan->parts_k, rest = i / plan->parts_k;
     wn__matmul_part part = {.m0 = rest % plan->parts_m * plan->part_m,
                             .n0 = rest / plan->parts_m * plan->part_n,
-                            .l0 = along_k * WN_MATMUL_PART_K};
+                            .l0 = along_k * part_k};
     part.m = smaller(p->c.shape[0] - part.m0, plan->part_m);
     part.n = smaller(p->c.shape[1] - part.n0, plan->part_n);
-    part.depth = smaller(p->a.shape[1] - part.l0, WN_MATMUL_PART_K);
+    part.depth = smaller(p->a.shape[1] - part.l0, part_k);
     part.rows = ceil_div(part.m, plan->block_m);
     part.columns = ceil_div(part.n, plan->block_n);
-    part.slices = ceil_div(part.depth, WN_MATMUL_SLICE_K);
+    part.slices = ceil_div(part.depth, plan->slice_k);
     return part;
 }
 
-int64_t wn__matmul_slice(const wn__matmul_part *part, int64_t s) {
-    return smaller(part->depth - s * WN_MATMUL_SLICE_K, WN_MATMUL_SLICE_K);
+int64_t wn__matmul_slice(const wn__matmul_plan *plan, const wn__matmul_part *part, int64_t s) {
+    return smaller(part->depth - s * plan->slice_k, plan->slice_k);
 }
 
 wn__matmul_block wn__matmul_block_at(const wn__matmul_plan *plan, const wn__matmul_part *part,
@@ -91,16 +98,21 @@ wn__matmul_block wn__matmul_block_at(const wn__matmul_plan *plan, const wn__matm
                               smaller(part->n - n, plan->block_n)};
 }
 
-static size_t workspace(const wn__matmul *p, int64_t tile_m, int64_t tile_n) {
-    return wn__matmul_is_few(p) ? 0 : wn__matmul_plan_for(p, tile_m, tile_n).bytes;
+static size_t workspace(const wn__matmul *p, wn__matmul_shape shape) {
+    return wn__matmul_is_few(p) ? 0 : wn__matmul_plan_for(p, shape).bytes;
+}
+
+size_t wn__workspace_matmul_avx512bf16(const void *args, int threads) {
+    (void)threads;
+    return workspace(args, (wn__matmul_shape){WN_AVX512_TILE_M, WN_AVX512_TILE_N, WN_PAIR_STEPS});
 }
 
 size_t wn__workspace_matmul_avx512(const void *args, int threads) {
     (void)threads;
-    return workspace(args, WN_AVX512_TILE_M, WN_AVX512_TILE_N);
+    return workspace(args, (wn__matmul_shape){WN_AVX512_TILE_M, WN_AVX512_TILE_N, 1});
 }
 
 size_t wn__workspace_matmul_avx2(const void *args, int threads) {
     (void)threads;
-    return workspace(args, WN_AVX2_TILE_M, WN_AVX2_TILE_N);
+    return workspace(args, (wn__matmul_shape){WN_AVX2_TILE_M, WN_AVX2_TILE_N, 1});
 }

@@ -13,21 +13,30 @@
 #define WN_AVX512_TILE_N 32
 #define WN_AVX2_TILE_M   6
 #define WN_AVX2_TILE_N   16
-/* A tile's two panels of this depth fit L1 and L2 with the packed block. */
+/* Steps of k in a float of a panel: pairs of bfloat16 numbers. */
+#define WN_PAIR_STEPS 2
+/* A tile's two panels of this many floats deep fit L1 and L2 with the packed block. */
 #define WN_MATMUL_SLICE_K 256
 /* Products with at most this many rows stream b once and pack nothing. */
 #define WN_MATMUL_FEW_M 16
 
-/* Depth of what is packed at a time, whole slices: c is read and written once for each of them. */
-#define WN_MATMUL_PART_K (4 * WN_MATMUL_SLICE_K)
+/* Slices that are packed at a time: c is read and written once for each of them. */
+#define WN_MATMUL_PART_SLICES 4
+
+/* What a variant makes of its operands. */
+typedef struct wn__matmul_shape {
+    int64_t tile_m, tile_n, steps;
+} wn__matmul_shape;
 
 typedef struct wn__matmul_plan {
     int64_t block_m, block_n;        /* rows and columns of a block */
     int64_t part_m, part_n;          /* of a part, whole blocks */
     int64_t parts_m, parts_k, parts; /* parts along m, along k, in all */
+    int64_t slice_k;                 /* k of a slice */
     int64_t a_floats, b_floats;      /* of one slice of a block's packed operand */
-    int64_t a_all;                   /* of a part's packed a; b follows */
-    size_t bytes;                    /* of both */
+    int64_t a_all, b_all;            /* of a part's packed a; b follows, then the sums */
+    int64_t sums_stride;             /* of the rows of a part's sums where c is BF16 */
+    size_t bytes;                    /* of all */
 } wn__matmul_plan;
 
 /* What is packed before it is multiplied: m x n of c, depth of k. */
@@ -40,16 +49,16 @@ typedef struct wn__matmul_block {
     int64_t m0, m, n0, n;
 } wn__matmul_block;
 
-/* Whether this is one of those: few rows, and not both operands in the order that suits neither way
- * of streaming. */
+/* Whether this is one of those: few rows of floats, and not both operands in the order that suits
+ * neither way of streaming. */
 bool wn__matmul_is_few(const wn__matmul *p);
 /* Blocks of about most_m x most_n, whole tiles, smaller while there are too few of them to share
  * out. */
-wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, int64_t tile_m, int64_t tile_n);
+wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, wn__matmul_shape shape);
 /* Part i < parts; those of one block of c stand together, ascending in k. */
 wn__matmul_part wn__matmul_part_at(const wn__matmul_plan *plan, const wn__matmul *p, int64_t i);
 /* Depth of slice s of a part. */
-int64_t wn__matmul_slice(const wn__matmul_part *part, int64_t s);
+int64_t wn__matmul_slice(const wn__matmul_plan *plan, const wn__matmul_part *part, int64_t s);
 /* Block i < rows * columns of a part; those of one column stand together. */
 wn__matmul_block wn__matmul_block_at(const wn__matmul_plan *plan, const wn__matmul_part *part,
                                      int64_t i);

@@ -2,8 +2,8 @@
 /* round16, round8 and rescale for F32, the reference's operations lane by lane. */
 #include "kernels/numeric.h"
 #include "kernels/op.h"
+#include "kernels/simd/half.h"
 #include "kernels/simd/rows.h"
-#include "kernels/simd/vbits.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -38,15 +38,6 @@ static int64_t numeric_columns(const numeric_rows *r, int64_t row) {
     return row == r->rows - 1 ? r->last : r->columns;
 }
 
-/* To bfloat16: half a unit of the last place less one, and one more where the place is odd. */
-ALWAYS vf round16_lanes(vf a) {
-    vi bits = vi_bits(a), odd = vi_and(vi_shift_right(bits, 16), vi_set(1));
-    vi rounded = vi_add(vi_add(bits, vi_set(0x7FFF)), odd);
-    vi quiet = vi_or(bits, vi_set(0x400000));
-    vf result = vf_select(vm_nan(a), vf_of_bits(quiet), vf_of_bits(rounded));
-    return vf_of_bits(vi_and(vi_bits(result), vi_set(0xFFFF0000)));
-}
-
 static void round16_rows(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const numeric_rows *r = ctx;
@@ -55,8 +46,8 @@ static void round16_rows(void *ctx, int64_t begin, int64_t end, int worker) {
         float *y = r->y + i * r->y_stride;
         int64_t n = numeric_columns(r, i), j = 0;
         for (; j + VF <= n; j += VF)
-            vf_store(y + j, round16_lanes(vf_load(x + j)));
-        if (j < n) vf_store_n(y + j, round16_lanes(vf_load_n(x + j, n - j)), n - j);
+            vf_store(y + j, vf_round16(vf_load(x + j)));
+        if (j < n) vf_store_n(y + j, vf_round16(vf_load_n(x + j, n - j)), n - j);
     }
 }
 

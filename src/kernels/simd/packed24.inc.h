@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* A block of outputs of a packed weight: two bits of the index and a shift make the address of the
  * panel's row that a kept weight meets, then there are only FMAs. Each element adds its products in
- * ascending order of the depth. */
+ * ascending order of the depth. Weights of
+ * BF16 become floats as they are broadcast. */
 #include "kernels/simd/lanes24.inc.h"
 
 /* Of a slice of the widest tile; their index is read at once. */
@@ -27,19 +28,39 @@ ALWAYS void add_row(int vecs, __m256 weight, const float *panel, size_t slot, in
         acc[v] = _mm256_fmadd_ps(weight, _mm256_load_ps(row + 8 * v), acc[v]);
 }
 
+/* One of the two weights of a group, broadcast right before it is used: there is no register to
+ * keep the other. */
+ALWAYS __m256 broadcast_slot(bool half, const void *group, size_t slot) {
+    if (!half) return _mm256_broadcast_ss((const float *)group + slot);
+    uint32_t bits;
+    memcpy(&bits, group, sizeof bits);
+    __m256i both = _mm256_set1_epi32((int)bits);
+    return _mm256_castsi256_ps(
+        slot == 0 ? _mm256_slli_epi32(both, 16)
+                  : _mm256_and_si256(both, _mm256_set1_epi32((int)UINT32_C(0xFFFF0000))));
+}
+
+#if VF == 16
+ALWAYS __m256 eight_weights(bool half, const void *values) {
+    if (!half) return _mm256_loadu_ps(values);
+    __m128i bits = _mm_loadu_si128(values);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+#endif
+
 /* Four groups, whose index are the low 16 of `bits`. The two bits of each slot count rows of the
  * panel from its group's first. */
-ALWAYS void add_four_groups(int vecs, const float *values, size_t bits, const float *panel,
-                            __m256 *acc) {
+ALWAYS void add_four_groups(int vecs, bool half, const void *values, size_t bits,
+                            const float *panel, __m256 *acc) {
 #if VF == 16
-    __m256 weights = _mm256_loadu_ps(values);
+    __m256 weights = eight_weights(half, values);
 #endif
     UNROLL
     for (size_t i = 0; i < 8; i++) {
 #if VF == 16
         __m256 weight = _mm256_permutexvar_ps(_mm256_set1_epi32((int)i), weights);
 #else
-        __m256 weight = _mm256_broadcast_ss(values + i);
+        __m256 weight = broadcast_slot(half, half_at(values, half, (int64_t)i / 2 * 2), i % 2);
 #endif
         add_row(vecs, weight, panel, bits >> (2 * i) & 3, (int64_t)i / 2 * 4, acc);
     }
@@ -50,7 +71,7 @@ ALWAYS void add_four_groups(int vecs, const float *values, size_t bits, const fl
  * `following`, the index of the output whose turn comes: loads of an FMA that wait for their
  * address fill the queue that a load of the index would have to pass. */
 typedef struct output24 {
-    const float *values;
+    const void *values;
     const uint8_t *index, *following;
     float *sums;
     uint64_t bits;
@@ -63,31 +84,33 @@ ALWAYS uint64_t chunk_bits(const uint8_t *index) {
 }
 
 /* The groups after the last whole chunk. */
-ALWAYS void add_last_groups(int outputs, int vecs, int64_t g, int64_t groups, const output24 *out,
-                            const float *panel, __m256 acc[][LANES / 8]) {
+ALWAYS void add_last_groups(int outputs, int vecs, bool half, int64_t g, int64_t groups,
+                            const output24 *out, const float *panel, __m256 acc[][LANES / 8]) {
     for (; g + 4 <= groups; g += 4) {
         UNROLL
         for (int o = 0; o < outputs; o++) {
             uint16_t two;
             memcpy(&two, out[o].index + g / 2, sizeof two);
-            add_four_groups(vecs, out[o].values + 2 * g, two, panel + g * 4 * 8 * vecs, acc[o]);
+            add_four_groups(vecs, half, half_at(out[o].values, half, 2 * g), two,
+                            panel + g * 4 * 8 * vecs, acc[o]);
         }
     }
     for (; g < groups; g++) {
         UNROLL
         for (int o = 0; o < outputs; o++) {
             size_t nibble = (size_t)out[o].index[g / 2] >> (g % 2 * 4);
-            const float *rows = panel + g * 4 * 8 * vecs, *values = out[o].values + 2 * g;
-            add_row(vecs, _mm256_broadcast_ss(values), rows, nibble & 3, 0, acc[o]);
-            add_row(vecs, _mm256_broadcast_ss(values + 1), rows, nibble >> 2 & 3, 0, acc[o]);
+            const float *rows = panel + g * 4 * 8 * vecs;
+            const void *group = half_at(out[o].values, half, 2 * g);
+            add_row(vecs, broadcast_slot(half, group, 0), rows, nibble & 3, 0, acc[o]);
+            add_row(vecs, broadcast_slot(half, group, 1), rows, nibble >> 2 & 3, 0, acc[o]);
         }
     }
 }
 
 /* sums (+)= the products of a few outputs with the rows of a slice of the panel. They take turns,
  * so that narrow tiles have enough independent sums to hide the latency of an FMA. */
-ALWAYS void add_outputs(int outputs, int vecs, int64_t groups, output24 *out, const float *panel,
-                        bool first) {
+ALWAYS void add_outputs(int outputs, int vecs, bool half, int64_t groups, output24 *out,
+                        const float *panel, bool first) {
     __m256 acc[SLICE_OUTPUTS][LANES / 8];
     UNROLL
     for (int o = 0; o < outputs; o++) {
@@ -108,13 +131,13 @@ ALWAYS void add_outputs(int outputs, int vecs, int64_t groups, output24 *out, co
         for (int64_t q = g; q < g + CHUNK_GROUPS; q += 4) {
             UNROLL
             for (int o = 0; o < outputs; o++) {
-                add_four_groups(vecs, out[o].values + 2 * q, bits[o], panel + q * 4 * 8 * vecs,
-                                acc[o]);
+                add_four_groups(vecs, half, half_at(out[o].values, half, 2 * q), bits[o],
+                                panel + q * 4 * 8 * vecs, acc[o]);
                 bits[o] >>= 16;
             }
         }
     }
-    add_last_groups(outputs, vecs, g, groups, out, panel, acc);
+    add_last_groups(outputs, vecs, half, g, groups, out, panel, acc);
     UNROLL
     for (int o = 0; o < outputs; o++) {
         UNROLL
@@ -125,17 +148,17 @@ ALWAYS void add_outputs(int outputs, int vecs, int64_t groups, output24 *out, co
 
 /* The rows of packed weights are far apart, and only a few lines of each are wanted in a slice: no
  * hardware prefetcher follows. */
-ALWAYS void prefetch_output(const float *values, const uint8_t *index) {
+ALWAYS void prefetch_output(bool half, const void *values, const uint8_t *index) {
     UNROLL
-    for (int64_t i = 0; i < 2 * CHUNK_GROUPS; i += 16)
-        _mm_prefetch((const char *)(values + i), _MM_HINT_T0);
+    for (int64_t i = 0; i < 2 * CHUNK_GROUPS; i += half ? 32 : 16)
+        _mm_prefetch(half_at(values, half, i), _MM_HINT_T0);
     _mm_prefetch((const char *)index, _MM_HINT_T0);
 }
 
 /* The packed rows that are outputs; and extra ones, each added to the output that `extra`,
  * ascending, names. */
 typedef struct packed24 {
-    const float *values;
+    const void *values;
     const uint8_t *index;
     int64_t groups, bytes; /* of a row */
     const int32_t *extra;
@@ -151,21 +174,22 @@ static packed24 packed24_of(const wn_tensor *values, const wn_tensor *index) {
 
 /* `count` packed rows from `row` on, in the slice that begins with group g; their sums follow each
  * other. Row `next` has the turn after them; bits: of their first chunks, and then of its. */
-ALWAYS void add_slice(int count, int vecs, const packed24 *p, const float *panel, int64_t row,
-                      int64_t next, int64_t g, int64_t groups, float *sums, bool first,
+ALWAYS void add_slice(int count, int vecs, bool half, const packed24 *p, const float *panel,
+                      int64_t row, int64_t next, int64_t g, int64_t groups, float *sums, bool first,
                       uint64_t *bits) {
     int64_t length = 2 * p->groups, bytes = p->bytes;
     output24 out[SLICE_OUTPUTS];
     UNROLL
     for (int i = 0; i < count; i++) {
-        out[i].values = p->values + (row + i) * length + 2 * g;
+        out[i].values = half_at(p->values, half, (row + i) * length + 2 * g);
         out[i].index = p->index + (row + i) * bytes + g / 2;
         out[i].following = p->index + (next + i) * bytes + g / 2;
         out[i].sums = sums + i * 8 * vecs;
         out[i].bits = bits[i];
-        prefetch_output(out[i].values + AHEAD * length, out[i].index + AHEAD * bytes);
+        prefetch_output(half, half_at(out[i].values, half, AHEAD * length),
+                        out[i].index + AHEAD * bytes);
     }
-    add_outputs(count, vecs, groups, out, panel + g * 4 * 8 * vecs, first);
+    add_outputs(count, vecs, half, groups, out, panel + g * 4 * 8 * vecs, first);
     UNROLL
     for (int i = 0; i < count; i++)
         bits[i] = out[i].bits;
@@ -173,8 +197,9 @@ ALWAYS void add_slice(int count, int vecs, const packed24 *p, const float *panel
 
 /* Rows from `row` to `end` in turns of `count`, whose sums follow each other; returns the first
  * that is left over. */
-ALWAYS int64_t add_rows(int count, int vecs, const packed24 *p, const float *panel, int64_t row,
-                        int64_t end, int64_t g, int64_t groups, float *sums, bool first) {
+ALWAYS int64_t add_rows(int count, int vecs, bool half, const packed24 *p, const float *panel,
+                        int64_t row, int64_t end, int64_t g, int64_t groups, float *sums,
+                        bool first) {
     uint64_t bits[SLICE_OUTPUTS] = {0};
     if (row + count > end) return row;
     UNROLL
@@ -182,15 +207,15 @@ ALWAYS int64_t add_rows(int count, int vecs, const packed24 *p, const float *pan
         if (groups >= CHUNK_GROUPS) bits[i] = chunk_bits(p->index + (row + i) * p->bytes + g / 2);
     for (; row + count <= end; row += count, sums += count * 8 * vecs) {
         int64_t next = row + 2 * count <= end ? row + count : row;
-        add_slice(count, vecs, p, panel, row, next, g, groups, sums, first, bits);
+        add_slice(count, vecs, half, p, panel, row, next, g, groups, sums, first, bits);
     }
     return row;
 }
 
 /* All outputs of a block, slice after slice. A narrow tile has longer slices, and outputs in turns.
  */
-ALWAYS void add_block(int vecs, const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
-                      float *sums) {
+ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel, int64_t o0,
+                      int64_t outputs, float *sums) {
     const int64_t slice = CHUNK_GROUPS * (LANES / 8 / vecs);
     const int turns = vecs >= 8 ? 1 : vecs == 4 ? 2 : SLICE_OUTPUTS;
     int64_t extra = 0, end;
@@ -200,46 +225,63 @@ ALWAYS void add_block(int vecs, const packed24 *p, const float *panel, int64_t o
         end++;
     for (int64_t g = 0; g < p->groups; g += slice) {
         int64_t groups = at_most(p->groups - g, slice), last = o0 + outputs;
-        int64_t left = add_rows(turns, vecs, p, panel, o0, last, g, groups, sums, g == 0);
-        add_rows(1, vecs, p, panel, left, last, g, groups, sums + (left - o0) * 8 * vecs, g == 0);
+        int64_t left = add_rows(turns, vecs, half, p, panel, o0, last, g, groups, sums, g == 0);
+        add_rows(1, vecs, half, p, panel, left, last, g, groups, sums + (left - o0) * 8 * vecs,
+                 g == 0);
         for (int64_t e = extra; e < end; e++)
-            add_rows(1, vecs, p, panel, p->first_extra + e, p->first_extra + e + 1, g, groups,
+            add_rows(1, vecs, half, p, panel, p->first_extra + e, p->first_extra + e + 1, g, groups,
                      sums + (p->extra[e] - o0) * 8 * vecs, false);
     }
 }
 
 /* One function for each width of a tile, so that its sums are registers. */
-static void block_whole(const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
-                        float *sums) {
-    add_block(LANES / 8, p, panel, o0, outputs, sums);
+static void block_whole(bool half, const packed24 *p, const float *panel, int64_t o0,
+                        int64_t outputs, float *sums) {
+    if (half)
+        add_block(LANES / 8, true, p, panel, o0, outputs, sums);
+    else
+        add_block(LANES / 8, false, p, panel, o0, outputs, sums);
 }
-static void block_64(const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
+static void block_64(bool half, const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
                      float *sums) {
-    add_block(8, p, panel, o0, outputs, sums);
+    if (half)
+        add_block(8, true, p, panel, o0, outputs, sums);
+    else
+        add_block(8, false, p, panel, o0, outputs, sums);
 }
-static void block_32(const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
+static void block_32(bool half, const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
                      float *sums) {
-    add_block(4, p, panel, o0, outputs, sums);
+    if (half)
+        add_block(4, true, p, panel, o0, outputs, sums);
+    else
+        add_block(4, false, p, panel, o0, outputs, sums);
 }
-static void block_16(const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
+static void block_16(bool half, const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
                      float *sums) {
-    add_block(2, p, panel, o0, outputs, sums);
+    if (half)
+        add_block(2, true, p, panel, o0, outputs, sums);
+    else
+        add_block(2, false, p, panel, o0, outputs, sums);
 }
-static void block_8(const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
+static void block_8(bool half, const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
                     float *sums) {
-    add_block(1, p, panel, o0, outputs, sums);
+    if (half)
+        add_block(1, true, p, panel, o0, outputs, sums);
+    else
+        add_block(1, false, p, panel, o0, outputs, sums);
 }
 
-static void packed24_block(const packed24 *p, int64_t width, const float *panel, int64_t o0,
-                           int64_t outputs, float *sums) {
+/* half: values are of BF16. */
+static void packed24_block(bool half, const packed24 *p, int64_t width, const float *panel,
+                           int64_t o0, int64_t outputs, float *sums) {
     if (width == LANES)
-        block_whole(p, panel, o0, outputs, sums);
+        block_whole(half, p, panel, o0, outputs, sums);
     else if (width == 64)
-        block_64(p, panel, o0, outputs, sums);
+        block_64(half, p, panel, o0, outputs, sums);
     else if (width == 32)
-        block_32(p, panel, o0, outputs, sums);
+        block_32(half, p, panel, o0, outputs, sums);
     else if (width == 16)
-        block_16(p, panel, o0, outputs, sums);
+        block_16(half, p, panel, o0, outputs, sums);
     else
-        block_8(p, panel, o0, outputs, sums);
+        block_8(half, p, panel, o0, outputs, sums);
 }

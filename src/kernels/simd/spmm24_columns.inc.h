@@ -151,8 +151,8 @@ static wn_status spmm24_columns(const void *args, wn__exec *x) {
     const wn__spmm24_columns *p = args;
     lanes24 job = {.args = args,
                    .block = spmm24_columns_block,
-                   .in = {p->x.data, p->x.stride[0], false},
-                   .out = {p->y.data, p->y.stride[0], false},
+                   .in = {.data = p->x.data, .stride = p->x.stride[0]},
+                   .out = {.data = p->y.data, .stride = p->y.stride[0]},
                    .lanes = p->x.shape[0],
                    .depth = p->x.shape[1],
                    .outputs = p->y.shape[1],

@@ -3,7 +3,6 @@
 #include "kernels/simd/spmm24_plan.h"
 #include "kernels/columns24.h"
 #include "kernels/simd/accepts.h"
-#include "kernels/spmm24.h"
 #include "kernels/spmm24_rows.h"
 
 #define TILES       16  // of a chunk
@@ -13,6 +12,10 @@
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
+}
+
+bool wn__spmm24_is_few(const wn__spmm24 *p) {
+    return p->x.dtype != WN_DTYPE_BF16 && p->x.shape[0] <= WN_SPMM24_FEW;
 }
 
 // Whole tiles are best left to one worker, in whose L2 they stay.
@@ -40,7 +43,7 @@ size_t wn__spmm24_plan_bytes(int64_t lanes, int64_t outputs, int64_t depth, int6
 }
 
 static size_t spmm24(const wn__spmm24 *p, int threads, int64_t tile) {
-    if (p->x.shape[0] <= WN_SPMM24_FEW) return 0;
+    if (wn__spmm24_is_few(p)) return 0;
     return wn__spmm24_plan_bytes(p->x.shape[0], p->y.shape[1], p->x.shape[1], tile, threads);
 }
 

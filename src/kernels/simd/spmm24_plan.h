@@ -5,6 +5,8 @@
 #ifndef WN_KERNELS_SIMD_SPMM24_PLAN_H
 #define WN_KERNELS_SIMD_SPMM24_PLAN_H
 
+#include "kernels/spmm24.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,7 +16,7 @@
 #define WN_AVX2_LANES   64
 /* Of spmm24_columns on both: a slice of it and the sums fit an L1 of 32 KiB. */
 #define WN_COLUMNS24_LANES 64
-/* At most this many tokens are multiplied where they stand, output by output. */
+/* At most this many tokens of floats are multiplied where they stand, output by output. */
 #define WN_SPMM24_FEW 8
 
 typedef struct wn__spmm24_plan {
@@ -28,6 +30,7 @@ typedef struct wn__spmm24_plan {
     size_t worker_bytes; /* of one worker, its own tile included */
 } wn__spmm24_plan;
 
+bool wn__spmm24_is_few(const wn__spmm24 *p);
 /* tile: the lanes of a whole tile. */
 wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t depth, int64_t tile,
                                     int threads);

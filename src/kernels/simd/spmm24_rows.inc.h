@@ -13,21 +13,22 @@ static void spmm24_rows_block(const void *args, int64_t width, const float *pane
         w.extras = p->extra.shape[0];
         w.first_extra = p->c.shape[0];
     }
-    packed24_block(&w, width, panel, o0, outputs, sums);
+    packed24_block(false, &w, width, panel, o0, outputs, sums);
 }
 
 static wn_status spmm24_rows(const void *args, wn__exec *x) {
     const wn__spmm24_rows *p = args;
     bool by_lanes = p->c.stride[1] == 1 || p->c.shape[1] < 2;
-    lanes24 job = {.args = args,
-                   .block = spmm24_rows_block,
-                   .in = {p->b.data, p->b.stride[0], true},
-                   .out = {p->c.data, p->c.stride[by_lanes ? 0 : 1], by_lanes},
-                   .order = wn__given(&p->order) ? p->order.data : NULL,
-                   .lanes = p->b.shape[1],
-                   .depth = p->b.shape[0],
-                   .outputs = p->c.shape[0],
-                   .accumulate = p->accumulate};
+    lanes24 job = {
+        .args = args,
+        .block = spmm24_rows_block,
+        .in = {.data = p->b.data, .stride = p->b.stride[0], .by_lanes = true},
+        .out = {.data = p->c.data, .stride = p->c.stride[by_lanes ? 0 : 1], .by_lanes = by_lanes},
+        .order = wn__given(&p->order) ? p->order.data : NULL,
+        .lanes = p->b.shape[1],
+        .depth = p->b.shape[0],
+        .outputs = p->c.shape[0],
+        .accumulate = p->accumulate};
     WN_TRY(wn__spmm24_rows_refuse(p));
     run_lanes(&job, x);
     return WN_OK;
