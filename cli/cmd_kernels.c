@@ -164,7 +164,8 @@ static int time_variants(const options *o) {
         return usage_error("--time needs --op, as --op matmul --problem m=512,n=512,k=512");
     if (s.json) put_open(&j, NULL, '[');
     wn_status status =
-        wn_kernels_time(opt_text(o, O_op), opt_text(o, O_problem) ? opt_text(o, O_problem) : "",
+        wn_kernels_time(opt_text(o, O_op), opt_text(o, O_variant),
+                        opt_text(o, O_problem) ? opt_text(o, O_problem) : "",
                         (int)opt_int(o, O_threads), (int)opt_int(o, O_repeats), on_time, &s);
     if (s.json) {
         put_close(&j, ']');

@@ -59,9 +59,9 @@ typedef void wn_check_fn(void *ctx, const wn_check_result *result);
 WN_API WN_NODISCARD wn_status wn_kernels_check(const wn_check_options *options, wn_check_fn *fn,
                                                void *ctx, int64_t *cases, int64_t *failed);
 
-/* Times one case of an op on each variant that accepts it: medians of interleaved repeats on random
- * data. After a sparse op follows the dense kernel (its name says so) that would do the same work.
- * threads <= 0: one for each CPU; repeats <= 0: 9. */
+/* Times one case of an op on each variant that accepts it and matches the glob (NULL: all): medians
+ * of interleaved repeats on random data. After a sparse op follows the dense kernel (its name says
+ * so) that would do the same work. threads <= 0: one for each CPU; repeats <= 0: 9. */
 typedef struct wn_time_result {
     const char *name;
     double seconds; /* median */
@@ -69,8 +69,9 @@ typedef struct wn_time_result {
     double bytes;   /* least traffic */
 } wn_time_result;
 typedef void wn_time_fn(void *ctx, const wn_time_result *result);
-WN_API WN_NODISCARD wn_status wn_kernels_time(const char *op, const char *problem, int threads,
-                                              int repeats, wn_time_fn *fn, void *ctx);
+WN_API WN_NODISCARD wn_status wn_kernels_time(const char *op, const char *variant,
+                                              const char *problem, int threads, int repeats,
+                                              wn_time_fn *fn, void *ctx);
 
 #ifdef __cplusplus
 }

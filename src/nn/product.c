@@ -28,6 +28,7 @@ typedef struct product {
     operand a, b;
     wn_tensor bias, c;
     bool accumulate;
+    bool rounded16; // both operands are bfloat16 numbers
     wn__fp8 format;
 } product;
 
@@ -41,7 +42,8 @@ static wn_status multiply(wn__exec *x, const product *p) {
                                .index = p->b.index,
                                .bias = p->bias,
                                .y = p->c,
-                               .accumulate = p->accumulate};
+                               .accumulate = p->accumulate,
+                               .rounded16 = p->rounded16};
     const wn__spmm24_columns listed = {.x = p->a.t,
                                        .start = p->b.start,
                                        .values = p->b.t,
@@ -54,7 +56,8 @@ static wn_status multiply(wn__exec *x, const product *p) {
                               .b = seen(&p->b),
                               .bias = p->bias,
                               .c = p->c,
-                              .accumulate = p->accumulate};
+                              .accumulate = p->accumulate,
+                              .rounded16 = p->rounded16};
     if (wn__given(&p->a.index)) return wn__run(x, WN__OP_spmm24_rows, &rows);
     if (wn__given(&p->b.start)) return wn__run(x, WN__OP_spmm24_columns, &listed);
     return wn__given(&p->b.index) ? wn__run(x, WN__OP_spmm24, &packed)
@@ -117,6 +120,7 @@ wn_status wn__product_forward(const wn__linear *l, wn__exec *x, const wn__weight
         .bias = *bias,
         .c = *out,
         .accumulate = accumulate,
+        .rounded16 = l->round16,
         .format = WN_FP8_E4M3};
     return run(l, x, w->scratch, &p);
 }
@@ -127,8 +131,12 @@ wn_status wn__product_input(const wn__linear *l, wn__exec *x, const wn__weight_v
     if (wn__given(&w->values_t)) b = (operand){.t = w->values_t, .index = w->index_t};
     if (wn__given(&w->lists.start))
         b = (operand){.t = w->lists.values, .start = w->lists.start, .row = w->lists.row};
-    const product p = {
-        .a = {.t = *dy}, .b = b, .c = *dx, .accumulate = accumulate, .format = WN_FP8_E5M2};
+    const product p = {.a = {.t = *dy},
+                       .b = b,
+                       .c = *dx,
+                       .accumulate = accumulate,
+                       .rounded16 = l->round16,
+                       .format = WN_FP8_E5M2};
     return run(l, x, w->scratch, &p);
 }
 
@@ -174,6 +182,7 @@ wn_status wn__product_weight(const wn__linear *l, wn__exec *x, const wn__weight_
                  .b = {.t = *in},
                  .c = param->g,
                  .accumulate = !param->fresh,
+                 .rounded16 = l->round16 && w->mvue == WN_MVUE_OFF, // draws are not rounded
                  .format = WN_FP8_E5M2};
     int64_t at = w->scratch;
     WN_TRY(prune(l, x, w, &at, &p.a));

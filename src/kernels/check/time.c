@@ -5,6 +5,7 @@
 #include "kernels/check/timed.h"
 #include "kernels/registry.h"
 
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,16 +28,20 @@ static wn_status add_lane(timing *t, const wn__kernel *k, wn__case *c) {
     return wn__timed_open(t->timed + i, k, c, t->pool);
 }
 
-// Every row that takes the case.
-static wn_status add_variants(timing *t, wn__case *c) {
+// Every row that takes the case and whose variant is wanted.
+static wn_status add_variants(timing *t, wn__case *c, const char *variant) {
     size_t rows;
     const wn__kernel *table = wn__kernel_table(&rows);
     wn__exec x = {0};
     char why[160];
     for (size_t i = 0; i < rows; i++)
-        if (table[i].op == c->type->op && wn__kernel_fits(&x, table + i, c->args, why, sizeof why))
+        if (table[i].op == c->type->op &&
+            (!variant || fnmatch(variant, table[i].variant, 0) == 0) &&
+            wn__kernel_fits(&x, table + i, c->args, why, sizeof why))
             WN_TRY(add_lane(t, table + i, c));
-    return WN_OK;
+    if (t->count > 0) return WN_OK;
+    return wn__fail(WN_INVALID, "no variant of %s that runs here and takes %s matches '%s'",
+                    wn__op_name(c->type->op), c->text, variant ? variant : "*");
 }
 
 // The dense kernel that would run in place of a sparse one.
@@ -64,15 +69,15 @@ static wn_status report(const timing *t, wn_time_fn *fn, void *ctx) {
     return WN_OK;
 }
 
-wn_status wn_kernels_time(const char *op, const char *problem, int threads, int repeats,
-                          wn_time_fn *fn, void *ctx) {
+wn_status wn_kernels_time(const char *op, const char *variant, const char *problem, int threads,
+                          int repeats, wn_time_fn *fn, void *ctx) {
     timing t = {.repeats = repeats > 0 ? repeats : 9};
     wn__op which;
     wn_status status = WN_OK;
     WN_TRY(wn__op_find(op, strlen(op), &which));
     WN_TRY_OUT(wn__pool_create(threads, &t.pool));
     WN_TRY_OUT(wn__timed_case(which, problem, &t.c));
-    WN_TRY_OUT(add_variants(&t, t.c));
+    WN_TRY_OUT(add_variants(&t, t.c, variant));
     WN_TRY_OUT(add_baseline(&t));
     WN_TRY_OUT(wn__lanes_sample(t.lane, t.count, t.repeats));
     status = report(&t, fn, ctx);

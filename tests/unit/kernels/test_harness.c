@@ -486,12 +486,21 @@ static void sparse_ops_are_timed_beside_the_dense_one(void **state) {
         wn_kernel_get(i, &k);
         expected += strcmp(k.op, "spmm24") == 0 && k.available;
     }
-    assert_int_equal(wn_kernels_time("spmm24", "T=8,n=12,k=16", 1, 2, on_time, &t), WN_OK);
+    assert_int_equal(wn_kernels_time("spmm24", NULL, "T=8,n=12,k=16", 1, 2, on_time, &t), WN_OK);
     assert_int_equal(t.lines, expected);
     assert_int_equal(t.dense, 1);
     assert_true(t.sane);
-    assert_int_equal(wn_kernels_time("spmm24", "T=8,n=12,x=16", 1, 2, on_time, &t), WN_INVALID);
-    assert_int_equal(wn_kernels_time("mask24", "r=3,method=tile", 1, 2, on_time, &t), WN_INVALID);
+    t.lines = 0;
+    assert_int_equal(wn_kernels_time("spmm24", "r?f", "T=8,n=12,k=16", 1, 2, on_time, &t), WN_OK);
+    assert_int_equal(t.lines, 2);
+    assert_int_equal(wn_kernels_time("spmm24", "no*", "T=8,n=12,k=16", 1, 2, on_time, &t),
+                     WN_INVALID);
+    assert_string_equal(wn_last_error(), "no variant of spmm24 that runs here and takes "
+                                         "T=8,n=12,k=16 matches 'no*'");
+    assert_int_equal(wn_kernels_time("spmm24", NULL, "T=8,n=12,x=16", 1, 2, on_time, &t),
+                     WN_INVALID);
+    assert_int_equal(wn_kernels_time("mask24", NULL, "r=3,method=tile", 1, 2, on_time, &t),
+                     WN_INVALID);
 }
 
 int main(void) {

@@ -116,6 +116,57 @@ static wn_tensor transposed(wn_tensor t) {
     return wn__tensor_transpose(&t);
 }
 
+static wn_tensor in_dtype(const wn_tensor *t, wn_dtype dtype) {
+    wn_tensor to = make2(dtype, t->shape[0], t->shape[1]);
+    for (int64_t i = 0; i < wn__tensor_count(t); i++)
+        wn__set(&to, i, wn__get(t, i));
+    return to;
+}
+
+// Whole numbers of a few bits are bfloat16 numbers, and so are their sums kept in floats: the same
+// values in either dtype give the very bits of ref. Sizes are beyond a slice of k and a block of c.
+static void check_bf16(const char *variant, int64_t T, int64_t n, int64_t k, bool rounded16) {
+    wn_tensor xf = make2(WN_DTYPE_F32, T, k), wf = make2(WN_DTYPE_F32, n, k);
+    wn_tensor expected = make2(WN_DTYPE_F32, T, n), y = make2(WN_DTYPE_F32, T, n);
+    packed w = pack(n, k, 1, 7);
+    fill_whole(&xf, 4, 8);
+    fill_whole(&wf, 4, 9);
+    wn_dtype dtype = rounded16 ? WN_DTYPE_F32 : WN_DTYPE_BF16;
+    wn_tensor x = in_dtype(&xf, dtype), dense = in_dtype(&wf, dtype),
+              values = in_dtype(&w.values, dtype);
+    wn__matmul p = {.a = xf, .b = transposed(wf), .c = expected};
+    run(WN__OP_matmul, "ref", &p, 1);
+    p = (wn__matmul){.a = x, .b = transposed(dense), .c = y, .rounded16 = rounded16};
+    for (int threads = 1; threads <= 5; threads += 2) {
+        memset(y.data, 0xFF, wn__tensor_bytes(&y));
+        run(WN__OP_matmul, variant, &p, threads);
+        assert_bits(&y, &expected);
+    }
+    wn__spmm24 q = {.x = xf, .values = w.values, .index = w.index, .y = expected};
+    run(WN__OP_spmm24, "ref", &q, 1);
+    q = (wn__spmm24){.x = x, .values = values, .index = w.index, .y = y, .rounded16 = rounded16};
+    for (int threads = 1; threads <= 5; threads += 2) {
+        memset(y.data, 0xFF, wn__tensor_bytes(&y));
+        run(WN__OP_spmm24, variant, &q, threads);
+        assert_bits(&y, &expected);
+    }
+    const wn_tensor all[] = {xf, wf, expected, y, w.values, w.index, x, dense, values};
+    for (int64_t i = 0; i < LENGTH(all); i++)
+        free(all[i].data);
+}
+
+static void test_bf16(void **state) {
+    (void)state;
+    static const char *const variants[] = {"avx2", "avx512"};
+    for (int64_t v = 0; v < LENGTH(variants); v++) {
+        if (!available(WN__OP_spmm24, variants[v])) continue;
+        for (int rounded16 = 0; rounded16 < 2; rounded16++) {
+            check_bf16(variants[v], 391, 70, 1130, rounded16);
+            check_bf16(variants[v], 33, 530, 515, rounded16);
+        }
+    }
+}
+
 // The first rows of a product alone, which takes the path of few rows, against all of them.
 static void test_matmul_few_rows(void **state) {
     (void)state;
@@ -206,6 +257,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spmm24_tiles),
         cmocka_unit_test(test_spmm24_without_columns),
+        cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_matmul_few_rows),
         cmocka_unit_test(test_cblas_ignores_alignment),
         cmocka_unit_test(test_cblas_refuses_overlapping_rows),
