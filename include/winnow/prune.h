@@ -25,7 +25,8 @@ typedef struct wn_prune_options {
                                     match wins, layers that none matches stay as they are; STRUCTURE
                                     is dense, 2:4:row or 2:4:tile */
     size_t sparsity_count;
-    bool force;          /* replace a model directory (or an empty one) that is there */
+    bool force;          /* replace what is there: an empty directory, or a model with nothing in it
+                            that pruning does not write or copy itself */
     bool dry_run;        /* the report alone: nothing is written */
     int threads;         /* 0: all. The result never depends on it */
     const char *kernels; /* "op:variant,..." or NULL */
@@ -66,10 +67,10 @@ typedef struct wn_prune_result {
  * (the log names them). The directory is written under a temporary name, synced and renamed: on
  * failure nothing is left. Calls fn after each layer, in the order of the files.
  *
- * INVALID: out is there (without force), is not a model directory, lies in the model's or around
- * it; a rule matches no layer or is not one of those structures; a layer whose sizes are not
- * multiples of four, with the nearest that are; a weight that is NaN or infinite, with tensor, row
- * and column. FORMAT, IO, UNSUPPORTED name the file. */
+ * INVALID: out is there (without force), is not a model directory, holds anything else (the first
+ * such entry), lies in the model's or around it; a rule matches no layer or is not one of those
+ * structures; a layer whose sizes are not multiples of four, with the nearest that are; a weight
+ * that is NaN or infinite, with tensor, row and column. FORMAT, IO, UNSUPPORTED name the file. */
 WN_API WN_NODISCARD wn_status wn_prune(const char *path, const wn_prune_options *o, wn_prune_fn *fn,
                                        void *ctx, wn_prune_result *out);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Choosing, filling and publishing an output directory. Nothing of the model may be lost: the
-// output is neither inside the model nor around it, and only a model directory is ever replaced.
+// output is neither inside the model nor around it, and only a model directory with nothing else in
+// it is ever replaced.
 #include "prune/place.h"
 
 #include "base/fail.h"
@@ -14,6 +15,37 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+// ---- which files ----
+
+static bool ends_with(const char *s, const char *end) {
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && strcmp(s + n - k, end) == 0;
+}
+
+// config.json and the index are written by others.
+static bool is_written(const char *name) {
+    return strcmp(name, "config.json") == 0 || strcmp(name, "model.safetensors.index.json") == 0;
+}
+
+// An index of other weights, or the state of a run, says nothing of the pruned model.
+static bool is_copied(const char *name) {
+    static const char *const ends[] = {".json", ".txt", ".model", ".jinja", ".tiktoken"};
+    static const char *const begins[] = {"LICENSE", "NOTICE", "USE_POLICY"};
+    if (ends_with(name, ".index.json") || strcmp(name, "state.json") == 0) return false;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (ends_with(name, ends[i])) return true;
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(name, begins[i], strlen(begins[i])) == 0) return true;
+    return false;
+}
+
+// Names that a pruned model may have: of what is written, and of what is copied. The state of a run
+// is neither.
+static bool is_of_a_model(const char *name) {
+    bool weights = ends_with(name, ".safetensors") && strcmp(name, "training.safetensors") != 0;
+    return weights || is_written(name) || is_copied(name);
+}
 
 // ---- whether it may be there ----
 
@@ -30,20 +62,42 @@ static wn_status set_out(const char *out, wn__place *p) {
     return WN_OK;
 }
 
-// What --force may remove: a directory with a config.json, or an empty one.
-static wn_status check_replaceable(const char *out) {
-    char config[WN_PLACE_PATH];
-    wn__names names;
-    WN_TRY(wn__path_join(config, sizeof config, out, "config.json"));
-    if (wn__file_exists(config)) return WN_OK;
-    WN_TRY(wn__dir_list(out, &names));
-    size_t count = names.count;
-    wn__names_free(&names);
-    if (count == 0) return WN_OK;
+// Nothing that prune would not have made itself is removed with the rest.
+static wn_status check_entry(const char *out, const char *name) {
+    char path[WN_PLACE_PATH];
+    struct stat st;
+    WN_TRY(wn__path_join(path, sizeof path, out, name));
+    if (lstat(path, &st) != 0) return wn__fail_errno("%s: cannot stat", path);
+    if (S_ISREG(st.st_mode) && is_of_a_model(name)) return WN_OK;
     return wn__fail(WN_INVALID,
-                    "%s: %zu entries and no config.json: not a model directory, so it is not "
-                    "replaced",
-                    out, count);
+                    "%s: not replaced, as it holds %s '%s', which is no part of a pruned model",
+                    out,
+                    S_ISDIR(st.st_mode)   ? "the directory"
+                    : S_ISLNK(st.st_mode) ? "the symbolic link"
+                                          : "the file",
+                    name);
+}
+
+static wn_status check_entries(const char *out, const wn__names *names) {
+    char config[WN_PLACE_PATH];
+    WN_TRY(wn__path_join(config, sizeof config, out, "config.json"));
+    if (names->count > 0 && !wn__file_exists(config))
+        return wn__fail(WN_INVALID,
+                        "%s: %zu entries and no config.json: not a model directory, so it is not "
+                        "replaced",
+                        out, names->count);
+    for (size_t i = 0; i < names->count; i++)
+        WN_TRY(check_entry(out, names->name[i]));
+    return WN_OK;
+}
+
+// What --force may remove: a model directory with nothing else in it, or an empty one.
+static wn_status check_replaceable(const char *out) {
+    wn__names names;
+    WN_TRY(wn__dir_list(out, &names));
+    wn_status status = check_entries(out, &names);
+    wn__names_free(&names);
+    return status;
 }
 
 static wn_status check_there(wn__place *p, bool force) {
@@ -132,9 +186,11 @@ wn_status wn__place_begin(wn__place *p) {
     return wn__fail_errno("%s: cannot make a directory beside it", p->out);
 }
 
-// The old directory stands aside until the new one is in its place.
+// The old directory stands aside until the new one is in its place. Pruning takes a while: it is
+// looked at again.
 static wn_status swap(wn__place *p) {
     char aside[WN_PLACE_PATH + 8];
+    WN_TRY(check_replaceable(p->out));
     (void)snprintf(aside, sizeof aside, "%s-old", p->temporary);
     if (rename(p->out, aside) != 0) return wn__fail_errno("%s: cannot move aside", p->out);
     wn_status status = wn__dir_publish(p->temporary, p->out);
@@ -164,28 +220,6 @@ void wn__place_abort(wn__place *p) {
 }
 
 // ---- the other files ----
-
-static bool ends_with(const char *s, const char *end) {
-    size_t n = strlen(s), k = strlen(end);
-    return n >= k && strcmp(s + n - k, end) == 0;
-}
-
-// config.json and the index are written by others.
-static bool is_written(const char *name) {
-    return strcmp(name, "config.json") == 0 || strcmp(name, "model.safetensors.index.json") == 0;
-}
-
-// An index of other weights, or the state of a run, says nothing of the pruned model.
-static bool is_copied(const char *name) {
-    static const char *const ends[] = {".json", ".txt", ".model", ".jinja", ".tiktoken"};
-    static const char *const begins[] = {"LICENSE", "NOTICE", "USE_POLICY"};
-    if (ends_with(name, ".index.json") || strcmp(name, "state.json") == 0) return false;
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (ends_with(name, ends[i])) return true;
-    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
-        if (strncmp(name, begins[i], strlen(begins[i])) == 0) return true;
-    return false;
-}
 
 static wn_status copy_file(const char *model, const char *from, const char *to) {
     char *bytes;
