@@ -12,6 +12,9 @@
 // Rows of a block, whatever the number of threads.
 #define GRAIN INT64_C(16)
 
+// Scales of sums are powers of two that are normal numbers, as their inverses are.
+#define MAX_EXPONENT 1000
+
 typedef struct row_sums {
     wn__prune_sums sums;
     int64_t bad; // first column that is not finite; -1: none
@@ -30,21 +33,41 @@ static const double *values_of(const job *j, int64_t row, int worker) {
     return v;
 }
 
+static int64_t first_not_finite(const double *v, int64_t n) {
+    for (int64_t c = 0; c < n; c++)
+        if (!isfinite(v[c])) return c;
+    return -1;
+}
+
+// Finite doubles may have a sum that is not, and squares that are not or that vanish: sums are of
+// w 2^-exponent, with the row's largest near 1. A power of two changes no rounding.
+static int exponent_of(const double *v, int64_t n) {
+    double largest = 0;
+    int exponent;
+    for (int64_t c = 0; c < n; c++)
+        largest = fabs(v[c]) > largest ? fabs(v[c]) : largest;
+    (void)frexp(largest, &exponent);
+    if (exponent > MAX_EXPONENT) return MAX_EXPONENT;
+    return exponent < -MAX_EXPONENT ? -MAX_EXPONENT : exponent;
+}
+
 // Before anything is changed: what is there.
 static void look_at_rows(void *ctx, int64_t begin, int64_t end, int worker) {
     const job *j = ctx;
     for (int64_t i = begin; i < end; i++) {
         const double *v = values_of(j, i, worker);
         row_sums *r = &j->row[i];
-        *r = (row_sums){.bad = -1};
-        for (int64_t c = 0; c < j->w->shape[1]; c++) {
-            r->sums.magnitude += fabs(v[c]);
-            r->sums.energy += v[c] * v[c];
+        int64_t width = j->w->shape[1];
+        *r = (row_sums){.bad = first_not_finite(v, width)};
+        if (r->bad >= 0) continue;
+        r->sums.exponent = exponent_of(v, width);
+        double scale = ldexp(1, -r->sums.exponent);
+        for (int64_t c = 0; c < width; c++) {
+            double scaled = v[c] * scale;
+            r->sums.magnitude += fabs(scaled);
+            r->sums.energy += scaled * scaled;
             r->sums.zeros_before += v[c] == 0;
         }
-        if (isfinite(r->sums.magnitude)) continue; // finite as a sum only when all are
-        for (r->bad = 0; isfinite(v[r->bad]);)
-            r->bad++;
     }
 }
 
@@ -73,10 +96,11 @@ static void prune_rows(void *ctx, int64_t begin, int64_t end, int worker) {
         const double *v = values_of(j, i, worker);
         wn__prune_sums *s = &j->row[i].sums;
         const uint8_t *bits = wn__tensor_at(j->mask, i, 0);
+        double scale = ldexp(1, -s->exponent);
         for (int64_t c = 0; c < j->w->shape[1]; c++) {
-            double kept = keeps(bits, c) ? v[c] : 0;
-            s->kept_magnitude += fabs(kept);
-            s->kept_energy += kept * kept;
+            double kept = keeps(bits, c) ? v[c] : 0, scaled = kept * scale;
+            s->kept_magnitude += fabs(scaled);
+            s->kept_energy += scaled * scaled;
             s->zeros += kept == 0;
         }
         zero_row(j->w, i, bits);
@@ -98,17 +122,28 @@ static wn_status refuse_not_finite(const job *j) {
     return WN_OK;
 }
 
-static void add_up(const job *j, wn__prune_sums *out) {
-    *out = (wn__prune_sums){0};
-    for (int64_t i = 0; i < j->w->shape[0]; i++) {
-        const wn__prune_sums *s = &j->row[i].sums;
-        out->magnitude += s->magnitude;
-        out->energy += s->energy;
-        out->kept_magnitude += s->kept_magnitude;
-        out->kept_energy += s->kept_energy;
-        out->zeros_before += s->zeros_before;
-        out->zeros += s->zeros;
-    }
+static void scale_to(wn__prune_sums *s, int exponent) {
+    int shift = s->exponent - exponent;
+    s->magnitude = ldexp(s->magnitude, shift);
+    s->kept_magnitude = ldexp(s->kept_magnitude, shift);
+    s->energy = ldexp(s->energy, 2 * shift);
+    s->kept_energy = ldexp(s->kept_energy, 2 * shift);
+    s->exponent = exponent;
+}
+
+// The exponent of zeros says nothing.
+void wn__prune_sums_add(wn__prune_sums *to, const wn__prune_sums *s) {
+    wn__prune_sums added = *s;
+    if (to->magnitude == 0) to->exponent = added.exponent;
+    if (added.magnitude == 0) added.exponent = to->exponent;
+    scale_to(to, to->exponent > added.exponent ? to->exponent : added.exponent);
+    scale_to(&added, to->exponent);
+    to->magnitude += added.magnitude;
+    to->energy += added.energy;
+    to->kept_magnitude += added.kept_magnitude;
+    to->kept_energy += added.kept_energy;
+    to->zeros_before += added.zeros_before;
+    to->zeros += added.zeros;
 }
 
 wn_status wn__prune_magnitude(wn__runtime *rt, const wn_tensor *w, const wn_tensor *mask,
@@ -130,7 +165,8 @@ wn_status wn__prune_magnitude(wn__runtime *rt, const wn_tensor *w, const wn_tens
     WN_TRY_OUT(refuse_not_finite(&j));
     WN_TRY_OUT(wn__prune_run(rt, WN__OP_mask24, &choose));
     wn__parallel_for(rt->pool, rows, GRAIN, prune_rows, &j);
-    add_up(&j, out);
+    for (int64_t i = 0; i < rows; i++)
+        wn__prune_sums_add(out, &j.row[i].sums);
 out:
     free(j.row);
     free(j.values);

@@ -6,12 +6,16 @@
 #include "kernels/mask24.h"
 #include "kernels/runtime.h"
 
-/* Sums over the entries of a weight, each row's in column order, then the rows' in order. */
+/* Sums over the entries of a weight, each row's in column order, then the rows' in order: of
+ * |w| 2^-exponent and of its square, which are finite for every finite w. */
 typedef struct wn__prune_sums {
-    double magnitude, energy;           /* |w| and w^2 of all entries */
+    double magnitude, energy;           /* of all entries */
     double kept_magnitude, kept_energy; /* of those the mask keeps */
     int64_t zeros_before, zeros;
+    int exponent;
 } wn__prune_sums;
+/* to += s, by the larger exponent. */
+void wn__prune_sums_add(wn__prune_sums *to, const wn__prune_sums *s);
 
 /* Chooses the mask of w [out, in] (packed, aligned; F64, F32, BF16 or F16) by a method of mask24,
  * writes +0 over every entry it does not keep, and sums up. mask: U8 [out, ceil(in/4)]. INVALID

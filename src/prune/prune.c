@@ -178,15 +178,6 @@ static double share(double part, double whole) {
     return whole > 0 ? part / whole : 1;
 }
 
-static void add_sums(wn__prune_sums *to, const wn__prune_sums *s) {
-    to->magnitude += s->magnitude;
-    to->energy += s->energy;
-    to->kept_magnitude += s->kept_magnitude;
-    to->kept_energy += s->kept_energy;
-    to->zeros_before += s->zeros_before;
-    to->zeros += s->zeros;
-}
-
 static wn_status tell(pruning *p, const target *t, const wn__prune_sums *s) {
     wn__bytes24 bytes;
     const int64_t *shape = t->view.shape;
@@ -203,7 +194,7 @@ static wn_status tell(pruning *p, const target *t, const wn__prune_sums *s) {
                                   .zeros = share((double)s->zeros, count),
                                   .dense_bytes = bytes.dense,
                                   .packed_bytes = bytes.values + bytes.index};
-    add_sums(&p->sums, s);
+    wn__prune_sums_add(&p->sums, s);
     p->result->layers++;
     p->result->weights += shape[0] * shape[1];
     p->result->dense_bytes += bytes.dense;
