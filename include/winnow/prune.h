@@ -62,10 +62,12 @@ typedef struct wn_prune_result {
  * along the input dimension the two of largest |w| stay, ties to the lower index ("row"); of a tile
  * of 4 x 4 those of the 90 masks with two in every row and column that keep the largest sum of |w|
  * ("tile"). Zeros are written out, every tensor keeps its dtype and its file, tensors that are not
- * chosen are the same bits. config.json gains a list of the layers ("winnow": "weight_sparsity"),
- * tokenizer, generation and licence files are copied, training states and other weights are not
- * (the log names them). The directory is written under a temporary name, synced and renamed: on
- * failure nothing is left. Calls fn after each layer, in the order of the files.
+ * chosen are the same bits. config.json gains a list of the layers ("winnow": "weight_sparsity");
+ * of a list that was there the layers that are not chosen stay where their weights are as it says
+ * (the log names the others). Tokenizer, generation and licence files are copied, training states
+ * and other weights are not (the log names them). The directory is written under a temporary name,
+ * synced and renamed: on failure nothing is left. Calls fn after each layer, in the order of the
+ * files.
  *
  * INVALID: out is there (without force), is not a model directory, holds anything else (the first
  * such entry), lies in the model's or around it; a rule matches no layer or is not one of those

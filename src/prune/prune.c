@@ -5,6 +5,7 @@
 
 #include "base/cpu.h"
 #include "base/fail.h"
+#include "base/log.h"
 #include "formats/safetensors.h"
 #include "infer/session.h"
 #include "prune/layers.h"
@@ -278,6 +279,25 @@ out:
     return status;
 }
 
+// What was claimed of a layer that is not touched, if it is so; NULL: nothing.
+static const char *claim_that_holds(const pruning *p, const wn__expected *e, const char *layer) {
+    const char *method = NULL;
+    wn_tensor view;
+    for (size_t i = 0; i < p->said.weights; i++)
+        if (strcmp(p->said.weight[i].layer, layer) == 0) method = p->said.weight[i].method;
+    if (method == NULL) return NULL;
+    bool holds = wn__hf_weights_find(p->weights, e->name, &view);
+    if (holds) {
+        holds = wn__weight_is24(&view, false) &&
+                (strcmp(method, "tile") != 0 || wn__weight_is24(&view, true));
+        wn__map_forget(view.data, wn__tensor_bytes(&view));
+    }
+    if (holds) return method;
+    wn__log(WN_LOG_WARN, "%s: config.json says 2:4 %s of %s, which its weight is not: not recorded",
+            p->model, method, layer);
+    return NULL;
+}
+
 // Layers that were 2:4 before and are not touched still are.
 static wn_status list_sparse(const pruning *p, wn__hf_sparsity *out) {
     *out = p->said;
@@ -291,10 +311,7 @@ static wn_status list_sparse(const pruning *p, wn__hf_sparsity *out) {
         if (!e->linear) continue;
         wn__expected_layer(e, item->layer);
         item->input = true;
-        item->method = t != NULL ? method_name(t->method) : NULL;
-        for (size_t j = 0; t == NULL && j < p->said.weights; j++)
-            if (strcmp(p->said.weight[j].layer, item->layer) == 0)
-                item->method = p->said.weight[j].method;
+        item->method = t != NULL ? method_name(t->method) : claim_that_holds(p, e, item->layer);
         out->weights += item->method != NULL;
     }
     return WN_OK;
