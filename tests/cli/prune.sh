@@ -46,6 +46,9 @@ run 2 prune "$dir/run"; says "needs --out"
 run 1 prune "$dir/absent" -o "$dir/x"; says "absent"
 run 1 prune "$dir/run" -o "$dir/p"; says "--force to replace it"
 run 0 prune "$dir/run" -o "$dir/p" --force -q
+cp -r "$dir/run/latest/" "$dir/step"
+run 1 prune "$dir/p" -o "$dir/step" --force; says "$dir/step: not replaced, as it holds the file 'state.json'"
+for kept in state.json training.safetensors; do [ -f "$dir/step/$kept" ] || fail "a refused prune took $kept"; done
 run 1 prune "$dir/p" -o "$dir/p/inside"; says "the model's own directory"
 run 1 prune "$dir/run" -o "$dir/run"; says "holds the model"
 run 1 prune "$dir/run" -o "$dir/x" --pattern 3:4; says "expected row or tile"
@@ -77,6 +80,9 @@ run 1 validate "$dir/absent"; says "absent"
 cp -r "$dir/run/latest/" "$dir/claim"
 cp "$dir/p/config.json" "$dir/claim/config.json"
 run 3 validate -q "$dir/claim"; prints "config.json says 2:4 row, but row 0, group 0"; prints "12 problems"
+run 0 prune "$dir/claim" -o "$dir/honest" --sparsity 'mlp.*=2:4:row'
+says "config.json says 2:4 row of model.layers.0.self_attn.q_proj, which its weight is not: not recorded"
+run 0 validate "$dir/honest"; prints "4 of 13 linear layers are 2:4, 4 recorded"
 
 # A full disk and a read-only folder (root ignores modes, so both are mounts).
 if [ "$(id -u)" = 0 ] && mkdir "$dir/small" && mount -t tmpfs -o size=60k none "$dir/small" 2>/dev/null; then

@@ -130,6 +130,46 @@ static void sums_are_those_of_the_weight(void **state) {
     assert_true(s.up.out == 24 && s.up.in == 16 && s.up.dense_bytes == 1536);
 }
 
+// Sums of huge doubles are no doubles, squares of tiny ones vanish; shares are what they are.
+static void scale_up(const char *tensor, wn_tensor *view, int exponent) {
+    if (strcmp(tensor, UP ".weight") != 0) return;
+    int64_t count = view->shape[0] * view->shape[1];
+    double *v = malloc((size_t)count * sizeof *v);
+    assert_non_null(v);
+    for (int64_t i = 0; i < count; i++)
+        v[i] = ldexp((double)((const float *)view->data)[i], exponent);
+    free(view->data);
+    *view = wn__tensor2(v, WN_DTYPE_F64, view->shape[0], view->shape[1]);
+}
+
+static void make_huge(const char *tensor, wn_tensor *view) {
+    scale_up(tensor, view, 1024);
+}
+
+static void make_tiny(const char *tensor, wn_tensor *view) {
+    scale_up(tensor, view, -1060);
+}
+
+static void shares_are_finite(void **state) {
+    const wn__model_config c = small_config();
+    const char *plain = make_model(state, "m", &c, WN_DTYPE_NONE, 0, NULL),
+               *huge = make_model(state, "huge", &c, WN_DTYPE_NONE, 0, make_huge),
+               *tiny = make_model(state, "tiny", &c, WN_DTYPE_NONE, 0, make_tiny);
+    wn_prune_result r;
+    seen a = {0}, b = {0}, d = {0};
+    OK(prune_to(plain, scratch_path(state, "p1"), "row", &r, &a));
+    OK(prune_to(huge, scratch_path(state, "p2"), "row", &r, &b));
+    // beside it the other layers are nothing
+    assert_true(r.magnitude == a.up.magnitude && r.energy == a.up.energy);
+    compare_models(huge, scratch_path(state, "p2"), row_keeps);
+    OK(prune_to(tiny, scratch_path(state, "p3"), "row", &r, &d));
+    assert_true(r.magnitude > 0.5 && r.magnitude < 1 && r.energy > 0.5 && r.energy < 1);
+    compare_models(tiny, scratch_path(state, "p3"), row_keeps);
+    assert_string_equal(b.up.dtype, "F64");
+    assert_true(b.up.magnitude == a.up.magnitude && b.up.energy == a.up.energy);
+    assert_true(d.up.magnitude == a.up.magnitude && d.up.energy == a.up.energy);
+}
+
 static void expect_same_files(const char *a, const char *b) {
     wn__names x, y;
     OK(wn__dir_list(a, &x));
@@ -207,6 +247,45 @@ static void rules_choose_layers(void **state) {
     assert_int_equal(v.sparse_layers, 6);
 }
 
+// What a model says of itself is believed of no layer that is handed on.
+static void only_true_claims_stay(void **state) {
+    const wn__model_config c = small_config();
+    const char *model = make_model(state, "m", &c, WN_DTYPE_BF16, 0, NULL),
+               *one = scratch_path(state, "p1"), *two = scratch_path(state, "p2");
+    static const char *const first[] = {"mlp.*=2:4:tile", "model.layers.*.mlp.up_proj=2:4:row",
+                                        "model.layers.1.*=dense"},
+                             *const second[] = {"self_attn.q_proj=2:4:row"};
+    wn_prune_options o = {.out = one, .sparsity = first, .sparsity_count = 3};
+    wn_prune_result r;
+    OK(wn_prune(model, &o, NULL, NULL, &r));
+    assert_int_equal(r.layers, 3);
+    // true: a row of a tile; false: a tile of a row, and a dense one
+    wn__hf_sparse claims[] = {
+        {.layer = "model.layers.0.mlp.gate_proj", .input = true, .method = "row"},
+        {.layer = UP, .input = true, .method = "tile"},
+        {.layer = "model.layers.0.mlp.down_proj", .input = true, .method = "tile"},
+        {.layer = "model.layers.1.mlp.up_proj", .input = true, .method = "row"}};
+    const wn__hf_sparsity claimed = {.weight = claims, .weights = COUNT(claims)};
+    OK(wn__hf_config_copy_sparse(model, one, &c, &claimed));
+    o = (wn_prune_options){.out = two, .sparsity = second, .sparsity_count = 1};
+    OK(wn_prune(one, &o, NULL, NULL, &r));
+    static const char *const want[][2] = {{"model.layers.0.self_attn.q_proj", "row"},
+                                          {"model.layers.0.mlp.gate_proj", "row"},
+                                          {"model.layers.0.mlp.down_proj", "tile"},
+                                          {"model.layers.1.self_attn.q_proj", "row"}};
+    wn__hf_sparsity said;
+    OK(wn__hf_sparsity_read(two, &c, &said));
+    assert_int_equal(said.weights, COUNT(want));
+    for (size_t i = 0; i < COUNT(want); i++) {
+        assert_string_equal(said.weight[i].layer, want[i][0]);
+        assert_string_equal(said.weight[i].method, want[i][1]);
+    }
+    wn__hf_sparsity_free(&said);
+    wn_validate_result v;
+    OK(wn_validate(two, 2, NULL, NULL, &v));
+    assert_int_equal(v.problems, 0);
+}
+
 static void a_dry_run_writes_nothing(void **state) {
     const wn__model_config c = small_config();
     const char *model = make_model(state, "m", &c, WN_DTYPE_NONE, 0, NULL);
@@ -241,6 +320,13 @@ static void put_infinity(const char *tensor, wn_tensor *view) {
     if (strcmp(tensor, UP ".weight") == 0) ((float *)view->data)[16] = -INFINITY;
 }
 
+// In the last column, after finite values whose sum is not.
+static void put_infinity_last(const char *tensor, wn_tensor *view) {
+    if (strcmp(tensor, UP ".weight") != 0) return;
+    make_huge(tensor, view);
+    ((double *)view->data)[24 * 16 - 1] = INFINITY;
+}
+
 static void reshape(const char *tensor, wn_tensor *view) {
     if (strcmp(tensor, UP ".weight") == 0) *view = wn__tensor2(view->data, WN_DTYPE_F32, 16, 24);
 }
@@ -259,6 +345,7 @@ static void what_cannot_be_is_named(void **state) {
          put_nan,
          "tensor 'model.layers.1.self_attn.v_proj.weight': NaN at row 3, column 5"},
         {{.pattern = "tile"}, put_infinity, "tensor '" UP ".weight': -inf at row 1, column 0"},
+        {{.pattern = "row"}, put_infinity_last, "tensor '" UP ".weight': inf at row 23, column 15"},
         {{.pattern = "row"},
          reshape,
          "tensor '" UP ".weight' is F32 [16, 24], the configuration says [24, 16]"},
@@ -364,6 +451,70 @@ static void force_replaces_a_model(void **state) {
     wn__names_free(&names);
 }
 
+// Whatever prune does not make itself would be lost with the directory.
+static void force_loses_nothing_else(void **state) {
+    static const char *const kept[] = {"training.safetensors", "state.json", "README.md",
+                                       "pytorch_model.bin", "pytorch_model.bin.index.json"},
+                             *const fine[] = {"model-00001-of-00002.safetensors",
+                                              "model.safetensors.index.json", "tokenizer.json",
+                                              "LICENSE", "tokenizer.model"};
+    const wn__model_config c = small_config();
+    char model[600], out[600]; // they outlive many a scratch path
+    (void)snprintf(model, sizeof model, "%s", make_model(state, "m", &c, WN_DTYPE_NONE, 0, NULL));
+    (void)snprintf(out, sizeof out, "%s", scratch_path(state, "p"));
+    wn_prune_options o = {.out = out, .pattern = "row", .force = true};
+    wn_prune_result r;
+    char name[64], message[96];
+    OK(wn_prune(model, &o, NULL, NULL, &r));
+    for (size_t i = 0; i < COUNT(kept); i++) {
+        (void)snprintf(name, sizeof name, "p/%s", kept[i]);
+        (void)snprintf(message, sizeof message, "holds the file '%s'", kept[i]);
+        OK(wn__file_write(scratch_path(state, name), "dear", 4));
+        expect_refused(model, out, true, message);
+        assert_true(wn__file_exists(scratch_path(state, name)));
+        assert_true(wn__file_exists(scratch_path(state, "p/model.safetensors")));
+        assert_int_equal(unlink(scratch_path(state, name)), 0);
+    }
+    // even under a name that would be fine
+    OK(wn__dir_make(scratch_path(state, "p/notes.txt")));
+    expect_refused(model, out, true, "holds the directory 'notes.txt'");
+    assert_int_equal(rmdir(scratch_path(state, "p/notes.txt")), 0);
+    assert_int_equal(symlink("../m/config.json", scratch_path(state, "p/vocab.json")), 0);
+    expect_refused(model, out, true, "holds the symbolic link 'vocab.json'");
+    assert_int_equal(unlink(scratch_path(state, "p/vocab.json")), 0);
+    for (size_t i = 0; i < COUNT(fine); i++) {
+        (void)snprintf(name, sizeof name, "p/%s", fine[i]);
+        OK(wn__file_write(scratch_path(state, name), "x", 1));
+    }
+    OK(wn_prune(model, &o, NULL, NULL, &r));
+    for (size_t i = 0; i < COUNT(fine); i++) {
+        (void)snprintf(name, sizeof name, "p/%s", fine[i]);
+        assert_false(wn__file_exists(scratch_path(state, name)));
+    }
+    compare_models(model, out, row_keeps);
+}
+
+// A file that comes while the new one is written; the old directory stays, the new one goes.
+static void add_a_file(void *ctx, const wn_prune_layer *l) {
+    (void)l;
+    OK(wn__file_write(scratch_path(ctx, "p/late.md"), "dear", 4));
+}
+
+static void force_looks_again(void **state) {
+    const wn__model_config c = small_config();
+    const char *model = make_model(state, "m", &c, WN_DTYPE_NONE, 0, NULL);
+    const wn_prune_options o = {.out = scratch_path(state, "p"), .force = true};
+    wn_prune_result r;
+    wn__names names;
+    OK(wn_prune(model, &o, NULL, NULL, &r));
+    assert_int_equal(wn_prune(model, &o, add_a_file, state, &r), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "holds the file 'late.md'"));
+    assert_true(wn__file_exists(scratch_path(state, "p/late.md")));
+    OK(wn__dir_list(*state, &names));
+    assert_int_equal(names.count, 2);
+    wn__names_free(&names);
+}
+
 static void other_files_go_along(void **state) {
     static const char *const along[] = {"tokenizer.json", "vocab.txt", "LICENSE-MODEL",
                                         "chat_template.jinja"},
@@ -403,16 +554,13 @@ static void other_files_go_along(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(keeps_what_it_should),
-        TEST(sums_are_those_of_the_weight),
-        TEST(twice_is_once),
-        TEST(rules_choose_layers),
-        TEST(a_dry_run_writes_nothing),
-        TEST(what_cannot_be_is_named),
-        TEST(sizes_are_multiples_of_four),
-        TEST(places_are_guarded),
-        TEST(force_replaces_a_model),
-        TEST(other_files_go_along),
+        TEST(keeps_what_it_should),        TEST(sums_are_those_of_the_weight),
+        TEST(shares_are_finite),           TEST(twice_is_once),
+        TEST(rules_choose_layers),         TEST(only_true_claims_stay),
+        TEST(a_dry_run_writes_nothing),    TEST(what_cannot_be_is_named),
+        TEST(sizes_are_multiples_of_four), TEST(places_are_guarded),
+        TEST(force_replaces_a_model),      TEST(force_loses_nothing_else),
+        TEST(force_looks_again),           TEST(other_files_go_along),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
