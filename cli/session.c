@@ -8,16 +8,19 @@
 const char *describe_weights(const wn_model_info *m, char *out, size_t n) {
     char read[40], dense[40];
     (void)snprintf(out, n,
-                   "weights in %s: %s of %s dense in f32, %zu of %zu layers 2:4; one token by %s",
-                   m->weights, bytes_text((double)m->weight_bytes, read, sizeof read),
+                   "weights in %s (%zu of %zu layers): %s of %s dense in f32, %zu layers 2:4; one "
+                   "token by %s",
+                   m->weights, m->stored_layers, m->linear_layers,
+                   bytes_text((double)m->weight_bytes, read, sizeof read),
                    bytes_text((double)m->dense_bytes, dense, sizeof dense), m->sparse_layers,
-                   m->linear_layers, m->kernel);
+                   m->kernel);
     return out;
 }
 
 void put_weights(json_out *j, const wn_model_info *m) {
     put_text(j, "weights", m->weights);
     put_text(j, "weights_kernel", m->kernel);
+    put_int(j, "stored_layers", (int64_t)m->stored_layers);
     put_int(j, "weight_bytes", (int64_t)m->weight_bytes);
     put_int(j, "dense_bytes", (int64_t)m->dense_bytes);
     put_int(j, "resident_bytes", (int64_t)m->resident_bytes);

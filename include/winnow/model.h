@@ -49,6 +49,7 @@ typedef struct wn_model_info {
     int64_t parameters;
     const char *architecture; /* "LlamaForCausalLM" */
     size_t sparse_layers, linear_layers;
+    size_t stored_layers; /* of them: dense and 2:4 ones, whose weights are stored as `weights` */
     size_t sparse_activations, sparse_inputs; /* MLPs and linear layers that prune what they read */
     size_t trained_activations, trained_inputs; /* those that did at the end of training */
     uint64_t weight_bytes;                      /* what a forward pass reads */

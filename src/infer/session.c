@@ -267,7 +267,8 @@ static void count_weights(wn_session *s) {
         wn__linear_bytes bytes = {0};
         l->type->bytes(l, &bytes);
         if (wn__linear_streams(l)) info->parameters += l->in * l->out;
-        if (kind != WN_STRUCTURE_DENSE && kind != WN_STRUCTURE_IN24) info->sparse_layers++;
+        if (kind == WN_STRUCTURE_SPARSE24) info->sparse_layers++;
+        if (wn__linear_streams(l)) info->stored_layers++;
         info->weight_bytes += bytes.forward;
         info->dense_bytes += bytes.dense;
     }
@@ -275,7 +276,7 @@ static void count_weights(wn_session *s) {
     info->resident_bytes = memory.weights;
 }
 
-// The kernel of the first stream; none where no layer's weight is one.
+// The kernel of the first stream; matmul where no layer's weight is one.
 static wn_status name_kernel(wn_session *s) {
     const wn__kernel *kernel;
     bool streams = s->stored != WN_STORED_MASTER;
@@ -326,6 +327,14 @@ wn_status wn_session_open(const char *dir, const wn_session_options *o, wn_sessi
     WN_TRY_OUT(load_tokenizer(s));
     describe(s);
     WN_TRY_OUT(name_kernel(s));
+    if (o->weights != NULL && s->info.stored_layers == 0) {
+        status =
+            wn__fail(WN_INVALID,
+                     "weights are to be stored as '%s', but no layer of this model is dense or "
+                     "2:4; others keep theirs in f32",
+                     o->weights);
+        goto out;
+    }
     *out = s;
     s = NULL;
 out:

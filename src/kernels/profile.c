@@ -54,6 +54,8 @@ static double bytes_of(wn__op op, const void *args) {
         bytes += (double)wn__tensor_bytes(&((const wn__matmul *)args)->c);
     if (op == WN__OP_spmm24_rows && ((const wn__spmm24_rows *)args)->accumulate)
         bytes += (double)wn__tensor_bytes(&((const wn__spmm24_rows *)args)->c);
+    if (op == WN__OP_spmm24_columns && ((const wn__spmm24_columns *)args)->accumulate)
+        bytes += (double)wn__tensor_bytes(&((const wn__spmm24_columns *)args)->y);
     if (op == WN__OP_spmm24 && ((const wn__spmm24 *)args)->accumulate)
         bytes += (double)wn__tensor_bytes(&((const wn__spmm24 *)args)->y);
     return bytes;

@@ -88,6 +88,8 @@ WN_NODISCARD wn_status wn__model_loss(wn__model *m, double *loss_sum, int64_t *l
 /* The same, then backward: adds grad_scale * d(loss_sum)/d(param) to every gradient. */
 WN_NODISCARD wn_status wn__model_loss_backward(wn__model *m, double grad_scale, double *loss_sum,
                                                int64_t *labels);
+/* Every gradient counts as zeros: those that a product makes first are only marked fresh and hold
+ * what they held until the next backward pass overwrites them (tensor/param.h). */
 WN_NODISCARD wn_status wn__model_zero_gradients(wn__model *m);
 /* Adds masked decay and the like, times factor. It is not to be clipped: where clipping is a factor
  * the optimizer puts on the gradients, give its inverse. */

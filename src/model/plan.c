@@ -38,7 +38,7 @@ static wn_status plan_weights(wn__model *m) {
         wn__linear *l = m->linear[i];
         const wn_tensor weight = wn__tensor2(NULL, m->spec.dtype, l->out, l->in);
         WN_TRY(wn__linear_adopt(l, m->x, &weight));
-        WN_TRY(wn__linear_merge(l, m->x, &weight));
+        if (!wn__linear_streams(l)) WN_TRY(wn__linear_merge(l, m->x, &weight));
     }
     return WN_OK;
 }

@@ -221,6 +221,8 @@ static void list_weights(wn__model *m, wn__st_item *list, size_t *n) {
 wn_status wn__model_export(wn__model *m, struct wn__st_item **items, size_t *count) {
     size_t most = m->params.count + m->linear_count;
     *count = 0;
+    if (m->spec.stored != WN_STORED_MASTER)
+        return wn__fail(WN_BUG, "a model of streams is not written out");
     wn__st_item *list = *items = calloc(most, sizeof *list);
     if (list == NULL) return wn__fail(WN_NOMEM, "no memory for %zu tensors", most);
     for (size_t i = 0; i < m->params.count; i++) {

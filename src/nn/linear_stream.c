@@ -186,10 +186,10 @@ static wn_status stream_backward(wn__linear *l, wn__exec *x, const wn_tensor *in
 }
 
 static wn_status stream_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {
-    const wn__stream_unpack unpack = {
-        .format = l->as.stream->format, .stream = l->as.stream->stream, .w = *out};
-    WN_TRY(wn__linear_check_ready(l, x));
-    return wn__run(x, WN__OP_stream_unpack, &unpack);
+    (void)l;
+    (void)x;
+    (void)out;
+    return wn__fail(WN_BUG, "a stream is not written out");
 }
 
 static void stream_bytes(const wn__linear *l, wn__linear_bytes *out) {

@@ -43,7 +43,7 @@ typedef enum wn__stored {
 /* Where a model's tensors come from. The same building code runs with measuring arenas first. */
 typedef struct wn__build {
     wn__arena *weights;   /* master weights and, for structured layers, masks and packs */
-    wn__arena *gradients; /* one block, so that it can be zeroed at once; NULL when not training */
+    wn__arena *gradients; /* NULL when not training */
     wn__arena *activations;
     wn__params *params;
     wn_dtype dtype; /* F32, or F64 for tests */

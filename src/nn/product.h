@@ -5,7 +5,9 @@
  *
  *   forward   y  (+)= x W^T (+ bias)      FP8: both operands in E4M3
  *   input     dx (+)= dy W                FP8: E5M2
- *   weight    g   +=  T(dy)^T x           FP8: E5M2; T: MVUE 2:4 along tokens (Chmiel et al. 2022)
+ *   weight    g   +=  T(dy)^T x           FP8: E5M2; T: MVUE 2:4 along tokens (Chmiel et al. 2022);
+ *                                         a fresh g counts as zeros, is overwritten, and is fresh
+ * no more
  *
  * FP8 (l->structure.fp8): each operand is rounded as it is now, one scale a tensor (kernels/
  * numeric.h), the product is in the dtype, then divided by both scales; a bias is added last. MVUE
