@@ -12,8 +12,8 @@ prints "12 of 13 linear layers 2:4"; prints "model.layers.0.mlp.down_proj"; prin
 says "not copied from $dir/run/latest: state.json, training.safetensors"
 run 0 validate "$dir/p"; prints "12 of 13 linear layers are 2:4, 12 recorded"; prints "$dir/p: valid"
 run 0 validate "$dir/run"; prints "0 of 13 linear layers are 2:4; config.json records none"
-run 0 eval "$dir/p" --data "$dir/text" --json; prints '"loss"'
-run 0 generate "$dir/p" --prompt "The river" --tokens 8 --temperature 0 --json
+run 0 eval "$dir/p" --data "$dir/text" --strict-kernels --json; prints '"loss"'
+run 0 generate "$dir/p" --prompt "The river" --tokens 8 --temperature 0 --strict-kernels --json
 run 0 inspect "$dir/p"; prints "12 of them 2:4"; prints "2:4 weights in 12 layers (row)"
 # the head by name, and then it runs packed too
 run 0 prune "$dir/run" -o "$dir/head" --sparsity '*=2:4:row' -q; prints "13 of 13 linear layers 2:4"
