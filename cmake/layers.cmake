@@ -17,10 +17,13 @@ function(wn_layer name)
   else()
     add_library(wn_${name} STATIC ${sources})
     set(scope PUBLIC)
-    # Fuzzers look for bugs in parsers; instrumenting unrolled kernels for them costs clang minutes a file.
+    # Instrumenting unrolled kernels costs compilers minutes a file: fuzzers, which look for bugs in parsers, do without, other
+    # sanitized builds optimise them less.
     set(isa_options "")
     if(WN_BUILD_FUZZERS)
       set(isa_options "-fno-sanitize=all")
+    elseif(WN_SANITIZE)
+      set(isa_options "-O1")
     endif()
     # ISA folders: the flags of a file are those of its folder, so no instruction leaks into generic code.
     foreach(source ${sources})
