@@ -83,7 +83,7 @@ void wn__stream_put(const wn__stream_format *f, uint8_t *stream, int64_t row, in
 }
 
 static unsigned bits_at(const uint8_t *byte, int shift, unsigned mask) {
-    return byte[shift / 8] >> (shift % 8) & mask;
+    return (unsigned)byte[shift / 8] >> (shift % 8) & mask;
 }
 
 static void set_bits(uint8_t *byte, int shift, unsigned mask, unsigned bits) {

@@ -62,7 +62,7 @@ static void put_pairs(const wn__stream_pack *p, int64_t row) {
     int64_t groups = wn__ceil_div(p->format.k, 4), all = wn__stream_groups24(&p->format);
     const uint8_t *index = (const uint8_t *)p->index.data + row * p->index.stride[0];
     for (int64_t g = 0; g < all; g++) {
-        unsigned nibble = g < groups ? index[g / 2] >> (g % 2 * 4) & 15U : 0xEU;
+        unsigned nibble = g < groups ? (unsigned)index[g / 2] >> (g % 2 * 4) & 15U : 0xEU;
         wn__stream_put_pair(&p->format, p->stream.data, row, g, nibble);
     }
 }
