@@ -129,7 +129,7 @@ static wn_status prepare(wn__suite *s, wn__pin *pin, int threads) {
     wn__pin_plan(pin, threads);
     WN_TRY(wn__peers_open(&s->peers, s->o->peers));
     for (int i = 0; i < WN__PEERS; i++)
-        if (s->peers.peer[i].library) wn__peer_threads(s->peers.peer + i, threads);
+        if (s->peers.peer[i].handle) wn__peer_threads(s->peers.peer + i, threads);
     wn__pin_others(pin, threads);
     WN_TRY(wn__pool_create(threads, &s->pool));
     s->cpus = pin->count;

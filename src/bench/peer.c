@@ -14,7 +14,7 @@ static const wn__peer_type *const types[WN__PEERS] = {&wn__peer_openblas, &wn__p
                                                       &wn__peer_onednn};
 
 wn__peer_function *wn__peer_find(const wn__peer *p, const char *name) {
-    void *symbol = dlsym(p->library, name);
+    void *symbol = dlsym(p->handle, name);
     wn__peer_function *function = NULL;
     memcpy(&function, &symbol, sizeof function); // POSIX: they have one representation
     return function;
@@ -41,23 +41,23 @@ void wn__peer_threads(const wn__peer *p, int threads) {
 static void find_path(wn__peer *p, const char *name) {
     char at[WN__PEER_TEXT] = "";
     (void)snprintf(p->path, sizeof p->path, "%s", name);
-    if (dlinfo(p->library, RTLD_DI_ORIGIN, at) != 0 || at[0] == '\0') return;
+    if (dlinfo(p->handle, RTLD_DI_ORIGIN, at) != 0 || at[0] == '\0') return;
     (void)snprintf(p->path, sizeof p->path, "%.150s/%.40s", at, name);
 }
 
 static void open_peer(wn__peer *p) {
-    for (const char *const *file = p->type->file; *file && !p->library; file++) {
-        p->library = dlopen(*file, RTLD_NOW | RTLD_LOCAL);
-        if (p->library) find_path(p, *file);
+    for (const char *const *file = p->type->file; *file && !p->handle; file++) {
+        p->handle = dlopen(*file, RTLD_NOW | RTLD_LOCAL);
+        if (p->handle) find_path(p, *file);
     }
-    if (!p->library) {
+    if (!p->handle) {
         (void)snprintf(p->why, sizeof p->why, "not found (%s)", p->type->file[0]);
         return;
     }
     if (p->type->open(p) == WN_OK) return;
     (void)snprintf(p->why, sizeof p->why, "%s", wn_last_error());
-    (void)dlclose(p->library);
-    p->library = NULL;
+    (void)dlclose(p->handle);
+    p->handle = NULL;
 }
 
 // Whether the list names it. A word is looked up whole.
@@ -105,8 +105,8 @@ void wn__peers_close(wn__peers *peers) {
     enum { HARD = 2 }; // omp_pause_hard of omp.h
     for (int i = 0; i < WN__PEERS; i++) {
         wn__peer *p = peers->peer + i;
-        wn__peer_function *pause = p->library ? wn__peer_find(p, "omp_pause_resource_all") : NULL;
+        wn__peer_function *pause = p->handle ? wn__peer_find(p, "omp_pause_resource_all") : NULL;
         if (pause) (void)((int (*)(int))pause)(HARD);
-        p->library = NULL;
+        p->handle = NULL;
     }
 }

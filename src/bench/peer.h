@@ -41,7 +41,7 @@ typedef void wn__peer_function(void);
 
 typedef struct wn__peer {
     const wn__peer_type *type;
-    void *library;            /* of dlopen; NULL: not found */
+    void *handle;             /* of dlopen; NULL: not found */
     char version[64];         /* "0.3.21 Zen" */
     char path[WN__PEER_TEXT]; /* of the file */
     char why[WN__PEER_TEXT];  /* it was not used */

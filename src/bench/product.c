@@ -156,7 +156,7 @@ wn_status wn__product_add(wn__cell *c, const wn__product *what, int count, bool 
     if (!f32 && !bf16) return WN_OK;
     for (int i = 0; i < WN__PEERS; i++) {
         const wn__peer *peer = s->peers.peer + i;
-        if (!peer->library) continue;
+        if (!peer->handle) continue;
         product *p = calloc(1, sizeof *p);
         if (!p) return wn__fail(WN_NOMEM, "no memory for a product");
         *p = (product){.peer = peer, .threads = wn__pool_threads(s->pool)};

@@ -120,7 +120,7 @@ static wn_bench_library library_of(const wn__peer *p) {
     return (wn_bench_library){.name = p->type->name,
                               .version = p->version,
                               .path = p->path,
-                              .why = p->library ? "" : p->why};
+                              .why = p->handle ? "" : p->why};
 }
 
 void wn__tell_libraries(const wn__suite *s) {

@@ -68,7 +68,7 @@ static void products_are_right(void **state) {
     int found = 0;
     for (int i = 0; i < WN__PEERS; i++) {
         const wn__peer *p = peers.peer + i;
-        if (!p->library) {
+        if (!p->handle) {
             assert_true(p->why[0] != '\0');
             continue;
         }
@@ -90,7 +90,7 @@ static void names_are_checked(void **state) {
     wn__peers peers;
     assert_int_equal(wn__peers_open(&peers, "none"), WN_OK);
     for (int i = 0; i < WN__PEERS; i++) {
-        assert_null(peers.peer[i].library);
+        assert_null(peers.peer[i].handle);
         assert_string_equal(peers.peer[i].why, "not asked for");
     }
     assert_int_equal(wn__peers_open(&peers, "openblas,mkl"), WN_INVALID);
