@@ -55,3 +55,12 @@ wn_status wn__runtime_plan_end(wn__runtime *rt) {
     rt->exec.scratch_size = grown.size;
     return WN_OK;
 }
+
+wn_status wn__runtime_run(wn__runtime *rt, wn__op op, const void *args) {
+    wn__runtime_plan_begin(rt);
+    wn_status status = wn__run(&rt->exec, op, args);
+    wn_status ended = wn__runtime_plan_end(rt);
+    WN_TRY(status);
+    WN_TRY(ended);
+    return wn__run(&rt->exec, op, args);
+}

@@ -24,5 +24,7 @@ void wn__runtime_free(wn__runtime *rt); /* NULL is fine */
 void wn__runtime_plan_begin(wn__runtime *rt);
 /* Ends planning and makes the workspace at least as large as what was planned. */
 WN_NODISCARD wn_status wn__runtime_plan_end(wn__runtime *rt);
+/* Plans one op, grows the workspace and runs it. */
+WN_NODISCARD wn_status wn__runtime_run(wn__runtime *rt, wn__op op, const void *args);
 
 #endif

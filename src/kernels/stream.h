@@ -23,7 +23,8 @@
  * = amax/127 in float; INT4 one for each row and 64 columns of W, s = amax/7 rounded to bfloat16.
  * Both are symmetric: q = w/s rounded to nearest even, within +-127 and +-7; amax is over the kept
  * values, and what lies below 2^-56 throughout is stored as zeros. W is q s from then on, in every
- * op. NaN and infinities are INVALID for INT8 and INT4, named by row and column.
+ * op. NaN, infinities and what lies above 2^120 are INVALID for INT8
+ * and INT4, named by row and place in it (2:4: of the kept values).
  *
  * Activations. F32 and BF16 multiply by x as it is. INT8 and INT4 quantise x to 8 bits, a token as
  * a whole for INT8 and in the weights' groups of 64 columns for INT4: s = amax/127 and r = 127/amax

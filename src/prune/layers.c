@@ -64,12 +64,3 @@ bool wn__expected_ignored(const char *name, const wn__model_config *config) {
     return ends_with(name, ".rotary_emb.inv_freq") ||
            (config->tied && strcmp(name, "lm_head.weight") == 0);
 }
-
-wn_status wn__prune_run(wn__runtime *rt, wn__op op, const void *args) {
-    wn__runtime_plan_begin(rt);
-    wn_status status = wn__run(&rt->exec, op, args);
-    wn_status ended = wn__runtime_plan_end(rt);
-    WN_TRY(status);
-    WN_TRY(ended);
-    return wn__run(&rt->exec, op, args);
-}

@@ -30,7 +30,5 @@ void wn__expected_free(wn__expected_list *list);
 void wn__expected_layer(const wn__expected *e, char out[WN_NAME_MAX]);
 /* Tensors a checkpoint may have without the model knowing them: rotary frequencies, a tied head. */
 bool wn__expected_ignored(const char *name, const wn__model_config *config);
-/* Plans an op, grows the workspace and runs it. */
-WN_NODISCARD wn_status wn__prune_run(wn__runtime *rt, wn__op op, const void *args);
 
 #endif

@@ -163,7 +163,7 @@ wn_status wn__prune_magnitude(wn__runtime *rt, const wn_tensor *w, const wn_tens
     }
     wn__parallel_for(rt->pool, rows, GRAIN, look_at_rows, &j);
     WN_TRY_OUT(refuse_not_finite(&j));
-    WN_TRY_OUT(wn__prune_run(rt, WN__OP_mask24, &choose));
+    WN_TRY_OUT(wn__runtime_run(rt, WN__OP_mask24, &choose));
     wn__parallel_for(rt->pool, rows, GRAIN, prune_rows, &j);
     for (int64_t i = 0; i < rows; i++)
         wn__prune_sums_add(out, &j.row[i].sums);

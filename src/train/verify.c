@@ -9,12 +9,7 @@
 
 wn_status wn__verify_run(void *ctx, wn__runtime *rt, wn__op op, const void *args) {
     (void)ctx;
-    wn__runtime_plan_begin(rt);
-    wn_status status = wn__run(&rt->exec, op, args);
-    wn_status ended = wn__runtime_plan_end(rt);
-    WN_TRY(status);
-    WN_TRY(ended);
-    return wn__run(&rt->exec, op, args);
+    return wn__runtime_run(rt, op, args);
 }
 
 wn_status wn__verify_op(wn__verify *v, wn__op op, const void *args) {
