@@ -214,7 +214,8 @@ def verdict(row, dense):
 
 def markdown(rows, about):
     dense = next((r for r in rows if r["method"] == "dense"), rows[0])
-    lines = [f"{about['steps']} updates of 2048 tokens, {about['date']}, commit {about['commit']}, {about['machine']}", "",
+    lines = [f"{about['steps']} updates of 2048 tokens, {about['date']}, commit {about['commit']}, {about['machine']}, "
+             f"{about['jobs']} runs at a time with {about['threads']} thread(s) each", "",
              "| method | loss (mean) | spread | seeds | against dense | bits/byte | learning rate | parameters | forward bytes | "
              "MFLOP/token | minutes a run |", "|---|---|---|---|---|---|---|---|---|---|---|"]
     for r in rows:
@@ -234,7 +235,9 @@ def markdown(rows, about):
 def svg(rows):
     """One line a method: a dot a seed, a bar at the mean."""
     losses = [run["loss"] for r in rows for run in r["runs"]]
-    low, high = math.floor(min(losses) * 20) / 20, math.ceil(max(losses) * 20) / 20
+    width = max(losses) - min(losses)
+    tick = next((t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if width / t < 8), 1.0)
+    low, high = math.floor(min(losses) / tick) * tick, math.ceil(max(losses) / tick) * tick
     left, right, top, step = 330, 820, 40, 34
     height = top + step * len(rows) + 50
 
@@ -244,11 +247,10 @@ def svg(rows):
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 860 {height}" font-family="sans-serif" font-size="13">',
            f'<rect width="860" height="{height}" fill="#fff"/>',
            f'<text x="{left}" y="22" fill="#222">held-out loss, nats a token (lower is better)</text>']
-    ticks = 6
-    for i in range(ticks + 1):
-        value = low + (high - low) * i / ticks
+    for i in range(round((high - low) / tick) + 1):
+        value = low + tick * i
         out.append(f'<line x1="{x(value):.1f}" y1="{top - 8}" x2="{x(value):.1f}" y2="{height - 40}" stroke="#ddd"/>')
-        out.append(f'<text x="{x(value):.1f}" y="{height - 22}" text-anchor="middle" fill="#555">{value:.3f}</text>')
+        out.append(f'<text x="{x(value):.1f}" y="{height - 22}" text-anchor="middle" fill="#555">{value:.2f}</text>')
     for i, r in enumerate(rows):
         y = top + step * i + step / 2
         out.append(f'<text x="{left - 14}" y="{y + 4:.1f}" text-anchor="end" fill="#222">{r["what"]}</text>')
@@ -264,6 +266,13 @@ def machine():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.machine()
+
+
+def here(args):
+    """Where the runs are made: said by the table also when another machine writes it."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    return {"date": f"{datetime.date.today()}", "commit": commit or "unknown", "machine": machine(), "steps": args.steps,
+            "jobs": args.jobs, "threads": args.threads}
 
 
 def main():
@@ -282,14 +291,15 @@ def main():
     args.until = None if args.stop_after is None else time.monotonic() + args.stop_after
     args.threads = args.threads or max(len(os.sched_getaffinity(0)) // args.jobs, 1)
     chosen = [m for m in METHODS if not args.only or m[0] in args.only.split(",")]
+    where = args.out / "about.json"
     if not args.report:
         prepare(args)
+        where.write_text(json.dumps(here(args), indent=2) + "\n")
         train_all(args, chosen)
     rows = [r for r in (row_of(args, m) for m in chosen) if r is not None]
     if not rows:
         sys.exit("run.py: no run has finished")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    about = {"date": f"{datetime.date.today()}", "commit": commit or "unknown", "machine": machine(), "steps": args.steps}
+    about = json.loads(where.read_text()) if where.exists() else here(args)
     (args.out / "table.json").write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
     (args.out / "table.md").write_text(markdown(rows, about))
     (args.out / "table.svg").write_text(svg(rows))
