@@ -56,8 +56,27 @@ static void *map_huge(size_t bytes) {
     return p + head;
 }
 
+void wn__arena_measure_by(const char *name, size_t align, wn__arena *out) {
+    *out = (wn__arena){.name = name, .size = SIZE_MAX, .align = align};
+}
+
 void wn__arena_measure(const char *name, wn__arena *out) {
-    *out = (wn__arena){.name = name, .size = SIZE_MAX};
+    wn__arena_measure_by(name, WN_ARENA_ALIGN, out);
+}
+
+void wn__arena_adopt(const char *name, void *base, size_t size, size_t align,
+                     void (*release)(void *owner, void *base), void *owner, wn__arena *out) {
+    *out = (wn__arena){.name = name,
+                       .base = base,
+                       .size = size,
+                       .align = align,
+                       .release = release,
+                       .owner = owner};
+}
+
+// Whether the block is this file's own map, which the address sanitizer watches.
+static bool is_map(const wn__arena *a) {
+    return a->base != NULL && a->release == NULL;
 }
 
 wn_status wn__arena_create(const char *name, size_t size, wn__arena *out) {
@@ -70,19 +89,19 @@ wn_status wn__arena_create(const char *name, size_t size, wn__arena *out) {
         return wn__fail(WN_NOMEM, "%s: cannot reserve %zu bytes; this machine has %llu", name, size,
                         (unsigned long long)wn__memory_total());
     FORBID(base, block);
-    *out = (wn__arena){.name = name, .base = base, .size = block};
+    *out = (wn__arena){.name = name, .base = base, .size = block, .align = WN_ARENA_ALIGN};
     return WN_OK;
 }
 
 wn_status wn__arena_alloc(wn__arena *a, size_t bytes, void **out) {
     *out = NULL;
     size_t step;
-    if (!round_up(bytes, WN_ARENA_ALIGN, &step) || step > a->size - a->used)
+    if (!round_up(bytes, a->align, &step) || step > a->size - a->used)
         return wn__fail(WN_NOMEM, "%s: %zu bytes asked for, %zu of %zu are left", a->name, bytes,
                         a->size - a->used, a->size);
     if (!wn__arena_measuring(a)) {
         *out = a->base + a->used;
-        PERMIT(*out, step);
+        if (is_map(a)) PERMIT(*out, step);
     }
     a->used += step;
     return WN_OK;
@@ -90,13 +109,14 @@ wn_status wn__arena_alloc(wn__arena *a, size_t bytes, void **out) {
 
 void wn__arena_reset(wn__arena *a, size_t mark) {
     if (mark >= a->used) return;
-    if (!wn__arena_measuring(a)) FORBID(a->base + mark, a->used - mark);
+    if (is_map(a)) FORBID(a->base + mark, a->used - mark);
     a->used = mark;
 }
 
 void wn__arena_free(wn__arena *a) {
     size_t bytes;
-    if (a->base != NULL && map_bytes(a->size, &bytes)) {
+    if (a->release != NULL) a->release(a->owner, a->base);
+    if (is_map(a) && map_bytes(a->size, &bytes)) {
         PERMIT(a->base, a->size);
         (void)munmap(a->base, bytes);
     }

@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 #include "base/fail.h"
 #include "base/json.h"
+#include "infer/doctor_gpu.h"
 #include "winnow/kernels.h"
 #include "winnow/model.h"
 #include <inttypes.h>
@@ -146,6 +147,7 @@ static wn_status to_text(const wn__json *root, char **out) {
                   wn__json_bool(wn__json_get(root, "cblas"))
                       ? "CBLAS (dense matmul)"
                       : "no CBLAS: dense matmul runs on our own kernel");
+    wn__doctor_gpu_text(root, f);
     (void)fprintf(f, "kernels chosen here, with a self-test of each:\n");
     for (size_t i = 0; i < wn__json_count(kernels); i++)
         print_kernel(f, wn__json_at(kernels, i));
@@ -164,6 +166,7 @@ wn_status wn_doctor(bool json, char **out, bool *healthy) {
     wn__json *root = wn__json_new_object();
     wn_status status;
     WN_TRY_OUT(set_machine(root));
+    WN_TRY_OUT(wn__doctor_gpu(root, healthy));
     WN_TRY_OUT(set_kernels(root, healthy));
     status = json ? wn__json_dump(root, 2, out) : to_text(root, out);
 out:

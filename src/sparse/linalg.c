@@ -24,7 +24,10 @@ wn_status wn__doubles(wn__arena *arena, int64_t a, int64_t b, double **out) {
 }
 
 wn__arena wn__arena_over(void *scratch) {
-    return (wn__arena){.name = "scratch of linear algebra", .base = scratch, .size = SIZE_MAX};
+    return (wn__arena){.name = "scratch of linear algebra",
+                       .base = scratch,
+                       .size = SIZE_MAX,
+                       .align = WN_ARENA_ALIGN};
 }
 
 typedef struct transposition {

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// What a device runs: functions of images, launches, graphs, and how long it took.
+#include "base/fail.h"
+#include "tensor/cuda_driver.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// One image and those of its functions that were asked for.
+struct wn__cuda_module {
+    const wn__cuda_image *image;
+    wn__cu_module module;
+};
+
+static wn_status load(wn__cuda *d, const wn__cuda_image *image, wn__cu_module *out) {
+    for (size_t i = 0; i < d->module_count; i++)
+        if (d->module[i].image == image) {
+            *out = d->module[i].module;
+            return WN_OK;
+        }
+    WN_TRY(wn__cuda_not_capturing(d, "loading device code"));
+    struct wn__cuda_module *more = realloc(d->module, (d->module_count + 1) * sizeof *more);
+    if (more == NULL) return wn__fail(WN_NOMEM, "no memory for the list of device code");
+    d->module = more;
+    wn__cu_module module = NULL;
+    wn__cu_result result = d->api->module_load(&module, image->data);
+    if (result == WN_CU_NO_BINARY)
+        return wn__fail(WN_UNSUPPORTED, "device code %s has nothing for compute capability %d.%d",
+                        image->name, d->about.compute / 10, d->about.compute % 10);
+    WN_TRY(wn__cu_check(d->api, wn__cu_symbol(offsetof(wn__cu_api, module_load)), image->name,
+                        result));
+    more[d->module_count++] = (struct wn__cuda_module){image, module};
+    *out = module;
+    return WN_OK;
+}
+
+wn_status wn__cuda_function(wn__cuda *d, const wn__cuda_image *image, const char *symbol,
+                            wn__cu_function *out) {
+    wn__cu_module module = NULL;
+    *out = NULL;
+    WN_TRY(load(d, image, &module));
+    return WN_CU(d->api, module_function, symbol, (out, module, symbol));
+}
+
+void wn__cuda_unload(wn__cuda *d) {
+    for (size_t i = 0; i < d->module_count; i++)
+        (void)d->api->module_unload(d->module[i].module);
+    free(d->module);
+    d->module = NULL;
+    d->module_count = 0;
+}
+
+// More than 48 KiB of shared memory must be asked for, once a function; asking again is harmless.
+static wn_status ask_for_shared(wn__cuda *d, wn__cu_function f, unsigned bytes) {
+    if (bytes <= 48U << 10) return WN_OK;
+    if (bytes > (unsigned)d->about.shared_bytes)
+        return wn__fail(WN_UNSUPPORTED, "%u bytes of shared memory; a block of %s has %d", bytes,
+                        d->about.name, d->about.shared_bytes);
+    return WN_CU(d->api, function_set, NULL, (f, WN_CU_FUNCTION_SHARED_BYTES, (int)bytes));
+}
+
+wn_status wn__cuda_run(wn__cuda *d, wn__cu_function f, const wn__cuda_launch *l, void **arguments) {
+    wn__cu_launch_attribute attribute[2] = {{0}};
+    wn__cu_launch launch = {
+        .shared_bytes = l->shared_bytes, .stream = d->stream, .attributes = attribute};
+    memcpy(launch.grid, l->grid, sizeof launch.grid);
+    memcpy(launch.block, l->block, sizeof launch.block);
+    if (l->cluster > 1) {
+        wn__cu_launch_attribute *a = &attribute[launch.attribute_count++];
+        a->id = WN_CU_LAUNCH_CLUSTER;
+        a->value.cluster[0] = l->cluster;
+        a->value.cluster[1] = a->value.cluster[2] = 1;
+    }
+    if (l->overlap) {
+        wn__cu_launch_attribute *a = &attribute[launch.attribute_count++];
+        a->id = WN_CU_LAUNCH_OVERLAP;
+        a->value.overlap = 1;
+    }
+    WN_TRY(ask_for_shared(d, f, l->shared_bytes));
+    return WN_CU(d->api, launch, NULL, (&launch, f, arguments, NULL));
+}
+
+struct wn__cuda_graph {
+    wn__cu_graph_exec exec;
+};
+
+wn_status wn__cuda_capture_begin(wn__cuda *d) {
+    WN_TRY(wn__cuda_not_capturing(d, "wn__cuda_capture_begin"));
+    WN_TRY(WN_CU(d->api, capture_begin, NULL, (d->stream, WN_CU_CAPTURE_THREAD_LOCAL)));
+    d->capturing = true;
+    return WN_OK;
+}
+
+wn_status wn__cuda_capture_end(wn__cuda *d, wn__cuda_graph **out) {
+    *out = NULL;
+    if (!d->capturing) return wn__fail(WN_BUG, "no graph is being captured");
+    d->capturing = false;
+    wn__cu_graph graph = NULL;
+    WN_TRY(WN_CU(d->api, capture_end, NULL, (d->stream, &graph)));
+    wn__cuda_graph *g = calloc(1, sizeof *g);
+    wn_status status = g == NULL ? wn__fail(WN_NOMEM, "no memory for a graph") : WN_OK;
+    if (status == WN_OK) status = WN_CU(d->api, graph_instantiate, NULL, (&g->exec, graph, 0));
+    (void)d->api->graph_destroy(graph);
+    if (status != WN_OK) {
+        free(g);
+        return status;
+    }
+    *out = g;
+    return WN_OK;
+}
+
+wn_status wn__cuda_graph_run(wn__cuda *d, wn__cuda_graph *g) {
+    return WN_CU(d->api, graph_launch, NULL, (g->exec, d->stream));
+}
+
+void wn__cuda_graph_free(wn__cuda *d, wn__cuda_graph *g) {
+    if (g == NULL) return;
+    (void)d->api->graph_exec_destroy(g->exec);
+    free(g);
+}
+
+wn_status wn__cuda_time_start(wn__cuda *d) {
+    WN_TRY(wn__cuda_not_capturing(d, "wn__cuda_time_start"));
+    return WN_CU(d->api, event_record, NULL, (d->begin, d->stream));
+}
+
+wn_status wn__cuda_time_stop(wn__cuda *d, double *seconds) {
+    float milliseconds = 0;
+    WN_TRY(wn__cuda_not_capturing(d, "wn__cuda_time_stop"));
+    WN_TRY(WN_CU(d->api, event_record, NULL, (d->end, d->stream)));
+    WN_TRY(WN_CU(d->api, event_wait, NULL, (d->end)));
+    WN_TRY(WN_CU(d->api, event_elapsed, NULL, (&milliseconds, d->begin, d->end)));
+    *seconds = (double)milliseconds / 1e3;
+    return WN_OK;
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// What the compiler made of our device code, read from the machine code in this program: sparse
+// instructions where they belong, no register in memory, no barrier of the whole device.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "kernels/cuda/images.h"
+#include <elf.h>
+#include <string.h>
+
+// Low 12 bits of an instruction's 128, as observed in what ptxas makes of known PTX.
+enum { HMMA = 0x23C, HGMMA = 0x9F0, LOCAL_LOAD = 0x983, LOCAL_STORE = 0x387 };
+
+typedef struct counts {
+    int functions, instructions, hmma, hgmma, hgmma_sparse, local;
+} counts;
+
+static void count_function(const unsigned char *code, uint64_t bytes, counts *c) {
+    c->functions++;
+    for (uint64_t i = 0; i + 16 <= bytes; i += 16) {
+        uint64_t low, high;
+        memcpy(&low, code + i, sizeof low);
+        memcpy(&high, code + i + 8, sizeof high);
+        const unsigned op = low & 0xFFF, sparse = high >> 9 & 1;
+        c->instructions++;
+        c->hmma += op == HMMA;
+        c->hgmma += op == HGMMA;
+        c->hgmma_sparse += op == HGMMA && sparse;
+        c->local += op == LOCAL_LOAD || op == LOCAL_STORE;
+    }
+}
+
+static void count_elf(const unsigned char *elf, counts *c) {
+    Elf64_Ehdr head;
+    memcpy(&head, elf, sizeof head);
+    Elf64_Shdr names;
+    memcpy(&names, elf + head.e_shoff + (uint64_t)head.e_shstrndx * sizeof names, sizeof names);
+    for (int i = 0; i < head.e_shnum; i++) {
+        Elf64_Shdr s;
+        memcpy(&s, elf + head.e_shoff + (uint64_t)i * sizeof s, sizeof s);
+        const char *name = (const char *)elf + names.sh_offset + s.sh_name;
+        if (strncmp(name, ".text.", 6) == 0) count_function(elf + s.sh_offset, s.sh_size, c);
+    }
+}
+
+// Machine code lies uncompressed in a fatbin, beside PTX.
+static counts count_image(const char *wanted) {
+    counts c = {0};
+    const wn__cuda_image *image;
+    size_t bytes;
+    for (size_t i = 0; (image = wn__image(i, &bytes)) != NULL; i++) {
+        const unsigned char *p = image->data;
+        if (strcmp(image->name, wanted) != 0) continue;
+        for (size_t at = 0; at + sizeof(Elf64_Ehdr) < bytes; at += 8)
+            if (memcmp(p + at, ELFMAG, SELFMAG) == 0) count_elf(p + at, &c);
+    }
+    return c;
+}
+
+static void test_no_function_keeps_registers_in_memory(void **state) {
+    (void)state;
+    const wn__cuda_image *image;
+    size_t bytes;
+    if (!wn__device_code_built()) skip();
+    for (size_t i = 0; (image = wn__image(i, &bytes)) != NULL; i++) {
+        const counts c = count_image(image->name);
+        assert_true(c.functions > 0);
+        assert_true(c.instructions > 10);
+        assert_int_equal(c.local, 0);
+    }
+}
+
+static void test_sparse_instructions(void **state) {
+    (void)state;
+    if (!wn__device_code_built()) skip();
+    const counts c = count_image("probe_sm90a");
+    assert_int_equal(c.hgmma, 2);
+    assert_int_equal(c.hgmma_sparse, 2);
+    assert_true(count_image("probe_sm80").hmma >= 2);
+    assert_int_equal(count_image("copy_sm80").hmma, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_function_keeps_registers_in_memory),
+        cmocka_unit_test(test_sparse_instructions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
