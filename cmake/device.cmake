@@ -29,7 +29,7 @@ if(WN_NVCC)
   endif()
 endif()
 
-set(WN_DEVICE_TARGETS_sm80 -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_80,code=compute_80)
+set(WN_DEVICE_TARGETS_sm80 -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_80,code=compute_80 -gencode=arch=compute_90,code=sm_90)
 set(WN_DEVICE_TARGETS_sm90a -gencode=arch=compute_90a,code=sm_90a)
 
 # Registers that do not fit are an error: no kernel of ours may spill.

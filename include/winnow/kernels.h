@@ -18,6 +18,7 @@ typedef struct wn_kernel_info {
     const char *name;    /* "spmm24_avx512" */
     const char *needs;   /* "avx512", "-" */
     int rank;
+    bool on_gpu;
     bool available; /* this machine (and WN_CPU) can run it */
 } wn_kernel_info;
 

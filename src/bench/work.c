@@ -137,7 +137,7 @@ static wn_status add_step(wn__cell *c, chain *ch, const char *name, const char *
         return wn__suite_note(c->suite, "%s: %s has only the reference for %s here; left out",
                               c->work, name, c->suite->dtype);
     *fit = true;
-    WN_TRY(wn__timed_open(ch->timed + i, k, ch->c[i], c->suite->pool));
+    WN_TRY(wn__timed_open(ch->timed + i, k, ch->c[i], c->suite->pool, NULL));
     forget(ch->timed + i, ch->c[i]);
     ch->count++;
     return WN_OK;

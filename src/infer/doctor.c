@@ -20,7 +20,8 @@ static bool is_chosen(size_t row) {
     if (!mine.available) return false;
     for (size_t i = 0; i < wn_kernel_count(); i++) {
         wn_kernel_get(i, &other);
-        if (i != row && other.available && strcmp(other.op, mine.op) == 0 && other.rank > mine.rank)
+        if (i != row && other.available && other.on_gpu == mine.on_gpu &&
+            strcmp(other.op, mine.op) == 0 && other.rank > mine.rank)
             return false;
     }
     return true;

@@ -4,6 +4,7 @@
 #ifndef WN_KERNELS_DECLARE_H
 #define WN_KERNELS_DECLARE_H
 
+#include "kernels/cuda/accepts.h"
 #include "kernels/op.h"
 #include "kernels/simd/accepts.h"
 

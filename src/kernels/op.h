@@ -10,6 +10,7 @@
 #define WN_KERNELS_OP_H
 
 #include "base/pool.h"
+#include "kernels/cuda/gpu.h"
 #include "tensor/tensor.h"
 #include "winnow/kernels.h"
 
@@ -40,12 +41,19 @@ typedef struct wn__kernel {
     wn__op op;
     const char *name;    /* "spmm24_avx512": op, '_', variant; symbol and file */
     const char *variant; /* "avx512" */
-    uint32_t needs;      /* WN_CPU_* flags */
+    uint32_t needs;      /* WN_CPU_* flags, or WN_GPU_* ones of a row that runs on a GPU */
     int rank;            /* the highest accepted rank wins */
     wn__kernel_fn *run;
     wn__accepts_fn *accepts;
     wn__workspace_fn *workspace;
 } wn__kernel;
+
+/* Whether a row runs on a GPU. */
+static inline bool wn__kernel_on_gpu(const wn__kernel *k) {
+    return (k->needs & WN_GPU_ANY) != 0;
+}
+/* Whether this machine has what a row needs, as far as WN_CPU allows. */
+bool wn__kernel_available(const wn__kernel *k);
 
 /* All rows, in file order. */
 const wn__kernel *wn__kernel_table(size_t *count);
@@ -58,6 +66,8 @@ bool wn__op_flushes(wn__op op);
 /* What runs and on what. Not shared between threads that plan or run at once. */
 struct wn__exec {
     wn_device device;
+    wn__gpu *gpu;   /* borrowed; what device names when it is a GPU. Variants there queue their
+                       work; wn__gpu_finish waits and tells what they refused */
     wn__pool *pool; /* borrowed; NULL: one thread */
     bool planning;  /* select and count, do not run */
     bool strict; /* running `ref` where another variant of the op exists is an error, unless forced

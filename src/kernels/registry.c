@@ -59,6 +59,15 @@ wn__check_fn *wn__op_check(wn__op op) {
     return known(op) ? ops[op].check : NULL;
 }
 
+static const char *gpu_text(uint32_t needs) {
+    return needs & WN_GPU_SM90A ? "gpu 9.0" : "gpu 8.0+";
+}
+
+bool wn__kernel_available(const wn__kernel *k) {
+    uint32_t here = wn__kernel_on_gpu(k) ? wn__gpu_flags() : wn__cpu_flags();
+    return (k->needs & ~here) == 0;
+}
+
 const char *wn__needs_text(uint32_t needs, char *out, size_t n) {
     size_t used = 0;
     (void)snprintf(out, n, "-");
@@ -67,6 +76,7 @@ const char *wn__needs_text(uint32_t needs, char *out, size_t n) {
         used += (size_t)snprintf(out + used, n - used, used ? "+" name : name);
     WN_CPU_MAP(FEATURE)
 #undef FEATURE
+    if (needs & WN_GPU_ANY) (void)snprintf(out, n, "%s", gpu_text(needs));
     return out;
 }
 
@@ -80,18 +90,34 @@ static void say_missing(uint32_t missing, char *why, size_t n) {
         (void)snprintf(why, n, "%s is held back by WN_CPU", text);
 }
 
+// Why a row for the other kind of device, or for another GPU, cannot run.
+static bool fits_gpu(const wn__exec *x, const wn__kernel *k, char *why, size_t n) {
+    if (x->device.kind != WN_DEVICE_CUDA) {
+        (void)snprintf(why, n, "runs on a GPU only");
+        return false;
+    }
+    int compute = wn__cuda_info(wn__gpu_device(x->gpu))->compute;
+    if ((k->needs & ~wn__gpu_flags_of(compute)) == 0) return true;
+    (void)snprintf(why, n, "needs %s, this is %d.%d", gpu_text(k->needs), compute / 10,
+                   compute % 10);
+    return false;
+}
+
+static bool fits_cpu(const wn__exec *x, const wn__kernel *k, char *why, size_t n) {
+    uint32_t missing = k->needs & ~wn__cpu_flags();
+    if (x->device.kind != WN_DEVICE_CPU)
+        (void)snprintf(why, n, "runs on the cpu only");
+    else if (missing)
+        say_missing(missing, why, n);
+    else
+        return true;
+    return false;
+}
+
 bool wn__kernel_fits(const wn__exec *x, const wn__kernel *k, const void *args, char *why,
                      size_t n) {
     if (n > 0) why[0] = '\0';
-    uint32_t missing = k->needs & ~wn__cpu_flags();
-    if (x->device.kind != WN_DEVICE_CPU) {
-        (void)snprintf(why, n, "runs on the cpu only");
-        return false;
-    }
-    if (missing) {
-        say_missing(missing, why, n);
-        return false;
-    }
+    if (!(wn__kernel_on_gpu(k) ? fits_gpu(x, k, why, n) : fits_cpu(x, k, why, n))) return false;
     return !k->accepts || k->accepts(args, why, n);
 }
 
@@ -195,6 +221,7 @@ static const char *needs_static(uint32_t needs) {
     if (needs == (uint32_t)WN_CPU_##flag) return name;
     WN_CPU_MAP(FEATURE)
 #undef FEATURE
+    if (needs & WN_GPU_ANY) return gpu_text(needs);
     return needs ? "several" : "-";
 }
 
@@ -208,5 +235,6 @@ void wn_kernel_get(size_t i, wn_kernel_info *out) {
                             .name = k->name,
                             .needs = needs_static(k->needs),
                             .rank = k->rank,
-                            .available = (k->needs & ~wn__cpu_flags()) == 0};
+                            .on_gpu = wn__kernel_on_gpu(k),
+                            .available = wn__kernel_available(k)};
 }

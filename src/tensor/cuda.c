@@ -24,26 +24,41 @@ wn_status wn__cuda_count(int *count) {
     return WN_CU(api, device_count, NULL, (count));
 }
 
+// major x 10 + minor.
+static wn_status read_compute(const wn__cu_api *api, wn__cu_device device, int *compute) {
+    int major = 0, minor = 0;
+    WN_TRY(WN_CU(api, device_attribute, NULL, (&major, WN_CU_COMPUTE_MAJOR, device)));
+    WN_TRY(WN_CU(api, device_attribute, NULL, (&minor, WN_CU_COMPUTE_MINOR, device)));
+    *compute = 10 * major + minor;
+    return WN_OK;
+}
+
+wn_status wn__cuda_compute(int index, int *compute) {
+    const wn__cu_api *api;
+    wn__cu_device device = 0;
+    *compute = 0;
+    WN_TRY(wn__cu_open(&api));
+    WN_TRY(WN_CU(api, device_get, NULL, (&device, index)));
+    return read_compute(api, device, compute);
+}
+
 static wn_status read_about(wn__cuda *d, int index) {
     wn__cuda_about *a = &d->about;
-    int major = 0, minor = 0, l2 = 0;
+    int l2 = 0;
     a->index = index;
     WN_TRY(WN_CU(d->api, driver_version, NULL, (&a->driver)));
     WN_TRY(WN_CU(d->api, device_name, NULL, (a->name, (int)sizeof a->name, d->device)));
     WN_TRY(WN_CU(d->api, device_memory, NULL, (&a->memory, d->device)));
     const struct {
         int attribute, *value;
-    } wanted[] = {{WN_CU_COMPUTE_MAJOR, &major},
-                  {WN_CU_COMPUTE_MINOR, &minor},
-                  {WN_CU_MULTIPROCESSORS, &a->multiprocessors},
+    } wanted[] = {{WN_CU_MULTIPROCESSORS, &a->multiprocessors},
                   {WN_CU_SHARED_OPTIN, &a->shared_bytes},
                   {WN_CU_L2_BYTES, &l2}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         WN_TRY(WN_CU(d->api, device_attribute, NULL,
                      (wanted[i].value, wanted[i].attribute, d->device)));
-    a->compute = 10 * major + minor;
     a->l2 = (size_t)l2;
-    return WN_OK;
+    return read_compute(d->api, d->device, &a->compute);
 }
 
 static wn_status begin_device(wn__cuda *d, int index) {

@@ -35,6 +35,8 @@ typedef struct wn__cuda_about {
  * reason), one without a function we need, or no device. The driver's file is libcuda.so.1, or what
  * the environment variable WN_LIBCUDA names. */
 WN_NODISCARD wn_status wn__cuda_count(int *count);
+/* The compute capability of one, 90 for 9.0, without opening it. */
+WN_NODISCARD wn_status wn__cuda_compute(int index, int *compute);
 /* INVALID: no device of this index. */
 WN_NODISCARD wn_status wn__cuda_open(int index, wn__cuda **out);
 void wn__cuda_close(wn__cuda *d); /* waits first; NULL is fine */
@@ -58,6 +60,7 @@ WN_NODISCARD wn_status wn__cuda_wait(wn__cuda *d);
 
 /* Everything queued between begin and end becomes a graph and is not run. */
 WN_NODISCARD wn_status wn__cuda_capture_begin(wn__cuda *d);
+bool wn__cuda_capturing(const wn__cuda *d);
 WN_NODISCARD wn_status wn__cuda_capture_end(wn__cuda *d, wn__cuda_graph **out);
 WN_NODISCARD wn_status wn__cuda_graph_run(wn__cuda *d, wn__cuda_graph *g);
 void wn__cuda_graph_free(wn__cuda *d, wn__cuda_graph *g);

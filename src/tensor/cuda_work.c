@@ -91,6 +91,10 @@ wn_status wn__cuda_capture_begin(wn__cuda *d) {
     return WN_OK;
 }
 
+bool wn__cuda_capturing(const wn__cuda *d) {
+    return d->capturing;
+}
+
 wn_status wn__cuda_capture_end(wn__cuda *d, wn__cuda_graph **out) {
     *out = NULL;
     if (!d->capturing) return wn__fail(WN_BUG, "no graph is being captured");

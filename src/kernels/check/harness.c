@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // One kernel on one case, then every kernel on every case.
 #include "kernels/check/harness.h"
-#include "base/cpu.h"
 #include "base/fail.h"
 #include "kernels/registry.h"
 
@@ -17,11 +16,12 @@ typedef struct outcome {
 
 // The status of the kernel goes into out; what comes back is trouble of the harness itself. why[n]
 // says what was written outside.
-static wn_status run_once(const wn__case *c, const wn__kernel *k, wn__pool *pool, int shift,
-                          outcome *out, char *why, size_t n) {
+static wn_status run_once(const wn__case *c, const wn__kernel *k, wn__pool *pool, wn__gpu *gpu,
+                          int shift, outcome *out, char *why, size_t n) {
     wn__stage s;
     *out = (outcome){0};
     WN_TRY(wn__stage_create(c, shift, &s));
+    s.gpu = wn__kernel_on_gpu(k) ? gpu : NULL;
     wn_status status = WN_OK;
     out->status = wn__stage_run(&s, k, pool);
     if (out->status == WN_OK) status = wn__outputs_take(&s, &out->outputs);
@@ -54,7 +54,7 @@ static wn_status check_repeats(const wn__case *c, const wn__kernel *k, const wn_
         outcome again;
         char text[256] = "";
         if (i > 0 && !runs[i].pool) continue;
-        WN_TRY(run_once(c, k, runs[i].pool, runs[i].shift, &again, text, sizeof text));
+        WN_TRY(run_once(c, k, runs[i].pool, pools->gpu, runs[i].shift, &again, text, sizeof text));
         if (!*text && again.status != WN_OK)
             (void)snprintf(text, sizeof text, "failed: %.200s", wn_last_error());
         if (!*text) (void)wn__outputs_same(c, &again.outputs, first, text, sizeof text);
@@ -68,12 +68,16 @@ wn_status wn__check_kernel(wn__case *c, const wn__kernel *k, const wn__check_poo
                            bool *fits, double *worst, char *why, size_t n) {
     wn__exec x = {0};
     outcome first;
+    if (wn__kernel_on_gpu(k)) {
+        x.gpu = pools->gpu;
+        x.device.kind = WN_DEVICE_CUDA;
+    }
     *fits = wn__kernel_fits(&x, k, c->args, why, n);
     *worst = 0;
     why[0] = '\0';
     if (!*fits) return WN_OK;
     WN_TRY(wn__case_reference(c));
-    WN_TRY(run_once(c, k, NULL, 0, &first, why, n));
+    WN_TRY(run_once(c, k, NULL, pools->gpu, 0, &first, why, n));
     wn_status status = WN_OK;
     if (!*why && agrees_on_status(c, first.status, why, n) && first.status == WN_OK &&
         wn__outputs_right(c, &first.outputs, strcmp(k->variant, "ref") == 0, worst, why, n))
@@ -96,7 +100,7 @@ static bool matches(const char *glob, const char *name) {
 
 static bool selected(const session *s, const wn__kernel *k) {
     return matches(s->options->op, wn__op_name(k->op)) &&
-           matches(s->options->variant, k->variant) && (k->needs & ~wn__cpu_flags()) == 0;
+           matches(s->options->variant, k->variant) && wn__kernel_available(k);
 }
 
 static void report(session *s, const wn__kernel *k, const char *problem, const char *message,
@@ -172,6 +176,14 @@ static bool op_selected(const session *s, wn__op op) {
     return false;
 }
 
+static bool any_on_gpu(const session *s) {
+    size_t rows;
+    const wn__kernel *table = wn__kernel_table(&rows);
+    for (size_t i = 0; i < rows; i++)
+        if (wn__kernel_on_gpu(table + i) && selected(s, table + i)) return true;
+    return false;
+}
+
 static wn_status check_ops(session *s) {
     enum { MOST_ROWS = 256 };
     int64_t accepted[MOST_ROWS] = {0};
@@ -199,10 +211,12 @@ wn_status wn_kernels_check(const wn_check_options *options, wn_check_fn *fn, voi
     session s = {.options = options, .fn = fn, .ctx = ctx};
     wn_status status;
     WN_TRY_OUT(check_selection(&s));
+    if (any_on_gpu(&s)) WN_TRY_OUT(wn__gpu_create(0, &s.pools.gpu));
     WN_TRY_OUT(wn__pool_create(2, &s.pools.two));
     WN_TRY_OUT(wn__pool_create(options->threads > 0 ? options->threads : 3, &s.pools.many));
     status = check_ops(&s);
 out:
+    wn__gpu_free(s.pools.gpu);
     wn__pool_free(s.pools.two);
     wn__pool_free(s.pools.many);
     if (cases) *cases = s.cases;

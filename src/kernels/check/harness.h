@@ -204,15 +204,23 @@ typedef struct wn__stage {
     struct {
         unsigned char *block, *before; /* the whole allocation, and a copy of it */
         size_t size;
+        char *on_gpu;
     } memory[WN__MAX_PARTS];
     char *scratch;
+    wn__gpu *gpu;      /* set by the caller, for kernels that run on it */
+    wn__arena on_gpu;  /* copies of every allocation while it is there */
+    wn__exec gpu_exec; /* runs them */
 } wn__stage;
 
 /* Places every part: misaligned by `shift` elements, guards around it, poison in gaps and outputs.
  */
 WN_NODISCARD wn_status wn__stage_create(const wn__case *c, int shift, wn__stage *out);
 void wn__stage_free(wn__stage *s); /* safe on a zeroed struct */
-/* Runs k with exactly the workspace it asks for, poisoned. */
+/* Moves every allocation, guards included, to s->gpu and back; in between s->args lie there and
+ * s->gpu_exec has the workspace that k asks for. */
+WN_NODISCARD wn_status wn__stage_to_gpu(wn__stage *s, const wn__kernel *k);
+WN_NODISCARD wn_status wn__stage_from_gpu(wn__stage *s);
+/* Runs k with exactly the workspace it asks for, poisoned; on s->gpu if that is where k runs. */
 WN_NODISCARD wn_status wn__stage_run(wn__stage *s, const wn__kernel *k, wn__pool *pool);
 /* Whether nothing but the elements of written parts changed; if not, says where in why[n]. */
 bool wn__stage_intact(wn__stage *s, char *why, size_t n);
@@ -244,9 +252,11 @@ bool wn__outputs_right(wn__case *c, const wn__outputs *o, bool is_ref, double *w
 
 /* ---- harness.c */
 
-/* Pools of the runs that must agree bit for bit: none, two threads, N. */
+/* Pools of the runs that must agree bit for bit: none, two threads, N; the GPU of rows that run on
+ * one. */
 typedef struct wn__check_pools {
     wn__pool *two, *many;
+    wn__gpu *gpu;
 } wn__check_pools;
 
 /* Every check of one kernel on one case. *fits: it accepts the arguments (nothing is checked if

@@ -90,6 +90,7 @@ wn_status wn__stage_create(const wn__case *c, int shift, wn__stage *out) {
 }
 
 void wn__stage_free(wn__stage *s) {
+    wn__arena_free(&s->on_gpu);
     for (int i = 0; i < WN__MAX_PARTS; i++) {
         free(s->memory[i].block);
         free(s->memory[i].before);
@@ -112,7 +113,7 @@ static wn_status make_scratch(wn__stage *s, size_t size) {
     return WN_OK;
 }
 
-wn_status wn__stage_run(wn__stage *s, const wn__kernel *k, wn__pool *pool) {
+static wn_status run_on_cpu(wn__stage *s, const wn__kernel *k, wn__pool *pool) {
     wn__exec x = {.pool = pool, .planning = true};
     WN_TRY(wn__run_kernel(&x, k, s->args));
     WN_TRY(make_scratch(s, x.need));
@@ -120,6 +121,82 @@ wn_status wn__stage_run(wn__stage *s, const wn__kernel *k, wn__pool *pool) {
     x.scratch = s->scratch;
     x.scratch_size = x.need;
     return wn__run_kernel(&x, k, s->args);
+}
+
+// Every tensor of the arguments moves by the same bytes as its allocation.
+static void move(wn__stage *s, bool to_gpu) {
+    for (int i = 0; i < s->c->parts; i++) {
+        wn_tensor *t = wn__stage_tensor(s, i);
+        const int of = s->c->part[i].same >= 0 ? s->c->part[i].same : i;
+        char *host = (char *)s->memory[of].block, *there = s->memory[of].on_gpu;
+        t->data = to_gpu ? there + ((char *)t->data - host) : host + ((char *)t->data - there);
+        t->device.kind = to_gpu ? WN_DEVICE_CUDA : WN_DEVICE_CPU;
+    }
+}
+
+static wn_status copy_blocks(wn__stage *s, bool in) {
+    wn__cuda *d = wn__gpu_device(s->gpu);
+    for (int i = 0; i < s->c->parts; i++) {
+        unsigned char *block = s->memory[i].block;
+        if (block == NULL) continue;
+        WN_TRY(in ? wn__cuda_copy_in(d, s->memory[i].on_gpu, block, s->memory[i].size)
+                  : wn__cuda_copy_out(d, block, s->memory[i].on_gpu, s->memory[i].size));
+    }
+    return wn__cuda_wait(d);
+}
+
+static wn_status take_memory(wn__stage *s, size_t scratch) {
+    size_t bytes = scratch + WN_CUDA_ALIGN;
+    void *p;
+    for (int i = 0; i < s->c->parts; i++)
+        bytes += s->memory[i].size + WN_CUDA_ALIGN;
+    WN_TRY(wn__cuda_arena(wn__gpu_device(s->gpu), "case", bytes, &s->on_gpu));
+    for (int i = 0; i < s->c->parts; i++) {
+        if (s->memory[i].block == NULL) continue;
+        WN_TRY(wn__arena_alloc(&s->on_gpu, s->memory[i].size, &p));
+        s->memory[i].on_gpu = p;
+    }
+    WN_TRY(wn__arena_alloc(&s->on_gpu, scratch, &p));
+    s->gpu_exec.scratch = p;
+    s->gpu_exec.scratch_size = scratch;
+    return wn__cuda_set(wn__gpu_device(s->gpu), p, 0xFF, scratch);
+}
+
+// Guards and gaps travel too, so what is written there is seen afterwards.
+wn_status wn__stage_to_gpu(wn__stage *s, const wn__kernel *k) {
+    s->gpu_exec = (wn__exec){.gpu = s->gpu, .device = {.kind = WN_DEVICE_CUDA}, .planning = true};
+    WN_TRY(wn__run_kernel(&s->gpu_exec, k, s->args));
+    wn_status status = take_memory(s, s->gpu_exec.need);
+    if (status == WN_OK) status = copy_blocks(s, true);
+    if (status == WN_OK) {
+        move(s, true);
+        s->gpu_exec.planning = false;
+    } else {
+        wn__arena_free(&s->on_gpu);
+    }
+    return status;
+}
+
+wn_status wn__stage_from_gpu(wn__stage *s) {
+    wn_status status = copy_blocks(s, false);
+    move(s, false);
+    wn__arena_free(&s->on_gpu);
+    return status;
+}
+
+static wn_status run_on_gpu(wn__stage *s, const wn__kernel *k) {
+    WN_TRY(wn__stage_to_gpu(s, k));
+    wn_status status = wn__run_kernel(&s->gpu_exec, k, s->args);
+    // the message of what went wrong first is the one to keep
+    if (status == WN_OK) status = wn__gpu_finish(s->gpu);
+    if (status == WN_OK) return wn__stage_from_gpu(s);
+    move(s, false);
+    wn__arena_free(&s->on_gpu);
+    return status;
+}
+
+wn_status wn__stage_run(wn__stage *s, const wn__kernel *k, wn__pool *pool) {
+    return wn__kernel_on_gpu(k) ? run_on_gpu(s, k) : run_on_cpu(s, k, pool);
 }
 
 static bool first_difference(const unsigned char *a, const unsigned char *b, size_t n, size_t *at) {

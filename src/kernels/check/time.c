@@ -17,6 +17,7 @@ typedef struct timing {
     wn__lane lane[MOST];
     int count, repeats;
     wn__pool *pool;
+    wn__gpu *gpu; // NULL until a variant runs on one
 } timing;
 
 static wn_status add_lane(timing *t, const wn__kernel *k, wn__case *c) {
@@ -25,20 +26,34 @@ static wn_status add_lane(timing *t, const wn__kernel *k, wn__case *c) {
     t->lane[i] = (wn__lane){.run = wn__timed_run, .ctx = t->timed + i};
     t->lane[i].seconds = calloc((size_t)t->repeats, sizeof(double));
     if (!t->lane[i].seconds) return wn__fail(WN_NOMEM, "no memory for %d samples", t->repeats);
-    return wn__timed_open(t->timed + i, k, c, t->pool);
+    return wn__timed_open(t->timed + i, k, c, t->pool, t->gpu);
+}
+
+// Whether the row is of this op and wanted, and runs here; opens the GPU for the first that needs
+// one.
+static wn_status wanted(timing *t, const wn__kernel *k, const wn__case *c, const char *variant,
+                        bool *yes) {
+    char why[160];
+    *yes = k->op == c->type->op && (!variant || fnmatch(variant, k->variant, 0) == 0) &&
+           wn__kernel_available(k);
+    if (!*yes) return WN_OK;
+    const bool on_gpu = wn__kernel_on_gpu(k);
+    if (on_gpu && t->gpu == NULL) WN_TRY(wn__gpu_create(0, &t->gpu));
+    const wn__exec x = {.gpu = on_gpu ? t->gpu : NULL,
+                        .device = {.kind = on_gpu ? WN_DEVICE_CUDA : WN_DEVICE_CPU}};
+    *yes = wn__kernel_fits(&x, k, c->args, why, sizeof why);
+    return WN_OK;
 }
 
 // Every row that takes the case and whose variant is wanted.
 static wn_status add_variants(timing *t, wn__case *c, const char *variant) {
     size_t rows;
     const wn__kernel *table = wn__kernel_table(&rows);
-    wn__exec x = {0};
-    char why[160];
-    for (size_t i = 0; i < rows; i++)
-        if (table[i].op == c->type->op &&
-            (!variant || fnmatch(variant, table[i].variant, 0) == 0) &&
-            wn__kernel_fits(&x, table + i, c->args, why, sizeof why))
-            WN_TRY(add_lane(t, table + i, c));
+    for (size_t i = 0; i < rows; i++) {
+        bool yes;
+        WN_TRY(wanted(t, table + i, c, variant, &yes));
+        if (yes) WN_TRY(add_lane(t, table + i, c));
+    }
     if (t->count > 0) return WN_OK;
     return wn__fail(WN_INVALID, "no variant of %s that runs here and takes %s matches '%s'",
                     wn__op_name(c->type->op), c->text, variant ? variant : "*");
@@ -62,7 +77,7 @@ static wn_status report(const timing *t, wn_time_fn *fn, void *ctx) {
         wn__spread s;
         WN_TRY(wn__spread_of(t->lane[i].seconds, t->repeats, &s));
         fn(ctx, &(wn_time_result){.name = t->timed[i].kernel->name,
-                                  .seconds = s.median,
+                                  .seconds = s.median / t->timed[i].batch,
                                   .flops = wn__timed_flops(t->timed[i].c),
                                   .bytes = wn__timed_bytes(t->timed[i].c)});
     }
@@ -88,6 +103,7 @@ out:
     }
     wn__case_free(t.c);
     wn__case_free(t.baseline);
+    wn__gpu_free(t.gpu);
     wn__pool_free(t.pool);
     return status;
 }

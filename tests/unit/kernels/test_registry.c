@@ -34,7 +34,7 @@ static const wn__kernel *row(const char *name) {
 }
 
 static bool here(const wn__kernel *k) {
-    return k && (k->needs & ~wn__cpu_flags()) == 0;
+    return k && wn__kernel_available(k);
 }
 
 // A product without data.

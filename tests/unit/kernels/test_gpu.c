@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+// Planning and launching on a GPU, over a driver that stands in for NVIDIA's: which rows run where,
+// what is launched, and that refused data are named as on the host.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fake/fake_cuda.h"
+#include "kernels/cuda/images.h"
+#include "kernels/mask24.h"
+#include "kernels/op.h"
+#include "kernels/pack24.h"
+#include <dlfcn.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static fake_cuda_state *fake;
+
+typedef struct scene {
+    wn__gpu *gpu;
+    wn__arena memory;
+    wn__exec x;
+} scene;
+
+static void begin(scene *s) {
+    *s = (scene){0};
+    assert_int_equal(wn__gpu_create(0, &s->gpu), WN_OK);
+    assert_int_equal(wn__cuda_arena(wn__gpu_device(s->gpu), "test", 1 << 16, &s->memory), WN_OK);
+    s->x = (wn__exec){.gpu = s->gpu, .device = {.kind = WN_DEVICE_CUDA}};
+}
+
+static void end(scene *s) {
+    wn__arena_free(&s->memory);
+    wn__gpu_free(s->gpu);
+    assert_int_equal(fake->alive, 0);
+}
+
+static wn_tensor place(scene *s, wn_dtype dtype, int64_t rows, int64_t columns, const void *data) {
+    wn_tensor t;
+    assert_int_equal(wn__tensor_alloc2(&s->memory, dtype, rows, columns, &t), WN_OK);
+    t.device.kind = WN_DEVICE_CUDA;
+    if (data != NULL)
+        assert_int_equal(
+            wn__cuda_copy_in(wn__gpu_device(s->gpu), t.data, data, wn__tensor_bytes(&t)), WN_OK);
+    return t;
+}
+
+static void test_flags(void **state) {
+    (void)state;
+    if (!wn__device_code_built()) skip();
+    assert_int_equal(wn__gpu_flags_of(75), 0);
+    assert_int_equal(wn__gpu_flags_of(80), WN_GPU_SM80);
+    assert_int_equal(wn__gpu_flags_of(90), WN_GPU_ANY);
+    assert_int_equal(wn__gpu_flags_of(100), WN_GPU_SM80);
+    assert_int_equal(wn__gpu_flags(), WN_GPU_ANY);
+}
+
+// Rows of the other device are refused with the reason.
+static void test_plan(void **state) {
+    (void)state;
+    scene s;
+    const wn__kernel *k;
+    if (!wn__device_code_built()) skip();
+    begin(&s);
+    wn__mask24 m = {.w = place(&s, WN_DTYPE_F32, 8, 8, NULL),
+                    .mask = place(&s, WN_DTYPE_U8, 8, 2, NULL)};
+    assert_int_equal(wn__plan(&s.x, WN__OP_mask24, &m, &k), WN_OK);
+    assert_string_equal(k->name, "mask24_sm80");
+    m.method = WN_MASK24_GREEDY;
+    assert_int_equal(wn__plan(&s.x, WN__OP_mask24, &m, &k), WN_UNSUPPORTED);
+    assert_non_null(strstr(wn_last_error(), "ref: runs on the cpu only"));
+    assert_non_null(strstr(wn_last_error(), "sm80: greedy choices follow from each other"));
+    const wn__exec cpu = {.force = "mask24:sm80"};
+    m.method = WN_MASK24_ROW;
+    assert_int_equal(wn__plan(&cpu, WN__OP_mask24, &m, &k), WN_UNSUPPORTED);
+    assert_non_null(strstr(wn_last_error(), "runs on a GPU only"));
+    end(&s);
+}
+
+// What device code would leave behind, left by hand.
+static void fault(wn__gpu *gpu, unsigned number) {
+    static const wn__gpu_refusal none = {0};
+    wn__gpu_fault f;
+    assert_int_equal(wn__gpu_guard(gpu, &none, "", &f), WN_OK);
+    assert_int_equal(wn__cuda_copy_in(wn__gpu_device(gpu), f.word, &number, sizeof number), WN_OK);
+}
+
+static void test_refused_data(void **state) {
+    (void)state;
+    scene s;
+    float w[64] = {0};
+    uint8_t mask[16] = {0};
+    if (!wn__device_code_built()) skip();
+    begin(&s);
+    w[3 * 8 + 5] = NAN;
+    mask[2 * 2 + 1] = 7;
+    const wn__mask24 m = {.w = place(&s, WN_DTYPE_F32, 8, 8, w),
+                          .mask = place(&s, WN_DTYPE_U8, 8, 2, NULL)};
+    const wn__pack24 p = {.w = m.w,
+                          .mask = place(&s, WN_DTYPE_U8, 8, 2, mask),
+                          .values = place(&s, WN_DTYPE_F32, 8, 4, NULL),
+                          .index = place(&s, WN_DTYPE_U8, 8, 1, NULL)};
+    const int launches = fake->launches;
+    assert_int_equal(wn__run(&s.x, WN__OP_mask24, &m), WN_OK);
+    assert_int_equal(wn__run(&s.x, WN__OP_pack24, &p), WN_OK);
+    assert_int_equal(fake->launches, launches + 2);
+    assert_int_equal(wn__gpu_finish(s.gpu), WN_OK); // nothing was left
+    for (unsigned which = 0; which < 2; which++) {
+        assert_int_equal(wn__run(&s.x, WN__OP_mask24, &m), WN_OK);
+        assert_int_equal(wn__run(&s.x, WN__OP_pack24, &p), WN_OK);
+        fault(s.gpu, which);
+        assert_int_equal(wn__gpu_finish(s.gpu), WN_INVALID);
+        assert_string_equal(wn_last_error(),
+                            which == 0
+                                ? "NaN at row 3, column 5"
+                                : "mask at row 2, group 1 keeps 3 of 4 columns; at most 2 fit");
+        assert_int_equal(wn__gpu_finish(s.gpu), WN_OK); // and forgotten
+    }
+    const float zeros[64] = {0};
+    assert_int_equal(wn__run(&s.x, WN__OP_mask24, &m), WN_OK);
+    fault(s.gpu, 0);
+    assert_int_equal(wn__cuda_copy_in(wn__gpu_device(s.gpu), m.w.data, zeros, sizeof zeros), WN_OK);
+    assert_int_equal(wn__gpu_finish(s.gpu), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "have changed since"));
+    fault(s.gpu, 77);
+    assert_int_equal(wn__gpu_finish(s.gpu), WN_BUG);
+    end(&s);
+}
+
+static int set_up(void **state) {
+    (void)state;
+    const char *path = WN_FAKES "/libfake_cuda_driver.so";
+    if (setenv("WN_LIBCUDA", path, 1) != 0) return -1;
+    void *library = dlopen(path, RTLD_NOW);
+    if (library == NULL) return -1;
+    void *found = dlsym(library, "fake_cuda");
+    fake = found;
+    return fake == NULL ? -1 : 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_refused_data),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
