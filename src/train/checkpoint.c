@@ -119,18 +119,29 @@ wn_status wn__checkpoint_save(wn__trainer *t) {
     return wn__report_save(t, dir, dir_bytes(dir), wn__clock() - start);
 }
 
-wn_status wn__checkpoint_rescue(wn__trainer *t, wn__part *p, wn_status status) {
-    char why[1024], name[32], not_saved[1024];
-    if (t->step == 0) return status; // nothing was learned yet
-    (void)snprintf(why, sizeof why, "%s", wn_last_error());
+// Which file is damaged belongs into run.json even when there is nothing to save: it is what lets
+// the run be resumed with that file in another size.
+static wn_status record_damage(wn__trainer *t, wn__part *p) {
     p->damaged = p->documents;
     p->damaged_file = p->documents ? wn__source_file(p->source) : 0;
-    wn_status saved = wn__run_record(t);
-    if (saved == WN_OK && t->saved != t->step) saved = wn__checkpoint_save(t);
-    if (saved != WN_OK) {
+    WN_TRY(wn__run_record(t));
+    return t->step > 0 && t->saved != t->step ? wn__checkpoint_save(t) : WN_OK;
+}
+
+wn_status wn__checkpoint_rescue(wn__trainer *t, wn__part *p, wn_status status) {
+    char why[1024], name[32], not_saved[1024];
+    bool unreadable = p->documents && (status == WN_FORMAT || status == WN_IO);
+    if (t->step == 0 && !unreadable) return status; // other data, or other options, are another run
+    (void)snprintf(why, sizeof why, "%s", wn_last_error());
+    if (record_damage(t, p) != WN_OK) {
         (void)snprintf(not_saved, sizeof not_saved, "%s", wn_last_error());
         return wn__fail(status, "%s; %s", why, not_saved);
     }
+    if (t->step == 0)
+        return wn__fail(status,
+                        "%s; no update was made yet, and resuming begins with the first one when "
+                        "the data can be read",
+                        why);
     wn__step_name(t->step, name, sizeof name);
     return wn__fail(status,
                     "%s; all updates before it are saved in %s, and resuming goes on from there "

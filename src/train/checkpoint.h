@@ -12,9 +12,10 @@
  * infinite. */
 WN_NODISCARD wn_status wn__checkpoint_save(wn__trainer *t);
 
-/* After a part's data could not be read between two updates: saves the updates made so far, lets
- * run.json say which file may have another size when the run is resumed, and adds to the message of
- * `status`, which it returns, what was saved. Before the first update there is nothing to save. */
+/* After a part's data could not be read between two updates: lets run.json say which file may have
+ * another size when the run is resumed, saves the updates made so far (before the first one there
+ * is nothing to save), and adds to the message of `status`, which it returns, where resuming
+ * begins. */
 WN_NODISCARD wn_status wn__checkpoint_rescue(wn__trainer *t, wn__part *p, wn_status status);
 
 /* A checkpoint that was found whole. */

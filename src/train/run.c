@@ -89,7 +89,10 @@ static wn_status begin_again(wn__trainer *t) {
     char path[WN_RUN_PATH];
     WN_TRY(wn__run_path(t, "run.json", path));
     if (!wn__file_exists(path))
-        return wn__fail(WN_INVALID, "%s: nothing to resume: no run.json", t->o.out);
+        return wn__fail(WN_INVALID,
+                        "%s: nothing to resume: no run.json; the run's own options begin it, "
+                        "without resuming",
+                        t->o.out);
     if (!t->o.dry_run) WN_TRY(claim(t));
     return read_recorded(t, path);
 }

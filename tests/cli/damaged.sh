@@ -38,3 +38,18 @@ run 0 train --out "$dir/run" --resume
 says "file 2, which was damaged, has another size now"
 losses "$dir/run" | cmp - "$dir/want" || fail "the losses differ after the damage"
 cmp "$dir/run/latest/model.safetensors" "$dir/whole/latest/model.safetensors" || fail "the models differ"
+
+# Shuffled, both files are of one block, and the damage is met before the first update.
+options="--data $dir/en --tokenizer bytes --hidden-size 32 --layers 1 --heads 2 --seq-len 32 --batch-size 4 --steps 5 --log-every 1 --eval-every 0 --threads 2"
+cp "$dir/copy" "$part"
+# shellcheck disable=SC2086
+run 0 train --out "$dir/mixed" $options
+{ head -c "$half" "$dir/copy"; head -c 100 /dev/zero; tail -c +$((half + 101)) "$dir/copy"; } >"$part"
+# shellcheck disable=SC2086
+run 1 train --out "$dir/first" $options
+says "part-1.json.gz"
+says "no update was made yet, and resuming begins with the first one when the data can be read"
+gzip -dc "$dir/copy" | gzip -1 >"$part"
+run 0 train --out "$dir/first" --resume
+says "file 2, which was damaged, has another size now"
+cmp "$dir/first/latest/model.safetensors" "$dir/mixed/latest/model.safetensors" || fail "the models differ after damage before the first update"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Training on documents, on configurations by name, and what an evaluation counts.
 #include "data/source.h"
+#include "train/checkpoint.h"
 #include "train_test.h"
 
 #include <math.h>
@@ -190,19 +191,61 @@ static void test_documents_damaged_eval(void **state) {
     wn_series_free(&s);
 }
 
-// Nothing was learned yet: nothing is saved, and the directory can be used again.
-static void test_documents_damaged_first(void **state) {
-    wn_train_options o = small_options(scratch_path(state, "run"), documents(state));
-    char *whole;
+// Nothing was learned yet, so nothing is saved: mended, both resuming and the same options again
+// begin the run that the whole documents make.
+static void damaged_first(void **state, wn_train_options o, const char *part, size_t line) {
+    char *whole, out[64];
     size_t size;
-    damage(scratch_path(state, "documents/part-0.jsonl"), 1, &whole, &size);
-    assert_int_equal(train_quietly(&o), WN_FORMAT);
-    assert_message("part-0.jsonl: line 1");
-    assert_null(strstr(wn_last_error(), "saved"));
-    assert_false(wn__dir_exists(scratch_path(state, "run/latest")));
-    OK(wn__file_write(scratch_path(state, "documents/part-0.jsonl"), whole, size));
-    free(whole);
+    o.out = scratch_path(state, "whole");
     OK(train_quietly(&o));
+    for (int resumed = 0; resumed < 2; resumed++) {
+        (void)snprintf(out, sizeof out, "run-%d", resumed);
+        o.out = scratch_path(state, out);
+        o.resume = false;
+        damage(part, line, &whole, &size);
+        // As it is, the same again.
+        for (int i = 0; i < 2; i++) {
+            wn_status status = train_quietly(&o);
+            assert_int_equal(status, WN_FORMAT);
+            assert_message("no update was made yet, and resuming begins with the first one");
+            assert_null(strstr(wn_last_error(), "saved"));
+            o.resume = resumed;
+        }
+        int64_t newest;
+        OK(wn__steps_newest(o.out, INT64_MAX, &newest));
+        assert_int_equal(newest, -1);
+        OK(wn__file_write(part, whole, size));
+        free(whole);
+        // Another file is not what it was.
+        const char *other = scratch_path(state, "documents/part-2.jsonl");
+        write_documents(other, 1, 9);
+        if (resumed && wn__dir_exists(o.data)) {
+            assert_int_equal(train_quietly(&o), WN_INVALID);
+            assert_message("not the files this run was begun with");
+        }
+        assert_int_equal(remove(other), 0);
+        listener *l = run(&o);
+        assert_true((strstr(l->text, "which was damaged, has another size now") != NULL) ==
+                    resumed);
+        free(l);
+        assert_same_run(scratch_path(state, "whole"), o.out);
+        OK(wn__dir_remove(o.out));
+    }
+    OK(wn__dir_remove(scratch_path(state, "whole")));
+}
+
+static void test_documents_damaged_first(void **state) {
+    const char *dir = documents(state);
+    wn_train_options o = small_options("", dir);
+    damaged_first(state, o, scratch_path(state, "documents/part-0.jsonl"), 1);
+    damaged_first(state, o, scratch_path(state, "documents/part-1.jsonl"), 20); // one block of both
+    o.pack = o.shuffle = false;
+    damaged_first(state, o, scratch_path(state, "documents/part-0.jsonl"), 2);
+    // Held out, and looked at before any update because none is asked for.
+    o.steps = 0;
+    o.eval_data = scratch_path(state, "documents/part-1.jsonl");
+    o.data = scratch_path(state, "documents/part-0.jsonl");
+    damaged_first(state, o, o.eval_data, 3);
 }
 
 // Every label counts the same, whatever batch its document is in.
@@ -226,6 +269,29 @@ static void test_documents_weighted(void **state) {
     assert_true(fabs(gnorm[1] - gnorm[0]) < 1e-4 * gnorm[0]);
 }
 
+// Documents that a tokenizer is to be learned from are read before there is a run to resume: the
+// message says so, and the same options begin it.
+static void test_documents_damaged_tokenizer(void **state) {
+    wn_train_options o = small_options(scratch_path(state, "run"), documents(state));
+    const char *part = scratch_path(state, "documents/part-1.jsonl");
+    char *whole;
+    size_t size;
+    o.tokenizer = NULL;
+    o.vocab_size = 270;
+    o.steps = 2;
+    damage(part, 20, &whole, &size);
+    assert_int_equal(train_quietly(&o), WN_FORMAT);
+    assert_message("part-1.jsonl: line 20");
+    OK(wn__file_write(part, whole, size));
+    free(whole);
+    o.resume = true;
+    assert_int_equal(train_quietly(&o), WN_INVALID);
+    assert_message("no run.json; the run's own options begin it");
+    o.resume = false;
+    OK(train_quietly(&o));
+}
+
+// No document to learn from is no damage: with other documents it is another run.
 static void test_documents_empty(void **state) {
     const char *path = scratch_path(state, "empty.jsonl");
     OK(wn__file_write(path, "{\"text\": \"\"}\n", 13));
@@ -233,6 +299,7 @@ static void test_documents_empty(void **state) {
     o.pack = false;
     assert_int_equal(train_quietly(&o), WN_INVALID);
     assert_message("empty.jsonl");
+    assert_null(strstr(wn_last_error(), "resuming"));
 }
 
 /* Evaluation. */
@@ -372,6 +439,7 @@ int main(void) {
         TEST(test_documents_damaged_block),
         TEST(test_documents_damaged_eval),
         TEST(test_documents_damaged_first),
+        TEST(test_documents_damaged_tokenizer),
         TEST(test_documents_weighted),
         TEST(test_documents_empty),
         TEST(test_compat_eval),
