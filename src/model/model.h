@@ -126,8 +126,9 @@ wn__runtime *wn__model_runtime(wn__model *m);
 struct wn__act24;
 size_t wn__model_act24_count(const wn__model *m);
 struct wn__act24 *wn__model_act24(wn__model *m, size_t i);
-/* What an evaluation prunes besides weights, as a model directory says it; nothing while the model
- * is still dense. Free with wn__hf_sparsity_free. */
+/* What a model directory says of 2:4: the activations and inputs that an evaluation prunes (nothing
+ * while the model is still dense), and the weights that wn__model_export gives 2:4. Free with
+ * wn__hf_sparsity_free. */
 struct wn__hf_sparsity;
 WN_NODISCARD wn_status wn__model_sparsity(const wn__model *m, struct wn__hf_sparsity *out);
 /* The scales of a directory for the layers whose structure prunes by a soft method, after

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What an evaluation prunes besides weights, told to a model directory and taken from one: 2:4
-// activations and inputs with their scales.
+// What a model directory is told of 2:4, and what is taken from one: activations and inputs, which
+// an evaluation prunes, with their scales, and the weights that are 2:4 as they are written.
 #include "base/fail.h"
 #include "formats/hf_sparsity.h"
 #include "model/internal.h"
@@ -23,10 +23,22 @@ static void add(wn__hf_sparsity *s, const char *layer, bool input, const wn__str
     (void)snprintf(item->layer, sizeof item->layer, "%s", layer);
 }
 
+static void add_weight(wn__hf_sparsity *s, const wn__linear *l) {
+    const char *pattern = wn__linear_pattern(l);
+    if (pattern == NULL) return;
+    wn__hf_sparse *item = &s->weight[s->weights++];
+    *item = (wn__hf_sparse){.input = true, .method = pattern};
+    (void)snprintf(item->layer, sizeof item->layer, "%s", l->name);
+}
+
 wn_status wn__model_sparsity(const wn__model *m, wn__hf_sparsity *out) {
     size_t blocks = (size_t)m->spec.config.layers, most = blocks + m->linear_count;
-    *out = (wn__hf_sparsity){.item = calloc(most, sizeof *out->item)};
-    if (out->item == NULL) return wn__fail(WN_NOMEM, "no memory for %zu layers", most);
+    *out = (wn__hf_sparsity){.item = calloc(most, sizeof *out->item),
+                             .weight = calloc(most, sizeof *out->weight)};
+    if (out->item == NULL || out->weight == NULL) {
+        wn__hf_sparsity_free(out);
+        return wn__fail(WN_NOMEM, "no memory for %zu layers", most);
+    }
     for (size_t i = 0; i < blocks; i++) {
         const wn__act24 *a = act_of(m, i);
         if (a != NULL && wn__act24_evaluates(a))
@@ -36,6 +48,7 @@ wn_status wn__model_sparsity(const wn__model *m, wn__hf_sparsity *out) {
         const wn__linear *l = m->linear[i];
         if (wn__linear_prunes_input(l))
             add(out, l->name, true, &l->structure, wn__linear_input_scale(l));
+        add_weight(out, l);
     }
     return WN_OK;
 }

@@ -173,6 +173,10 @@ wn_status wn__linear_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {
     return named(l, l->type->merge(l, x, out));
 }
 
+const char *wn__linear_pattern(const wn__linear *l) {
+    return l->type->pattern != NULL ? l->type->pattern(l) : NULL;
+}
+
 static wn_status init_weight(wn__linear *l, wn__exec *x, uint64_t seed, double std) {
     const wn__normal normal = {.x = *wn__param_master(wn__linear_weight(l)),
                                .seed = seed,

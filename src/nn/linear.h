@@ -66,6 +66,9 @@ typedef struct wn__linear_type {
     /* The factors were replaced by an exact step: scales that depend on their basis. NULL: nothing.
      */
     wn_status (*rebased)(wn__linear *l, wn__exec *x);
+    /* How the weight that merge gives is 2:4 now, whatever its values: "tile", along columns too,
+     * or "row". NULL, or giving NULL: not at all. */
+    const char *(*pattern)(const wn__linear *l);
     void (*bytes)(const wn__linear *l, wn__linear_bytes *out);
     void (*flops)(const wn__linear *l, wn__linear_flops *out);
     void (*release)(wn__linear *l); /* frees what `as` owns; NULL: nothing */
@@ -166,6 +169,8 @@ static inline bool wn__linear_streams(const wn__linear *l) {
 /* What multiplies `tokens` tokens by such a weight. */
 WN_NODISCARD wn_status wn__linear_stream_kernel(const wn__linear *l, const wn__exec *x,
                                                 int64_t tokens, const wn__kernel **out);
+/* The type's pattern: "tile", "row" or NULL. */
+const char *wn__linear_pattern(const wn__linear *l);
 /* Whether products multiply by the parameter "<name>.weight" as it is: nothing is merged. */
 static inline bool wn__linear_plain(const wn__linear *l) {
     wn__structure_kind kind = l->structure.kind;

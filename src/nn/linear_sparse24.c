@@ -168,6 +168,12 @@ static wn_status sparse24_merge(wn__linear *l, wn__exec *x, const wn_tensor *out
     return wn__weight24_unpack(&l->as.sparse24->weight, x, out);
 }
 
+// A greedy mask may leave rows short, but has no more than two in any row or column of a tile.
+static const char *sparse24_pattern(const wn__linear *l) {
+    if (dense_now(l)) return NULL;
+    return l->structure.method == WN_MASK24_ROW ? "row" : "tile";
+}
+
 static void sparse24_bytes(const wn__linear *l, wn__linear_bytes *out) {
     const wn__weight24 *w = &l->as.sparse24->weight;
     size_t dense = wn__tensor_bytes(&wn__linear_weight(l)->w);
@@ -211,6 +217,7 @@ const wn__linear_type wn__linear_sparse24 = {
     .regularize = sparse24_regularize,
     .merge = sparse24_merge,
     .restore = sparse24_restore,
+    .pattern = sparse24_pattern,
     .bytes = sparse24_bytes,
     .flops = sparse24_flops,
     .release = sparse24_release,

@@ -66,6 +66,11 @@ static wn_status sste_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {
     return wn__sste_merge(&l->as.sste->weight, x, out);
 }
 
+static const char *sste_pattern(const wn__linear *l) {
+    (void)l;
+    return "row";
+}
+
 static void sste_bytes(const wn__linear *l, wn__linear_bytes *out) {
     const wn__sste *s = &l->as.sste->weight;
     size_t dense = wn__tensor_bytes(&wn__linear_weight(l)->w);
@@ -96,6 +101,7 @@ const wn__linear_type wn__linear_sste = {
     .backward = sste_backward,
     .merge = sste_merge,
     .restore = sste_restore,
+    .pattern = sste_pattern,
     .bytes = sste_bytes,
     .flops = sste_flops,
     .release = sste_release,

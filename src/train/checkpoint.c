@@ -44,7 +44,7 @@ static wn_status write_tensors(wn__trainer *t, items_fn *list, const char *dir, 
     return status;
 }
 
-// With what a session must prune to evaluate as the trainer does.
+// With what a session must prune to evaluate as the trainer does, and which weights are 2:4.
 static wn_status write_config(const wn__trainer *t, const char *dir) {
     wn__hf_sparsity sparsity;
     WN_TRY(wn__model_sparsity(t->model, &sparsity));

@@ -4,6 +4,7 @@
 // asked not to; a directory that says nothing is the dense model it was.
 #include "formats/hf_sparsity.h"
 #include "train_test.h"
+#include "winnow/prune.h"
 
 static wn_train_options sparse_options(void *const *state, const char *const *rules, size_t count) {
     const char *data = scratch_path(state, "text.txt");
@@ -248,10 +249,13 @@ static void test_dense(void **state) {
     char *bytes, *text;
     size_t size;
     OK(wn__file_read(scratch_path(state, "run/latest/config.json"), 0, &bytes, &size));
-    assert_null(memmem(bytes, size, "winnow", 6));
+    assert_null(memmem(bytes, size, "activation_sparsity", 19));
+    assert_null(memmem(bytes, size, "input_sparsity", 14));
     free(bytes);
     OK(wn_inspect(o.out, false, ignore, NULL, &text));
-    assert_null(strstr(text, "2:4"));
+    assert_non_null(strstr(text, "2:4 weights in 4 layers (tile)"));
+    assert_null(strstr(text, "2:4 activations"));
+    assert_null(strstr(text, "2:4 inputs"));
     free(text);
     for (int automatic = 0; automatic < 2; automatic++) {
         wn_session *s = open_run(state, automatic);
@@ -287,6 +291,69 @@ static void test_damaged(void **state) {
     free(text);
 }
 
+/* Weights show their pattern, so what is said of them is a claim that can be checked. */
+
+// What the directory of a run with these rules says of its weights: "layer=method " each.
+static void says_of_weights(void **state, const wn_train_options *base, const char *const *rules,
+                            size_t count, const char *want) {
+    wn_train_options o = *base;
+    wn_validate_result r;
+    char text[1024] = "";
+    o.sparsity = rules;
+    o.sparsity_count = count;
+    OK(train_quietly(&o));
+    wn__hf_sparsity said = said_by(state);
+    for (size_t i = 0; i < said.weights; i++) {
+        size_t used = strlen(text);
+        (void)snprintf(text + used, sizeof text - used, "%s=%s ", said.weight[i].layer,
+                       said.weight[i].method);
+    }
+    assert_string_equal(text, want);
+    OK(wn_validate(o.out, 1, NULL, NULL, &r));
+    if (r.problems != 0) fail_msg("%s: %zu problems", rules[0], r.problems);
+    assert_int_equal(r.recorded, said.weights);
+    assert_int_equal(r.sparse_layers, said.weights);
+    wn__hf_sparsity_free(&said);
+    OK(wn__dir_remove(o.out));
+}
+
+static void test_weights_said(void **state) {
+    wn_train_options o = sparse_options(state, NULL, 0);
+    o.steps = 5;
+    o.layers = 1;
+    o.save_every = 1;
+    const char *rules[] = {"self_attn.q_proj=2:4:row", "mlp.up_proj=2:4:sste",
+                           "mlp.down_proj=2:4:tile+mvue"};
+    says_of_weights(state, &o, rules, 3,
+                    "model.layers.0.self_attn.q_proj=row model.layers.0.mlp.up_proj=row "
+                    "model.layers.0.mlp.down_proj=tile ");
+    rules[0] = "mlp.*=2:4:greedy"; // the best tile may be out of its reach: rows stay short
+    says_of_weights(state, &o, rules, 1,
+                    "model.layers.0.mlp.up_proj=tile model.layers.0.mlp.down_proj=tile ");
+    // Sparse factors make a dense weight; an adapter's is dense, and so is one with 2:4 inputs.
+    rules[0] = "mlp.up_proj=lowrank:4+2:4";
+    rules[1] = "mlp.down_proj=in2:4:soft";
+    says_of_weights(state, &o, rules, 2, "");
+    o.tie_embeddings = false; // a head of its own, and a width that leaves groups of three
+    o.intermediate_size = 27;
+    rules[0] = "lm_head=2:4:row";
+    rules[1] = "mlp.down_proj=2:4:row";
+    says_of_weights(state, &o, rules, 2, "model.layers.0.mlp.down_proj=row lm_head=row ");
+}
+
+// Only as long as they are: fine-tuned densely, nothing is said, rounded ones are 2:4 all the same.
+static void test_weights_said_at_the_end(void **state) {
+    wn_train_options o = sparse_options(state, NULL, 0);
+    const char *rules[] = {"mlp.*=2:4:tile"};
+    o.steps = 5;
+    o.layers = 1;
+    o.dtype = "bfloat16";
+    says_of_weights(state, &o, rules, 1,
+                    "model.layers.0.mlp.up_proj=tile model.layers.0.mlp.down_proj=tile ");
+    o.mask_dense_after = 4;
+    says_of_weights(state, &o, rules, 1, "");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 
 int main(void) {
@@ -294,7 +361,7 @@ int main(void) {
         TEST(test_activations), TEST(test_inputs),        TEST(test_with_weights),
         TEST(test_warmup),      TEST(test_resumed),       TEST(test_decodes),
         TEST(test_inspect),     TEST(test_rules_by_hand), TEST(test_dense),
-        TEST(test_damaged),
+        TEST(test_damaged),     TEST(test_weights_said),  TEST(test_weights_said_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
