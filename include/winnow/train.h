@@ -104,8 +104,8 @@ typedef struct wn_train_options {
     int threads;         /* 0: all */
     const char *kernels; /* "op:variant,..." or NULL */
     bool strict_kernels, dry_run;
-    bool profile; /* at the end, and in metrics.jsonl: where the time of the updates went, by kernel
-                   */
+    bool profile; /* at the end, also of a run that is stopped, and in metrics.jsonl: where the time
+                     of the updates went, by kernel */
     const char *resolved; /* JSON object text of all options, kept in run.json */
     /* resume: names of the fields above that were set on purpose ("steps", "lr"); the others are
      * taken from run.json. NULL: those that differ from wn_train_defaults count as set. */

@@ -166,7 +166,10 @@ wn_status wn_train(const wn_train_options *o, wn_train_fn *fn, wn_stop_fn *stop,
     wn__trainer t;
     wn_status status = wn__trainer_open(&t, o, fn, stop, ctx);
     if (status == WN_OK && !t.o.dry_run) status = loop(&t);
-    if (status == WN_OK) status = wn__report_profile(&t);
+    if (status == WN_OK || status == WN_CANCELLED) {
+        wn_status reported = wn__report_profile(&t);
+        if (reported != WN_OK) status = reported;
+    }
     wn__trainer_close(&t);
     return status;
 }

@@ -12,12 +12,13 @@ losses "$dir/whole" >"$dir/want"
 [ "$(wc -l <"$dir/want")" = 400 ] || fail "$(wc -l <"$dir/want") losses, not 400"
 
 # shellcheck disable=SC2086
-"$WINNOW" train --data "$dir/text" --out "$dir/int" $options >"$out" 2>"$err" &
+"$WINNOW" train --data "$dir/text" --out "$dir/int" $options --profile >"$out" 2>"$err" &
 child=$!
 until [ -e "$dir/int/latest" ]; do sleep 0.02; done
 kill -INT $child
 wait $child
 [ $? = 130 ] || fail "SIGINT does not end with 130"
+says "updates after the first"; says "between kernels"
 run 0 train --out "$dir/int" --resume
 losses "$dir/int" | cmp - "$dir/want" || fail "the losses differ after SIGINT and resume"
 

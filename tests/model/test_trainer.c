@@ -192,6 +192,22 @@ static void test_observation(void **state) {
     free(l);
 }
 
+// A run that is stopped tells what it measured up to there.
+static void test_profile_stopped(void **state) {
+    wn_train_options o = small_options(scratch_path(state, "run"), text_file(state, 3000));
+    o.profile = true;
+    listener *l = calloc(1, sizeof *l);
+    l->stop_at = 7;
+    wn_status status = wn_train(&o, listen, stop_there, l);
+    assert_int_equal(status, WN_CANCELLED);
+    assert_message("stopped after step 7");
+    assert_non_null(strstr(l->text, "\nprofile  6 updates after the first"));
+    wn_series ms = read_series(o.out, "profile", "ms");
+    assert_true(ms.count > 3 && ms.x[0] == 7);
+    wn_series_free(&ms);
+    free(l);
+}
+
 // A profile changes nothing, and its lines add up to the time of the updates.
 static void test_profile(void **state) {
     wn_train_options o = small_options(scratch_path(state, "plain"), text_file(state, 2000));
@@ -499,7 +515,7 @@ int main(void) {
         TEST(test_keep),          TEST(test_blows_up),         TEST(test_stop),
         TEST(test_no_updates),    TEST(test_shards),           TEST(test_other_tokenizer),
         TEST(test_init_from),     TEST(test_short_corpora),    TEST(test_refuses),
-        TEST(test_occupied),      TEST(test_profile),
+        TEST(test_occupied),      TEST(test_profile),          TEST(test_profile_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
