@@ -9,6 +9,7 @@
 #include "base/file_sync.h"
 #include "base/log.h"
 #include "formats/hf_config.h"
+#include "prune/leftover.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,7 @@ static bool is_copied(const char *name) {
 
 // Names that a pruned model may have: of what is written, and of what is copied. The state of a run
 // is neither.
-static bool is_of_a_model(const char *name) {
+bool wn__place_is_of_a_model(const char *name) {
     bool weights = ends_with(name, ".safetensors") && strcmp(name, "training.safetensors") != 0;
     return weights || is_written(name) || is_copied(name);
 }
@@ -68,7 +69,7 @@ static wn_status check_entry(const char *out, const char *name) {
     struct stat st;
     WN_TRY(wn__path_join(path, sizeof path, out, name));
     if (lstat(path, &st) != 0) return wn__fail_errno("%s: cannot stat", path);
-    if (S_ISREG(st.st_mode) && is_of_a_model(name)) return WN_OK;
+    if (S_ISREG(st.st_mode) && wn__place_is_of_a_model(name)) return WN_OK;
     return wn__fail(WN_INVALID,
                     "%s: not replaced, as it holds %s '%s', which is no part of a pruned model",
                     out,
@@ -170,25 +171,41 @@ static wn_status make_parents(const char *out) {
     return wn__dir_make(parent);
 }
 
+// As long as it is locked it is no leftover. BUSY: another prune took it for one before it was.
+static bool hold(wn__place *p, const char *name) {
+    wn__claim claim = wn__dir_claim(name, &p->lock);
+    if (claim == WN_CLAIM_BUSY) return false;
+    p->locked = claim == WN_CLAIM_MINE;
+    (void)snprintf(p->temporary, sizeof p->temporary, "%s", name);
+    return true;
+}
+
+static void let_go(wn__place *p) {
+    if (p->locked) (void)close(p->lock);
+    p->locked = false;
+    p->temporary[0] = '\0';
+}
+
 wn_status wn__place_begin(wn__place *p) {
     WN_TRY(make_parents(p->out));
+    wn__leftovers_remove(p->out);
     for (int n = 0; n < WN_TEMPORARY_TRIES; n++) {
         char *name = wn__temporary_name(p->out, n);
         if (name == NULL) return wn__fail(WN_NOMEM, "%s: out of memory", p->out);
         bool made = mkdir(name, 0777) == 0;
         int cause = errno;
-        if (made) (void)snprintf(p->temporary, sizeof p->temporary, "%s", name);
+        bool held = made && hold(p, name);
         free(name);
-        if (made) return WN_OK;
-        errno = cause;
-        if (cause != EEXIST) break;
+        if (held) return WN_OK;
+        errno = made ? EEXIST : cause;
+        if (errno != EEXIST) break;
     }
     return wn__fail_errno("%s: cannot make a directory beside it", p->out);
 }
 
 // The old directory stands aside until the new one is in its place. Pruning takes a while: it is
 // looked at again.
-static wn_status swap(wn__place *p) {
+static wn_status swap_held(wn__place *p) {
     char aside[WN_PLACE_PATH + 8];
     WN_TRY(check_replaceable(p->out));
     (void)snprintf(aside, sizeof aside, "%s-old", p->temporary);
@@ -198,14 +215,25 @@ static wn_status swap(wn__place *p) {
         (void)rename(aside, p->out);
         return status;
     }
-    p->temporary[0] = '\0';
+    let_go(p);
     return wn__dir_remove(aside);
+}
+
+// The old directory is held until it is gone, so that nobody takes it for a leftover.
+static wn_status swap(wn__place *p) {
+    int old;
+    wn__claim claim = wn__dir_claim(p->out, &old);
+    if (claim == WN_CLAIM_BUSY)
+        return wn__fail(WN_INVALID, "%s: not replaced, as another process is using it", p->out);
+    wn_status status = swap_held(p);
+    if (claim == WN_CLAIM_MINE) (void)close(old);
+    return status;
 }
 
 wn_status wn__place_publish(wn__place *p) {
     if (p->replace) return swap(p);
     WN_TRY(wn__dir_publish(p->temporary, p->out));
-    p->temporary[0] = '\0';
+    let_go(p);
     return WN_OK;
 }
 
@@ -216,7 +244,7 @@ void wn__place_abort(wn__place *p) {
     // a removal that fails leaves a name that says what it is; the first message is the one to tell
     wn_status status = wn__dir_remove(p->temporary);
     (void)wn__fail(status, "%s", why);
-    p->temporary[0] = '\0';
+    let_go(p);
 }
 
 // ---- the other files ----

@@ -12,6 +12,8 @@ typedef struct wn__place {
     char out[WN_PLACE_PATH];       /* without a slash at the end */
     char temporary[WN_PLACE_PATH]; /* beside it; "" before wn__place_begin */
     bool replace;                  /* out is there and is to go */
+    bool locked;                   /* temporary is, through the descriptor `lock` */
+    int lock;
 } wn__place;
 
 /* Whether a directory can be made at out for the model in `model`; touches nothing. INVALID says
@@ -19,7 +21,10 @@ typedef struct wn__place {
  * of the two lies in the other. */
 WN_NODISCARD wn_status wn__place_check(const char *out, const char *model, bool force,
                                        wn__place *place);
-/* Makes the temporary directory (and out's parents). */
+/* Whether a pruned model may have a file of that name: what is written, and what is copied. */
+bool wn__place_is_of_a_model(const char *name);
+/* Makes the temporary directory (and out's parents) and locks it where locks work, after removing
+ * those of killed prunes to the same place (prune/leftover.h). */
 WN_NODISCARD wn_status wn__place_begin(wn__place *place);
 /* Syncs, and puts the directory in its place; what was there is removed once the new one is. */
 WN_NODISCARD wn_status wn__place_publish(wn__place *place);

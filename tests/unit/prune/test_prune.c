@@ -10,7 +10,11 @@
 
 #include "unit/prune/model_dirs.h"
 #include "winnow/prune.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
@@ -550,6 +554,99 @@ static void other_files_go_along(void **state) {
     assert_false(wn__dir_exists(scratch_path(state, "q")));
 }
 
+// ---- what killed prunes left ----
+
+static void die(void *ctx, const wn_prune_layer *l) {
+    (void)ctx;
+    (void)l;
+    (void)raise(SIGKILL);
+}
+
+static size_t beside(void *const *state) {
+    wn__names names;
+    size_t n = 0;
+    OK(wn__dir_list(*state, &names));
+    for (size_t i = 0; i < names.count; i++)
+        n += strstr(names.name[i], ".tmp-") != NULL;
+    wn__names_free(&names);
+    return n;
+}
+
+static void a_killed_prune_is_tidied_up(void **state) {
+    const wn__model_config c = small_config();
+    const char *model = make_model(state, "m", &c, WN_DTYPE_F32, 0, NULL);
+    const char *out = scratch_path(state, "p");
+    const wn_prune_options o = {.out = out, .threads = 1};
+    wn_prune_result r;
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        (void)!wn_prune(model, &o, die, NULL, &r);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(beside(state), 1);
+    const wn_prune_options other = {.out = scratch_path(state, "p.tmp"), .threads = 1};
+    OK(wn_prune(model, &other, NULL, NULL, &r)); // it is not this one's
+    assert_int_equal(beside(state), 1);
+    OK(wn_prune(model, &o, NULL, NULL, &r));
+    assert_int_equal(beside(state), 0);
+}
+
+static const char *leftover(void *const *state, const char *name, const char *file) {
+    char path[700];
+    const char *dir = scratch_path(state, name);
+    OK(wn__dir_make(dir));
+    (void)snprintf(path, sizeof path, "%s/%s", dir, file);
+    OK(wn__file_write(path, "{}", 2));
+    return dir;
+}
+
+static void only_leftovers_go(void **state) {
+    const wn__model_config c = small_config();
+    const char *model = make_model(state, "m", &c, WN_DTYPE_F32, 0, NULL);
+    wn_prune_options o = {.out = scratch_path(state, "p"), .threads = 1};
+    wn_prune_result r;
+    const char *gone[] = {leftover(state, "p.tmp-7-0", "config.json"),
+                          leftover(state, "p.tmp-7-1", "model.safetensors.tmp-7-0"),
+                          leftover(state, "p.tmp-7-12", "LICENSE.tmp-7-3")};
+    const char *stay[] = {leftover(state, "p.tmp-8-0", "notes.doc"),
+                          leftover(state, "p.tmp-8-1", "state.json"),
+                          leftover(state, "p.tmp-8-2", "config.json.tmp-me"),
+                          leftover(state, "p.tmp-8", "config.json"),
+                          leftover(state, "p.tmp-8-x", "config.json"),
+                          leftover(state, "p.tmp-8-0-new", "config.json"),
+                          leftover(state, "q.tmp-8-0", "config.json"),
+                          leftover(state, "p.tmp-8-3", "config.json"), // a prune is writing there
+                          scratch_path(state, "p.tmp-8-4")};
+    const char *old = leftover(state, "p.tmp-9-0-old", "config.json");
+    assert_int_equal(symlink("p.tmp-7-0", stay[COUNT(stay) - 1]), 0);
+    int held = open(stay[COUNT(stay) - 2], O_RDONLY | O_DIRECTORY);
+    assert_int_equal(flock(held, LOCK_EX), 0);
+    OK(wn_prune(model, &o, NULL, NULL, &r));
+    for (size_t i = 0; i < COUNT(gone); i++)
+        if (access(gone[i], F_OK) == 0) fail_msg("%s is there", gone[i]);
+    struct stat st;
+    for (size_t i = 0; i < COUNT(stay); i++)
+        if (lstat(stay[i], &st) != 0) fail_msg("%s is gone", stay[i]);
+    assert_int_equal(access(old, F_OK), 0); // all there was of the model it had replaced
+    o.force = true;
+    OK(wn_prune(model, &o, NULL, NULL, &r));
+    assert_int_equal(access(old, F_OK), -1);
+    assert_int_equal(access(stay[COUNT(stay) - 2], F_OK), 0);
+    assert_int_equal(close(held), 0);
+    OK(wn_prune(model, &o, NULL, NULL, &r));
+    assert_int_equal(access(stay[COUNT(stay) - 2], F_OK), -1);
+    // Two that replace one model would move each other's aside.
+    held = open(o.out, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(flock(held, LOCK_EX), 0);
+    assert_int_equal(wn_prune(model, &o, NULL, NULL, &r), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "another process is using it"));
+    assert_int_equal(close(held), 0);
+    OK(wn_prune(model, &o, NULL, NULL, &r));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 
 int main(void) {
@@ -560,6 +657,7 @@ int main(void) {
         TEST(a_dry_run_writes_nothing),    TEST(what_cannot_be_is_named),
         TEST(sizes_are_multiples_of_four), TEST(places_are_guarded),
         TEST(force_replaces_a_model),      TEST(force_loses_nothing_else),
+        TEST(a_killed_prune_is_tidied_up), TEST(only_leftovers_go),
         TEST(force_looks_again),           TEST(other_files_go_along),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
