@@ -108,6 +108,9 @@ static int run_suite(const options *o) {
     char command[1000], *json = NULL;
     command_text(o, command, sizeof command);
     table t = {.kept = {0}};
+    const char *file = opt_text(o, O_json_file), *picture = opt_text(o, O_svg);
+    if ((file && !can_replace_file(file)) || (picture && !can_replace_file(picture)))
+        return EXIT_FAILED; /* an hour's figures are not to be lost for a folder's name */
     const wn_bench_options b = {.suite = o->argument[0],
                                 .device = opt_text(o, O_device),
                                 .dtype = opt_text(o, O_bench_dtype),
@@ -132,7 +135,6 @@ static int run_suite(const options *o) {
                                 .merge = opt_text(o, O_merge)};
     const wn_bench_events events = {on_head, on_library, on_row, on_note, &t};
     int code = report(wn_bench(&b, &events, &json));
-    const char *file = opt_text(o, O_json_file), *picture = opt_text(o, O_svg);
     bool ok = code == EXIT_OK && !t.kept.failed;
     if (ok && file) ok = replace_file(file, json, strlen(json));
     if (ok && picture) ok = bench_draw(&t.kept, picture);

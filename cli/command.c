@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <winnow/data.h>
 
@@ -98,11 +99,34 @@ char *read_text(const char *path, size_t *size) {
     return text;
 }
 
-bool replace_file(const char *path, const char *text, size_t size) {
+/* What a file is before it is whole, malloc'ed; NULL after a message. */
+static char *temporary_of(const char *path) {
     size_t n = strlen(path) + 32;
     char *temporary = malloc(n);
-    if (!temporary) return fputs("winnow: out of memory\n", stderr), false;
+    if (!temporary) return fputs("winnow: out of memory\n", stderr), NULL;
     snprintf(temporary, n, "%s.tmp-%ld", path, (long)getpid());
+    return temporary;
+}
+
+bool can_replace_file(const char *path) {
+    struct stat st;
+    char *temporary = temporary_of(path);
+    if (!temporary) return false;
+    int cause = stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? EISDIR : 0;
+    FILE *f = cause ? NULL : fopen(temporary, "wb");
+    if (!f && !cause) cause = errno;
+    if (f) {
+        fclose(f);
+        unlink(temporary);
+    }
+    if (cause) fprintf(stderr, "winnow: %s: %s\n", path, strerror(cause));
+    free(temporary);
+    return cause == 0;
+}
+
+bool replace_file(const char *path, const char *text, size_t size) {
+    char *temporary = temporary_of(path);
+    if (!temporary) return false;
     FILE *f = fopen(temporary, "wb");
     bool ok = f && fwrite(text, 1, size, f) == size && fflush(f) == 0 && fsync(fileno(f)) == 0;
     int cause = errno;

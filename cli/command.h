@@ -40,5 +40,8 @@ char *read_text(const char *path, size_t *size);
 /* Writes text to path through a temporary file that is renamed; false after a message on standard
  * error. */
 bool replace_file(const char *path, const char *text, size_t size);
+/* Whether that can work, before there is a text; nothing at path is touched. False after the
+ * message. */
+bool can_replace_file(const char *path);
 
 #endif

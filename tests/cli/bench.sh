@@ -31,6 +31,18 @@ run 1 bench gemm --shapes 12x0; says "OUTxIN"
 run 1 bench gemm --rows 1,,2; says "numbers from 1"
 run 1 bench gemm --dtype f8; says "f32, bf16"
 run 1 bench gemm --work sideways; says "forward"
+run 1 bench layer --shapes 8x8 --rows 4 --work sideways; says "there are 'forward and backward', 'step'"
+# a type that nothing of what is asked for has
+run 1 bench gemm --dtype int8; says "dtype: nothing of gemm is there in int8; there is f32, bf16"
+run 1 bench prune --dtype bf16; says "nothing of prune is there in bf16; there is f32"
+run 1 bench decode --work decode --dtype int4; says "nothing of decode that begins with 'decode' is there in int4; there is f32, bf16"
+run 0 bench decode --shapes 16x16 --rows 1 --dtype int8 --repeats 2 --threads 1; prints " dense "; prints " 2:4 "
+# a result that could not be written is found out before anything is measured
+for file in --json --svg; do
+    run 1 bench gemm $file "$dir/nowhere/x"; says "$dir/nowhere/x: No such file or directory"
+    run 1 bench gemm $file "$dir"; says "$dir: Is a directory"
+    [ ! -s "$out" ] || fail "measured, and then found no place for the result of $file"
+done
 run 1 bench gemm --peers mkl; says "openblas"
 run 1 bench layer --shapes 8x8 --rows 4 --sparsity nonsense; says "nonsense"
 run 4 bench gemm --device tpu; says "only cpu"
