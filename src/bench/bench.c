@@ -111,6 +111,28 @@ static wn_status check_work(const wn__suite *s, const plan *p) {
                     p->name, s->o->work, wn__work_name(p->name, 0));
 }
 
+// Whether work that is asked for is there in a dtype.
+static bool takes(const wn__suite *s, const plan *p, const char *dtype) {
+    const char *name;
+    for (int i = 0; (name = wn__work_name(p->name, i)) != NULL; i++)
+        if (wn__suite_wants(s, name) && wn__work_takes(p->name, name, dtype)) return true;
+    return false;
+}
+
+static wn_status check_dtype(const wn__suite *s, const plan *p) {
+    static const char *const dtypes[] = {"f32", "bf16", "int8", "int4"};
+    char there[64] = "";
+    size_t used = 0;
+    if (wn__work_name(p->name, 0) == NULL || takes(s, p, s->dtype)) return WN_OK;
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+        if (takes(s, p, dtypes[i]))
+            used += (size_t)snprintf(there + used, sizeof there - used, "%s%s",
+                                     used > 0 ? ", " : "", dtypes[i]);
+    return wn__fail(WN_INVALID, "dtype: nothing of %s%s%.60s%s is there in %s; there is %s",
+                    p->name, s->o->work ? " that begins with '" : "", s->o->work ? s->o->work : "",
+                    s->o->work ? "'" : "", s->dtype, there);
+}
+
 static wn_status parse(wn__suite *s, const plan **p) {
     const wn_bench_options *o = s->o;
     if (o->device && strcmp(o->device, "cpu") != 0)
@@ -121,7 +143,8 @@ static wn_status parse(wn__suite *s, const plan **p) {
     WN_TRY(parse_rows(s, o->rows ? o->rows : (*p)->rows));
     s->repeats = o->repeats > 0 ? o->repeats : (*p)->repeats;
     if (o->merge) WN_TRY(wn__result_open(o->merge, &s->merged));
-    return check_work(s, *p);
+    WN_TRY(check_work(s, *p));
+    return check_dtype(s, *p);
 }
 
 // Libraries first: what binds threads is read when they are opened.

@@ -169,6 +169,10 @@ wn_status wn__suite_layer(wn__suite *s) {
     static const char *const works[] = {"forward and backward", "step"};
     if (strcmp(s->dtype, "f32") != 0)
         return wn__fail(WN_INVALID, "layer: dtype f32, not %s", s->dtype);
+    if (!wn__suite_wants(s, works[0]) && !wn__suite_wants(s, works[1]))
+        return wn__fail(WN_INVALID,
+                        "work: nothing of layer begins with '%.60s'; there are '%s', '%s'",
+                        s->o->work, works[0], works[1]);
     for (int w = 0; w < 2; w++)
         for (int i = 0; wn__suite_wants(s, works[w]) && i < s->shapes; i++)
             for (int j = 0; j < s->row_counts; j++)

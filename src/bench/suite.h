@@ -73,6 +73,8 @@ bool wn__suite_wants(const wn__suite *s, const char *work);
 WN_NODISCARD wn_status wn__work_add(wn__cell *c, const char *suite, bool cold);
 /* Number i of the works of a suite, NULL behind the last; each name once. */
 const char *wn__work_name(const char *suite, int i);
+/* Whether any line of a work is for that dtype. */
+bool wn__work_takes(const char *suite, const char *work, const char *dtype);
 
 /* product.c: what peers make of a product of a linear layer. */
 typedef enum wn__product { WN__NO_PRODUCT, WN__FORWARD, WN__INPUT, WN__WEIGHT } wn__product;

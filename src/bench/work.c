@@ -25,6 +25,13 @@ static const line lines[] = {
 
 enum { LINES = sizeof lines / sizeof *lines, STEPS = 4, OP_NAME = 64 };
 
+static bool has_word(const char *words, const char *word) {
+    size_t n = strlen(word);
+    for (const char *at = words; (at = strstr(at, word)) != NULL; at += n)
+        if ((at == words || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0')) return true;
+    return false;
+}
+
 const char *wn__work_name(const char *suite, int i) {
     const char *last = "";
     for (int at = 0; at < LINES; at++) {
@@ -33,6 +40,14 @@ const char *wn__work_name(const char *suite, int i) {
         if (i-- == 0) return last;
     }
     return NULL;
+}
+
+bool wn__work_takes(const char *suite, const char *work, const char *dtype) {
+    for (int at = 0; at < LINES; at++)
+        if (strcmp(lines[at].suite, suite) == 0 && strcmp(lines[at].work, work) == 0 &&
+            has_word(lines[at].dtypes, dtype))
+            return true;
+    return false;
 }
 
 wn__product wn__work_product(const char *suite, const char *work) {
@@ -143,13 +158,24 @@ static wn_status add_step(wn__cell *c, chain *ch, const char *name, const char *
     return WN_OK;
 }
 
-// "mask24_avx2 + pack24_avx2"
-static void name_chain(const chain *ch, char *out, size_t n) {
+// Whether dense and 2:4 weights go through the same ops, so that these tell nothing apart.
+static bool shares_ops(const line *l) {
+    for (int i = 0; i < LINES; i++)
+        if (strcmp(lines[i].suite, l->suite) == 0 && strcmp(lines[i].work, l->work) == 0 &&
+            lines[i].role != l->role && strcmp(lines[i].ops, l->ops) == 0)
+            return true;
+    return false;
+}
+
+// "mask24_avx2 + pack24_avx2", "stream_avx2 2:4"
+static void name_chain(const line *l, const chain *ch, char *out, size_t n) {
     size_t used = 0;
     out[0] = '\0';
     for (int i = 0; i < ch->count && used < n; i++)
         used += (size_t)snprintf(out + used, n - used, "%s%s", i > 0 ? " + " : "",
                                  ch->timed[i].kernel->name);
+    if (shares_ops(l) && used < n)
+        (void)snprintf(out + used, n - used, l->role == WN_BENCH_DENSE ? " dense" : " 2:4");
 }
 
 static wn_status add_line(wn__cell *c, const line *l, bool cold) {
@@ -174,19 +200,12 @@ static wn_status add_line(wn__cell *c, const line *l, bool cold) {
         flops += wn__timed_flops(ch->c[i]);
         bytes += wn__timed_bytes(ch->c[i]);
     }
-    name_chain(ch, name, sizeof name);
+    name_chain(l, ch, name, sizeof name);
     WN_TRY(wn__cell_add(c, name, l->role, run, ch, release, &e));
     e->flops = flops;
     e->bytes = bytes;
     if (cold) wn__entry_cold(c, e);
     return WN_OK;
-}
-
-static bool has_word(const char *words, const char *word) {
-    size_t n = strlen(word);
-    for (const char *at = words; (at = strstr(at, word)) != NULL; at += n)
-        if ((at == words || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0')) return true;
-    return false;
 }
 
 wn_status wn__work_add(wn__cell *c, const char *suite, bool cold) {
