@@ -61,6 +61,10 @@ int64_t wn__model_config_params(const wn__model_config *config);
 typedef struct wn__hf_weights wn__hf_weights;
 WN_NODISCARD wn_status wn__hf_weights_open(const char *dir, wn__hf_weights **out);
 void wn__hf_weights_close(wn__hf_weights *w);
+/* The index of dir, if there is one, against the weights that were opened from there: the same
+ * tensors in the same files, also beside a model.safetensors that wins over it, and their bytes as
+ * its total_size has them, which opening leaves alone. FORMAT names the first difference. */
+WN_NODISCARD wn_status wn__hf_weights_check_index(const char *dir, const wn__hf_weights *w);
 /* The files, in the order of their names. */
 struct wn__safetensors;
 size_t wn__hf_weights_files(const wn__hf_weights *w);

@@ -8,6 +8,8 @@
 #include "formats/hf_config.h"
 #include "formats/safetensors.h"
 #include "formats/st_header.h"
+#include "tensor/tensor.h"
+#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -217,6 +219,41 @@ static wn_status open_indexed(wn__hf_weights *w, const char *dir, const char *pa
     WN_TRY_OUT(open_shards(w, dir, lines, count));
     WN_TRY_OUT(collect_tensors(w, dir));
     WN_TRY_OUT(compare_index(w, path, lines, count));
+out:
+    free(lines);
+    wn__json_free(root);
+    return status;
+}
+
+// metadata.total_size, where there is one, counts the bytes of the tensors, not those of the files.
+// Some tools write it as a real number.
+static wn_status check_total(const wn__hf_weights *w, const char *path, const wn__json *root) {
+    const wn__json *size = wn__json_get(wn__json_get(root, "metadata"), "total_size");
+    uint64_t bytes = 0;
+    if (wn__json_typeof(size) <= WN_JSON_NULL) return WN_OK;
+    if (wn__json_typeof(size) != WN_JSON_INT && wn__json_typeof(size) != WN_JSON_REAL)
+        return wn__fail(WN_FORMAT, "%s: 'metadata': 'total_size': expected a number, found %s",
+                        path, wn__json_typename(size));
+    for (size_t i = 0; i < w->count; i++)
+        bytes += wn__tensor_bytes(&w->tensor[i].entry->view);
+    if (wn__json_real(size) == (double)bytes) return WN_OK;
+    return wn__fail(WN_FORMAT,
+                    "%s: 'metadata': 'total_size' is %.17g, but the tensors have %" PRIu64 " bytes",
+                    path, wn__json_real(size), bytes);
+}
+
+wn_status wn__hf_weights_check_index(const char *dir, const wn__hf_weights *w) {
+    char path[PATH_SIZE];
+    wn__json *root = NULL;
+    mapping *lines = NULL;
+    size_t count;
+    wn_status status;
+    WN_TRY(wn__path_join(path, sizeof path, dir, INDEX_NAME));
+    if (!wn__file_exists(path)) return WN_OK;
+    WN_TRY_OUT(wn__json_read(path, INDEX_LIMIT, &root));
+    WN_TRY_OUT(read_index(path, root, &lines, &count));
+    WN_TRY_OUT(compare_index(w, path, lines, count));
+    status = check_total(w, path, root);
 out:
     free(lines);
     wn__json_free(root);

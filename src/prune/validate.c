@@ -229,7 +229,8 @@ static wn_status check_directory(checking *v) {
     if (configured && wn__hf_sparsity_read(v->dir, &v->config, &v->said) != WN_OK)
         complain_of_directory(v);
     bool opened = wn__hf_weights_open(v->dir, &v->weights) == WN_OK;
-    if (!opened) complain_of_directory(v);
+    if (!opened || wn__hf_weights_check_index(v->dir, v->weights) != WN_OK)
+        complain_of_directory(v);
     v->result->recorded = v->said.weights;
     if (!configured) return WN_OK;
     WN_TRY(wn__expected_make(&v->config, v->rt, &v->expected));

@@ -206,6 +206,45 @@ static void files_that_disagree_are_named(void **state) {
     wn__names_free(&names);
 }
 
+// Opening does not need the total; a file that wins over an index does not make it true.
+static void an_index_is_checked_whole(void **state) {
+    const wn__model_config c = small_config();
+    const char *dir = make_model(state, "d", &c, WN_DTYPE_NONE, 3000, NULL),
+               *index = scratch_path(state, "d/" INDEX);
+    char total[64], real[64], wrong[64], want[128];
+    wn__hf_weights *w;
+    unsigned long long bytes = 0;
+    OK(wn__hf_weights_open(dir, &w));
+    for (size_t i = 0; i < wn__hf_weights_count(w); i++) {
+        wn_tensor view;
+        wn__hf_weights_at(w, i, NULL, &view, NULL);
+        bytes += wn__tensor_bytes(&view);
+    }
+    wn__hf_weights_close(w);
+    (void)snprintf(total, sizeof total, "\"total_size\": %llu", bytes);
+    (void)snprintf(real, sizeof real, "\"total_size\": %llu.0", bytes);
+    (void)snprintf(wrong, sizeof wrong, "\"total_size\": %llu", bytes + 4);
+    edit(index, total, real);
+    expect(dir, 0, NULL, 0);
+    edit(index, real, wrong);
+    (void)snprintf(want, sizeof want, "'total_size' is %llu, but the tensors have %llu bytes",
+                   bytes + 4, bytes);
+    expect_one(dir, want);
+    edit(index, wrong, "\"total_size\": \"large\"");
+    expect_one(dir, "'total_size': expected a number, found a string");
+    edit(index, "\"total_size\"", "\"other\"");
+    expect(dir, 0, NULL, 0);
+    // A single file beside it holds all of them: not where the index says.
+    const char *single = make_model(state, "e", &c, WN_DTYPE_NONE, 0, NULL);
+    char from[700], to[700];
+    (void)snprintf(from, sizeof from, "%s/model.safetensors", single);
+    (void)snprintf(to, sizeof to, "%s/model.safetensors", dir);
+    assert_int_equal(rename(from, to), 0);
+    expect_one(dir, ", but is in model.safetensors");
+    assert_int_equal(unlink(index), 0);
+    expect(dir, 0, NULL, 0);
+}
+
 static void a_directory_that_says_nothing(void **state) {
     const wn__model_config c = small_config();
     const char *dir = make_model(state, "d", &c, WN_DTYPE_NONE, 0, NULL);
@@ -232,6 +271,7 @@ int main(void) {
         TEST(patterns_need_no_record),
         TEST(claims_are_checked),
         TEST(the_wrong_axis_is_told),
+        TEST(an_index_is_checked_whole),
         TEST(every_reason_is_given),
         TEST(names_are_those_of_the_configuration),
         TEST(files_that_disagree_are_named),
