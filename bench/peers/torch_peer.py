@@ -27,65 +27,13 @@ def arguments():
     return p.parse_args()
 
 
-def model_loss(torch, a):
-    """Parameters of winnow bench train's model, and its loss: RMSNorm, rotary attention, an MLP, head tied to the embedding."""
-    hidden, layers, heads, vocab, seq, batch = (int(getattr(a, name.replace("-", "_")) or usual) for name, usual in MODEL.items())
-    f, head, gated = torch.nn.functional, hidden // heads, a.mlp == "swiglu"
-    wide = (hidden * 8 // 3 + 31) // 32 * 32 if gated else 4 * hidden
-    weight = lambda *shape: torch.nn.Parameter(torch.randn(*shape) * 0.02)
-    norm = lambda: torch.nn.Parameter(torch.ones(hidden))
-    blocks = [{"n1": norm(), "n2": norm(), "q": weight(hidden, hidden), "k": weight(hidden, hidden), "v": weight(hidden, hidden), "o": weight(hidden, hidden),
-               "up": weight(wide, hidden), "down": weight(hidden, wide), **({"gate": weight(wide, hidden)} if gated else {})} for _ in range(layers)]
-    embedding, last = weight(vocab, hidden), norm()
-    angle = torch.arange(seq).float()[:, None] / 10000 ** (torch.arange(0, head, 2).float() / head)
-    cos, sin = torch.cat([angle.cos()] * 2, -1), torch.cat([angle.sin()] * 2, -1)
-    mask = torch.full((seq, seq), float("-inf")).triu(1)
-    rms = lambda x, w: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * w
-    rope = lambda x: x * cos + torch.cat([-x[..., head // 2:], x[..., : head // 2]], -1) * sin
-    split = lambda x: x.view(batch, seq, heads, head).transpose(1, 2)
-
-    def attention(x, b):
-        q, k, v = rope(split(x @ b["q"].t())), rope(split(x @ b["k"].t())), split(x @ b["v"].t())
-        if hasattr(f, "scaled_dot_product_attention"):
-            y = f.scaled_dot_product_attention(q, k, v, is_causal=True)
-        else:
-            y = torch.softmax(q @ k.transpose(-1, -2) / head**0.5 + mask, -1) @ v
-        return y.transpose(1, 2).reshape(batch, seq, hidden) @ b["o"].t()
-
-    def mlp(x, b):
-        up = x @ b["up"].t()
-        up = f.silu(x @ b["gate"].t()) * up if gated else (f.relu(up) if a.mlp == "relu" else f.relu(up).square())
-        return up @ b["down"].t()
-
-    def loss(tokens, targets):
-        x = embedding[tokens]
-        for b in blocks:
-            x = x + attention(rms(x, b["n1"]), b)
-            x = x + mlp(rms(x, b["n2"]), b)
-        return f.cross_entropy((rms(x, last) @ embedding.t()).reshape(-1, vocab), targets.reshape(-1))
-
-    return [embedding, last] + [w for b in blocks for w in b.values()], loss, (vocab, batch, seq)
-
-
 def train_rows(torch, a, dtype, repeats):
-    parameters, loss, (vocab, batch, seq) = model_loss(torch, a)
-    adamw = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1)
-    ids = torch.randint(vocab, (batch, seq + 1))
+    from torch_llama import Trainer
 
-    def update():
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == "bf16"):
-            value = loss(ids[:, :-1], ids[:, 1:])
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        adamw.step()
-        adamw.zero_grad()
-
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        update()
-        seconds.append(time.perf_counter() - start)
-    return [row(torch, a.suite, "step", dtype, seconds[1:], tokens=batch * seq)]
+    hidden, layers, heads, vocab, seq, batch = (int(getattr(a, name.replace("-", "_")) or usual) for name, usual in MODEL.items())
+    trainer = Trainer(hidden, layers, heads, vocab, seq, batch, mlp=a.mlp or "relu2", bf16=dtype == "bf16")
+    seconds = [trainer.update(time.perf_counter) for _ in range(repeats + 1)][1:]
+    return [row(torch, a.suite, "step", dtype, seconds, tokens=batch * seq)]
 
 
 def row(torch, suite, work, dtype, seconds, **more):

@@ -21,7 +21,7 @@ import zlib
 
 try:
     import torch
-    import torch.nn.functional as F
+    from torch_llama import Trainer
 except ImportError:
     torch = None
 
@@ -82,72 +82,16 @@ class Winnow:
         return [line["update_seconds"] for line in lines if line["kind"] == "step"][1:]
 
 
-if torch is not None:
-    class Block(torch.nn.Module):
-        def __init__(self, o):
-            super().__init__()
-            linear = lambda a, b: torch.nn.Linear(a, b, bias=False)
-            self.heads = o.heads
-            self.first, self.second = torch.nn.RMSNorm(o.hidden), torch.nn.RMSNorm(o.hidden)
-            self.q, self.k, self.v, self.o = (linear(o.hidden, o.hidden) for _ in range(4))
-            self.up, self.down = linear(o.hidden, o.inner), linear(o.inner, o.hidden)
-
-        def forward(self, x, cos, sin):
-            B, T, C = x.shape
-            h = self.first(x)
-            q, k, v = (w(h).view(B, T, self.heads, -1).transpose(1, 2) for w in (self.q, self.k, self.v))
-            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-            a = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = x + self.o(a.transpose(1, 2).reshape(B, T, C))
-            return x + self.down(F.relu(self.up(self.second(x))).square())
-
-    class Llama(torch.nn.Module):
-        def __init__(self, o):
-            super().__init__()
-            self.embed = torch.nn.Embedding(o.vocab, o.hidden)
-            self.blocks = torch.nn.ModuleList(Block(o) for _ in range(o.layers))
-            self.norm = torch.nn.RMSNorm(o.hidden)
-            half = o.hidden // o.heads // 2
-            angle = torch.outer(torch.arange(o.seq), 10000.0 ** (-torch.arange(half) / half))
-            self.register_buffer("cos", angle.cos())
-            self.register_buffer("sin", angle.sin())
-
-        def forward(self, tokens, targets):
-            x = self.embed(tokens)
-            for block in self.blocks:
-                x = block(x, self.cos, self.sin)
-            return F.cross_entropy(F.linear(self.norm(x), self.embed.weight).flatten(0, 1), targets.flatten())
-
-    def rotate(x, cos, sin):
-        a, b = x.chunk(2, -1)
-        return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
-
-
 class Torch:
     name = "pytorch"
 
     def __init__(self, o):
         torch.set_num_threads(o.threads)
-        torch.manual_seed(1)
-        self.o, self.model = o, Llama(o)
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
-        rest = [p for p in self.model.parameters() if p.ndim < 2]
-        groups = [dict(params=matrices, weight_decay=0.1), dict(params=rest, weight_decay=0.0)]
-        self.optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), fused=True)
-
-    def step(self):
-        o = self.o
-        tokens = torch.randint(o.vocab, (o.batch, o.seq + 1))
-        clock = time.process_time if o.cpu_time else time.perf_counter
-        start = clock()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.model(tokens[:, :-1], tokens[:, 1:]).backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        return clock() - start
+        self.o, self.trainer = o, Trainer(o.hidden, o.layers, o.heads, o.vocab, o.seq, o.batch, inner=o.inner)
 
     def turn(self):
-        return [self.step() for _ in range(self.o.steps + 1)][1:]
+        clock = time.process_time if self.o.cpu_time else time.perf_counter
+        return [self.trainer.update(clock) for _ in range(self.o.steps + 1)][1:]
 
 
 def report(rows, seconds, ratios, o):
