@@ -5,14 +5,13 @@
 #include "kernels/contract.h"
 #include "kernels/declare.h"
 
-// TILE and GREEDY decide whole 4x4 tiles.
-static wn_status check_tiles(const wn_tensor *w) {
+wn_status wn__check_tiles24(const char *op, const wn_tensor *w) {
     int64_t r = w->shape[0], c = w->shape[1];
     if (r % 4 == 0 && c % 4 == 0) return WN_OK;
     return wn__fail(WN_INVALID,
-                    "mask24: w is %lld x %lld, 4x4 tiles need multiples of 4; the nearest are "
+                    "%s: w is %lld x %lld, 4x4 tiles need multiples of 4; the nearest are "
                     "%lld x %lld and %lld x %lld",
-                    (long long)r, (long long)c, (long long)(r / 4 * 4), (long long)(c / 4 * 4),
+                    op, (long long)r, (long long)c, (long long)(r / 4 * 4), (long long)(c / 4 * 4),
                     (long long)(wn__ceil_div(r, 4) * 4), (long long)(wn__ceil_div(c, 4) * 4));
 }
 
@@ -25,7 +24,7 @@ wn_status wn__check_mask24(const void *args) {
     WN_TRY(wn__check_operands("mask24", o, 2));
     if (p->method < WN_MASK24_ROW || p->method > WN_MASK24_GREEDY)
         return wn__fail(WN_INVALID, "mask24: there is no method %d", (int)p->method);
-    if (p->method != WN_MASK24_ROW) WN_TRY(check_tiles(&p->w));
+    if (p->method != WN_MASK24_ROW) WN_TRY(wn__check_tiles24("mask24", &p->w));
     WN_TRY(wn__check_same("mask24", "row", o + 0, 0, o + 1, 0));
     return wn__check_size("mask24", o + 1, 1, wn__ceil_div(p->w.shape[1], 4),
                           "ceil(c/4) with c of w");

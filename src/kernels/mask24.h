@@ -48,6 +48,8 @@ typedef struct wn__decay24 {
 
 /* The 90 transposable masks in the order above: bit 4 row + column. */
 extern const uint16_t wn__tile_masks24[90];
+/* INVALID unless w is made of whole 4x4 tiles. */
+WN_NODISCARD wn_status wn__check_tiles24(const char *op, const wn_tensor *w);
 /* INVALID "NaN at row i, column j" for the first NaN in row-major order. A variant that meets one
  * names it through this. */
 WN_NODISCARD wn_status wn__mask24_refuse_nan(const wn__mask24 *p);

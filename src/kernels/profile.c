@@ -22,6 +22,7 @@
 #include "kernels/soft24.h"
 #include "kernels/spmm24.h"
 #include "kernels/spmm24_rows.h"
+#include "kernels/tile24.h"
 #include "kernels/update.h"
 
 #include <stddef.h>

@@ -85,9 +85,10 @@ static wn_status sparse24_prepare(wn__linear *l, wn__exec *x, int64_t step) {
         return WN_OK;
     }
     if (!l->ready) w->chosen = false; // the masters are new: an old mask says nothing about them
-    if (!l->ready || renewal_due(l, step))
-        WN_TRY(wn__weight24_choose(w, x, &wn__linear_weight(l)->w, &l->flips));
-    return repack(l, x);
+    if (l->ready && !renewal_due(l, step)) return repack(l, x);
+    WN_TRY(wn__weight24_make(w, x, &wn__linear_weight(l)->w, &l->flips));
+    if (!x->planning) l->ready = true;
+    return WN_OK;
 }
 
 static wn_status sparse24_restore(wn__linear *l, wn__exec *x) {

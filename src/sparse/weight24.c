@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "kernels/elementwise.h"
 #include "kernels/pack24.h"
+#include "kernels/tile24.h"
 #include "sparse/pattern24.h"
 
 static int64_t nearest_multiple(int64_t n) {
@@ -50,15 +51,24 @@ wn_status wn__weight24_alloc(wn__arena *arena, const wn__weight24_spec *spec, wn
     return WN_OK;
 }
 
+// packed: the packs too, for masks that packs_at_once() is true of.
 static wn_status choose_into(const wn__weight24 *s, wn__exec *x, const wn_tensor *w,
-                             const wn_tensor *mask) {
+                             const wn_tensor *mask, bool packed) {
+    const wn__tile24 both = {.w = *w,
+                             .mask = *mask,
+                             .values = s->values,
+                             .index = s->index,
+                             .values_t = s->values_t,
+                             .index_t = s->index_t};
+    if (packed) return wn__run(x, WN__OP_tile24, &both);
     const wn__mask24 choose = {.w = *w, .mask = *mask, .method = s->spec.method};
     return wn__run(x, WN__OP_mask24, &choose);
 }
 
 // The new mask beside the old one, what differs, then the new one in its place.
-static wn_status renew(wn__weight24 *s, wn__exec *x, const wn_tensor *w, int64_t *flips) {
-    WN_TRY(choose_into(s, x, w, &s->next));
+static wn_status renew(wn__weight24 *s, wn__exec *x, const wn_tensor *w, int64_t *flips,
+                       bool packed) {
+    WN_TRY(choose_into(s, x, w, &s->next, packed));
     const wn__flips24 compare = {.a = s->mask, .b = s->next, .count = s->flips};
     WN_TRY(wn__run(x, WN__OP_flips24, &compare));
     const wn__copy replace = {.src = s->next, .dst = s->mask};
@@ -68,14 +78,26 @@ static wn_status renew(wn__weight24 *s, wn__exec *x, const wn_tensor *w, int64_t
 }
 
 // Planning goes through a first choice and, where it may come to one, a renewal.
-wn_status wn__weight24_choose(wn__weight24 *s, wn__exec *x, const wn_tensor *w, int64_t *flips) {
+static wn_status choose(wn__weight24 *s, wn__exec *x, const wn_tensor *w, int64_t *flips,
+                        bool packed) {
     *flips = -1;
     if (s->chosen && !wn__given(&s->next))
         return wn__fail(WN_INVALID, "the mask is chosen once; ask for renewals when allocating");
-    if (!s->chosen) WN_TRY(choose_into(s, x, w, &s->mask));
-    if (s->chosen || (x->planning && wn__given(&s->next))) WN_TRY(renew(s, x, w, flips));
+    if (!s->chosen) WN_TRY(choose_into(s, x, w, &s->mask, packed));
+    if (s->chosen || (x->planning && wn__given(&s->next))) WN_TRY(renew(s, x, w, flips, packed));
     if (!x->planning) s->chosen = true;
     return WN_OK;
+}
+
+wn_status wn__weight24_choose(wn__weight24 *s, wn__exec *x, const wn_tensor *w, int64_t *flips) {
+    return choose(s, x, w, flips, false);
+}
+
+// Planning goes through a pack too: the mask may rest.
+wn_status wn__weight24_make(wn__weight24 *s, wn__exec *x, const wn_tensor *w, int64_t *flips) {
+    bool packed = s->spec.method == WN_MASK24_TILE && wn__given(&s->values_t);
+    WN_TRY(choose(s, x, w, flips, packed));
+    return packed && !x->planning ? WN_OK : wn__weight24_pack(s, x, w);
 }
 
 wn_status wn__weight24_adopt(wn__weight24 *s) {

@@ -42,6 +42,9 @@ WN_NODISCARD wn_status wn__weight24_alloc(wn__arena *arena, const wn__weight24_s
  * leaves the mask as it was. */
 WN_NODISCARD wn_status wn__weight24_choose(wn__weight24 *s, wn__exec *x, const wn_tensor *w,
                                            int64_t *flips);
+/* The same, then packs: in one pass where exact tiles are packed for both products. */
+WN_NODISCARD wn_status wn__weight24_make(wn__weight24 *s, wn__exec *x, const wn_tensor *w,
+                                         int64_t *flips);
 /* Declares that `mask` was filled from a checkpoint. INVALID names the group that does not fit the
  * method (ROW: at most two; else also transposable). */
 WN_NODISCARD wn_status wn__weight24_adopt(wn__weight24 *s);

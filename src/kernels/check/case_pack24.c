@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Cases of pack24 and unpack24: every mask, straight and transposed outputs, bytes that mean
-// nothing as numbers, masks with three or four bits, indices that do not ascend and padding that is
-// not zero. Bit for bit.
+// Cases of pack24, tile24 and unpack24: every mask, straight and transposed outputs, bytes that
+// mean nothing as numbers, masks with three or four bits, indices that do not ascend and padding
+// that is not zero. Bit for bit.
 #include "kernels/check/masks24.h"
 #include "kernels/contract.h"
 #include "kernels/pack24.h"
+#include "kernels/tile24.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { R, C, DTYPE, DATA, MASKS, OUTPUTS, PAD, PACK_FIELDS };
@@ -81,6 +83,47 @@ const wn__case_type wn__cases_pack24 = {.op = WN__OP_pack24,
                                         .settle = pack_settle,
                                         .declare = pack_declare,
                                         .fill = pack_fill};
+
+enum { TILE_PAD = DATA + 1, TILE_FIELDS };
+
+static const wn__field tile_fields[TILE_FIELDS] = {
+    WN__FIELD_SIZE("r", 0, 1024, 129, 600), WN__FIELD_SIZE("c", 0, 1024, 129, 600), WN__FIELD_DTYPE,
+    WN__FIELD_DATA(WN__DATA_NAN),           WN__FIELD_CHOICE("pad", 0, 9, 0),
+};
+
+static void tile_settle(wn__problem *p) {
+    p->value[R] = wn__ceil_div(p->value[R], 4) * 4;
+    p->value[C] = wn__ceil_div(p->value[C], 4) * 4;
+}
+
+static void tile_declare(wn__case *c) {
+    static const char *const straight[2] = {"values", "index"};
+    static const char *const transposed[2] = {"values_t", "index_t"};
+    wn__tile24 *p = c->args;
+    const int64_t *v = c->problem.value;
+    wn__case_part(c, "w", &p->w, WN__READ,
+                  wn__view2(wn__case_dtype(c, DTYPE), v[R], v[C], v[TILE_PAD]));
+    wn__case_part(c, "mask", &p->mask, WN__WRITE, wn__tensor2(NULL, WN_DTYPE_U8, v[R], v[C] / 4));
+    declare_packed(c, straight, &p->values, &p->index, WN__WRITE, v[R], v[C]);
+    declare_packed(c, transposed, &p->values_t, &p->index_t, WN__WRITE, v[C], v[R]);
+}
+
+static void tile_fill(wn__case *c) {
+    wn__data kind = (wn__data)c->problem.value[DATA];
+    wn__part *w = wn__case_find(c, "w");
+    wn__part_fill(c, w, kind);
+    for (int64_t i = 0; i < w->count; i++)
+        if (kind == WN__DATA_INFINITE && isnan(wn__part_get(w, i))) wn__part_set(w, i, -INFINITY);
+}
+
+const wn__case_type wn__cases_tile24 = {.op = WN__OP_tile24,
+                                        .args_size = sizeof(wn__tile24),
+                                        .fields = tile_fields,
+                                        .field_count = TILE_FIELDS,
+                                        .compare = WN__SAME_BITS,
+                                        .settle = tile_settle,
+                                        .declare = tile_declare,
+                                        .fill = tile_fill};
 
 enum { INDEX = DATA + 1, UNPACK_PAD, UNPACK_FIELDS };
 

@@ -87,6 +87,9 @@ ALWAYS vi vi_or(vi a, vi b) {
 ALWAYS vi vi_and(vi a, vi b) {
     return _mm512_and_si512(a, b);
 }
+ALWAYS vi vi_xor(vi a, vi b) {
+    return _mm512_xor_si512(a, b);
+}
 ALWAYS vi vi_not(vi a) {
     return _mm512_ternarylogic_epi32(a, a, a, 0x55);
 }
@@ -179,6 +182,9 @@ ALWAYS vi vi_or(vi a, vi b) {
 }
 ALWAYS vi vi_and(vi a, vi b) {
     return _mm256_and_si256(a, b);
+}
+ALWAYS vi vi_xor(vi a, vi b) {
+    return _mm256_xor_si256(a, b);
 }
 ALWAYS vi vi_not(vi a) {
     return _mm256_xor_si256(a, _mm256_set1_epi32(-1));

@@ -2,17 +2,19 @@
 /* pack24 for F32, both forms in one pass over w. Rows: a step of VF groups becomes 2 VF values, an
  * entry of w that is not kept is read as zero, so a slot that points at it needs no case of its
  * own. Columns: of four rows each column keeps two entries at most; they wait until 32 rows have
- * filled a cache line of every column, are transposed and written at once. */
+ * filled a cache line of every column, are transposed and written at once. AVX-512 compresses each
+ * row and each column by itself; AVX2 splits the step into the 16 entries of its tiles once, for
+ * both forms. */
 #include "base/fail.h"
 #include "kernels/pack24.h"
 #include "kernels/simd/accepts.h"
-#include "kernels/simd/group24.h"
+#include "kernels/simd/tiles24.h"
 
 #include <stdatomic.h>
 
 #define STRIP_BLOCKS 8  /* blocks of 4 rows: 16 values, one line, for a column */
 #define ITEM_BLOCKS  32 /* of a block of work: four strips, 16 bytes of index for a column */
-#define ITEM_COLUMNS 512
+#define ITEM_COLUMNS 256
 /* Outputs from this size on go past the caches: they would only throw out what is still needed. */
 #define STREAM_BYTES (8 << 20)
 
@@ -29,6 +31,16 @@ typedef struct item24 {
     _Alignas(64) float kept[2 * STRIP_BLOCKS][ITEM_COLUMNS + 16];
     _Alignas(64) uint8_t nibble[ITEM_BLOCKS][ITEM_COLUMNS];
 } item24;
+
+/* What came from tiles lies in `kept` as lanes hold it: a step's columns 0 of all tiles, then its
+ * columns 1, and so on. The column at place i of a step; */
+ALWAYS int64_t column_at(bool tiles, int64_t i) {
+    return tiles ? 4 * tile_of_lane(i % VF) + i / VF : i;
+}
+/* and how far the column of the l-th lane after it is. */
+ALWAYS int64_t lane_distance(bool tiles, int64_t l) {
+    return tiles ? 4 * tile_of_lane(l) : l;
+}
 
 /* ---- The mask is legal: nothing is written before all of it was seen. */
 
@@ -105,9 +117,9 @@ ALWAYS void vf_stream(float *p, vf a) {
 }
 #endif
 
+#if VF == 16
 /* The 2 VF slots of a step, from its entries and its nibbles. */
 ALWAYS void gather_slots(const float *w, keep24 keep, keep24 nibbles, vf out[2]) {
-#if VF == 16
     const __m512i shift =
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i group =
@@ -119,18 +131,6 @@ ALWAYS void gather_slots(const float *w, keep24 keep, keep24 nibbles, vf out[2])
         out[h] = _mm512_permutex2var_ps(load_kept(w + 32 * h, keep >> 32 * h), slot,
                                         load_kept(w + 32 * h + 16, keep >> (32 * h + 16)));
     }
-#else
-    const __m256i shift = _mm256_setr_epi32(0, 2, 0, 0, 4, 6, 0, 0);
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; h++) {
-        __m256i slot = _mm256_srlv_epi32(vi_set((int)(nibbles >> 16 * h)), shift);
-        vf a = _mm256_permutevar_ps(load_kept(w + 16 * h, keep >> 16 * h), slot);
-        slot = _mm256_srli_epi32(slot, 8);
-        vf b = _mm256_permutevar_ps(load_kept(w + 16 * h + 8, keep >> (16 * h + 8)), slot);
-        __m256d ab = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x44));
-        out[h] = _mm256_castpd_ps(_mm256_permute4x64_pd(ab, 0xD8));
-    }
-#endif
 }
 
 /* A step of n groups of one row. */
@@ -154,6 +154,7 @@ ALWAYS void pack_row(const float *w, __m128i mask, keep24 keep, int64_t n, bool 
         memcpy(index, &nibbles, (size_t)(n + 1) / 2);
     }
 }
+#endif
 
 /* The nibble of each column of a step, from the bits of its four rows. */
 ALWAYS void column_nibbles(const keep24 keep[4], uint8_t *nibble) {
@@ -232,13 +233,103 @@ static place24 place_of(const pack24_job *job, int64_t item) {
                      clamp24(shape[1] - j0, ITEM_COLUMNS)};
 }
 
+/* Eight rows that share cache sets leave no room in a small first level. */
+#if VF == 16
+#define PREFETCH_TO _MM_HINT_T0
+#else
+#define PREFETCH_TO _MM_HINT_T1
+#endif
+
 /* The rows of the next block, at the columns that this one has reached. */
 ALWAYS void prefetch_step(const float *row, int64_t stride) {
 #pragma GCC unroll 4
     for (int j = 0; j < STEP_COLUMNS; j += 16)
-        _mm_prefetch((const char *)(row + 4 * stride + j), _MM_HINT_T0);
+        _mm_prefetch((const char *)(row + 4 * stride + j), PREFETCH_TO);
 }
 
+/* Where the rows of a step of tiles go; mask NULL: nowhere. */
+typedef struct step24 {
+    float *values;
+    uint8_t *index, *mask;
+    int64_t values_stride, index_stride, mask_stride;
+    int64_t rows, tiles; /* that exist */
+} step24;
+
+/* The 2 VF values of a row, from its slots. */
+ALWAYS void store_slots(float *values, const vf slot[2], bool stream) {
+    vf out[2];
+    slots_in_order(slot, out);
+#if VF == 16
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++)
+        if (stream)
+            vf_stream(values + VF * i, out[i]);
+        else
+            vf_store(values + VF * i, out[i]);
+#else
+    __m128 part[4] = {_mm256_castps256_ps128(out[0]), _mm256_castps256_ps128(out[1]),
+                      _mm256_extractf128_ps(out[0], 1), _mm256_extractf128_ps(out[1], 1)};
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        if (stream)
+            _mm_stream_ps(values + 4 * i, part[i]);
+        else
+            _mm_storeu_ps(values + 4 * i, part[i]);
+#endif
+}
+
+/* Or all 16 comparisons of a step live on the stack from its rows to its columns. */
+#define FORGET(bits) __asm__("" : "+x"(bits))
+
+/* Row i of a step in the row-wise form, but for its bytes. whole: all of the step exists. */
+ALWAYS void store_row(const step24 *to, int i, const vf e[4], vi bits, bool two, bool whole,
+                      bool stream) {
+    const vm keep[4] = {tile_bit(bits, 4 * i), tile_bit(bits, 4 * i + 1), tile_bit(bits, 4 * i + 2),
+                        tile_bit(bits, 4 * i + 3)};
+    float *values = to->values + i * to->values_stride, rest[2 * VF];
+    vf slot[2];
+    slots_of_four(e, keep, two, slot);
+    store_slots(whole ? values : rest, slot, whole && stream);
+    if (!whole) memcpy(values, rest, 2 * (size_t)to->tiles * sizeof *rest);
+}
+
+/* The indices of a step's rows, and the mask if that is wanted. */
+ALWAYS void store_row_bytes(const step24 *to, vi bits, bool whole) {
+    __m128i nibble[4], mask[4];
+    vi bytes = spread_nibbles(bits);
+    bytes_of_rows(lanes_lookup(wn__nibble_of_mask24, bytes), nibble);
+    bytes_of_rows(bytes, mask);
+    size_t tiles = whole ? VF : (size_t)to->tiles;
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        if (!whole && i >= to->rows) break;
+        keep24 pairs = join_nibbles(nibble[i]);
+        if (tiles % 2 != 0) /* the odd last nibble */
+            pairs = (pairs & ~((keep24)15 << 4 * tiles)) | (keep24)0xE << 4 * tiles;
+        memcpy(to->index + i * to->index_stride, &pairs, (tiles + 1) / 2);
+        if (to->mask != NULL) memcpy(to->mask + i * to->mask_stride, &mask[i], tiles);
+    }
+}
+
+/* The column-wise form of a step, for the time being. */
+ALWAYS void keep_tiles(vf e[4][4], vi bits, bool two, item24 *item, int64_t block, int64_t column) {
+    float(*kept)[ITEM_COLUMNS + 16] = item->kept + block % STRIP_BLOCKS * 2;
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        FORGET(bits);
+        const vm keep[4] = {tile_bit(bits, j), tile_bit(bits, 4 + j), tile_bit(bits, 8 + j),
+                            tile_bit(bits, 12 + j)};
+        const vf down[4] = {e[0][j], e[1][j], e[2][j], e[3][j]};
+        vf slot[2];
+        slots_of_four(down, keep, two, slot);
+        vf_store(&kept[0][column + VF * j], slot[0]);
+        vf_store(&kept[1][column + VF * j], slot[1]);
+    }
+    store_lanes(lanes_lookup(wn__nibble_of_mask24, spread_nibbles(turn_bits(bits))),
+                &item->nibble[block][column]);
+}
+
+#if VF == 16
 static void pack_block(const pack24_job *job, const place24 *at, int64_t block, item24 *item) {
     const wn__pack24 *p = job->p;
     int64_t i0 = at->i0 + 4 * block, stride = p->w.stride[0], groups = p->mask.shape[1];
@@ -262,30 +353,154 @@ static void pack_block(const pack24_job *job, const place24 *at, int64_t block, 
         if (wn__given(&p->values_t)) keep_columns(row, keep, item, block, j);
     }
 }
+#else
+/* The bits of VF tiles from those of their rows. */
+ALWAYS vi bits_of_tiles(const __m128i row[4]) {
+    const __m128i weight = _mm_set1_epi16(0x1001);
+    __m128i upper = _mm_maddubs_epi16(_mm_unpacklo_epi8(row[0], row[1]), weight);
+    __m128i lower = _mm_maddubs_epi16(_mm_unpacklo_epi8(row[2], row[3]), weight);
+    return _mm256_cvtepu16_epi32(_mm_or_si128(upper, _mm_slli_epi16(lower, 8)));
+}
 
-/* The strip that begins with `block`, to its rows of the transposed form. */
-static void write_values(const pack24_job *job, const place24 *at, int64_t block,
-                         const item24 *item) {
+/* A step: row[i] begins at its first column. Entries that are not kept become zeros. */
+ALWAYS void pack_step(const pack24_job *job, const step24 *to, const float *const row[4],
+                      const __m128i mask[4], item24 *item, int64_t block, int64_t column,
+                      bool whole, bool stream) {
+    vf e[4][4];
+    vi bits = bits_of_tiles(mask);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        load_tiles(row[i], e[i]);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++)
+            e[i][j] = vf_keep(tile_bit(bits, 4 * i + j), e[i][j]);
+        if (to->values != NULL && (whole || i < to->rows))
+            store_row(to, i, e[i], bits, false, whole, stream);
+        FORGET(bits);
+    }
+    if (to->values != NULL) store_row_bytes(to, bits, whole);
+    if (wn__given(&job->p->values_t)) keep_tiles(e, bits, false, item, block, column);
+}
+
+/* What is left of a block's columns, or all of them where rows are missing. */
+static void pack_rest(const pack24_job *job, step24 *to, const place24 *at, int64_t block,
+                      int64_t column, item24 *item) {
     const wn__pack24 *p = job->p;
-    int64_t down = p->values_t.shape[1], n = 2 * clamp24(at->blocks - block, STRIP_BLOCKS);
-    bool stream = job->stream_columns && n == 2 * STRIP_BLOCKS;
-    float *to = (float *)p->values_t.data + at->j0 * down + 2 * (at->i0 / 4 + block);
-    for (int64_t j = 0; j < at->columns; j += VF)
-        for (int64_t v = 0; v < n; v += VF) {
-            vf r[VF];
+    float rest[4][STEP_COLUMNS] = {{0}};
+    const float *const row[4] = {rest[0], rest[1], rest[2], rest[3]};
+    __m128i mask[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(),
+                       _mm_setzero_si128()};
+    int64_t n = clamp24(at->columns - column, STEP_COLUMNS), j = at->j0 + column;
+    to->tiles = (n + 3) / 4;
+    for (int64_t k = 0; k < to->rows; k++) {
+        int64_t i = at->i0 + 4 * block + k;
+        memcpy(rest[k], (const float *)p->w.data + i * p->w.stride[0] + j,
+               (size_t)n * sizeof(float));
+        mask[k] =
+            groups_load((const uint8_t *)p->mask.data + i * p->mask.shape[1] + j / 4, to->tiles);
+    }
+    pack_step(job, to, row, mask, item, block, column, false, false);
+}
+
+static void pack_block(const pack24_job *job, const place24 *at, int64_t block, item24 *item) {
+    const wn__pack24 *p = job->p;
+    int64_t i0 = at->i0 + 4 * block, stride = p->w.stride[0], groups = p->mask.shape[1], j = 0;
+    const float *w = (const float *)p->w.data + i0 * stride + at->j0;
+    const uint8_t *bits = (const uint8_t *)p->mask.data + i0 * groups + at->j0 / 4;
+    step24 to = {.values_stride = wn__given(&p->values) ? p->values.shape[1] : 0,
+                 .index_stride = wn__given(&p->values) ? p->index.shape[1] : 0,
+                 .rows = clamp24(p->w.shape[0] - i0, 4)};
+    if (wn__given(&p->values)) {
+        to.values = (float *)p->values.data + i0 * to.values_stride + at->j0 / 2;
+        to.index = (uint8_t *)p->index.data + i0 * to.index_stride + at->j0 / 8;
+    }
+    for (; j < at->columns; j += STEP_COLUMNS) {
+        if (to.rows == 4 && at->columns - j >= STEP_COLUMNS) {
+            const float *const row[4] = {w + j, w + stride + j, w + 2 * stride + j,
+                                         w + 3 * stride + j};
+            const uint8_t *m = bits + j / 4;
+            const __m128i mask[4] = {groups_load(m, VF), groups_load(m + groups, VF),
+                                     groups_load(m + 2 * groups, VF),
+                                     groups_load(m + 3 * groups, VF)};
+#pragma GCC unroll 4
+            for (int k = 0; k < 4; k++)
+                prefetch_step(row[k], stride);
+            if (job->stream_rows)
+                pack_step(job, &to, row, mask, item, block, j, true, true);
+            else
+                pack_step(job, &to, row, mask, item, block, j, true, false);
+        } else {
+            pack_rest(job, &to, at, block, j, item);
+        }
+        if (to.values == NULL) continue;
+        to.values += 2 * VF;
+        to.index += VF / 2;
+    }
+}
+#endif
+
+/* Columns whose lines are made at once. */
+#if VF == 16
+#define LINES 16
+#else
+#define LINES 4
+#endif
+
+/* VF values, from v on, of the columns at LINES places from i on. */
+ALWAYS void column_lines(const item24 *item, int64_t v, int64_t i, vf line[LINES]) {
+#if VF == 16
 #pragma GCC unroll 16
-            for (int i = 0; i < VF; i++)
-                r[i] = vf_load(&item->kept[v + i][j]);
-            vf_transpose(r);
-            if (stream && at->columns - j >= VF) {
+    for (int l = 0; l < 16; l++)
+        line[l] = vf_load(&item->kept[v + l][i]);
+    vf_transpose(line);
+#else
+    vf r[4];
+#pragma GCC unroll 4
+    for (int l = 0; l < 4; l++) {
+        __m256 low = _mm256_castps128_ps256(_mm_load_ps(&item->kept[v + l][i]));
+        r[l] = _mm256_insertf128_ps(low, _mm_load_ps(&item->kept[v + 4 + l][i]), 1);
+    }
+    split_columns(r, line);
+#endif
+}
+
+/* A strip of n values for each of the item's columns; to is the first column's. whole: n makes a
+ * line and columns steps. */
+ALWAYS void write_strip(const item24 *item, float *to, int64_t down, int64_t n, int64_t columns,
+                        bool tiles, bool whole, bool stream) {
+    for (int64_t i = 0; i < columns; i += STEP_COLUMNS)
+        for (int64_t k = 0; k < STEP_COLUMNS; k += LINES) {
+            float *first = to + (i + column_at(tiles, k)) * down;
+#pragma GCC unroll 2
+            for (int64_t v = 0; v < 2 * STRIP_BLOCKS; v += VF) {
+                vf line[LINES];
+                column_lines(item, v, i + k, line);
 #pragma GCC unroll 16
-                for (int i = 0; i < VF; i++)
-                    vf_stream(to + (j + i) * down + v, r[i]);
-            } else {
-                vf_write_block(to + j * down + v, down, clamp24(at->columns - j, VF),
-                               clamp24(n - v, VF), r);
+                for (int l = 0; l < LINES; l++) {
+                    float *at = first + lane_distance(tiles, l) * down + v;
+                    if (stream)
+                        vf_stream(at, line[l]);
+                    else if (whole)
+                        vf_store(at, line[l]);
+                    else if (i + column_at(tiles, k) + lane_distance(tiles, l) < columns && v < n)
+                        vf_put(at, line[l], clamp24(n - v, VF));
+                }
             }
         }
+}
+
+/* The strip that begins with `block`, to its rows of the transposed form. */
+ALWAYS void write_values(const pack24_job *job, const place24 *at, int64_t block,
+                         const item24 *item, bool tiles) {
+    const wn__pack24 *p = job->p;
+    int64_t down = p->values_t.shape[1], n = 2 * clamp24(at->blocks - block, STRIP_BLOCKS);
+    float *to = (float *)p->values_t.data + at->j0 * down + 2 * (at->i0 / 4 + block);
+    if (n < 2 * STRIP_BLOCKS || at->columns % STEP_COLUMNS != 0)
+        write_strip(item, to, down, n, at->columns, tiles, false, false);
+    else if (job->stream_columns)
+        write_strip(item, to, down, n, at->columns, tiles, true, true);
+    else
+        write_strip(item, to, down, n, at->columns, tiles, true, false);
 }
 
 /* Rows and columns of a 16 x 16 block of bytes change places. */
@@ -333,7 +548,8 @@ static void pack_items(void *ctx, int64_t begin, int64_t end, int worker) {
         for (int64_t b = 0; b < at.blocks; b++) {
             pack_block(job, &at, b, &item);
             bool last = b + 1 == at.blocks || (b + 1) % STRIP_BLOCKS == 0;
-            if (columns && last) write_values(job, &at, b / STRIP_BLOCKS * STRIP_BLOCKS, &item);
+            if (columns && last)
+                write_values(job, &at, b / STRIP_BLOCKS * STRIP_BLOCKS, &item, VF == 8);
         }
         if (columns) write_indices(job->p, &at, &item);
     }

@@ -76,7 +76,7 @@ static void tokens_items(void *ctx, int64_t begin, int64_t end, int worker) {
         for (int64_t b = 0; b < at.blocks; b++) {
             tokens_block(job, &at, b, &item);
             bool last = b + 1 == at.blocks || (b + 1) % STRIP_BLOCKS == 0;
-            if (last) write_values(&job->pack, &at, b / STRIP_BLOCKS * STRIP_BLOCKS, &item);
+            if (last) write_values(&job->pack, &at, b / STRIP_BLOCKS * STRIP_BLOCKS, &item, false);
         }
         write_indices(job->pack.p, &at, &item);
     }

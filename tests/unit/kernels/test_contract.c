@@ -66,6 +66,8 @@ static const char *problem_of(wn__op op) {
         return "n=5,k=12";
     case WN__OP_pack24:
         return "r=16,c=20,outputs=both";
+    case WN__OP_tile24:
+        return "r=16,c=20";
     case WN__OP_mask24:
     case WN__OP_flips24:
     case WN__OP_decay24:

@@ -55,6 +55,7 @@ static void open_bench(bench *b, wn__weight24_spec spec) {
     assert_ok(wn__weight24_choose(&b->weight, &b->rt->exec, &b->w, &flips));
     assert_int_equal(flips, -1);
     assert_ok(wn__weight24_pack(&b->weight, &b->rt->exec, &b->w));
+    assert_ok(wn__weight24_make(&b->weight, &b->rt->exec, &b->w, &flips));
     assert_ok(wn__runtime_plan_end(b->rt));
     assert_false(b->weight.chosen);
     assert_ok(wn__arena_create("weights", count.used, &b->arena));
@@ -85,6 +86,34 @@ static bool was_used(const bench *b, wn__op op) {
     for (size_t i = 0; i < rows; i++)
         if (table[i].op == op && b->rt->used[i]) return true;
     return false;
+}
+
+// Choosing and packing at once gives what the two give one after the other, at first and anew.
+static void test_make(void **state) {
+    (void)state;
+    static const wn__mask24_method methods[] = {WN_MASK24_ROW, WN_MASK24_TILE, WN_MASK24_GREEDY};
+    for (size_t n = 0; n < sizeof methods / sizeof *methods; n++) {
+        bench one, two;
+        open_bench(&one, spec_of(20, 76, methods[n], true, true));
+        open_bench(&two, spec_of(20, 76, methods[n], true, true));
+        for (uint64_t turn = 0; turn < 2; turn++) {
+            int64_t first, second;
+            fill(&one.w, 7 + turn);
+            fill(&two.w, 7 + turn);
+            assert_ok(wn__weight24_make(&one.weight, &one.rt->exec, &one.w, &first));
+            assert_ok(wn__weight24_choose(&two.weight, &two.rt->exec, &two.w, &second));
+            assert_ok(wn__weight24_pack(&two.weight, &two.rt->exec, &two.w));
+            assert_int_equal(first, second);
+            const wn__weight24 *a = &one.weight, *b = &two.weight;
+            const wn_tensor *left[] = {&a->mask, &a->values, &a->index, &a->values_t, &a->index_t};
+            const wn_tensor *right[] = {&b->mask, &b->values, &b->index, &b->values_t, &b->index_t};
+            for (int i = 0; i < 5; i++)
+                if (wn__given(left[i]))
+                    assert_memory_equal(left[i]->data, right[i]->data, wn__tensor_bytes(left[i]));
+        }
+        close_bench(&one);
+        close_bench(&two);
+    }
 }
 
 static void test_sizes(void **state) {
@@ -308,9 +337,13 @@ static void test_refused_specs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),         cmocka_unit_test(test_choose_and_pack),
-        cmocka_unit_test(test_flips),         cmocka_unit_test(test_nan),
-        cmocka_unit_test(test_once),          cmocka_unit_test(test_adopt),
+        cmocka_unit_test(test_make),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_choose_and_pack),
+        cmocka_unit_test(test_flips),
+        cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_once),
+        cmocka_unit_test(test_adopt),
         cmocka_unit_test(test_refused_specs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
