@@ -13,6 +13,7 @@
 #include "kernels/mask24.h"
 #include "kernels/matmul.h"
 #include "kernels/mlp.h"
+#include "kernels/mvue24_tokens.h"
 #include "kernels/numeric.h"
 #include "kernels/pack24.h"
 #include "kernels/pack24_tokens.h"

@@ -7,9 +7,8 @@
 #include "base/philox.h"
 #include "kernels/columns24.h"
 #include "kernels/matmul.h"
+#include "kernels/mvue24_tokens.h"
 #include "kernels/numeric.h"
-#include "kernels/pack24_tokens.h"
-#include "kernels/soft24.h"
 #include "kernels/spmm24.h"
 #include "kernels/spmm24_rows.h"
 #include "sparse/pattern24.h"
@@ -146,34 +145,24 @@ static int64_t elements_of(wn_dtype dtype, int64_t bytes) {
     return (bytes + size - 1) / size;
 }
 
-// The pack of the transpose of what was pruned along tokens, in the shared block.
-static wn_status pack_tokens(const wn__linear *l, wn__exec *x, int64_t *at, operand *dy) {
+// The pack of the transpose of T(dy), in the shared block.
+static wn_status prune(const wn__linear *l, wn__exec *x, const wn__weight_view *w, int64_t *at,
+                       operand *dy) {
+    if (w->mvue == WN_MVUE_OFF) return WN_OK;
     int64_t groups = wn__groups24(dy->t.shape[0]), out = dy->t.shape[1], bytes = (groups + 1) / 2;
     const wn_tensor values = wn__scratch_take(l->scratch, at, out, 2 * groups);
     const wn_tensor room =
         wn__scratch_take(l->scratch, at, 1, elements_of(dy->t.dtype, out * bytes));
-    const wn__pack24_tokens pack = {
-        .x = dy->t, .values = values, .index = wn__tensor2(room.data, WN_DTYPE_U8, out, bytes)};
-    *dy = (operand){.t = values, .index = pack.index};
-    return wn__run(x, WN__OP_pack24_tokens, &pack);
-}
-
-// T(dy) in the shared block, packed.
-static wn_status prune(const wn__linear *l, wn__exec *x, const wn__weight_view *w, int64_t *at,
-                       operand *dy) {
-    if (w->mvue == WN_MVUE_OFF) return WN_OK;
-    const wn__mvue24 draw = {
+    const wn__mvue24_tokens draw = {
         .x = dy->t,
-        .y = wn__scratch_take(l->scratch, at, dy->t.shape[0], dy->t.shape[1]),
-        .axis = 0,
-        .group = 4,
+        .values = values,
+        .index = wn__tensor2(room.data, WN_DTYPE_U8, out, bytes),
         .method = w->mvue == WN_MVUE_EXACT ? WN_MVUE24_EXACT : WN_MVUE24_APPROX,
         .seed = l->pass->seed,
         .stream = WN_STREAM_MVUE + 8 * (uint64_t)l->number + (uint64_t)w->factor,
         .counter = l->pass->counter};
-    WN_TRY(wn__run(x, WN__OP_mvue24, &draw));
-    dy->t = draw.y;
-    return pack_tokens(l, x, at, dy);
+    *dy = (operand){.t = values, .index = draw.index};
+    return wn__run(x, WN__OP_mvue24_tokens, &draw);
 }
 
 wn_status wn__product_weight(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
@@ -204,8 +193,7 @@ int64_t wn__product_scratch(const wn__structure *s, const wn__build *b, int64_t 
     bool pruned = b->training && s->mvue != WN_MVUE_OFF;
     int64_t packed = wn__scratch_cost(out, 2 * groups);
     if (pruned)
-        cost = rows_out + packed +
-               wn__scratch_cost(1, elements_of(b->dtype, out * ((groups + 1) / 2)));
+        cost = packed + wn__scratch_cost(1, elements_of(b->dtype, out * ((groups + 1) / 2)));
     if (!s->fp8) return cost;
     // Two operands, their scales and a product: of x, dy and W with its padding, packed or listed,
     // in any order.

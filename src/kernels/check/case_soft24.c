@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Cases of soft24, soft24_dots, mvue24 and apply24: ties, both zeros, subnormals, magnitudes far
-// apart, infinities and NaN, outputs on inputs, rows with gaps. Everything agrees with ref bit for
-// bit, any NaN with any other.
+// Cases of soft24, soft24_dots, mvue24, mvue24_tokens and apply24: ties, both zeros, subnormals,
+// magnitudes far apart, infinities and NaN, outputs on inputs, rows with gaps. Everything agrees
+// with ref bit for bit, any NaN with any other.
 #include "kernels/check/masks24.h"
 #include "kernels/contract.h"
+#include "kernels/mvue24_tokens.h"
 #include "kernels/soft24.h"
 
 #include <math.h>
@@ -153,6 +154,38 @@ const wn__case_type wn__cases_mvue24 = {.op = WN__OP_mvue24,
                                         .compare = WN__SAME_VALUES,
                                         .declare = mvue_declare,
                                         .fill = mvue_fill};
+
+enum { TOKENS_METHOD = COMMON, TOKENS_COUNTER, TOKENS_FIELDS };
+
+static const wn__field tokens_fields[TOKENS_FIELDS] = {
+    COMMON_FIELDS,
+    WN__FIELD_WORDS("method", 1, 0, method_words),
+    WN__FIELD_WORDS("counter", 2, 1, counter_words),
+};
+
+static void tokens_declare(wn__case *c) {
+    wn__mvue24_tokens *p = c->args;
+    const int64_t *v = c->problem.value;
+    const wn_tensor x = matrix(c);
+    int64_t groups = wn__ceil_div(x.shape[0], 4);
+    wn__case_part(c, "x", &p->x, WN__READ, x);
+    wn__case_part(c, "values", &p->values, WN__WRITE,
+                  wn__tensor2(NULL, x.dtype, x.shape[1], 2 * groups));
+    wn__case_part(c, "index", &p->index, WN__WRITE,
+                  wn__tensor2(NULL, WN_DTYPE_U8, x.shape[1], wn__ceil_div(groups, 2)));
+    p->method = (wn__mvue24_method)v[TOKENS_METHOD];
+    p->seed = c->key;
+    p->stream = UINT64_C(0xFEDCBA9876543210);
+    p->counter = counters[v[TOKENS_COUNTER]];
+}
+
+const wn__case_type wn__cases_mvue24_tokens = {.op = WN__OP_mvue24_tokens,
+                                               .args_size = sizeof(wn__mvue24_tokens),
+                                               .fields = tokens_fields,
+                                               .field_count = TOKENS_FIELDS,
+                                               .compare = WN__SAME_VALUES,
+                                               .declare = tokens_declare,
+                                               .fill = mvue_fill};
 
 // ---- apply24
 

@@ -46,6 +46,21 @@ ALWAYS void keep_two(keep24 keep[4], keep24 dense, int64_t rows) {
     keep[3] &= ~dense;
 }
 
+/* A block of four rows, of which `rows` exist, n columns. */
+ALWAYS void tokens_columns(const float *const row[4], int64_t rows, const uint8_t *dense, int64_t n,
+                           item24 *item, int64_t block) {
+    for (int64_t j = 0; j < n; j += STEP_COLUMNS) {
+        int64_t step = clamp24(n - j, STEP_COLUMNS);
+        const float *from[4] = {row[0] + j, row[1] + j, row[2] + j, row[3] + j};
+        keep24 keep[4] = {0};
+        for (int64_t k = 0; k < rows; k++)
+            keep[k] =
+                step == STEP_COLUMNS ? not_zero(from[k], STEP_COLUMNS) : not_zero(from[k], step);
+        keep_two(keep, dense ? marked(dense + j, step) : 0, rows);
+        keep_columns(from, keep, item, block, j);
+    }
+}
+
 static void tokens_block(const tokens_job *job, const place24 *at, int64_t block, item24 *item) {
     const wn__pack24 *p = job->pack.p;
     int64_t i0 = at->i0 + 4 * block, rows = clamp24(p->w.shape[0] - i0, 4);
@@ -55,15 +70,7 @@ static void tokens_block(const tokens_job *job, const place24 *at, int64_t block
         row[k] =
             (const float *)p->w.data + (job->order ? job->order[i] : i) * p->w.stride[0] + at->j0;
     }
-    for (int64_t j = 0; j < at->columns; j += STEP_COLUMNS) {
-        int64_t n = clamp24(at->columns - j, STEP_COLUMNS);
-        const float *from[4] = {row[0] + j, row[1] + j, row[2] + j, row[3] + j};
-        keep24 keep[4] = {0};
-        for (int64_t k = 0; k < rows; k++)
-            keep[k] = n == STEP_COLUMNS ? not_zero(from[k], STEP_COLUMNS) : not_zero(from[k], n);
-        keep_two(keep, job->dense ? marked(job->dense + at->j0 + j, n) : 0, rows);
-        keep_columns(from, keep, item, block, j);
-    }
+    tokens_columns(row, rows, job->dense ? job->dense + at->j0 : NULL, at->columns, item, block);
 }
 
 static void tokens_items(void *ctx, int64_t begin, int64_t end, int worker) {

@@ -55,6 +55,8 @@ static const char *problem_of(wn__op op) {
         return "n=5,m=3,k=12,order=shuffled,extra=some";
     case WN__OP_spmm24_columns:
         return "T=3,r=63,c=12";
+    case WN__OP_mvue24_tokens:
+        return "r=16,c=20";
     case WN__OP_pack24_tokens:
         return "r=16,c=20,order=shuffled,dense=some";
     case WN__OP_columns24:
