@@ -4,6 +4,7 @@
 #include "kernels/simd/pack24.inc.h"
 
 #include "kernels/simd/pack24_tokens.inc.h"
+
 #include "kernels/simd/mvue24_tokens.inc.h"
 #include "kernels/simd/tile24.inc.h"
 #include "kernels/simd/unpack24.inc.h"
