@@ -54,7 +54,7 @@ static place slot_place(const wn__stream_format *f, int64_t row, int64_t at) {
     case WN_STREAM_INT8:
         return (place){block + 64 + g / 2 * 64 + 4 * lane + 2 * (g % 2) + slot, 0};
     default:
-        return (place){block + 128 + g / 2 * 32 + 2 * lane + slot, (int)(g % 2) * 4};
+        return (place){block + 128 + g / 2 * 32 + 2 * lane + g % 2, (int)slot * 4};
     }
 }
 
@@ -93,8 +93,19 @@ static void set_bits(uint8_t *byte, int shift, unsigned mask, unsigned bits) {
 
 // Of INT4: bit j of a group's pair is a bit of the 96 bytes behind the scales.
 static int pair_bit(int64_t lane, int64_t g, int j) {
-    int64_t word = g < 15 ? g / 5 : j, bit = g < 15 ? 3 * (g % 5) + j : 15;
-    return (int)(256 * word + 16 * lane + bit);
+    int64_t m = g / 2, plane = m / 2, bit = 3 * (m % 2) + j;
+    if (m >= 6) {
+        plane = j < 2 ? m - 6 : 2;
+        bit = j < 2 ? 6 + j : m;
+    }
+    return (int)(256 * plane + 8 * (2 * lane + g % 2) + bit);
+}
+
+// Of the others: the two bits of a slot in the 64 bytes that begin a block.
+static int slot_bit(const wn__stream_format *f, int64_t lane, int64_t g, int slot) {
+    if (f->type == WN_STREAM_INT8)
+        return (int)(32 * lane + 8 * (2 * (g % 2) + slot) + g / 2 * 2);
+    return (int)(32 * (2 * g + slot) + 2 * lane);
 }
 
 unsigned wn__stream_get_pair(const wn__stream_format *f, const uint8_t *stream, int64_t row,
@@ -107,9 +118,8 @@ unsigned wn__stream_get_pair(const wn__stream_format *f, const uint8_t *stream, 
             pair |= bits_at(block + 32, pair_bit(lane, g, j), 1) << j;
         return wn__stream_first[pair] | (unsigned)wn__stream_second[pair] << 2;
     }
-    const uint8_t *two = block + 4 * lane + 2 * (g % 2);
-    int shift = (int)(g / 2) * 2;
-    return bits_at(two, shift, 3) | bits_at(two + 1, shift, 3) << 2;
+    return bits_at(block, slot_bit(f, lane, g, 0), 3) |
+           bits_at(block, slot_bit(f, lane, g, 1), 3) << 2;
 }
 
 void wn__stream_put_pair(const wn__stream_format *f, uint8_t *stream, int64_t row, int64_t group,
@@ -124,10 +134,8 @@ void wn__stream_put_pair(const wn__stream_format *f, uint8_t *stream, int64_t ro
             set_bits(block + 32, pair_bit(lane, g, j), 1, pair >> j & 1);
         return;
     }
-    uint8_t *two = block + 4 * lane + 2 * (g % 2);
-    int shift = (int)(g / 2) * 2;
-    set_bits(two, shift, 3, nibble & 3);
-    set_bits(two + 1, shift, 3, nibble >> 2);
+    set_bits(block, slot_bit(f, lane, g, 0), 3, nibble & 3);
+    set_bits(block, slot_bit(f, lane, g, 1), 3, nibble >> 2);
 }
 
 static int64_t scale_byte(const wn__stream_format *f, int64_t row, int64_t group) {

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 /* Where everything stands in a stream (stream.h). Lane l of tile i is row 16 i + l.
  *
- * Index of a 2:4 block, two bits for each slot s of its groups g:
- *   INT4    three words of 16 bits a lane, 32 bytes apart: bits 3 (g mod 5) of word g/5 are the
- *           number of the pair (g < 15); bit 15 of word j is bit j of group 15's
- *   others  a dword a lane: byte 2 (g mod 2) + s, bits 2 (g/2) (g < 8). INT8 has values there, too
+ * Index of a 2:4 block, two bits for each slot s of its groups g, or the number of a pair:
+ *   F32, BF16  a dword for each slot 2 g + s: bits 2 l are lane l's (g < 8)
+ *   INT8       a dword a lane: byte 2 (g mod 2) + s, bits 2 (g/2) (g < 8). Values stand alike
+ *   INT4       three planes of 32 bytes. Byte 2 l + g mod 2 of each, with m = g/2: bits 3 (m mod 2)
+ *              of plane m/2 (m < 6). Of m = 6 and 7, two bits at 6 of plane m - 6 and, as bit 2, bit
+ *              m of plane 2
  * Values:
  *   F32     a dword a lane for each column, or for slot 0, then slot 1 of each group
  *   BF16    a dword a lane with two neighbouring columns, or the two slots of a group
  *   INT8    a dword a lane with four columns, or the slots of two groups
- *   INT4    offset by 8. Dense: four columns a dword, the next four in the high nibbles. 2:4: the
- *           slots of a group in a word, the next group in the high nibbles */
+ *   INT4    offset by 8. Dense: four columns a dword, the next four in the high nibbles. 2:4: two
+ *           groups in a word, one a byte, slot 1 in the high nibble */
 #ifndef WN_KERNELS_STREAM_LAYOUT_H
 #define WN_KERNELS_STREAM_LAYOUT_H
 

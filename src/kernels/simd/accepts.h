@@ -22,8 +22,8 @@ wn__accepts_fn wn__accepts_matmul_cblas;
 /* One dtype, and rows that are contiguous on both sides. */
 wn__accepts_fn wn__accepts_copy_rows;
 
-/* F32 and BF16 weights. */
-wn__accepts_fn wn__accepts_stream_float;
+/* F32 and BF16 weights, and the others. */
+wn__accepts_fn wn__accepts_stream_float, wn__accepts_stream_integer;
 /* Those as F32, from the first row of a tile on; 2:4 in the packed form. */
 wn__accepts_fn wn__accepts_stream_unpack;
 
@@ -33,7 +33,7 @@ wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512;
 wn__workspace_fn wn__workspace_spmm24_rows_avx2, wn__workspace_spmm24_rows_avx512;
 wn__workspace_fn wn__workspace_spmm24_columns;
 /* x of a pass as the weights meet it. */
-wn__workspace_fn wn__workspace_stream;
+wn__workspace_fn wn__workspace_stream_avx2, wn__workspace_stream_avx512;
 /* A result for each chunk of sum, sumsq and nonfinite. */
 wn__workspace_fn wn__workspace_reduce;
 /* The sum of dweight over each part of the rows. */

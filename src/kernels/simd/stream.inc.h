@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* stream: x is laid out in scratch, then blocks of tiles pass over the weights once, in the order
- * in which they lie. Four tokens at a time share what they read of a tile; up to 16 take turns over
+/* stream (with STREAM_FLOATS of F32 and BF16, with STREAM_INTEGERS, the header of their loops, of INT8 and INT4): x is laid out in scratch, then blocks of tiles pass over the weights once, in the order
+ * in which they lie. A few tokens at a time share what they read of a tile; up to 16 take turns over
  * a slice of it that stays in L1, and the slice after it is fetched meanwhile. More tokens come
  * after them, while the tile is in L2. */
 #include "base/fail.h"
@@ -9,14 +9,16 @@
 
 #include <string.h>
 
+#ifdef STREAM_FLOATS
 #include "kernels/simd/stream_float.inc.h"
 #include "kernels/simd/stream_tokens.inc.h"
+#endif
 #ifdef STREAM_INTEGERS
-#include "kernels/simd/stream_int.inc.h"
+#include STREAM_INTEGERS
 #endif
 
 /* Tokens from which on those of a 2:4 weight are lanes. */
-#define PANEL_TOKENS (VF == 8 ? 5 : 9)
+#define PANEL_TOKENS (VF == 8 ? 17 : 9)
 #define BLOCK_TILES  4 /* tiles of a block of work */
 #define SLICE_BYTES  8192
 /* Bytes from what is read to what is fetched: far enough for DRAM with one pass, a whole slice with
@@ -33,10 +35,12 @@ typedef struct stream_job {
 
 /* ---- x */
 
+#ifdef STREAM_FLOATS
 /* Where x of tokens t .. t+tokens-1 of a 2:4 weight is a panel. */
 static bool in_panel(const wn__stream_format *f, int64_t tokens) {
     return f->sparse && !wn__stream_quantised(f) && tokens >= PANEL_TOKENS;
 }
+#endif
 
 static void lay_floats(const stream_job *job, int64_t t) {
     int64_t k = job->p->format.k;
@@ -48,17 +52,16 @@ static void lay_floats(const stream_job *job, int64_t t) {
 }
 
 #ifdef STREAM_INTEGERS
-static void lay_int8(const stream_job *job, const float *x, uint8_t *row) {
-    float scale = quantise(x, job->p->format.k, job->plan.columns, (int8_t *)row);
-    for (int64_t c = 0; !job->p->format.sparse && c < job->plan.columns; c++) {
-        int8_t q = (int8_t)row[c];
-        row[job->plan.columns + c] = (uint8_t)(q < 0 ? -q : q);
-    }
+static void lay_int8_row(const stream_job *job, const float *x, uint8_t *row) {
+    const wn__stream_format *f = &job->p->format;
+    float scale = quantise(x, f->k, job->plan.columns, (int8_t *)row);
     memcpy(row + job->plan.scales, &scale, sizeof scale);
+    lay_int8(f->sparse, job->plan.columns, (int8_t *)row, row + job->plan.scales + 4);
 }
 
-static void lay_int4(const stream_job *job, const float *x, uint8_t *row) {
+static void lay_int4_row(const stream_job *job, const float *x, uint8_t *row) {
     const wn__stream_format *f = &job->p->format;
+    int64_t step = WN_STREAM_GROUP * int_column_bytes(WN_STREAM_INT4, f->sparse);
     for (int64_t b = 0; b < job->plan.groups; b++) {
         int8_t q[WN_STREAM_GROUP];
         int64_t left = f->k - b * WN_STREAM_GROUP;
@@ -66,40 +69,41 @@ static void lay_int4(const stream_job *job, const float *x, uint8_t *row) {
         float scale = quantise(x + b * WN_STREAM_GROUP,
                                left < WN_STREAM_GROUP ? left : WN_STREAM_GROUP, WN_STREAM_GROUP, q);
         memcpy(scales, &scale, sizeof scale);
-        if (f->sparse) {
-            put_tables(q, row + 256 * b);
-        } else {
-            memcpy(row + WN_STREAM_GROUP * b, q, sizeof q);
-            put_offset(q, scales + 4);
-        }
+        lay_int4(f->sparse, q, row + step * b, scales + 4);
     }
 }
-#endif
 
 static void lay_row(const stream_job *job, int64_t t) {
-#ifdef STREAM_INTEGERS
     const float *x = (const float *)job->p->x.data + (job->t0 + t) * job->p->x.stride[0];
     uint8_t *row = job->rows + t * job->plan.row;
     if (job->p->format.type == WN_STREAM_INT8)
-        lay_int8(job, x, row);
+        lay_int8_row(job, x, row);
     else if (job->p->format.type == WN_STREAM_INT4)
-        lay_int4(job, x, row);
+        lay_int4_row(job, x, row);
     else
-#endif
         lay_floats(job, t);
 }
+#else
+static void lay_row(const stream_job *job, int64_t t) {
+    lay_floats(job, t);
+}
+#endif
 
 /* Blocks of 16 tokens. */
 static void lay_rows(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const stream_job *job = ctx;
+#ifdef STREAM_FLOATS
     const wn__stream *p = job->p;
-    for (int64_t t = begin; !in_panel(&p->format, end - begin) && t < end; t++)
+    if (in_panel(&p->format, end - begin)) {
+        const float *x = (const float *)p->x.data + (job->t0 + begin) * p->x.stride[0];
+        lay_panel(x, p->x.stride[0], end - begin, p->format.k, job->plan.columns,
+                  (float *)(void *)(job->rows + begin * job->plan.row));
+        return;
+    }
+#endif
+    for (int64_t t = begin; t < end; t++)
         lay_row(job, t);
-    if (!in_panel(&p->format, end - begin)) return;
-    const float *x = (const float *)p->x.data + (job->t0 + begin) * p->x.stride[0];
-    lay_panel(x, p->x.stride[0], end - begin, p->format.k, job->plan.columns,
-              (float *)(void *)(job->rows + begin * job->plan.row));
 }
 
 /* ---- y */
@@ -126,47 +130,42 @@ typedef struct turn {
 } turn;
 
 #ifdef STREAM_INTEGERS
-/* x of a turn's first token, of which a column takes `bytes` bytes. */
-ALWAYS int_rows rows_of_turn(const stream_job *job, const turn *u, int64_t bytes) {
+/* x of a turn's first token. */
+ALWAYS int_rows rows_of_turn(const stream_job *job, const turn *u, wn__stream_type type,
+                             bool sparse) {
     const uint8_t *row = job->rows + u->t * job->plan.row;
     int64_t column = u->first * wn__stream_block_columns(&job->p->format);
-    return (int_rows){.x = row + bytes * column,
+    return (int_rows){.x = row + int_column_bytes(type, sparse) * column,
                       .scales = row + job->plan.scales + 8 * u->first,
                       .down = job->plan.row,
                       .columns = job->plan.columns};
 }
-
-/* INT4 2:4 has tables, four bytes a column, and one register of sums for a token: up to eight. */
-ALWAYS void take_int4_turn(int tokens, const stream_job *job, const turn *u, float *to) {
-    const int_rows r = rows_of_turn(job, u, 4);
-    int4_pass(true, tokens, u->w, &r, u->blocks, u->ahead, to);
-}
 #endif
 
-/* Up to four tokens. */
 ALWAYS void take_turn(wn__stream_type type, bool sparse, int tokens, const stream_job *job,
                       const turn *u, float *to) {
-    if (type == WN_STREAM_F32 || type == WN_STREAM_BF16) {
-        const float *x = (const float *)(const void *)(job->rows + u->t * job->plan.row);
-        float_pass(type, sparse, tokens, u->w,
-                   x + u->first * wn__stream_block_columns(&job->p->format), job->plan.row / 4,
-                   u->blocks, u->ahead, to);
+#ifdef STREAM_INTEGERS
+    if (type == WN_STREAM_INT8 || type == WN_STREAM_INT4) {
+        const int_rows r = rows_of_turn(job, u, type, sparse);
+        if (type == WN_STREAM_INT8)
+            int8_pass(sparse, tokens, u->w, &r, u->blocks, u->ahead, (int32_t *)(void *)to);
+        else
+            int4_pass(sparse, tokens, u->w, &r, u->blocks, u->ahead, to);
         return;
     }
-#ifdef STREAM_INTEGERS
-    const int_rows r = rows_of_turn(job, u, 1);
-    if (type == WN_STREAM_INT8)
-        int8_pass(sparse, tokens, u->w, &r, u->blocks, u->ahead, (int32_t *)(void *)to);
-    else if (sparse)
-        take_int4_turn(tokens, job, u, to);
-    else
-        int4_pass(false, tokens, u->w, &r, u->blocks, u->ahead, to);
+#endif
+#ifdef STREAM_FLOATS
+    const float *x = (const float *)(const void *)(job->rows + u->t * job->plan.row);
+    float_pass(type, sparse, tokens, u->w,
+               x + u->first * wn__stream_block_columns(&job->p->format), job->plan.row / 4,
+               u->blocks, u->ahead, to);
 #endif
 }
 
-/* Tokens that share one reading of the weights, at most. */
+/* Tokens that share one reading of the weights, at most: as many as have their sums in registers. */
 ALWAYS int most_tokens(wn__stream_type type, bool sparse) {
-    return type == WN_STREAM_INT4 && sparse ? 8 : PASS_TOKENS;
+    if (VF == 16 && type >= WN_STREAM_INT8) return 16;
+    return type == WN_STREAM_INT4 && sparse ? 8 : 4;
 }
 
 /* As even as turns can be. */
@@ -178,49 +177,31 @@ ALWAYS int turn_tokens(int64_t left, int most) {
 /* One loop for each number of tokens, which is unrolled. */
 ALWAYS void take_turn_of(wn__stream_type type, bool sparse, int tokens, const stream_job *job,
                          const turn *u, float *to) {
+    const int most = most_tokens(type, sparse);
+#define STREAM_TURN(n)                                                                             \
+    case n:                                                                                        \
+        if ((n) <= most) take_turn(type, sparse, (n) <= most ? (n) : 1, job, u, to);               \
+        return;
     switch (tokens) {
-    case 1:
-        take_turn(type, sparse, 1, job, u, to);
-        return;
-    case 2:
-        take_turn(type, sparse, 2, job, u, to);
-        return;
-    case 3:
-        take_turn(type, sparse, 3, job, u, to);
-        return;
-    case 4:
-        take_turn(type, sparse, 4, job, u, to);
-        return;
-#ifdef STREAM_INTEGERS
-    case 5:
-        take_int4_turn(5, job, u, to);
-        return;
-    case 6:
-        take_int4_turn(6, job, u, to);
-        return;
-    case 7:
-        take_int4_turn(7, job, u, to);
-        return;
-    default:
-        take_int4_turn(8, job, u, to);
-        return;
-#endif
+        STREAM_TURN(1)
+        STREAM_TURN(2)
+        STREAM_TURN(3)
+        STREAM_TURN(4)
+        STREAM_TURN(5)
+        STREAM_TURN(6)
+        STREAM_TURN(7)
+        STREAM_TURN(8)
+        STREAM_TURN(9)
+        STREAM_TURN(10)
+        STREAM_TURN(11)
+        STREAM_TURN(12)
+        STREAM_TURN(13)
+        STREAM_TURN(14)
+        STREAM_TURN(15)
+        STREAM_TURN(16)
     }
+#undef STREAM_TURN
 }
-
-#ifdef STREAM_INTEGERS
-/* Sums of INT8 are integers until here. */
-static void scale_int8(const stream_job *job, int64_t t, const uint8_t *tile, float *sums) {
-    float x;
-    memcpy(&x, job->rows + t * job->plan.row + job->plan.scales, sizeof x);
-    for (int h = 0; h < 16; h += 8) {
-        v8 dots = v8_load(sums + h);
-        __m256 both = _mm256_mul_ps(_mm256_loadu_ps((const float *)(const void *)tile + h),
-                                    _mm256_set1_ps(x));
-        _mm256_storeu_ps(sums + h, _mm256_mul_ps(_mm256_cvtepi32_ps(dots), both));
-    }
-}
-#endif
 
 /* `tokens` tokens, 16 at most, from t0 on. */
 ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, int64_t i,
@@ -252,12 +233,15 @@ ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, i
     }
     for (int64_t t = 0; t < tokens; t++) {
 #ifdef STREAM_INTEGERS
-        if (type == WN_STREAM_INT8) scale_int8(job, t0 + t, tile, sums + 16 * t);
+        if (type == WN_STREAM_INT8)
+            scale_int8(tile, job->rows + (t0 + t) * job->plan.row + job->plan.scales,
+                       sums + 16 * t);
 #endif
         finish_token(job->p, job->t0 + t0 + t, i * WN_STREAM_LANES, sums + 16 * t);
     }
 }
 
+#ifdef STREAM_FLOATS
 /* The same by tokens in lanes. */
 ALWAYS void run_panel(wn__stream_type type, int64_t width, const stream_job *job, int64_t i,
                       int64_t t0, int64_t tokens) {
@@ -281,16 +265,20 @@ ALWAYS void run_panel(wn__stream_type type, int64_t width, const stream_job *job
     for (int64_t t = 0; t < tokens; t++)
         finish_token(job->p, job->t0 + t0 + t, i * WN_STREAM_LANES, turned + 16 * t);
 }
+#endif
 
 ALWAYS void run_some(wn__stream_type type, bool sparse, const stream_job *job, int64_t i,
                      int64_t t0, int64_t tokens) {
-    bool panel = sparse && (type == WN_STREAM_F32 || type == WN_STREAM_BF16);
-    if (!panel || tokens < PANEL_TOKENS)
-        run_tile(type, sparse, job, i, t0, tokens);
-    else if (tokens <= 8)
-        run_panel(type, 32, job, i, t0, tokens);
-    else
-        run_panel(type, 64, job, i, t0, tokens);
+#ifdef STREAM_FLOATS
+    if (in_panel(&(wn__stream_format){type, sparse, 0, 0}, tokens)) {
+        if (tokens <= 8)
+            run_panel(type, 32, job, i, t0, tokens);
+        else
+            run_panel(type, 64, job, i, t0, tokens);
+        return;
+    }
+#endif
+    run_tile(type, sparse, job, i, t0, tokens);
 }
 
 #define STREAM_TILES(name, type, sparse)                                                           \
@@ -302,10 +290,12 @@ ALWAYS void run_some(wn__stream_type type, bool sparse, const stream_job *job, i
                 run_some(type, sparse, job, i, t,                                                  \
                          job->tokens - t < WN_STREAM_BATCH ? job->tokens - t : WN_STREAM_BATCH);   \
     }
+#ifdef STREAM_FLOATS
 STREAM_TILES(tiles_f32, WN_STREAM_F32, false)
 STREAM_TILES(tiles_f32_24, WN_STREAM_F32, true)
 STREAM_TILES(tiles_bf16, WN_STREAM_BF16, false)
 STREAM_TILES(tiles_bf16_24, WN_STREAM_BF16, true)
+#endif
 #ifdef STREAM_INTEGERS
 STREAM_TILES(tiles_int8, WN_STREAM_INT8, false)
 STREAM_TILES(tiles_int8_24, WN_STREAM_INT8, true)
@@ -316,15 +306,17 @@ STREAM_TILES(tiles_int4_24, WN_STREAM_INT4, true)
 
 static wn_status stream(const void *args, wn__exec *x) {
     static wn__range_fn *const tiles[][2] = {
-        {tiles_f32, tiles_f32_24},
-        {tiles_bf16, tiles_bf16_24},
+#ifdef STREAM_FLOATS
+        [WN_STREAM_F32] = {tiles_f32, tiles_f32_24},
+        [WN_STREAM_BF16] = {tiles_bf16, tiles_bf16_24},
+#endif
 #ifdef STREAM_INTEGERS
-        {tiles_int8, tiles_int8_24},
-        {tiles_int4, tiles_int4_24},
+        [WN_STREAM_INT8] = {tiles_int8, tiles_int8_24},
+        [WN_STREAM_INT4] = {tiles_int4, tiles_int4_24},
 #endif
     };
     const wn__stream *p = args;
-    stream_job job = {.p = p, .plan = wn__stream_plan_of(p), .rows = (uint8_t *)x->scratch};
+    stream_job job = {.p = p, .plan = wn__stream_plan_of(p, VF == 16), .rows = (uint8_t *)x->scratch};
     for (; job.t0 < p->x.shape[0]; job.t0 += job.tokens) {
         int64_t left = p->x.shape[0] - job.t0;
         job.tokens = left < job.plan.tokens ? left : job.plan.tokens;

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 /* stream of F32 and BF16 weights: outputs in lanes. A column of a dense tile meets one broadcast
  * element of x; of a 2:4 tile each lane picks its column out of a group of four with one
- * permutation within 128 bits, whose control is made of the index once for all tokens. */
+ * permutation within 128 bits, whose control is made of the index once for all tokens: with AVX-512
+ * by a shift for each lane, with AVX2 out of a table, four lanes at a time. */
+#include "kernels/simd/stream_pick.h"
 #include "kernels/simd/vec.h"
 #include "kernels/stream_layout.h"
 
-#define TILE_VECS   (16 / VF)
-#define PASS_TOKENS 4 /* that share one reading of the weights, at most */
-#define TURNS       4 /* independent sums of an output, at most */
+#include <string.h>
+
+#define TILE_VECS (16 / VF)
+#define TURNS     4 /* independent sums of an output, at most */
 
 #if VF == 16
 typedef __m512i stream_bits;
@@ -23,9 +26,12 @@ ALWAYS vf half_high(stream_bits a) {
 ALWAYS vf group_load(const float *x) {
     return _mm512_broadcast_f32x4(_mm_loadu_ps(x));
 }
-/* The two bits of slot number `slot` at the bottom of each dword. */
-ALWAYS stream_bits slot_control(stream_bits index, int slot) {
-    return _mm512_srli_epi32(index, (unsigned)(8 * (slot % 4) + 2 * (slot / 4)));
+/* Of a slot's index, the two bits of each lane at the bottom of its dword. */
+ALWAYS stream_bits slot_control(uint32_t index, int vec) {
+    const __m512i places =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    (void)vec;
+    return _mm512_srlv_epi32(_mm512_set1_epi32((int)index), places);
 }
 ALWAYS vf group_pick(vf x, stream_bits control) {
     return _mm512_permutevar_ps(x, control);
@@ -44,29 +50,48 @@ ALWAYS vf half_high(stream_bits a) {
 ALWAYS vf group_load(const float *x) {
     return _mm256_broadcast_ps((const __m128 *)(const void *)x);
 }
-/* Four bytes 4 i + 0 .. 3 of slot number `slot`: bytes are permuted, since on some processors a
- * permutation of floats by a register takes four times as long. Slots 4 p .. 4 p + 3 share a shift,
- * which leaves 4 i in each byte. */
-ALWAYS stream_bits slot_control(stream_bits index, int slot) {
-    const __m256i field = _mm256_set1_epi32(0x0C0C0C0C), bytes = _mm256_set1_epi32(0x03020100);
-    const __m256i spread = _mm256_add_epi8(_mm256_broadcastsi128_si256(_mm_setr_epi8(
-                                               0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12)),
-                                           _mm256_set1_epi8((char)(slot % 4)));
-    __m256i four = slot < 4    ? _mm256_slli_epi32(index, 2)
-                   : slot < 8  ? index
-                   : slot < 12 ? _mm256_srli_epi32(index, 2)
-                               : _mm256_srli_epi32(index, 4);
-    four = _mm256_and_si256(four, field);
-    return _mm256_or_si256(_mm256_shuffle_epi8(four, spread), bytes);
+/* Picks of four lanes, of a slot's index. Bytes are permuted, since on some processors a permutation
+ * of floats by a register takes four times as long. */
+ALWAYS __m128i quad_control(uint32_t index, int quad) {
+    const char *picks = (const char *)wn__stream_picks;
+    uint32_t at = quad == 0 ? index << 4 : index >> (8 * quad - 4);
+    return _mm_load_si128((const __m128i *)(const void *)(picks + (at & 0xFF0)));
+}
+ALWAYS stream_bits slot_control(uint32_t index, int vec) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(quad_control(index, 2 * vec)),
+                                   quad_control(index, 2 * vec + 1), 1);
 }
 ALWAYS vf group_pick(vf x, stream_bits control) {
     return _mm256_castsi256_ps(_mm256_shuffle_epi8(_mm256_castps_si256(x), control));
 }
 #endif
 
+ALWAYS void fetch_lines(const uint8_t *w, int64_t bytes, int64_t ahead) {
+    if (ahead == 0) return;
+    UNROLL
+    for (int64_t line = 0; line < bytes; line += 64)
+        _mm_prefetch((const char *)w + ahead + line, _MM_HINT_T0);
+}
+
+ALWAYS uint32_t index_of(const uint8_t *w, int slot) {
+    uint32_t index;
+    memcpy(&index, w + 4 * slot, sizeof index);
+    return index;
+}
+
+/* Loaded once, not again for each token. */
+ALWAYS vf in_register(vf a) {
+#if VF == 16
+    __asm__("" : "+v"(a));
+#else
+    __asm__("" : "+x"(a));
+#endif
+    return a;
+}
+
 /* Sums of a few tokens for a tile, `turns` for each. */
 typedef struct tile_sums {
-    vf of[PASS_TOKENS][TURNS][TILE_VECS];
+    vf of[WN_STREAM_BATCH][TURNS][TILE_VECS];
 } tile_sums;
 
 /* As many as hide the latency of an FMA with few tokens. */
@@ -106,19 +131,20 @@ ALWAYS void dense_block(wn__stream_type type, int tokens, const uint8_t *w, cons
 
 /* Both slots of group g. */
 ALWAYS void sparse_group(wn__stream_type type, int tokens, const uint8_t *w, const float *x,
-                         int64_t down, int g, const stream_bits index[TILE_VECS], tile_sums *sums) {
+                         int64_t down, int g, tile_sums *sums) {
     UNROLL
     for (int s = 0; s < 2; s++) {
         vf weights[TILE_VECS];
         stream_bits control[TILE_VECS];
         UNROLL
         for (int v = 0; v < TILE_VECS; v++) {
-            control[v] = slot_control(index[v], 2 * g + s);
+            control[v] = slot_control(index_of(w, 2 * g + s), v);
             stream_bits two = bits_load(w + 64 + 64 * g + v * 4 * VF);
             if (type == WN_STREAM_F32)
                 weights[v] = weights_f32(w + 64 + 128 * g + 64 * s, v);
             else
                 weights[v] = s ? half_high(two) : half_low(two);
+            weights[v] = in_register(weights[v]);
         }
         UNROLL
         for (int t = 0; t < tokens; t++) {
@@ -132,16 +158,45 @@ ALWAYS void sparse_group(wn__stream_type type, int tokens, const uint8_t *w, con
     }
 }
 
-ALWAYS void sparse_block(wn__stream_type type, int tokens, const uint8_t *w, const float *x,
-                         int64_t down, tile_sums *sums) {
-    stream_bits index[TILE_VECS];
-    UNROLL
-    for (int v = 0; v < TILE_VECS; v++)
-        index[v] = bits_load(w + v * 4 * VF);
-    UNROLL
-    for (int g = 0; g < 8; g++)
-        sparse_group(type, tokens, w, x, down, g, index, sums);
+#if VF == 8
+/* Both slots of group g for four lanes of one token: half as wide, since what the table holds is,
+ * and these processors' registers often are. */
+ALWAYS __m128 quad_sum(wn__stream_type type, const uint8_t *w, __m128i four, int g, int s, int quad,
+                       __m128 sum) {
+    const uint8_t *at = w + 64 + 16 * quad + (type == WN_STREAM_F32 ? 128 * g + 64 * s : 64 * g);
+    __m128i weights = _mm_loadu_si128((const __m128i *)(const void *)at);
+    if (type == WN_STREAM_BF16)
+        weights = s ? _mm_and_si128(weights, _mm_set1_epi32((int)0xFFFF0000))
+                    : _mm_slli_epi32(weights, 16);
+    __m128i x = _mm_shuffle_epi8(four, quad_control(index_of(w, 2 * g + s), quad));
+    return _mm_fmadd_ps(_mm_castsi128_ps(weights), _mm_castsi128_ps(x), sum);
 }
+
+/* One token: a sum of each slot for four times four lanes. */
+ALWAYS void sparse_pass_one(wn__stream_type type, const uint8_t *w, const float *x, int64_t blocks,
+                            int64_t ahead, float *to) {
+    const int64_t bytes = wn__stream_block_bytes(&(wn__stream_format){type, true, 0, 0});
+    __m128 sums[2][4];
+    UNROLL
+    for (int i = 0; i < 8; i++)
+        sums[i / 4][i % 4] = _mm_setzero_ps();
+    for (int64_t b = 0; b < blocks; b++, w += bytes, x += 32) {
+        fetch_lines(w, bytes, ahead);
+        UNROLL
+        for (int g = 0; g < 8; g++) {
+            __m128i four = _mm_loadu_si128((const __m128i *)(const void *)(x + 4 * g));
+            UNROLL
+            for (int i = 0; i < 8; i++)
+                sums[i / 4][i % 4] = quad_sum(type, w, four, g, i / 4, i % 4, sums[i / 4][i % 4]);
+        }
+    }
+    UNROLL
+    for (int quad = 0; quad < 4; quad++) {
+        __m128 sum = _mm_add_ps(sums[0][quad], sums[1][quad]);
+        _mm_storeu_ps(to + 4 * quad, _mm_add_ps(_mm_loadu_ps(to + 4 * quad), sum));
+    }
+}
+#endif
 
 /* to[t][lane] += the products of `blocks` blocks with the rows of x. ahead: bytes between what is
  * read and what is fetched, 0: nothing is fetched. */
@@ -149,6 +204,12 @@ ALWAYS void float_pass(wn__stream_type type, bool sparse, int tokens, const uint
                        const float *x, int64_t down, int64_t blocks, int64_t ahead, float *to) {
     const int64_t bytes = wn__stream_block_bytes(&(wn__stream_format){type, sparse, 0, 0});
     tile_sums sums;
+#if VF == 8
+    if (sparse && tokens == 1) {
+        sparse_pass_one(type, w, x, blocks, ahead, to);
+        return;
+    }
+#endif
     UNROLL
     for (int t = 0; t < tokens; t++) {
         UNROLL
@@ -156,15 +217,11 @@ ALWAYS void float_pass(wn__stream_type type, bool sparse, int tokens, const uint
             sums.of[t][i / TILE_VECS][i % TILE_VECS] = vf_zero();
     }
     for (int64_t b = 0; b < blocks; b++, w += bytes, x += sparse ? 32 : 4) {
-        if (ahead > 0) {
-            UNROLL
-            for (int64_t line = 0; line < bytes; line += 64)
-                _mm_prefetch((const char *)w + ahead + line, _MM_HINT_T0);
-        }
-        if (sparse)
-            sparse_block(type, tokens, w, x, down, &sums);
-        else
-            dense_block(type, tokens, w, x, down, &sums);
+        fetch_lines(w, bytes, ahead);
+        UNROLL
+        for (int g = 0; sparse && g < 8; g++)
+            sparse_group(type, tokens, w, x, down, g, &sums);
+        if (!sparse) dense_block(type, tokens, w, x, down, &sums);
     }
     UNROLL
     for (int t = 0; t < tokens; t++) {

@@ -3,13 +3,12 @@
  *
  * INT8: |x| times the weight with the sign of x, as the instruction multiplies unsigned by signed
  * bytes; two products are at most 2 127^2 and do not saturate. A lane of a 2:4 tile picks its bytes
- * out of eight columns of x.
+ * out of eight columns of x; there |w| meets x with the sign of w.
  * INT4 dense: the stored q + 8 is the unsigned side; sums of a group stay in 16 bits, where they
  * may wrap: after 8 sum(x) is taken off they are within 32 7 127.
- * INT4 2:4: x + 128 is the unsigned side, picked out of a table with both columns of all six pairs;
- * 128 sum(q) is taken off, and what is left is within 32 7 127 again. */
-#include "kernels/simd/vec.h"
-#include "kernels/stream_layout.h"
+ * INT4 2:4: x + 128 is the unsigned side, picked by the number of a pair out of two tables, of its
+ * first and of its second column; 128 sum(q) is taken off, and what is left is within 32 7 127. */
+#include "kernels/simd/stream_bytes.inc.h"
 
 typedef __m256i v8;
 
@@ -34,30 +33,16 @@ ALWAYS v8 in_order(v8 a) {
     __asm__("" : "+x"(a));
     return a;
 }
-ALWAYS void fetch_ahead(const uint8_t *w, int64_t bytes, int64_t ahead) {
-    if (ahead == 0) return;
-    UNROLL
-    for (int64_t line = 0; line < bytes; line += 64)
-        _mm_prefetch((const char *)w + ahead + line, _MM_HINT_T0);
-}
-
-/* What a pass reads of x: rows `down` bytes apart, from the pass's first column on; the scales and
- * sums of its first group of columns. */
-typedef struct int_rows {
-    const uint8_t *x;
-    const uint8_t *scales;
-    int64_t down, columns;
-} int_rows;
 
 /* Sums of 32-bit integers of INT8, in two halves of 8 outputs. */
 typedef struct int8_sums {
-    v8 of[4][2];
+    v8 of[WN_STREAM_BATCH][2];
 } int8_sums;
 
-/* sum += the dots of four bytes: |x| and x as bytes, w signed. */
+/* sum += the dots of four bytes x and w, given |x|. */
 ALWAYS v8 add_dots(v8 sum, v8 magnitude, v8 x, v8 w) {
     v8 pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(w, x));
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    return in_order(_mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
 }
 
 ALWAYS void int8_dense_block(int tokens, const uint8_t *w, const int_rows *r, int64_t column,
@@ -85,12 +70,12 @@ ALWAYS void int8_sparse_block(int tokens, const uint8_t *w, const int_rows *r, i
         UNROLL
         for (int h = 0; h < 2; h++) {
             v8 control = int8_control(w + 32 * h, step);
-            v8 weights = v8_load(w + 64 + 64 * step + 32 * h);
+            v8 weights = v8_load(w + 64 + 64 * step + 32 * h), magnitude = _mm256_abs_epi8(weights);
             UNROLL
             for (int t = 0; t < tokens; t++) {
                 v8 eight = v8_qword(r->x + t * r->down + column + 8 * step);
                 v8 x = _mm256_shuffle_epi8(eight, control);
-                sums->of[t][h] = add_dots(sums->of[t][h], _mm256_abs_epi8(x), x, weights);
+                sums->of[t][h] = add_dots(sums->of[t][h], magnitude, weights, x);
             }
         }
     }
@@ -119,22 +104,11 @@ ALWAYS void int8_pass(bool sparse, int tokens, const uint8_t *w, const int_rows 
     }
 }
 
-ALWAYS __m256 scales_of(const uint8_t *w) {
-    __m128i half = _mm_loadu_si128((const __m128i *)(const void *)w);
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
-}
-
 /* Eight outputs of a token: to += dots times both scales. */
 ALWAYS void add_scaled(float *to, v8 dots, __m256 w, float x) {
     __m256 both = _mm256_mul_ps(w, _mm256_set1_ps(x));
     __m256 sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots), both, _mm256_loadu_ps(to));
     _mm256_storeu_ps(to, sum);
-}
-
-ALWAYS float scale_of_group(const int_rows *r, int t, int64_t b) {
-    float scale;
-    memcpy(&scale, r->scales + t * r->down + 8 * b, sizeof scale);
-    return scale;
 }
 
 ALWAYS v8 nibbles(v8 a, bool high) {
@@ -143,7 +117,7 @@ ALWAYS v8 nibbles(v8 a, bool high) {
 
 ALWAYS void int4_dense_block(int tokens, const uint8_t *w, const int_rows *r, int64_t b,
                              float *to) {
-    v8 sums[4][2];
+    v8 sums[WN_STREAM_BATCH][2];
     UNROLL
     for (int t = 0; t < tokens; t++)
         sums[t][0] = sums[t][1] = _mm256_setzero_si256();
@@ -167,44 +141,44 @@ ALWAYS void int4_dense_block(int tokens, const uint8_t *w, const int_rows *r, in
         for (int h = 0; h < 2; h++) {
             v8 exact = _mm256_sub_epi16(sums[t][h], offset);
             add_scaled(to + 16 * t + 8 * h, _mm256_madd_epi16(exact, _mm256_set1_epi16(1)),
-                       scales_of(w + 16 * h), scale_of_group(r, t, b));
+                       scales_of(w, 8 * h), scale_of_group(r, t, b));
         }
     }
 }
 
-/* Bytes 0..5 and 8..13 of a table: the number of a lane's pair, and that plus 8 in the odd byte. */
-ALWAYS v8 int4_control(v8 low) {
-    const v8 twice = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 0, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10, 12, 12, 14, 14));
-    v8 both = _mm256_and_si256(_mm256_shuffle_epi8(low, twice), _mm256_set1_epi8(7));
-    return _mm256_or_si256(both, _mm256_set1_epi16(0x0800));
-}
-
-ALWAYS v8 int4_pairs(const uint8_t *w, int g) {
-    v8 a = v8_load(w + 32 + (g < 15 ? g / 5 : 0) * 32);
-    if (g < 15) return _mm256_srli_epi16(a, 3 * (g % 5));
-    v8 b = _mm256_and_si256(_mm256_srli_epi16(v8_load(w + 64), 14), _mm256_set1_epi16(2));
-    v8 c = _mm256_and_si256(_mm256_srli_epi16(v8_load(w + 96), 13), _mm256_set1_epi16(4));
-    return _mm256_or_si256(_mm256_srli_epi16(a, 15), _mm256_or_si256(b, c));
+/* Bytes 0..5 and 8..13 of a table: the numbers of the pairs of groups 2 m and 2 m + 1. */
+ALWAYS v8 int4_control(const uint8_t *w, int m) {
+    v8 pairs = v8_load(w + 32 + (m < 6 ? m / 2 : m - 6) * 32);
+    if (m < 6 && m % 2) pairs = _mm256_srli_epi16(pairs, 3);
+    if (m >= 6) {
+        v8 two = _mm256_and_si256(_mm256_srli_epi16(pairs, 6), _mm256_set1_epi8(3));
+        v8 four = _mm256_srli_epi16(v8_load(w + 96), m - 2);
+        pairs = _mm256_or_si256(two, _mm256_and_si256(four, _mm256_set1_epi8(4)));
+    } else {
+        pairs = _mm256_and_si256(pairs, _mm256_set1_epi8(7));
+    }
+    return _mm256_or_si256(pairs, _mm256_set1_epi16(0x0800));
 }
 
 ALWAYS void int4_sparse_block(int tokens, const uint8_t *w, const int_rows *r, int64_t b,
                               float *to) {
-    v8 sums[8], weights = _mm256_setzero_si256(); /* the sums of q, byte by byte */
+    v8 sums[WN_STREAM_BATCH], weights = _mm256_setzero_si256(); /* the sums of q, byte by byte */
     UNROLL
     for (int t = 0; t < tokens; t++)
         sums[t] = _mm256_setzero_si256();
     UNROLL
-    for (int g = 0; g < 16; g++) {
-        v8 q = nibbles(v8_load(w + 128 + g / 2 * 32), g % 2);
-        q = _mm256_sub_epi8(q, _mm256_set1_epi8(8));
-        weights = in_order(_mm256_add_epi8(weights, q));
-        v8 control = int4_control(int4_pairs(w, g));
+    for (int m = 0; m < 8; m++) {
+        v8 both = v8_load(w + 128 + 32 * m), control = int4_control(w, m);
+        v8 first = _mm256_sub_epi8(nibbles(both, false), _mm256_set1_epi8(8));
+        v8 second = _mm256_sub_epi8(nibbles(both, true), _mm256_set1_epi8(8));
+        weights = in_order(_mm256_add_epi8(weights, _mm256_add_epi8(first, second)));
         UNROLL
         for (int t = 0; t < tokens; t++) {
-            v8 table = v8_table(r->x + t * r->down + 256 * b + 16 * g);
-            v8 x = _mm256_shuffle_epi8(table, control);
-            sums[t] = in_order(_mm256_add_epi16(sums[t], _mm256_maddubs_epi16(x, q)));
+            const uint8_t *tables = r->x + t * r->down + 256 * b + 32 * m;
+            v8 x = _mm256_shuffle_epi8(v8_table(tables), control);
+            sums[t] = in_order(_mm256_add_epi16(sums[t], _mm256_maddubs_epi16(x, first)));
+            x = _mm256_shuffle_epi8(v8_table(tables + 16), control);
+            sums[t] = in_order(_mm256_add_epi16(sums[t], _mm256_maddubs_epi16(x, second)));
         }
     }
     v8 offset = _mm256_slli_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), weights), 7);
@@ -212,10 +186,10 @@ ALWAYS void int4_sparse_block(int tokens, const uint8_t *w, const int_rows *r, i
     for (int t = 0; t < tokens; t++) {
         v8 exact = _mm256_sub_epi16(sums[t], offset);
         float x = scale_of_group(r, t, b);
-        add_scaled(to + 16 * t, _mm256_cvtepi16_epi32(_mm256_castsi256_si128(exact)), scales_of(w),
+        add_scaled(to + 16 * t, _mm256_cvtepi16_epi32(_mm256_castsi256_si128(exact)), scales_of(w, 0),
                    x);
         add_scaled(to + 16 * t + 8, _mm256_cvtepi16_epi32(_mm256_extracti128_si256(exact, 1)),
-                   scales_of(w + 16), x);
+                   scales_of(w, 8), x);
     }
 }
 
@@ -231,45 +205,6 @@ ALWAYS void int4_pass(bool sparse, int tokens, const uint8_t *w, const int_rows 
     }
 }
 
-/* ---- x in 8 bits */
-
-/* The largest magnitude of n floats; NaN where one is not finite. */
-ALWAYS float largest_of(const float *x, int64_t n) {
-    __m256 largest = _mm256_setzero_ps(), bad = _mm256_setzero_ps();
-    const __m256 sign = _mm256_set1_ps(-0.0F), infinity = _mm256_set1_ps(__builtin_inff());
-    for (int64_t i = 0; i < n; i += 8) {
-        int64_t left = n - i < 8 ? n - i : 8;
-        __m256 a = _mm256_andnot_ps(sign, _mm256_maskload_ps(x + i, vm_lanes_(left)));
-        bad = _mm256_or_ps(bad, _mm256_cmp_ps(a, infinity, _CMP_NLT_UQ));
-        largest = _mm256_max_ps(largest, a);
-    }
-    return _mm256_movemask_ps(bad) ? __builtin_nanf("") : vf_largest(largest);
-}
-
-/* n floats times r as bytes to q, zeros after them up to `all`, a multiple of 4. */
-ALWAYS void round_to_bytes(const float *x, int64_t n, int64_t all, float r, int8_t *q) {
-    __m256 factor = _mm256_set1_ps(r);
-    for (int64_t i = 0; i < all; i += 8) {
-        int64_t left = n - i < 0 ? 0 : n - i < 8 ? n - i : 8;
-        __m256i a =
-            _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_maskload_ps(x + i, vm_lanes_(left)), factor));
-        __m128i b = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-        b = _mm_packs_epi16(b, b);
-        memcpy(q + i, &b, all - i < 8 ? 4 : 8);
-    }
-}
-
-/* One group: `all` bytes to q, of which n exist; returns the scale. */
-ALWAYS float quantise(const float *x, int64_t n, int64_t all, int8_t *q) {
-    float amax = largest_of(x, n);
-    bool some = amax >= WN_STREAM_LEAST; /* false for NaN */
-    if (some)
-        round_to_bytes(x, n, all, 127 / amax, q);
-    else
-        memset(q, 0, (size_t)all);
-    return amax < WN_STREAM_LEAST ? 0 : amax / 127;
-}
-
 /* 8 sum(x) of the columns whose number mod 4 is 0 or 1, and 2 or 3, as two words. */
 ALWAYS void put_offset(const int8_t *q, uint8_t *to) {
     int low = 0, high = 0;
@@ -281,13 +216,47 @@ ALWAYS void put_offset(const int8_t *q, uint8_t *to) {
     memcpy(to, &both, sizeof both);
 }
 
-/* Tables of 16 groups: x + 128 of both columns of each pair. */
+/* Two tables for each two of 16 groups: x + 128 of the first and of the second column of each pair.
+ */
 ALWAYS void put_tables(const int8_t *q, uint8_t *to) {
-    const __m128i pairs = _mm_setr_epi8(0, 0, 0, 1, 1, 2, 0, 0, 1, 2, 3, 2, 3, 3, 0, 0);
-    for (int g = 0; g < 16; g++) {
-        int32_t four;
-        memcpy(&four, q + 4 * g, sizeof four);
-        __m128i x = _mm_xor_si128(_mm_cvtsi32_si128(four), _mm_set1_epi8((char)0x80));
-        _mm_storeu_si128((__m128i *)(void *)(to + 16 * g), _mm_shuffle_epi8(x, pairs));
+    const __m128i first = _mm_setr_epi8(0, 0, 0, 1, 1, 2, 0, 0, 4, 4, 4, 5, 5, 6, 0, 0);
+    const __m128i second = _mm_setr_epi8(1, 2, 3, 2, 3, 3, 0, 0, 5, 6, 7, 6, 7, 7, 0, 0);
+    for (int m = 0; m < 8; m++) {
+        __m128i x = _mm_loadl_epi64((const __m128i *)(const void *)(q + 8 * m));
+        x = _mm_xor_si128(x, _mm_set1_epi8((char)0x80));
+        _mm_storeu_si128((__m128i *)(void *)(to + 32 * m), _mm_shuffle_epi8(x, first));
+        _mm_storeu_si128((__m128i *)(void *)(to + 32 * m + 16), _mm_shuffle_epi8(x, second));
+    }
+}
+
+/* Sums of a token become floats: scales of the tile and of x. */
+ALWAYS void scale_int8(const uint8_t *tile, const uint8_t *x, float *sums) {
+    float scale;
+    memcpy(&scale, x, sizeof scale);
+    for (int h = 0; h < 16; h += 8) {
+        vf both = vf_mul(vf_load((const float *)(const void *)tile + h), vf_set(scale));
+        vf_store(sums + h, vf_mul(_mm256_cvtepi32_ps(v8_load(sums + h)), both));
+    }
+}
+
+/* ---- x of a token, which has `columns` bytes: INT8 dense as q and |q|, INT4 2:4 as tables */
+
+ALWAYS int64_t int_column_bytes(wn__stream_type type, bool sparse) {
+    return type == WN_STREAM_INT4 && sparse ? 4 : 1;
+}
+
+ALWAYS void lay_int8(bool sparse, int64_t columns, int8_t *row, uint8_t *offset) {
+    (void)offset;
+    for (int64_t c = 0; !sparse && c < columns; c++)
+        row[columns + c] = (int8_t)(row[c] < 0 ? -row[c] : row[c]);
+}
+
+/* A group of 64 columns; its second dword beside the scale is the offset. */
+ALWAYS void lay_int4(bool sparse, const int8_t *q, uint8_t *to, uint8_t *offset) {
+    if (sparse) {
+        put_tables(q, to);
+    } else {
+        memcpy(to, q, WN_STREAM_GROUP);
+        put_offset(q, offset);
     }
 }

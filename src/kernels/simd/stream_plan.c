@@ -11,29 +11,40 @@ static int64_t whole(int64_t n, int64_t step) {
     return wn__ceil_div(n, step) * step;
 }
 
-// Bytes of x: floats; INT8 dense twice as q and |q|; INT4 2:4 as tables of 16 bytes for a group.
-static int64_t bytes_of_x(const wn__stream_format *f, int64_t columns) {
-    if (!wn__stream_quantised(f)) return 4 * columns;
+// Bytes of x: floats and a line, so that tokens do not meet in the same places of a cache; bytes,
+// of 256 bits INT8 dense twice as q and |q|, INT4 2:4 as tables of 16 bytes for a group.
+static int64_t bytes_of_x(const wn__stream_format *f, int64_t columns, bool plain) {
+    if (!wn__stream_quantised(f)) return 4 * columns + 64;
+    if (plain) return columns;
     if (f->type == WN_STREAM_INT4) return f->sparse ? 4 * columns : columns;
     return f->sparse ? columns : 2 * columns;
 }
 
-// Behind x a scale for each group, and of INT4 dense a dword with two sums.
-wn__stream_plan wn__stream_plan_of(const wn__stream *p) {
+// Behind x a scale for each group and a dword with the offset of dense weights.
+wn__stream_plan wn__stream_plan_of(const wn__stream *p, bool plain) {
     const wn__stream_format *f = &p->format;
     wn__stream_plan plan = {.columns = wn__stream_blocks(f) * wn__stream_block_columns(f)};
     if (wn__stream_quantised(f)) plan.groups = f->type == WN_STREAM_INT4 ? wn__stream_blocks(f) : 1;
-    plan.scales = whole(bytes_of_x(f, plan.columns), 64);
+    plan.scales = whole(bytes_of_x(f, plan.columns, plain), 64);
     plan.row = whole(plan.scales + 8 * plan.groups, 64);
     int64_t T = p->x.shape[0];
     plan.tokens = T < WN_STREAM_LAID ? T : WN_STREAM_LAID;
     return plan;
 }
 
-size_t wn__workspace_stream(const void *args, int threads) {
-    (void)threads;
-    wn__stream_plan plan = wn__stream_plan_of(args);
+static size_t workspace_of(const wn__stream *p, bool plain) {
+    wn__stream_plan plan = wn__stream_plan_of(p, plain);
     return (size_t)(wn__ceil_div(plan.tokens, 8) * 8 * plan.row); // panels have 8 or 16 tokens
+}
+
+size_t wn__workspace_stream_avx2(const void *args, int threads) {
+    (void)threads;
+    return workspace_of(args, false);
+}
+
+size_t wn__workspace_stream_avx512(const void *args, int threads) {
+    (void)threads;
+    return workspace_of(args, true);
 }
 
 static bool has_floats(const wn__stream_format *f, char *why, size_t n) {
@@ -45,6 +56,14 @@ static bool has_floats(const wn__stream_format *f, char *why, size_t n) {
 bool wn__accepts_stream_float(const void *args, char *why, size_t n) {
     const wn__stream *p = args;
     return wn__accepts_f32(args, why, n) && has_floats(&p->format, why, n);
+}
+
+bool wn__accepts_stream_integer(const void *args, char *why, size_t n) {
+    const wn__stream *p = args;
+    if (!wn__accepts_f32(args, why, n)) return false;
+    if (wn__stream_quantised(&p->format)) return true;
+    snprintf(why, n, "weights are %s, not integers", wn__stream_name(&p->format));
+    return false;
 }
 
 bool wn__accepts_stream_unpack(const void *args, char *why, size_t n) {

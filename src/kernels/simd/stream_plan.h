@@ -16,6 +16,7 @@ typedef struct wn__stream_plan {
     int64_t tokens;  /* whose rows are laid out at once */
 } wn__stream_plan;
 
-wn__stream_plan wn__stream_plan_of(const wn__stream *p);
+/* plain: a byte for each column of INT8 and INT4. */
+wn__stream_plan wn__stream_plan_of(const wn__stream *p, bool plain);
 
 #endif

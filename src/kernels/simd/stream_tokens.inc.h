@@ -26,9 +26,9 @@ static void lay_panel(const float *x, int64_t down, int64_t tokens, int64_t k, i
         }
 }
 
-/* Bytes from the first column of a slot's group to its own. */
-ALWAYS size_t slot_offset(uint32_t index, int slot, int64_t width) {
-    const int bit = 8 * (slot % 4) + 2 * (slot / 4), to = width == 32 ? 5 : 6;
+/* Bytes from the first column of a group to that of a slot of a lane, of a slot's index. */
+ALWAYS size_t slot_offset(uint32_t index, int64_t lane, int64_t width) {
+    const int bit = (int)(2 * lane), to = width == 32 ? 5 : 6;
     return (bit >= to ? index >> (bit - to) : index << (to - bit)) & (3U << to);
 }
 
@@ -71,18 +71,17 @@ ALWAYS void token_lanes(wn__stream_type type, int64_t width, const token_slice *
     for (int i = 0; i < 8; i++)
         acc[i] = _mm256_loadu_ps(sums + 8 * i);
     for (int64_t b = 0; b < s->blocks; b++, w += bytes, panel += 32 * width) {
-        uint32_t index[8];
         for (int64_t line = 0; s->ahead > 0 && line < bytes; line += 64)
             _mm_prefetch((const char *)w + s->ahead + line, _MM_HINT_T0);
         UNROLL
-        for (int o = 0; o < lanes; o++)
-            memcpy(index + o, w + 4 * o, sizeof *index);
-        UNROLL
         for (int slot = 0; slot < 16; slot++) {
+            uint32_t index;
+            memcpy(&index, w - 4 * lane + 4 * slot, sizeof index);
+            index >>= 2 * lane;
             UNROLL
             for (int o = 0; o < lanes; o++) {
                 const char *column =
-                    panel + slot_offset(index[o], slot, width) + slot / 2 * 4 * width;
+                    panel + slot_offset(index, o, width) + slot / 2 * 4 * width;
                 add_column(type, width, slot_value(type, w, slot, o),
                            (const float *)(const void *)column, acc + o * vecs);
                 __asm__ volatile("" ::: "memory"); /* gcc would load ahead of all, and spill */

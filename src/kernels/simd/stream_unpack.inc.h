@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* stream_unpack of F32 and BF16: lanes become rows, a block of VF of them and VF columns (or slots)
- * at a time; the index of a row and block is transposed as a 4 x 4 matrix of two bits. */
+ * at a time; the index of a block is transposed as a matrix of two bits. */
 #include "kernels/op.h"
+#include "kernels/simd/stream_index.h"
 #include "kernels/simd/vec.h"
 #include "kernels/stream_layout.h"
 
@@ -44,21 +45,13 @@ ALWAYS void unpack_values(wn__stream_type type, const uint8_t *at, int64_t count
         }
 }
 
-static uint32_t turn_index(uint32_t m) {
-    uint32_t t = (m ^ (m >> 6)) & 0x00CC00CC;
-    m ^= t ^ (t << 6);
-    t = (m ^ (m >> 12)) & 0x0000F0F0;
-    return m ^ t ^ (t << 12);
-}
-
 static void unpack_index(const uint8_t *at, int64_t bytes, int64_t rows, uint8_t *to,
                          int64_t down) {
-    for (int64_t lane = 0; lane < rows; lane++) {
-        uint32_t index;
-        memcpy(&index, at + 4 * lane, sizeof index);
-        index = turn_index(index);
-        memcpy(to + lane * down, &index, (size_t)bytes);
-    }
+    uint32_t index[WN_STREAM_LANES];
+    memcpy(index, at, sizeof index);
+    wn__stream_turn_index(index);
+    for (int64_t lane = 0; lane < rows; lane++)
+        memcpy(to + lane * down, index + lane, (size_t)bytes);
 }
 
 static int64_t rows_of(const wn__stream_unpack *p) {
