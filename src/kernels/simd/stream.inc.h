@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* stream (with STREAM_FLOATS of F32 and BF16, with STREAM_INTEGERS, the header of their loops, of INT8 and INT4): x is laid out in scratch, then blocks of tiles pass over the weights once, in the order
- * in which they lie. A few tokens at a time share what they read of a tile; up to 16 take turns over
- * a slice of it that stays in L1, and the slice after it is fetched meanwhile. More tokens come
- * after them, while the tile is in L2. */
+/* stream, with STREAM_FLOATS of F32 and BF16, with STREAM_INTEGERS, which names the header of their
+ * loops, of INT8 and INT4. x is laid out in scratch, then blocks of tiles pass over the weights
+ * once, in the order in which they lie. A few tokens at a time share what they read of a tile; up to
+ * 16 take turns over a slice of it that stays in L1, and the slice after it is fetched meanwhile.
+ * More tokens come after them, while the tile is in L2. */
 #include "base/fail.h"
 #include "kernels/op.h"
 #include "kernels/simd/stream_plan.h"
@@ -11,14 +12,11 @@
 
 #ifdef STREAM_FLOATS
 #include "kernels/simd/stream_float.inc.h"
-#include "kernels/simd/stream_tokens.inc.h"
 #endif
 #ifdef STREAM_INTEGERS
 #include STREAM_INTEGERS
 #endif
 
-/* Tokens from which on those of a 2:4 weight are lanes. */
-#define PANEL_TOKENS (VF == 8 ? 17 : 9)
 #define BLOCK_TILES  4 /* tiles of a block of work */
 #define SLICE_BYTES  8192
 /* Bytes from what is read to what is fetched: far enough for DRAM with one pass, a whole slice with
@@ -34,13 +32,6 @@ typedef struct stream_job {
 } stream_job;
 
 /* ---- x */
-
-#ifdef STREAM_FLOATS
-/* Where x of tokens t .. t+tokens-1 of a 2:4 weight is a panel. */
-static bool in_panel(const wn__stream_format *f, int64_t tokens) {
-    return f->sparse && !wn__stream_quantised(f) && tokens >= PANEL_TOKENS;
-}
-#endif
 
 static void lay_floats(const stream_job *job, int64_t t) {
     int64_t k = job->p->format.k;
@@ -93,15 +84,6 @@ static void lay_row(const stream_job *job, int64_t t) {
 static void lay_rows(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const stream_job *job = ctx;
-#ifdef STREAM_FLOATS
-    const wn__stream *p = job->p;
-    if (in_panel(&p->format, end - begin)) {
-        const float *x = (const float *)p->x.data + (job->t0 + begin) * p->x.stride[0];
-        lay_panel(x, p->x.stride[0], end - begin, p->format.k, job->plan.columns,
-                  (float *)(void *)(job->rows + begin * job->plan.row));
-        return;
-    }
-#endif
     for (int64_t t = begin; t < end; t++)
         lay_row(job, t);
 }
@@ -164,7 +146,7 @@ ALWAYS void take_turn(wn__stream_type type, bool sparse, int tokens, const strea
 
 /* Tokens that share one reading of the weights, at most: as many as have their sums in registers. */
 ALWAYS int most_tokens(wn__stream_type type, bool sparse) {
-    if (VF == 16 && type >= WN_STREAM_INT8) return 16;
+    if (VF == 16) return 16;
     return type == WN_STREAM_INT4 && sparse ? 8 : 4;
 }
 
@@ -241,53 +223,13 @@ ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, i
     }
 }
 
-#ifdef STREAM_FLOATS
-/* The same by tokens in lanes. */
-ALWAYS void run_panel(wn__stream_type type, int64_t width, const stream_job *job, int64_t i,
-                      int64_t t0, int64_t tokens) {
-    const wn__stream_format *f = &job->p->format;
-    const int64_t bytes = wn__stream_block_bytes(&(wn__stream_format){type, true, 0, 0});
-    const int64_t slice = SLICE_BYTES / bytes;
-    const uint8_t *w = (const uint8_t *)job->p->stream.data + i * wn__stream_tile_bytes(f);
-    _Alignas(64) float sums[16 * WN_STREAM_BATCH], turned[16 * WN_STREAM_BATCH];
-    token_slice s = {.w = w,
-                     .panel = (const char *)job->rows + t0 * job->plan.row,
-                     .ahead = t0 > 0 ? 0 : AHEAD_MANY};
-    int64_t all = wn__stream_blocks(f);
-    memset(sums, 0, sizeof sums);
-    for (int64_t b = 0; b < all; b += slice) {
-        s.blocks = all - b < slice ? all - b : slice;
-        take_slice(type, width, s, sums);
-        s.w += slice * bytes;
-        s.panel += slice * 32 * width;
-    }
-    turn_sums(sums, width / 4, turned);
-    for (int64_t t = 0; t < tokens; t++)
-        finish_token(job->p, job->t0 + t0 + t, i * WN_STREAM_LANES, turned + 16 * t);
-}
-#endif
-
-ALWAYS void run_some(wn__stream_type type, bool sparse, const stream_job *job, int64_t i,
-                     int64_t t0, int64_t tokens) {
-#ifdef STREAM_FLOATS
-    if (in_panel(&(wn__stream_format){type, sparse, 0, 0}, tokens)) {
-        if (tokens <= 8)
-            run_panel(type, 32, job, i, t0, tokens);
-        else
-            run_panel(type, 64, job, i, t0, tokens);
-        return;
-    }
-#endif
-    run_tile(type, sparse, job, i, t0, tokens);
-}
-
 #define STREAM_TILES(name, type, sparse)                                                           \
     static void name(void *ctx, int64_t begin, int64_t end, int worker) {                          \
         (void)worker;                                                                              \
         const stream_job *job = ctx;                                                               \
         for (int64_t i = begin; i < end; i++)                                                      \
             for (int64_t t = 0; t < job->tokens; t += WN_STREAM_BATCH)                             \
-                run_some(type, sparse, job, i, t,                                                  \
+                run_tile(type, sparse, job, i, t,                                                  \
                          job->tokens - t < WN_STREAM_BATCH ? job->tokens - t : WN_STREAM_BATCH);   \
     }
 #ifdef STREAM_FLOATS

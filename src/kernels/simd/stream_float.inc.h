@@ -96,7 +96,8 @@ typedef struct tile_sums {
 
 /* As many as hide the latency of an FMA with few tokens. */
 ALWAYS int turns_of(int tokens) {
-    return tokens == 1 ? 4 : tokens == 2 ? 2 : 1;
+    const int sums = tokens * TILE_VECS;
+    return sums <= 2 ? 4 : sums <= 4 ? 2 : 1;
 }
 
 ALWAYS vf weights_f32(const uint8_t *at, int vec) {

@@ -34,7 +34,7 @@ wn__stream_plan wn__stream_plan_of(const wn__stream *p, bool plain) {
 
 static size_t workspace_of(const wn__stream *p, bool plain) {
     wn__stream_plan plan = wn__stream_plan_of(p, plain);
-    return (size_t)(wn__ceil_div(plan.tokens, 8) * 8 * plan.row); // panels have 8 or 16 tokens
+    return (size_t)(plan.tokens * plan.row);
 }
 
 size_t wn__workspace_stream_avx2(const void *args, int threads) {
