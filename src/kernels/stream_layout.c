@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Places of weights, indices and scales in a stream.
 #include "kernels/stream_layout.h"
+#include "base/fail.h"
 #include "base/half.h"
+#include "kernels/element.h"
+
+#include <math.h>
 
 const char *const wn__stream_words[] = {"f32", "bf16", "int8", "int4", NULL};
 const uint8_t wn__stream_first[6] = {0, 0, 0, 1, 1, 2}, wn__stream_second[6] = {1, 2, 3, 2, 3, 3};
@@ -103,8 +107,7 @@ static int pair_bit(int64_t lane, int64_t g, int j) {
 
 // Of the others: the two bits of a slot in the 64 bytes that begin a block.
 static int slot_bit(const wn__stream_format *f, int64_t lane, int64_t g, int slot) {
-    if (f->type == WN_STREAM_INT8)
-        return (int)(32 * lane + 8 * (2 * (g % 2) + slot) + g / 2 * 2);
+    if (f->type == WN_STREAM_INT8) return (int)(32 * lane + 8 * (2 * (g % 2) + slot) + g / 2 * 2);
     return (int)(32 * (2 * g + slot) + 2 * lane);
 }
 
@@ -118,8 +121,8 @@ unsigned wn__stream_get_pair(const wn__stream_format *f, const uint8_t *stream, 
             pair |= bits_at(block + 32, pair_bit(lane, g, j), 1) << j;
         return wn__stream_first[pair] | (unsigned)wn__stream_second[pair] << 2;
     }
-    return bits_at(block, slot_bit(f, lane, g, 0), 3) |
-           bits_at(block, slot_bit(f, lane, g, 1), 3) << 2;
+    return bits_at(block, slot_bit(f, lane, g, 0), 3) | bits_at(block, slot_bit(f, lane, g, 1), 3)
+                                                            << 2;
 }
 
 void wn__stream_put_pair(const wn__stream_format *f, uint8_t *stream, int64_t row, int64_t group,
@@ -172,4 +175,19 @@ double wn__stream_weight(const wn__stream_format *f, const uint8_t *stream, int6
     if (f->type == WN_STREAM_BF16) return (double)wn__bf16_to_f32((uint16_t)bits);
     int64_t columns = f->sparse ? WN_STREAM_GROUP / 2 : WN_STREAM_GROUP;
     return (double)bits * (double)wn__stream_get_scale(f, stream, row, at / columns);
+}
+
+wn_status wn__stream_refuse(const wn__stream_pack *p) {
+    const wn_tensor *from = p->format.sparse ? &p->values : &p->w;
+    for (int64_t row = 0; row < from->shape[0]; row++)
+        for (int64_t at = 0; at < from->shape[1]; at++) {
+            double w = wn__get(from, wn__at(from, row, at));
+            if (isfinite(w) && fabs(w) <= 0x1p120) continue;
+            return wn__fail(
+                WN_INVALID,
+                "stream_pack: row %lld has %g at %s %lld; %s takes magnitudes up to 2^120",
+                (long long)row, w, p->format.sparse ? "slot" : "column", (long long)at,
+                wn__stream_name(&p->format));
+        }
+    return WN_OK;
 }

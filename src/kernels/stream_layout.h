@@ -5,14 +5,12 @@
  *   F32, BF16  a dword for each slot 2 g + s: bits 2 l are lane l's (g < 8)
  *   INT8       a dword a lane: byte 2 (g mod 2) + s, bits 2 (g/2) (g < 8). Values stand alike
  *   INT4       three planes of 32 bytes. Byte 2 l + g mod 2 of each, with m = g/2: bits 3 (m mod 2)
- *              of plane m/2 (m < 6). Of m = 6 and 7, two bits at 6 of plane m - 6 and, as bit 2, bit
- *              m of plane 2
- * Values:
- *   F32     a dword a lane for each column, or for slot 0, then slot 1 of each group
- *   BF16    a dword a lane with two neighbouring columns, or the two slots of a group
- *   INT8    a dword a lane with four columns, or the slots of two groups
- *   INT4    offset by 8. Dense: four columns a dword, the next four in the high nibbles. 2:4: two
- *           groups in a word, one a byte, slot 1 in the high nibble */
+ *              of plane m/2 (m < 6). Of m = 6 and 7, two bits at 6 of plane m - 6 and, as bit 2,
+ * bit m of plane 2 Values: F32     a dword a lane for each column, or for slot 0, then slot 1 of
+ * each group BF16    a dword a lane with two neighbouring columns, or the two slots of a group INT8
+ * a dword a lane with four columns, or the slots of two groups INT4    offset by 8. Dense: four
+ * columns a dword, the next four in the high nibbles. 2:4: two groups in a word, one a byte, slot 1
+ * in the high nibble */
 #ifndef WN_KERNELS_STREAM_LAYOUT_H
 #define WN_KERNELS_STREAM_LAYOUT_H
 
@@ -81,6 +79,9 @@ void wn__stream_put_scale(const wn__stream_format *f, uint8_t *stream, int64_t r
 /* W itself, of a stored weight: value, or q s. */
 double wn__stream_weight(const wn__stream_format *f, const uint8_t *stream, int64_t row,
                          int64_t at);
+
+/* INVALID names the first weight that INT8 and INT4 do not take. */
+WN_NODISCARD wn_status wn__stream_refuse(const wn__stream_pack *p);
 
 /* Columns that share a scale of x: all of them, or 64. */
 static inline int64_t wn__stream_share(const wn__stream_format *f) {

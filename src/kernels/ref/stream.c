@@ -8,16 +8,10 @@
 #include "kernels/stream_layout.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
 // ---- packing: one row is one source of weights, which the columns of a dense matrix or the slots
 // of a packed one are counted in
-
-typedef struct pack_job {
-    const wn__stream_pack *p;
-    atomic_llong bad; // the first weight that is not finite, row * count + place; -1: none
-} pack_job;
 
 static int64_t stored_count(const wn__stream_format *f) {
     return f->sparse ? 2 * wn__ceil_div(f->k, 4) : f->k;
@@ -75,25 +69,9 @@ static void put_padding(const wn__stream_format *f, uint8_t *stream, int64_t row
         wn__stream_put(f, stream, row, i, 0);
 }
 
-static void note_bad(pack_job *job, long long at) {
-    long long now = atomic_load(&job->bad);
-    while ((now < 0 || at < now) && !atomic_compare_exchange_weak(&job->bad, &now, at)) {
-    }
-}
-
-static void look_for_bad(void *ctx, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    pack_job *job = ctx;
-    int64_t count = stored_count(&job->p->format);
-    for (int64_t row = begin; row < end; row++)
-        for (int64_t i = 0; i < count; i++)
-            if (!isfinite(source(job->p, row, i)) || fabs(source(job->p, row, i)) > 0x1p120)
-                note_bad(job, row * count + i);
-}
-
 static void pack_tiles(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
-    const wn__stream_pack *p = ((pack_job *)ctx)->p;
+    const wn__stream_pack *p = ctx;
     const wn__stream_format *f = &p->format;
     uint8_t *stream = p->stream.data;
     int64_t bytes = wn__stream_tile_bytes(f), count = stored_count(f);
@@ -109,22 +87,10 @@ static void pack_tiles(void *ctx, int64_t begin, int64_t end, int worker) {
     }
 }
 
-static wn_status refuse_bad(const wn__stream_pack *p, long long bad) {
-    int64_t count = stored_count(&p->format), row = bad / count, at = bad % count;
-    return wn__fail(WN_INVALID,
-                    "stream_pack: row %lld has %g at %s %lld; %s takes magnitudes up to 2^120",
-                    (long long)row, source(p, row, at), p->format.sparse ? "slot" : "column",
-                    (long long)at, wn__stream_name(&p->format));
-}
-
 wn_status wn__stream_pack_ref(const void *args, wn__exec *x) {
     const wn__stream_pack *p = args;
-    pack_job job = {.p = p};
-    atomic_init(&job.bad, -1);
-    if (wn__stream_quantised(&p->format))
-        wn__parallel_for(x->pool, p->format.n, 16, look_for_bad, &job);
-    if (atomic_load(&job.bad) >= 0) return refuse_bad(p, atomic_load(&job.bad));
-    wn__parallel_for(x->pool, wn__stream_tiles(&p->format), 1, pack_tiles, &job);
+    if (wn__stream_quantised(&p->format)) WN_TRY(wn__stream_refuse(p));
+    wn__parallel_for(x->pool, wn__stream_tiles(&p->format), 1, pack_tiles, (void *)args);
     return WN_OK;
 }
 

@@ -24,7 +24,9 @@ wn__accepts_fn wn__accepts_copy_rows;
 
 /* F32 and BF16 weights, and the others. */
 wn__accepts_fn wn__accepts_stream_float, wn__accepts_stream_integer;
-/* Those as F32, from the first row of a tile on; 2:4 in the packed form. */
+/* F32 and BF16 weights, of any format. */
+wn__accepts_fn wn__accepts_stream_pack;
+/* Streams of floats as F32, from the first row of a tile on; 2:4 in the packed form. */
 wn__accepts_fn wn__accepts_stream_unpack;
 
 wn__workspace_fn wn__workspace_matmul_avx2, wn__workspace_matmul_avx512,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* stream, with STREAM_FLOATS of F32 and BF16, with STREAM_INTEGERS, which names the header of their
  * loops, of INT8 and INT4. x is laid out in scratch, then blocks of tiles pass over the weights
- * once, in the order in which they lie. A few tokens at a time share what they read of a tile; up to
- * 16 take turns over a slice of it that stays in L1, and the slice after it is fetched meanwhile.
- * More tokens come after them, while the tile is in L2. */
+ * once, in the order in which they lie. A few tokens at a time share what they read of a tile; up
+ * to 16 take turns over a slice of it that stays in L1, and the slice after it is fetched
+ * meanwhile. More tokens come after them, while the tile is in L2. */
 #include "base/fail.h"
 #include "kernels/op.h"
 #include "kernels/simd/stream_plan.h"
@@ -17,8 +17,8 @@
 #include STREAM_INTEGERS
 #endif
 
-#define BLOCK_TILES  4 /* tiles of a block of work */
-#define SLICE_BYTES  8192
+#define BLOCK_TILES 4 /* tiles of a block of work */
+#define SLICE_BYTES 8192
 /* Bytes from what is read to what is fetched: far enough for DRAM with one pass, a whole slice with
  * several. */
 #define AHEAD_ONE  1024
@@ -138,13 +138,13 @@ ALWAYS void take_turn(wn__stream_type type, bool sparse, int tokens, const strea
 #endif
 #ifdef STREAM_FLOATS
     const float *x = (const float *)(const void *)(job->rows + u->t * job->plan.row);
-    float_pass(type, sparse, tokens, u->w,
-               x + u->first * wn__stream_block_columns(&job->p->format), job->plan.row / 4,
-               u->blocks, u->ahead, to);
+    float_pass(type, sparse, tokens, u->w, x + u->first * wn__stream_block_columns(&job->p->format),
+               job->plan.row / 4, u->blocks, u->ahead, to);
 #endif
 }
 
-/* Tokens that share one reading of the weights, at most: as many as have their sums in registers. */
+/* Tokens that share one reading of the weights, at most: as many as have their sums in registers.
+ */
 ALWAYS int most_tokens(wn__stream_type type, bool sparse) {
     if (VF == 16) return 16;
     return type == WN_STREAM_INT4 && sparse ? 8 : 4;
@@ -258,7 +258,8 @@ static wn_status stream(const void *args, wn__exec *x) {
 #endif
     };
     const wn__stream *p = args;
-    stream_job job = {.p = p, .plan = wn__stream_plan_of(p, VF == 16), .rows = (uint8_t *)x->scratch};
+    stream_job job = {
+        .p = p, .plan = wn__stream_plan_of(p, VF == 16), .rows = (uint8_t *)x->scratch};
     for (; job.t0 < p->x.shape[0]; job.t0 += job.tokens) {
         int64_t left = p->x.shape[0] - job.t0;
         job.tokens = left < job.plan.tokens ? left : job.plan.tokens;

@@ -14,6 +14,7 @@ typedef struct int_rows {
     int64_t down, columns;
 } int_rows;
 
+/* Lines of `bytes` bytes, a few at a time: what waits for memory has few places. */
 ALWAYS void fetch_ahead(const uint8_t *w, int64_t bytes, int64_t ahead) {
     if (ahead == 0) return;
     UNROLL
@@ -56,8 +57,7 @@ ALWAYS void put_bytes(int8_t *q, vf a, int64_t n) {
     __m128i b = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a));
 #else
     __m256i words = _mm256_cvtps_epi32(a);
-    __m128i b =
-        _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    __m128i b = _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
     b = _mm_packs_epi16(b, b);
 #endif
     memcpy(q, &b, (size_t)n);

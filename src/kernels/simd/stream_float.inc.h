@@ -50,8 +50,8 @@ ALWAYS vf half_high(stream_bits a) {
 ALWAYS vf group_load(const float *x) {
     return _mm256_broadcast_ps((const __m128 *)(const void *)x);
 }
-/* Picks of four lanes, of a slot's index. Bytes are permuted, since on some processors a permutation
- * of floats by a register takes four times as long. */
+/* Picks of four lanes, of a slot's index. Bytes are permuted, since on some processors a
+ * permutation of floats by a register takes four times as long. */
 ALWAYS __m128i quad_control(uint32_t index, int quad) {
     const char *picks = (const char *)wn__stream_picks;
     uint32_t at = quad == 0 ? index << 4 : index >> (8 * quad - 4);
@@ -66,11 +66,19 @@ ALWAYS vf group_pick(vf x, stream_bits control) {
 }
 #endif
 
-ALWAYS void fetch_lines(const uint8_t *w, int64_t bytes, int64_t ahead) {
+/* Lines that a part of a block fetches; few at a time, since what waits for memory has few places.
+ */
+ALWAYS void fetch_lines(const uint8_t *w, int64_t begin, int64_t end, int64_t ahead) {
     if (ahead == 0) return;
     UNROLL
-    for (int64_t line = 0; line < bytes; line += 64)
+    for (int64_t line = begin; line < end; line += 64)
         _mm_prefetch((const char *)w + ahead + line, _MM_HINT_T0);
+}
+
+/* The same for group g of eight of a 2:4 block; the first one takes the index. */
+ALWAYS void fetch_group(wn__stream_type type, const uint8_t *w, int g, int64_t ahead) {
+    const int64_t each = type == WN_STREAM_F32 ? 128 : 64;
+    fetch_lines(w, g == 0 ? 0 : 64 + each * g, 64 + each * (g + 1), ahead);
 }
 
 ALWAYS uint32_t index_of(const uint8_t *w, int slot) {
@@ -182,9 +190,9 @@ ALWAYS void sparse_pass_one(wn__stream_type type, const uint8_t *w, const float 
     for (int i = 0; i < 8; i++)
         sums[i / 4][i % 4] = _mm_setzero_ps();
     for (int64_t b = 0; b < blocks; b++, w += bytes, x += 32) {
-        fetch_lines(w, bytes, ahead);
         UNROLL
         for (int g = 0; g < 8; g++) {
+            fetch_group(type, w, g, ahead);
             __m128i four = _mm_loadu_si128((const __m128i *)(const void *)(x + 4 * g));
             UNROLL
             for (int i = 0; i < 8; i++)
@@ -218,11 +226,14 @@ ALWAYS void float_pass(wn__stream_type type, bool sparse, int tokens, const uint
             sums.of[t][i / TILE_VECS][i % TILE_VECS] = vf_zero();
     }
     for (int64_t b = 0; b < blocks; b++, w += bytes, x += sparse ? 32 : 4) {
-        fetch_lines(w, bytes, ahead);
         UNROLL
-        for (int g = 0; sparse && g < 8; g++)
+        for (int g = 0; sparse && g < 8; g++) {
+            fetch_group(type, w, g, ahead);
             sparse_group(type, tokens, w, x, down, g, &sums);
-        if (!sparse) dense_block(type, tokens, w, x, down, &sums);
+        }
+        if (sparse) continue;
+        fetch_lines(w, 0, bytes, ahead);
+        dense_block(type, tokens, w, x, down, &sums);
     }
     UNROLL
     for (int t = 0; t < tokens; t++) {

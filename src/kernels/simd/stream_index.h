@@ -6,7 +6,8 @@
 
 #include <stdint.h>
 
-/* Transposes a 16 x 16 matrix of two bits: halves, quarters, eighths and neighbours change places. */
+/* Transposes a 16 x 16 matrix of two bits: halves, quarters, eighths and neighbours change places.
+ */
 static inline void wn__stream_turn_index(uint32_t m[16]) {
     static const uint32_t low[] = {0x0000FFFF, 0x00FF00FF, 0x0F0F0F0F, 0x33333333};
     for (int stage = 0; stage < 4; stage++) {

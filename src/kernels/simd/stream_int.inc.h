@@ -64,9 +64,10 @@ ALWAYS v8 int8_control(const uint8_t *index, int step) {
 }
 
 ALWAYS void int8_sparse_block(int tokens, const uint8_t *w, const int_rows *r, int64_t column,
-                              int8_sums *sums) {
+                              int64_t ahead, int8_sums *sums) {
     UNROLL
     for (int step = 0; step < 4; step++) {
+        fetch_ahead(w + (step == 0 ? 0 : 64 + 64 * step), step == 0 ? 128 : 64, ahead);
         UNROLL
         for (int h = 0; h < 2; h++) {
             v8 control = int8_control(w + 32 * h, step);
@@ -91,11 +92,12 @@ ALWAYS void int8_pass(bool sparse, int tokens, const uint8_t *w, const int_rows 
         sums.of[t][1] = v8_load(to + 16 * t + 8);
     }
     for (int64_t b = 0; b < blocks; b++, w += bytes) {
-        fetch_ahead(w, bytes, ahead);
-        if (sparse)
-            int8_sparse_block(tokens, w, r, 32 * b, &sums);
-        else
+        if (sparse) {
+            int8_sparse_block(tokens, w, r, 32 * b, ahead, &sums);
+        } else {
+            fetch_ahead(w, bytes, ahead);
             int8_dense_block(tokens, w, r, 4 * b, &sums);
+        }
     }
     UNROLL
     for (int t = 0; t < tokens; t++) {
@@ -116,13 +118,14 @@ ALWAYS v8 nibbles(v8 a, bool high) {
 }
 
 ALWAYS void int4_dense_block(int tokens, const uint8_t *w, const int_rows *r, int64_t b,
-                             float *to) {
+                             int64_t ahead, float *to) {
     v8 sums[WN_STREAM_BATCH][2];
     UNROLL
     for (int t = 0; t < tokens; t++)
         sums[t][0] = sums[t][1] = _mm256_setzero_si256();
     for (int64_t j = 0; j < 8; j++) {
         v8 first = v8_load(w + 32 + 64 * j), second = v8_load(w + 64 + 64 * j);
+        fetch_ahead(w + 32 + 64 * j, 64, ahead);
         UNROLL
         for (int high = 0; high < 2; high++) {
             v8 a = nibbles(first, high), c = nibbles(second, high);
@@ -161,13 +164,14 @@ ALWAYS v8 int4_control(const uint8_t *w, int m) {
 }
 
 ALWAYS void int4_sparse_block(int tokens, const uint8_t *w, const int_rows *r, int64_t b,
-                              float *to) {
+                              int64_t ahead, float *to) {
     v8 sums[WN_STREAM_BATCH], weights = _mm256_setzero_si256(); /* the sums of q, byte by byte */
     UNROLL
     for (int t = 0; t < tokens; t++)
         sums[t] = _mm256_setzero_si256();
     UNROLL
     for (int m = 0; m < 8; m++) {
+        if (m < 6) fetch_ahead(w + 64 * m, 64, ahead);
         v8 both = v8_load(w + 128 + 32 * m), control = int4_control(w, m);
         v8 first = _mm256_sub_epi8(nibbles(both, false), _mm256_set1_epi8(8));
         v8 second = _mm256_sub_epi8(nibbles(both, true), _mm256_set1_epi8(8));
@@ -186,8 +190,8 @@ ALWAYS void int4_sparse_block(int tokens, const uint8_t *w, const int_rows *r, i
     for (int t = 0; t < tokens; t++) {
         v8 exact = _mm256_sub_epi16(sums[t], offset);
         float x = scale_of_group(r, t, b);
-        add_scaled(to + 16 * t, _mm256_cvtepi16_epi32(_mm256_castsi256_si128(exact)), scales_of(w, 0),
-                   x);
+        add_scaled(to + 16 * t, _mm256_cvtepi16_epi32(_mm256_castsi256_si128(exact)),
+                   scales_of(w, 0), x);
         add_scaled(to + 16 * t + 8, _mm256_cvtepi16_epi32(_mm256_extracti128_si256(exact, 1)),
                    scales_of(w, 8), x);
     }
@@ -197,11 +201,10 @@ ALWAYS void int4_pass(bool sparse, int tokens, const uint8_t *w, const int_rows 
                       int64_t ahead, float *to) {
     const int64_t bytes = sparse ? 384 : 544;
     for (int64_t b = 0; b < blocks; b++, w += bytes) {
-        fetch_ahead(w, bytes, ahead);
         if (sparse)
-            int4_sparse_block(tokens, w, r, b, to);
+            int4_sparse_block(tokens, w, r, b, ahead, to);
         else
-            int4_dense_block(tokens, w, r, b, to);
+            int4_dense_block(tokens, w, r, b, ahead, to);
     }
 }
 

@@ -66,6 +66,11 @@ bool wn__accepts_stream_integer(const void *args, char *why, size_t n) {
     return false;
 }
 
+bool wn__accepts_stream_pack(const void *args, char *why, size_t n) {
+    const wn__stream_pack *p = args;
+    return wn__accepts_f32_bf16(p->format.sparse ? &p->values : &p->w, why, n);
+}
+
 bool wn__accepts_stream_unpack(const void *args, char *why, size_t n) {
     const wn__stream_unpack *p = args;
     const wn_tensor *to = wn__given(&p->w) ? &p->w : &p->values;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* stream of INT8 and INT4 weights, 512 bits wide: one instruction adds four products of an unsigned
- * and a signed byte to each dword, which may wrap. A dword is a lane, so one register holds the sums
- * of a token for a tile, and a tile is read once for all of up to 16 tokens.
+ * and a signed byte to each dword, which may wrap. A dword is a lane, so one register holds the
+ * sums of a token for a tile, and a tile is read once for all of up to 16 tokens.
  *
  * dense   the weights are the unsigned side, offset by 128 (INT4: by 8, as they are stored), x is a
  *         broadcast from memory; the offset times sum(x) is known before: sums begin with its
@@ -49,7 +49,8 @@ ALWAYS vi add_dots(vi sum, vi u, vi s) {
 ALWAYS void begin_sums(bool sparse, int tokens, const int_rows *r, int64_t b, lane_sums *sums) {
     UNROLL
     for (int t = 0; t < tokens; t++)
-        sums->of[t] = sparse ? _mm512_setzero_si512() : vi_dword(r->scales + t * r->down + 8 * b + 4);
+        sums->of[t] =
+            sparse ? _mm512_setzero_si512() : vi_dword(r->scales + t * r->down + 8 * b + 4);
 }
 
 /* ---- INT8 */
@@ -129,8 +130,8 @@ ALWAYS void int4_dense_block(int tokens, const uint8_t *w, const int_rows *r, in
 
 /* The words of a plane, each one twice: a dword is a lane. */
 ALWAYS vi plane_of(const uint8_t *w, int plane) {
-    const vi twice = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13));
+    const vi twice =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13));
     vi words = _mm512_cvtepu16_epi32(
         _mm256_loadu_si256((const __m256i *)(const void *)(w + 32 + 32 * plane)));
     return _mm512_shuffle_epi8(words, twice);
@@ -138,8 +139,8 @@ ALWAYS vi plane_of(const uint8_t *w, int plane) {
 
 /* Columns of both slots of groups 2 m and 2 m + 1 among eight. */
 ALWAYS vi int4_control(const vi planes[3], int m) {
-    const vi columns = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 0, 0, 1, 1, 2, 0, 0, 1, 2, 3, 2, 3, 3, 0, 0));
+    const vi columns =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 1, 1, 2, 0, 0, 1, 2, 3, 2, 3, 3, 0, 0));
     const vi slot = _mm512_set1_epi32(0x08080000), group = _mm512_set1_epi32(0x04000400);
     vi pairs = planes[m < 6 ? m / 2 : m - 6];
     if (m < 6) {
