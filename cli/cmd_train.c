@@ -148,14 +148,24 @@ static const char **sparsity_rules(const options *o, const run_c4 *c, size_t *co
     return rules;
 }
 
-/* Names of the options that were given, so that a resumed run tells them from defaults; malloc'ed.
- */
+/* Names of the options that were given, so that a resumed run tells them from defaults, with room
+ * for those that run_c4.py's flags set; malloc'ed. */
 static const char **given_names(const options *o, size_t *count) {
-    const char **names = calloc(O_COUNT, sizeof *names);
+    const char **names = calloc(O_COUNT + RUN_C4_SET, sizeof *names);
     *count = 0;
     for (int i = 0; names && i < O_COUNT; i++)
         if (o->value[i].given) names[(*count)++] = option_at((option_id)i)->name;
     return names;
+}
+
+/* Beside run_c4.py's flags, a run that goes on has its own settings where those have defaults, and
+ * others follow from them. */
+static wn_status take_recorded(const options *o, wn_train_options *t, wn_train_record **record) {
+    *record = NULL;
+    if (!t->resume || !run_c4_active(o)) return WN_OK;
+    if (o->value[O_save_dir].given) t->out = opt_text(o, O_save_dir);
+    if (!t->out) return WN_OK; /* a usage error, in its place */
+    return wn_train_recorded(t, record);
 }
 
 static bool draw_loss(const char *out) {
@@ -177,10 +187,46 @@ static void catch_signals(void) {
     signal(SIGPIPE, SIG_IGN);
 }
 
-int command_TRAIN(const options *o) {
-    bool dry = opt_flag(o, O_dry_run);
-    wn_train_options t;
+/* Trains with the options and the names of those given; returns the exit code. */
+static int train(const options *o, const run_c4 *c, wn_train_options *t) {
+    const char **rules = sparsity_rules(o, c, &t->sparsity_count);
+    char *resolved = options_json(o);
+    wn_status status = WN_NOMEM;
+    progress p;
+    progress_begin(&p, opt_flag(o, O_quiet));
+    if (rules && resolved) {
+        t->sparsity = rules;
+        t->resolved = resolved;
+        catch_signals();
+        status = wn_train(t, on_event, stop, &p);
+        progress_end(&p);
+        if ((status == WN_OK || status == WN_CANCELLED) && !t->dry_run && !draw_loss(t->out))
+            fputs("winnow: loss.svg was not drawn\n", stderr);
+    }
+    if (status == WN_CANCELLED)
+        fprintf(stderr, "stopped; go on with: winnow train --out %s --resume\n", t->out);
+    int code = report(status);
+    free(rules);
+    free(resolved);
+    return code;
+}
+
+/* The same after run_c4.py's flags, if there are any; names: as given_names makes them. */
+static int translate_and_train(const options *o, wn_train_options *t, const char **names) {
     run_c4 c4;
+    if (!run_c4_translate(o, &c4, t)) return usage_error("%s", c4.error);
+    for (size_t i = 0; i < c4.set_count; i++)
+        names[t->given_count++] = c4.set[i];
+    if (!t->out && !t->dry_run) return usage_error("winnow train needs --out DIR");
+    if (!t->data && !t->resume && !t->dry_run)
+        return usage_error("winnow train needs --data FILE (or --resume)");
+    if (!opt_flag(o, O_quiet)) fputs(c4.notes, stderr);
+    return train(o, &c4, t);
+}
+
+int command_TRAIN(const options *o) {
+    wn_train_options t;
+    wn_train_record *record;
     wn_train_defaults(&t);
     set_data_options(o, &t);
     set_model_options(o, &t);
@@ -188,36 +234,12 @@ int command_TRAIN(const options *o) {
     set_optimisation_options(o, &t);
     set_optimizer_options(o, &t);
     set_run_options(o, &t);
-    if (!run_c4_translate(o, &c4, &t)) return usage_error("%s", c4.error);
-    if (!t.out && !dry) return usage_error("winnow train needs --out DIR");
-    if (!t.data && !t.resume && !dry)
-        return usage_error("winnow train needs --data FILE (or --resume)");
-    if (!opt_flag(o, O_quiet)) fputs(c4.notes, stderr);
-    size_t count = 0;
-    const char **rules = sparsity_rules(o, &c4, &count);
     const char **given = given_names(o, &t.given_count);
-    char *resolved = options_json(o);
-    wn_status status = WN_NOMEM;
-    progress p;
-    progress_begin(&p, opt_flag(o, O_quiet));
-    if (rules && given && resolved) {
-        t.given = c4.active && t.resume
-                      ? NULL
-                      : given; /* those flags set other options than their names say */
-        t.sparsity = rules;
-        t.sparsity_count = count;
-        t.resolved = resolved;
-        catch_signals();
-        status = wn_train(&t, on_event, stop, &p);
-        progress_end(&p);
-        if ((status == WN_OK || status == WN_CANCELLED) && !t.dry_run && !draw_loss(t.out))
-            fputs("winnow: loss.svg was not drawn\n", stderr);
-    }
-    if (status == WN_CANCELLED)
-        fprintf(stderr, "stopped; go on with: winnow train --out %s --resume\n", t.out);
-    int code = report(status);
-    free(rules);
+    if (!given) return report(WN_NOMEM);
+    t.given = given;
+    int code = report(take_recorded(o, &t, &record));
+    if (code == EXIT_OK) code = translate_and_train(o, &t, given);
+    wn_train_record_free(record);
     free(given);
-    free(resolved);
     return code;
 }

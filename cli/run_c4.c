@@ -15,9 +15,18 @@ static bool given(const options *o, option_id id) {
     return o->value[id].given;
 }
 
-/* Whether a native option holds: given, and none of the group that says the same. */
-static bool native(const options *o, option_id own, option_id theirs) {
-    return given(o, own) && !given(o, theirs);
+/* Whether a flag of the group was given, and so sets a field. */
+static bool sets(const options *o, run_c4 *c, option_id id, const char *field) {
+    if (!given(o, id)) return false;
+    for (size_t i = 0; i < c->set_count; i++)
+        if (strcmp(c->set[i], field) == 0) return true;
+    if (c->resumes && c->set_count < RUN_C4_SET) c->set[c->set_count++] = field;
+    return true;
+}
+
+/* The same of one whose default holds too, where neither it nor the native option was given. */
+static bool holds(const options *o, run_c4 *c, option_id id, option_id own, const char *field) {
+    return sets(o, c, id, field) || (!c->resumes && !given(o, own));
 }
 
 static bool refuse(run_c4 *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -53,7 +62,7 @@ static bool one_of(const char *text, const char *const *words) {
     return false;
 }
 
-static bool active(const options *o) {
+bool run_c4_active(const options *o) {
     for (int id = O_use_hf_model; id <= O_more_activation_relu2; id++)
         if (given(o, (option_id)id)) return true;
     return false;
@@ -70,13 +79,13 @@ static void respell(run_c4 *c, wn_train_options *t) {
 
 /* What the original sets when a flag is not given. */
 static void set_defaults(const options *o, run_c4 *c, wn_train_options *t) {
+    if (c->resumes) return;
     if (!given(o, O_model_config)) t->model_config = "llama_130m";
     if (!given(o, O_batch_size)) t->batch_size = 16;
     if (!given(o, O_mlp)) t->mlp = "swiglu";
     if (!given(o, O_tie_embeddings)) t->tie_embeddings = false;
     if (!given(o, O_pack)) t->pack = false;
     if (!given(o, O_optimizer)) t->optimizer = "adam";
-    respell(c, t);
     if (!given(o, O_beta2)) t->beta2 = 0.999;
     if (!given(o, O_eps))
         t->eps = strcmp(t->optimizer, "loro_adamw") == 0 || strncmp(t->optimizer, "galore", 6) == 0
@@ -101,13 +110,15 @@ static void set_defaults(const options *o, run_c4 *c, wn_train_options *t) {
 }
 
 static void set_data(const options *o, run_c4 *c, wn_train_options *t) {
-    if (given(o, O_train_data_path) || !given(o, O_data)) t->data = opt_text(o, O_train_data_path);
-    if (given(o, O_val_data_path) ||
-        (!given(o, O_data) && !given(o, O_eval_data) && !given(o, O_train_data_path)))
+    if (holds(o, c, O_train_data_path, O_data, "data")) t->data = opt_text(o, O_train_data_path);
+    bool own = given(o, O_data) || given(o, O_train_data_path);
+    if (sets(o, c, O_val_data_path, "eval_data") ||
+        (!own && holds(o, c, O_val_data_path, O_eval_data, "eval_data")))
         t->eval_data = opt_text(o, O_val_data_path);
-    if (given(o, O_max_length)) t->seq_len = opt_int(o, O_max_length);
-    if (given(o, O_continue_from)) {
+    if (sets(o, c, O_max_length, "seq_len")) t->seq_len = opt_int(o, O_max_length);
+    if (sets(o, c, O_continue_from, "init_from")) {
         t->init_from = opt_text(o, O_continue_from);
+        if (c->resumes) return;
         note(c, "--continue_from takes the weights; optimizer, schedule and data begin anew "
                 "(--resume continues a run)");
     }
@@ -115,8 +126,9 @@ static void set_data(const options *o, run_c4 *c, wn_train_options *t) {
 
 static bool set_batches(const options *o, run_c4 *c, wn_train_options *t) {
     int64_t total = opt_int(o, O_total_batch_size);
-    if (given(o, O_gradient_accumulation)) t->grad_accum = opt_int(o, O_gradient_accumulation);
-    if (total > 0) {
+    if (sets(o, c, O_gradient_accumulation, "grad_accum"))
+        t->grad_accum = opt_int(o, O_gradient_accumulation);
+    if (sets(o, c, O_total_batch_size, "grad_accum") && total > 0) {
         if (total % t->batch_size != 0)
             return refuse(c,
                           "--total_batch_size %lld is not a multiple of --batch_size %lld; the "
@@ -131,8 +143,8 @@ static bool set_batches(const options *o, run_c4 *c, wn_train_options *t) {
                           (long long)(t->grad_accum * t->batch_size), (long long)total);
         t->grad_accum = total / t->batch_size;
     }
-    if (given(o, O_num_training_steps)) t->steps = opt_int(o, O_num_training_steps);
-    if (opt_int(o, O_max_train_tokens) > 0) {
+    if (sets(o, c, O_num_training_steps, "steps")) t->steps = opt_int(o, O_num_training_steps);
+    if (sets(o, c, O_max_train_tokens, "steps") && opt_int(o, O_max_train_tokens) > 0) {
         int64_t update = t->batch_size * t->grad_accum * t->seq_len;
         t->steps = (opt_int(o, O_max_train_tokens) + update - 1) / update;
         note(c, "--max_train_tokens: %lld updates of %lld tokens", (long long)t->steps,
@@ -161,18 +173,22 @@ static bool set_schedule(const options *o, run_c4 *c, wn_train_options *t) {
                       "--scheduler '%s' is unknown; legal: const, linear, cosine, cosine_restart, "
                       "cosine_restart_zero",
                       text ? text : "");
-    if (given(o, O_scheduler)) t->schedule = ours[i];
+    if (sets(o, c, O_scheduler, "schedule")) t->schedule = ours[i];
     bool restarts = strncmp(t->schedule, "cosine_restart", 14) == 0;
-    if (given(o, O_warmup_steps)) t->warmup = opt_int(o, O_warmup_steps);
-    if (constant(o) && !native(o, O_warmup, O_warmup_steps)) t->warmup = 0;
-    if (restarts && given(o, O_cosine_restart_freq))
+    if (sets(o, c, O_warmup_steps, "warmup")) t->warmup = opt_int(o, O_warmup_steps);
+    if (constant(o) && (given(o, O_warmup_steps) || !given(o, O_warmup))) {
+        t->warmup = 0;
+        (void)sets(o, c, O_scheduler, "warmup");
+    }
+    if (restarts && sets(o, c, O_cosine_restart_freq, "restart_every"))
         t->restart_every = opt_int(o, O_cosine_restart_freq);
-    if (given(o, O_cosine_restart_warmup)) t->restart_warmup = opt_int(o, O_cosine_restart_warmup);
-    if (given(o, O_lr_adjust_steps)) t->lr_adjust = opt_int(o, O_lr_adjust_steps);
-    if (given(o, O_lr_jag_after_warmup))
+    if (sets(o, c, O_cosine_restart_warmup, "restart_warmup"))
+        t->restart_warmup = opt_int(o, O_cosine_restart_warmup);
+    if (sets(o, c, O_lr_adjust_steps, "lr_adjust")) t->lr_adjust = opt_int(o, O_lr_adjust_steps);
+    if (sets(o, c, O_lr_jag_after_warmup, "restart_after_warmup"))
         t->restart_after_warmup = opt_flag(o, O_lr_jag_after_warmup);
-    if (given(o, O_grad_clipping)) t->clip_norm = opt_real(o, O_grad_clipping);
-    if (given(o, O_activation_checkpointing))
+    if (sets(o, c, O_grad_clipping, "clip_norm")) t->clip_norm = opt_real(o, O_grad_clipping);
+    if (sets(o, c, O_activation_checkpointing, "recompute"))
         t->recompute = opt_flag(o, O_activation_checkpointing);
     if (restarts && t->restart_every <= 0)
         return refuse(c, "--scheduler %s needs --cosine_restart_freq", t->schedule);
@@ -198,34 +214,43 @@ static bool set_loro(const options *o, run_c4 *c, wn_train_options *t) {
     if (!isfinite(scale) || (end && (end == scaler || *end)))
         return refuse(c, "--loro_lr_scaler '%s' is not a number, -1 or auto", scaler);
     bool exact = strcmp(type, "loro") == 0;
-    if (!exact) t->exact_every = 0;
-    if (exact && !native(o, O_exact_every, O_loro_freq)) t->exact_every = opt_int(o, O_loro_freq);
-    if (!exact || !native(o, O_lr_scaler, O_loro_lr_scaler)) t->lr_scaler = exact ? scale : 1;
+    if (!exact) {
+        t->exact_every = 0;
+        t->lr_scaler = 1;
+        (void)sets(o, c, O_loro_type, "exact_every");
+        (void)sets(o, c, O_loro_type, "lr_scaler");
+    } else {
+        if (holds(o, c, O_loro_freq, O_exact_every, "exact_every"))
+            t->exact_every = opt_int(o, O_loro_freq);
+        if (holds(o, c, O_loro_lr_scaler, O_lr_scaler, "lr_scaler")) t->lr_scaler = scale;
+    }
     if (!exact && given(o, O_loro_lr_scaler))
         note(c, "--loro_lr_scaler has no effect with --loro_type eucl");
-    if (!native(o, O_refresh, O_loro_refresh))
+    if (holds(o, c, O_loro_refresh, O_refresh, "refresh"))
         t->refresh = strcasecmp(refresh, "none") == 0 ? "none" : refresh;
-    if (!native(o, O_refresh_every, O_loro_refresh_freq))
+    if (holds(o, c, O_loro_refresh_freq, O_refresh_every, "refresh_every"))
         t->refresh_every = opt_int(o, O_loro_refresh_freq);
-    if (strcmp(t->refresh, "none") != 0 && t->refresh_every == 0)
+    if (strcmp(t->refresh, "none") != 0 && t->refresh_every == 0) {
         t->refresh_every = exact ? t->exact_every : opt_int(o, O_loro_freq);
-    if (!native(o, O_lowrank_init, O_loro_init)) t->lowrank_init = opt_text(o, O_loro_init);
-    if (given(o, O_momentum_reset_steps))
-        t->moment_reset_every = opt_int(o, O_momentum_reset_steps);
+        (void)sets(o, c, O_loro_refresh, "refresh_every");
+    }
+    if (holds(o, c, O_loro_init, O_lowrank_init, "lowrank_init"))
+        t->lowrank_init = opt_text(o, O_loro_init);
     return true;
 }
 
-static void set_galore(const options *o, wn_train_options *t) {
-    if (given(o, O_rank)) t->galore_rank = opt_int(o, O_rank);
-    if (!native(o, O_galore_gap, O_update_proj_gap)) t->galore_gap = opt_int(o, O_update_proj_gap);
-    if (!given(o, O_galore_scale)) t->galore_scale = 1;
-    if (given(o, O_proj_type)) t->galore_type = opt_text(o, O_proj_type);
+static void set_galore(const options *o, run_c4 *c, wn_train_options *t) {
+    if (sets(o, c, O_rank, "galore_rank")) t->galore_rank = opt_int(o, O_rank);
+    if (holds(o, c, O_update_proj_gap, O_galore_gap, "galore_gap"))
+        t->galore_gap = opt_int(o, O_update_proj_gap);
+    if (!c->resumes && !given(o, O_galore_scale)) t->galore_scale = 1;
+    if (sets(o, c, O_proj_type, "galore_type")) t->galore_type = opt_text(o, O_proj_type);
     bool momentum =
         strcasecmp(t->optimizer, "sgd") == 0 || strcasecmp(t->optimizer, "adafactor") == 0;
     if (momentum) {
-        if (!native(o, O_momentum, O_beta1))
+        if (holds(o, c, O_beta1, O_momentum, "momentum"))
             t->momentum = given(o, O_beta1) ? opt_real(o, O_beta1) : 0;
-    } else if (!given(o, O_beta1)) {
+    } else if (!c->resumes && !given(o, O_beta1)) {
         t->beta1 = 0.9;
     }
 }
@@ -274,6 +299,7 @@ static bool set_weights(const options *o, run_c4 *c, const wn_train_options *t) 
         if (opt_flag(o, O_attn_2by4)) add_rule(c, "self_attn.*", "in2:4:%s", method);
         if (opt_flag(o, O_mlp_2by4)) add_rule(c, "mlp.*_proj", "in2:4:%s", method);
     }
+    if (c->resumes) return true;
     if (factors && strcasecmp(scope, "none") == 0)
         note(c, "--optimizer loro_adamw without --loro_scope: the model is full-rank");
     if (sparse && !opt_flag(o, O_attn_2by4) && !opt_flag(o, O_mlp_2by4))
@@ -292,7 +318,7 @@ static bool set_activation(const options *o, run_c4 *c, wn_train_options *t) {
     if (both < 0 && (!kind || !one_of(kind, kinds)))
         return refuse(c, "--squ_relu '%s' is unknown; legal: silu, relu, relu2, True, False",
                       kind ? kind : "");
-    if (given(o, O_squ_relu))
+    if (sets(o, c, O_squ_relu, "mlp"))
         t->mlp = both == 1 || (both < 0 && strcmp(kind, "relu2") == 0) ? "relu2"
                  : both < 0 && strcmp(kind, "relu") == 0               ? "relu"
                                                                        : "swiglu";
@@ -308,15 +334,15 @@ static bool set_activation(const options *o, run_c4 *c, wn_train_options *t) {
     bool gate = strcmp(t->mlp, "swiglu") == 0,
          sparse = both == 1 || (opt_flag(o, O_activation_2by4) && !gate);
     if (sparse) add_rule(c, "mlp.act", "act2:4:%s", ours[i]);
-    t->act_permute = given(o, O_permute_2by4)  ? opt_flag(o, O_permute_2by4)
-                     : given(o, O_act_permute) ? t->act_permute
-                                               : both == 1;
-    if (!native(o, O_act_warmup, O_activation_dense_warmup_steps))
+    if (holds(o, c, O_permute_2by4, O_act_permute, "act_permute"))
+        t->act_permute = given(o, O_permute_2by4) ? opt_flag(o, O_permute_2by4) : both == 1;
+    if (holds(o, c, O_activation_dense_warmup_steps, O_act_warmup, "act_warmup"))
         t->act_warmup = opt_int(o, O_activation_dense_warmup_steps);
-    if (!native(o, O_act_every, O_dynamic_activation_steps))
+    if (holds(o, c, O_dynamic_activation_steps, O_act_every, "act_every"))
         t->act_every = opt_int(o, O_dynamic_activation_steps);
-    if (!native(o, O_act_samples, O_activation_calibration_samples))
+    if (holds(o, c, O_activation_calibration_samples, O_act_samples, "act_samples"))
         t->act_samples = opt_int(o, O_activation_calibration_samples);
+    if (c->resumes) return true;
     bool elsewhere = opt_flag(o, O_enable_2to4_sparse) && !low_rank(t);
     if (opt_flag(o, O_activation_2by4) && gate && !elsewhere)
         note(c, "--activation_2by4 has no effect: the MLP has a gate (--squ_relu relu2 has none)");
@@ -333,20 +359,21 @@ static bool set_backward(const options *o, run_c4 *c, wn_train_options *t) {
         return refuse(c, "--dx_direct_sparse '%s' is unknown; legal: 1, 2, 3, True, False",
                       text ? text : "");
     char mode = flag == 0 ? '1' : flag == 1 ? '2' : text[0];
-    if (native(o, O_act_backward, O_dx_direct_sparse)) return true;
+    if (!holds(o, c, O_dx_direct_sparse, O_act_backward, "act_backward")) return true;
     t->act_backward = mode == '1' ? "split" : mode == '2' ? "direct" : "dense";
     return true;
 }
 
 static void set_run(const options *o, run_c4 *c, wn_train_options *t) {
-    bool keep = opt_flag(o, O_save_ckpt);
-    if (!keep) {
+    if (!opt_flag(o, O_save_ckpt) && sets(o, c, O_save_ckpt, "save_every")) {
         t->save_every = 0;
         note(c, "--save_ckpt False: one checkpoint, at the end");
     }
-    if (given(o, O_flip_rate)) t->log_flips = opt_flag(o, O_flip_rate);
-    if (given(o, O_wandb_sparsityrelu)) t->log_act_zeros = opt_flag(o, O_wandb_sparsityrelu);
-    if (given(o, O_save_dir)) t->out = opt_text(o, O_save_dir);
+    if (sets(o, c, O_momentum_reset_steps, "moment_reset_every"))
+        t->moment_reset_every = opt_int(o, O_momentum_reset_steps);
+    if (sets(o, c, O_flip_rate, "log_flips")) t->log_flips = opt_flag(o, O_flip_rate);
+    if (sets(o, c, O_wandb_sparsityrelu, "log_act_zeros"))
+        t->log_act_zeros = opt_flag(o, O_wandb_sparsityrelu);
     if (t->out) return;
     char date[32];
     time_t now = time(NULL);
@@ -360,9 +387,10 @@ static void set_run(const options *o, run_c4 *c, wn_train_options *t) {
     note(c, "run directory: %s", c->out);
 }
 
-/* Those of the flags that were given, in one line. */
+/* Those of the flags that were given, in one line: `what` it is that rules them out, and how it is.
+ */
 static void name_group(const options *o, run_c4 *c, const option_id *id, size_t count,
-                       const char *optimizer) {
+                       const char *what, const char *how) {
     char names[512] = "";
     for (size_t i = 0; i < count; i++) {
         size_t used = strlen(names);
@@ -370,7 +398,7 @@ static void name_group(const options *o, run_c4 *c, const option_id *id, size_t 
             snprintf(names + used, sizeof names - used, "%s--%s", used ? ", " : "",
                      option_at(id[i])->name);
     }
-    if (*names) note(c, "no effect, as the optimizer is %s: %s", optimizer, names);
+    if (*names) note(c, "no effect, as %s %s: %s", what, how, names);
 }
 
 static bool has_rule(const run_c4 *c, const char *part) {
@@ -379,14 +407,15 @@ static bool has_rule(const run_c4 *c, const char *part) {
     return false;
 }
 
-/* Flags that wait for another one; of structures only where no --sparsity may be what they are for.
- */
+/* Flags that wait for another one; of structures only where neither --sparsity nor a run that goes
+ * on may have what they are for. */
 static void name_idle(const options *o, run_c4 *c, const wn_train_options *t) {
     bool steady = strncmp(t->schedule, "cosine_restart", 14) != 0,
-         own = o->value[O_sparsity].count > 0 || opt_flag(o, O_sparse),
+         own = c->resumes || o->value[O_sparsity].count > 0 || opt_flag(o, O_sparse),
          dense = !own && !has_rule(c, "act2:4"),
          masks = own || has_rule(c, "+2:4") || has_rule(c, "=2:4"),
-         fixed = !own && !has_rule(c, "soft_dynamic"), weights = opt_flag(o, O_enable_2to4_sparse);
+         fixed = !own && !has_rule(c, "soft_dynamic"),
+         weights = c->resumes || opt_flag(o, O_enable_2to4_sparse);
     const struct {
         option_id id;
         bool idle;
@@ -439,13 +468,28 @@ static void name_unused(const options *o, run_c4 *c, const wn_train_options *t) 
     static const option_id loro[] = {
         O_loro_type,     O_loro_freq, O_loro_refresh, O_loro_refresh_freq, O_loro_attn_rank,
         O_loro_mlp_rank, O_loro_init, O_loro_scope,   O_loro_lr_scaler,    O_loro_mlp_dense};
+    static const option_id structure[] = {O_loro_scope,
+                                          O_loro_attn_rank,
+                                          O_loro_mlp_rank,
+                                          O_loro_mlp_dense,
+                                          O_enable_2to4_sparse,
+                                          O_attn_2by4,
+                                          O_mlp_2by4,
+                                          O_activation_2by4,
+                                          O_activation_soft_threshold,
+                                          O_activation_sparse_method};
     static const option_id galore[] = {O_rank, O_update_proj_gap, O_proj_type, O_galore_scale};
     for (size_t i = 0; i < sizeof never / sizeof *never; i++)
         if (given(o, never[i].id))
             note(c, "--%s has no effect: %s", option_at(never[i].id)->name, never[i].why);
-    if (!low_rank(t)) name_group(o, c, loro, sizeof loro / sizeof *loro, t->optimizer);
+    static const char optimizer[] = "the optimizer is";
+    if (!low_rank(t)) name_group(o, c, loro, sizeof loro / sizeof *loro, optimizer, t->optimizer);
     if (strncmp(t->optimizer, "galore", 6) != 0)
-        name_group(o, c, galore, sizeof galore / sizeof *galore, t->optimizer);
+        name_group(o, c, galore, sizeof galore / sizeof *galore, optimizer, t->optimizer);
+    /* rules are compared with those of the run; what makes none is not */
+    if (c->resumes && c->rule_count == 0)
+        name_group(o, c, structure, sizeof structure / sizeof *structure, "a resumed run",
+                   "keeps its structure");
 }
 
 static bool check_optimizer(run_c4 *c, const char *name) {
@@ -468,16 +512,17 @@ static bool check_optimizer(run_c4 *c, const char *name) {
 }
 
 bool run_c4_translate(const options *o, run_c4 *c, wn_train_options *t) {
-    *c = (run_c4){.active = active(o)};
+    *c = (run_c4){.active = run_c4_active(o), .resumes = t->resume};
     if (!c->active) return true;
+    if (given(o, O_save_dir)) t->out = opt_text(o, O_save_dir);
+    if (c->resumes && !t->out) return refuse(c, "--resume needs --out DIR, or --save_dir DIR");
+    respell(c, t);
     set_defaults(o, c, t);
     if (!check_optimizer(c, t->optimizer)) return false;
     set_data(o, c, t);
     if (!set_batches(o, c, t) || !set_schedule(o, c, t)) return false;
     if (low_rank(t) && !set_loro(o, c, t)) return false;
-    if (!low_rank(t) && given(o, O_momentum_reset_steps))
-        t->moment_reset_every = opt_int(o, O_momentum_reset_steps);
-    set_galore(o, t);
+    set_galore(o, c, t);
     if (!set_weights(o, c, t) || !set_activation(o, c, t) || !set_backward(o, c, t)) return false;
     set_run(o, c, t);
     name_idle(o, c, t);

@@ -115,6 +115,14 @@ typedef struct wn_train_options {
 
 WN_API void wn_train_defaults(wn_train_options *o);
 
+/* For a caller that derives options from others, before it resumes the run in o->out: every field
+ * that o->given does not name gets the value the run has recorded, as wn_train would take it.
+ * sparsity stays. Texts may point into *out, which is freed after the run. INVALID when there is
+ * nothing to resume. */
+typedef struct wn_train_record wn_train_record;
+WN_API WN_NODISCARD wn_status wn_train_recorded(wn_train_options *o, wn_train_record **out);
+WN_API void wn_train_record_free(wn_train_record *record);
+
 /* The LLaMA configurations that low-rank pre-training papers use, by name. */
 typedef struct wn_llama_config {
     const char *name; /* "llama_130m" */

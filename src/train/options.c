@@ -257,6 +257,13 @@ static bool same_rules(const wn_train_options *a, const wn_train_options *b) {
     return true;
 }
 
+void wn__options_take(wn_train_options *o, const wn_train_options *recorded) {
+    wn_train_options defaults;
+    wn_train_defaults(&defaults);
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        if (!is_given(o, &defaults, &fields[i])) store(o, &fields[i], load(recorded, &fields[i]));
+}
+
 void wn__options_resume(wn_train_options *o, const wn_train_options *recorded, wn__note_fn *note,
                         void *ctx) {
     wn_train_options defaults;

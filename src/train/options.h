@@ -126,5 +126,7 @@ typedef void wn__note_fn(void *ctx, const char *line);
  */
 void wn__options_resume(wn_train_options *o, const wn_train_options *recorded, wn__note_fn *note,
                         void *ctx);
+/* The recorded values in the place of those that were not given. */
+void wn__options_take(wn_train_options *o, const wn_train_options *recorded);
 
 #endif

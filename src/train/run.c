@@ -71,30 +71,66 @@ static void note(void *ctx, const char *line) {
     wn__say(ctx, "note: %s", line);
 }
 
-static wn_status read_recorded(wn__trainer *t, const char *path) {
+static wn_status find_recorded(const char *dir, char path[WN_RUN_PATH]) {
+    WN_TRY(wn__path_join(path, WN_RUN_PATH, dir, "run.json"));
+    if (wn__file_exists(path)) return WN_OK;
+    return wn__fail(WN_INVALID,
+                    "%s: nothing to resume: no run.json; the run's own options begin it, "
+                    "without resuming",
+                    dir);
+}
+
+// Also where it fails, *root and *sparsity are the caller's to free.
+static wn_status read_recorded(const char *path, wn__json **root, wn_train_options *recorded,
+                               const char ***sparsity) {
     int64_t version = 0;
-    wn_train_options recorded;
-    WN_TRY(wn__json_read(path, RUN_JSON_MOST, &t->recorded));
-    WN_TRY(wn__json_get_int(t->recorded, path, "version", NULL, &version));
+    WN_TRY(wn__json_read(path, RUN_JSON_MOST, root));
+    WN_TRY(wn__json_get_int(*root, path, "version", NULL, &version));
     if (version != RUN_VERSION)
         return wn__fail(WN_FORMAT, "%s: version %" PRId64 ", this build reads %d", path, version,
                         RUN_VERSION);
-    WN_TRY(wn__options_from_json(wn__json_get(t->recorded, "train"), path, &recorded,
-                                 &t->recorded_sparsity));
-    wn__options_resume(&t->o, &recorded, note, t);
-    return wn__options_check(&t->o);
+    return wn__options_from_json(wn__json_get(*root, "train"), path, recorded, sparsity);
 }
 
 static wn_status begin_again(wn__trainer *t) {
     char path[WN_RUN_PATH];
-    WN_TRY(wn__run_path(t, "run.json", path));
-    if (!wn__file_exists(path))
-        return wn__fail(WN_INVALID,
-                        "%s: nothing to resume: no run.json; the run's own options begin it, "
-                        "without resuming",
-                        t->o.out);
+    wn_train_options recorded;
+    WN_TRY(find_recorded(t->o.out, path));
     if (!t->o.dry_run) WN_TRY(claim(t));
-    return read_recorded(t, path);
+    WN_TRY(read_recorded(path, &t->recorded, &recorded, &t->recorded_sparsity));
+    wn__options_resume(&t->o, &recorded, note, t);
+    return wn__options_check(&t->o);
+}
+
+struct wn_train_record {
+    wn__json *root;
+    const char **sparsity;
+};
+
+void wn_train_record_free(wn_train_record *record) {
+    if (record == NULL) return;
+    wn__json_free(record->root);
+    free((void *)record->sparsity);
+    free(record);
+}
+
+wn_status wn_train_recorded(wn_train_options *o, wn_train_record **out) {
+    char path[WN_RUN_PATH];
+    wn_train_options recorded;
+    *out = NULL;
+    if (o->out == NULL || o->out[0] == '\0')
+        return wn__fail(WN_INVALID, "out: no run directory was given");
+    WN_TRY(find_recorded(o->out, path));
+    wn_train_record *record = calloc(1, sizeof *record);
+    if (record == NULL) return wn__fail(WN_NOMEM, "%s: out of memory", path);
+    wn_status status = read_recorded(path, &record->root, &recorded, &record->sparsity);
+    if (status != WN_OK) {
+        wn_train_record_free(record);
+        return status;
+    }
+    wn__options_take(o, &recorded);
+    *out = record;
+    return WN_OK;
 }
 
 wn_status wn__run_begin(wn__trainer *t) {

@@ -24,6 +24,7 @@ run() {
 }
 
 says() { grep -qF -- "$1" "$err" || fail "standard error lacks: $1"; }
+says_not() { ! grep -qF -- "$1" "$err" || fail "standard error has: $1"; }
 prints() { grep -qF -- "$1" "$out" || fail "standard output lacks: $1"; }
 
 # About 60 kB of made-up prose with structure to learn, the same every time.

@@ -75,6 +75,22 @@ short() {
     short $verification --activation_dense_warmup_steps 3
     short $everything; says "--more_activation_relu2 has no effect"
     short $galore
+    # a run that goes on keeps its settings: only what is given changes, also to a value that is the default of a flag
+    toy="--model_config configs/llama_toy.json $single --loro_freq 3 --loro_refresh_freq 3 --total_batch_size 4 --batch_size 2 --max_length 32 --vocab-size 400"
+    settings() { sed -n '/"train": {/,/^  }/p' "$1/run.json"; }
+    run 0 train $toy --num_training_steps 4 --save_dir c4run
+    settings c4run >before
+    [ -s before ] || fail "run.json has no settings"
+    run 0 train --save_dir c4run --resume; says_not "from here on"; says_not "is ignored"; says "no update is left"
+    settings c4run | cmp - before || fail "a resumed run changed its settings"
+    run 0 train --out c4run --resume --num_training_steps 6 --save_ckpt; says "steps: 6 from here on, 4 before"; says "step 6/6"
+    settings c4run | sed 's/"steps": 6/"steps": 4/' | cmp - before || fail "a flag changed other settings than its own"
+    run 0 train $toy --num_training_steps 6 --save_dir c4run --resume; says_not "from here on"; says_not "is ignored"
+    run 0 train $toy --num_training_steps 7 --save_dir c4run --resume --lr 0.001; says "lr: 0.001 from here on, 0.01 before"; says "step 7/7"
+    grep -q '"lr": 0.001,' c4run/run.json || fail "the learning rate was not recorded"
+    run 0 train --out c4run --resume --total_batch_size 8 --num_training_steps 8; says "grad_accum: 4 from here on, 2 before"
+    run 2 train --resume --loro_freq 5; says "--resume needs --out DIR"
+    run 1 train --save_dir nowhere --resume; says "nothing to resume"
     for optimizer in Adam sgd adafactor adam8bit; do short --optimizer $optimizer; done
     short $loro --pack --galore-compat-eval; says "compat"
     run 1 train --model_config configs/llama_toy.json --batch_size 2 --train_data_path 'nowhere/*.json.gz' --save_dir none; says "nowhere/"

@@ -22,6 +22,32 @@ typedef struct fixture {
     char text[4096];
 } fixture;
 
+// What the run of test_resume has recorded.
+static void set_recorded(wn_train_options *t) {
+    t->resume = true;
+    t->model_config = "llama_toy";
+    t->optimizer = "loro_adamw";
+    t->schedule = "cosine_restart";
+    t->restart_every = 50;
+    t->restart_warmup = 5;
+    t->batch_size = 2;
+    t->grad_accum = 4;
+    t->seq_len = 32;
+    t->steps = 10;
+    t->lr = 0.01;
+    t->exact_every = 5;
+    t->lr_scaler = -1;
+    t->refresh = "all";
+    t->refresh_every = 5;
+    t->lowrank_init = "xavier";
+    t->act_backward = "split";
+    t->act_permute = true;
+    t->mlp = "swiglu";
+    t->data = "recorded";
+    t->save_every = 7;
+    t->seed = 42;
+}
+
 // As the command does it: defaults, a few native options, then the translation.
 static void translate(fixture *f, const char *line) {
     const char *words[MAX_WORDS] = {"winnow", "train"};
@@ -56,6 +82,7 @@ static void translate(fixture *f, const char *line) {
     f->t.lr = opt_real(&f->o, O_lr);
     f->t.out = opt_text(&f->o, O_out);
     f->t.data = opt_text(&f->o, O_data);
+    if (opt_flag(&f->o, O_resume)) set_recorded(&f->t);
     f->done = run_c4_translate(&f->o, &f->c, &f->t);
 }
 
@@ -256,6 +283,53 @@ static void test_schedules(void **state) {
     options_free(&f.o);
 }
 
+static void assert_set(const fixture *f, const char *names) {
+    char set[512] = "";
+    for (size_t i = 0; i < f->c.set_count; i++) {
+        if (i) strcat(set, " ");
+        strcat(set, f->c.set[i]);
+    }
+    assert_string_equal(set, names);
+}
+
+// A run that goes on has settings: no default takes their place, and only what a flag says is set.
+static void test_resume(void **state) {
+    (void)state;
+    fixture f;
+    must(&f, "--save_dir run --resume");
+    assert_true(f.t.batch_size == 2 && f.t.grad_accum == 4 && f.t.seq_len == 32);
+    assert_true(f.t.steps == 10 && f.t.lr == 0.01 && f.t.exact_every == 5 && f.t.lr_scaler == -1);
+    assert_true(f.t.refresh_every == 5 && f.t.act_permute && f.t.save_every == 7 && f.t.seed == 42);
+    assert_true(f.t.restart_every == 50 && f.t.galore_gap == 200 && f.t.act_warmup == 1000);
+    assert_string_equal(f.t.model_config, "llama_toy");
+    assert_string_equal(f.t.optimizer, "loro_adamw");
+    assert_string_equal(f.t.schedule, "cosine_restart");
+    assert_string_equal(f.t.data, "recorded");
+    assert_string_equal(f.t.out, "run");
+    assert_set(&f, "");
+    assert_string_equal(f.c.notes, "");
+    options_free(&f.o);
+    must(&f, "--out run --resume --num_training_steps 14 --save_ckpt --total_batch_size 12 "
+             "--loro_type eucl --scheduler const --dx_direct_sparse 2 --momentum_reset_steps 6");
+    assert_true(f.t.steps == 14 && f.t.grad_accum == 6 && f.t.batch_size == 2);
+    assert_true(f.t.exact_every == 0 && f.t.lr_scaler == 1 && f.t.refresh_every == 5);
+    assert_true(f.t.warmup == 0 && f.t.save_every == 7 && f.t.lr == 0.01);
+    assert_string_equal(f.t.act_backward, "direct");
+    assert_set(&f, "grad_accum steps schedule warmup exact_every lr_scaler act_backward "
+                   "moment_reset_every");
+    options_free(&f.o);
+    must(&f, "--out run --resume --max_train_tokens 3k --save_ckpt False --loro_refresh None");
+    assert_true(f.t.steps == 12 && f.t.save_every == 0); // of 256 tokens
+    assert_string_equal(f.t.refresh, "none");
+    assert_set(&f, "steps refresh save_every");
+    options_free(&f.o);
+    must(&f, "--out run --resume --loro_attn_rank 8 --flip_rate");
+    assert_true(noted(&f, "no effect, as a resumed run keeps its structure: --loro_attn_rank"));
+    assert_set(&f, "log_flips");
+    options_free(&f.o);
+    refused("--out run --resume --total_batch_size 5", "the nearest is 6");
+}
+
 // What waits for another flag is named; what that flag is for is not.
 static void test_idle(void **state) {
     (void)state;
@@ -280,6 +354,7 @@ static void test_idle(void **state) {
 
 static void test_refusals(void **state) {
     (void)state;
+    refused("--resume --loro_freq 5", "needs --out DIR, or --save_dir DIR");
     refused("--batch_size 3 --total_batch_size 8", "the nearest is 9");
     refused("--scheduler cosin --batch_size 2", "legal: const, linear");
     refused("--scheduler cosine_restart", "needs --cosine_restart_freq");
@@ -301,6 +376,7 @@ int main(void) {
         cmocka_unit_test(test_bare),   cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_native), cmocka_unit_test(test_schedules),
         cmocka_unit_test(test_idle),   cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_resume),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -241,6 +241,29 @@ static void test_resume_given(void **state) {
     assert_true(o.steps == 1000 && o.lr == recorded.lr && o.seed == recorded.seed);
 }
 
+// What was not given is what the run has, before anything is derived from it.
+static void test_take(void **state) {
+    (void)state;
+    const char *const given[] = {"steps", "lr"};
+    wn_train_options recorded = unusual(), o;
+    wn_train_defaults(&o);
+    o.given = given;
+    o.given_count = 2;
+    o.out = "here";
+    o.batch_size = 16;
+    wn__options_take(&o, &recorded);
+    assert_true(o.steps == 1000 && o.lr == 1e-3);
+    assert_true(o.batch_size == 3 && o.seed == UINT64_MAX - 5);
+    assert_string_equal(o.schedule, "wsd");
+    assert_string_equal(o.out, "here");
+    assert_int_equal(o.sparsity_count, 0);
+    recorded.steps = 1000;
+    recorded.lr = 1e-3;
+    o.sparsity = recorded.sparsity;
+    o.sparsity_count = recorded.sparsity_count;
+    assert_equal(&o, &recorded);
+}
+
 static void test_resume_rules(void **state) {
     (void)state;
     char notes[4096] = "";
@@ -424,6 +447,7 @@ int main(void) {
         cmocka_unit_test(test_resume_defaults),
         cmocka_unit_test(test_resume_changes),
         cmocka_unit_test(test_resume_given),
+        cmocka_unit_test(test_take),
         cmocka_unit_test(test_resume_rules),
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_words),
