@@ -77,12 +77,19 @@ static void respell(run_c4 *c, wn_train_options *t) {
     if (t->dtype && strcmp(t->dtype, "bf16") == 0) t->dtype = "bfloat16";
 }
 
-/* What the original sets when a flag is not given. */
+/* Whether the shape is given by sizes, which the original does not have. */
+static bool sized(const options *o) {
+    return given(o, O_hidden_size) || given(o, O_intermediate_size) || given(o, O_layers) ||
+           given(o, O_heads) || given(o, O_kv_heads);
+}
+
+/* What the original sets when a flag is not given; the shape only where nothing else says it. */
 static void set_defaults(const options *o, run_c4 *c, wn_train_options *t) {
     if (c->resumes) return;
-    if (!given(o, O_model_config)) t->model_config = "llama_130m";
+    bool begins = given(o, O_init_from) || given(o, O_continue_from);
+    if (!given(o, O_model_config) && !begins && !sized(o)) t->model_config = "llama_130m";
     if (!given(o, O_batch_size)) t->batch_size = 16;
-    if (!given(o, O_mlp)) t->mlp = "swiglu";
+    if (!given(o, O_mlp) && !begins) t->mlp = "swiglu";
     if (!given(o, O_tie_embeddings)) t->tie_embeddings = false;
     if (!given(o, O_pack)) t->pack = false;
     if (!given(o, O_optimizer)) t->optimizer = "adam";
@@ -104,9 +111,10 @@ static void set_defaults(const options *o, run_c4 *c, wn_train_options *t) {
     if (!given(o, O_seed)) t->seed = 0;
     if (!given(o, O_restart_warmup)) t->restart_warmup = 5;
     note(c,
-         "run_c4.py's defaults hold for what is not given; those it demands are --model_config %s, "
-         "--batch_size %lld",
-         t->model_config, (long long)t->batch_size);
+         "run_c4.py's defaults hold for what is not given; those it demands are %s%s%s--batch_size "
+         "%lld",
+         t->model_config ? "--model_config " : "", t->model_config ? t->model_config : "",
+         t->model_config ? ", " : "", (long long)t->batch_size);
 }
 
 static void set_data(const options *o, run_c4 *c, wn_train_options *t) {
@@ -307,6 +315,11 @@ static bool set_weights(const options *o, run_c4 *c, const wn_train_options *t) 
     return true;
 }
 
+/* Of a model that another one's shape says, this is not known here. */
+static bool gated(const wn_train_options *t) {
+    return t->mlp && strcmp(t->mlp, "swiglu") == 0;
+}
+
 /* The MLP's activation and its 2:4 form. */
 static bool set_activation(const options *o, run_c4 *c, wn_train_options *t) {
     static const char *const kinds[] = {"silu", "relu", "relu2", NULL};
@@ -331,8 +344,7 @@ static bool set_activation(const options *o, run_c4 *c, wn_train_options *t) {
                       "--activation_sparse_method '%s' is unknown; legal: naive, mvue, "
                       "soft_threshold, soft_threshold_weights, soft_dynamic",
                       method);
-    bool gate = strcmp(t->mlp, "swiglu") == 0,
-         sparse = both == 1 || (opt_flag(o, O_activation_2by4) && !gate);
+    bool gate = gated(t), sparse = both == 1 || (opt_flag(o, O_activation_2by4) && !gate);
     if (sparse) add_rule(c, "mlp.act", "act2:4:%s", ours[i]);
     if (holds(o, c, O_permute_2by4, O_act_permute, "act_permute"))
         t->act_permute = given(o, O_permute_2by4) ? opt_flag(o, O_permute_2by4) : both == 1;
@@ -364,6 +376,23 @@ static bool set_backward(const options *o, run_c4 *c, wn_train_options *t) {
     return true;
 }
 
+/* Of the default directory's name: what the shape comes from. */
+static const char *shape_name(const wn_train_options *t, char *out, size_t n) {
+    const char *from = t->init_from ? t->init_from : t->model_config;
+    if (!from) {
+        snprintf(out, n, "%lldx%lld", (long long)t->layers, (long long)t->hidden_size);
+        return out;
+    }
+    size_t end = strlen(from);
+    while (end > 1 && from[end - 1] == '/')
+        end--;
+    size_t begin = end;
+    while (begin > 0 && from[begin - 1] != '/')
+        begin--;
+    snprintf(out, n, "%.*s", (int)(end - begin), from + begin);
+    return out;
+}
+
 static void set_run(const options *o, run_c4 *c, wn_train_options *t) {
     if (!opt_flag(o, O_save_ckpt) && sets(o, c, O_save_ckpt, "save_every")) {
         t->save_every = 0;
@@ -375,14 +404,13 @@ static void set_run(const options *o, run_c4 *c, wn_train_options *t) {
     if (sets(o, c, O_wandb_sparsityrelu, "log_act_zeros"))
         t->log_act_zeros = opt_flag(o, O_wandb_sparsityrelu);
     if (t->out) return;
-    char date[32];
+    char date[32], shape[80];
     time_t now = time(NULL);
     struct tm parts;
     strftime(date, sizeof date, "%Y%m%d-%H%M%S", localtime_r(&now, &parts));
-    const char *config = strrchr(t->model_config, '/');
-    snprintf(c->out, sizeof c->out, "ckpt/%.80s-%.80s-%s-%s",
-             opt_text(o, O_name) ? opt_text(o, O_name) : "run",
-             config ? config + 1 : t->model_config, t->optimizer, date);
+    snprintf(c->out, sizeof c->out, "ckpt/%.80s-%s-%s-%s",
+             opt_text(o, O_name) ? opt_text(o, O_name) : "run", shape_name(t, shape, sizeof shape),
+             t->optimizer, date);
     t->out = c->out;
     note(c, "run directory: %s", c->out);
 }
@@ -437,7 +465,7 @@ static void name_idle(const options *o, run_c4 *c, const wn_train_options *t) {
         {O_dx_direct_sparse, dense, "the MLP's activations are dense"},
         {O_dynamic_activation_steps, fixed, "of --activation_sparse_method soft_dynamic"},
         {O_activation_calibration_samples, fixed, "of --activation_sparse_method soft_dynamic"},
-        {O_wandb_sparsityrelu, strcmp(t->mlp, "swiglu") == 0, "the MLP has a gate"},
+        {O_wandb_sparsityrelu, gated(t), "the MLP has a gate"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (given(o, rows[i].id) && rows[i].idle)

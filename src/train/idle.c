@@ -45,6 +45,28 @@ static void say(wn__trainer *t, const idle *rows, size_t count) {
             wn__say(t, "note: %s has no effect: %s", rows[i].name, rows[i].why);
 }
 
+// Sizes that say the same as the shape lose nothing.
+static void say_shape(wn__trainer *t) {
+    const wn_train_options *o = &t->o;
+    const wn__model_config *c = &t->config;
+    bool begun = wn__begins_from(o), sized = !begun && !wn__has_config(o);
+    const char *const why = begun ? "the shape is init_from's" : "the shape is model_config's";
+    const idle rows[] = {
+        {"model_config", !begun, why},
+        {"hidden_size", sized || o->hidden_size == c->hidden_size, why},
+        {"intermediate_size", sized || o->intermediate_size == c->intermediate_size, why},
+        {"layers", sized || o->layers == c->layers, why},
+        {"heads", sized || o->heads == c->heads, why},
+        {"kv_heads", sized || o->kv_heads == c->kv_heads, why},
+        {"vocab_size", !begun || o->vocab_size == c->vocab_size, why},
+        {"tie_embeddings", !begun || o->tie_embeddings == c->tied, why},
+        {"rope_theta", !begun, why},
+        {"init_std", !begun, "the weights are init_from's"},
+        {"round_intermediate", t->gated_width > 0, "no gate of a model_config was left out"},
+    };
+    say(t, rows, sizeof rows / sizeof rows[0]);
+}
+
 static void say_structure(wn__trainer *t, const parts *p) {
     static const char no_masks[] = "no layer is 2:4:tile, row or greedy",
                       no_act[] = "no activation is act2:4";
@@ -111,6 +133,7 @@ static void say_schedule(wn__trainer *t) {
 void wn__report_idle(wn__trainer *t) {
     if (t->o.resume) return; // what was given when the run began is not known any more
     const parts p = parts_of(t);
+    say_shape(t);
     say_structure(t, &p);
     say_optimizer(t, &p);
     say_schedule(t);

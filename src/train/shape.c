@@ -33,8 +33,12 @@ static int64_t default_intermediate(const wn_train_options *o, wn__mlp_kind mlp)
     return round_up((8 * o->hidden_size + 2) / 3, 32);
 }
 
+bool wn__begins_from(const wn_train_options *o) {
+    return o->init_from != NULL && o->init_from[0] != '\0';
+}
+
 bool wn__has_config(const wn_train_options *o) {
-    return o->model_config != NULL && o->model_config[0] != '\0';
+    return !wn__begins_from(o) && o->model_config != NULL && o->model_config[0] != '\0';
 }
 
 // Ids the data needs room for; `otherwise` where nothing says so.
@@ -250,6 +254,9 @@ wn_status wn__setup_config(wn__trainer *t, const char *checkpoint) {
         WN_TRY(check_vocabulary(t, what));
         WN_TRY(check_positions(t, what));
     }
-    if (!says_mlp(&t->o)) t->o.mlp = wn__mlp_word(t->config.mlp);
+    if (says_mlp(&t->o) && mlp_of(&t->o, t->config.mlp) != t->config.mlp && !t->o.resume)
+        wn__say(t, "note: mlp %s has no effect: the model of %s has %s", t->o.mlp, what,
+                wn__mlp_word(t->config.mlp));
+    t->o.mlp = wn__mlp_word(t->config.mlp);
     return wn__model_config_check(&t->config);
 }

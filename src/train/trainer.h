@@ -143,7 +143,9 @@ WN_NODISCARD wn_status wn__tokenizer_place(wn__trainer *t, const wn__tokenizer_p
 /* shape.c: the configuration, of a checkpoint's directory ("" : none), of init_from, of
  * model_config, or by the sizes. INVALID when data or options do not fit it. */
 WN_NODISCARD wn_status wn__setup_config(wn__trainer *t, const char *checkpoint);
-/* Whether model_config is given; what it says. INVALID lists the names there are. */
+/* Whether init_from is given, whose shape wins over model_config's, and that over the sizes. */
+bool wn__begins_from(const wn_train_options *o);
+/* Whether model_config says what the shape is; what it says. INVALID lists the names there are. */
 bool wn__has_config(const wn_train_options *o);
 WN_NODISCARD wn_status wn__named_config(const char *name, wn__model_config *c);
 const char *wn__mlp_word(wn__mlp_kind kind); /* "swiglu" */

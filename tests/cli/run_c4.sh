@@ -57,6 +57,8 @@ plan() {
     run 0 train $bare --train_data_path 'nowhere/*.json.gz' --dry-run; says "a run would stop here: nowhere/"; says "memory"
 }
 
+# a run of winnow's own options
+begin="--vocab-size 300 --hidden-size 32 --layers 2 --heads 2 --seq-len 32 --batch-size 4 --eval-every 0"
 # short WORDS...: to the end on a toy of the same family.
 short() {
     rm -rf run
@@ -91,6 +93,18 @@ short() {
     run 0 train --out c4run --resume --total_batch_size 8 --num_training_steps 8; says "grad_accum: 4 from here on, 2 before"
     run 2 train --resume --loro_freq 5; says "--resume needs --out DIR"
     run 1 train --save_dir nowhere --resume; says "nothing to resume"
+    # sizes are a shape as much as a configuration, and so is a model to begin from
+    run 0 train --hidden-size 32 --layers 2 --heads 2 --vocab-size 300 --enable_2to4_sparse --dry-run
+    says "2 layers, hidden 32,"; says_not "llama_130m"; says "those it demands are --batch_size 16"
+    run 0 train --model-config llama_toy --hidden-size 64 --layers 4 --dry-run
+    says "hidden_size has no effect: the shape is model_config's"; says_not "layers has no effect"
+    run 0 train --data text $begin --steps 2 --out relu2
+    run 0 train --data text --init-from relu2 --out more --seq-len 32 --steps 1 --hidden-size 64 --layers 8 --heads 2 --mlp swiglu
+    says "hidden_size has no effect: the shape is init_from's"; says "layers has no effect"; says_not "heads has no effect"
+    says "mlp swiglu has no effect: the model of relu2"; grep -q '"mlp": "relu2"' more/run.json || fail "run.json has another MLP"
+    run 0 train --train_data_path text --continue_from relu2 --model_config llama_130m --squ_relu silu --max_length 32 --num_training_steps 1 --eval_every 0
+    says "model_config has no effect: the shape is init_from's"; says "mlp swiglu has no effect"; says_not "shape    "; says "directory: ckpt/test-relu2-adam-"
+    run 0 train --train_data_path text --continue_from relu2 --max_length 32 --save_dir again --num_training_steps 1 --activation_2by4; says "act 2:4 naive"
     for optimizer in Adam sgd adafactor adam8bit; do short --optimizer $optimizer; done
     short $loro --pack --galore-compat-eval; says "compat"
     run 1 train --model_config configs/llama_toy.json --batch_size 2 --train_data_path 'nowhere/*.json.gz' --save_dir none; says "nowhere/"
