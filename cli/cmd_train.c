@@ -215,7 +215,7 @@ static int train(const options *o, const run_c4 *c, wn_train_options *t) {
 static int translate_and_train(const options *o, wn_train_options *t, const char **names) {
     run_c4 c4;
     if (!run_c4_translate(o, &c4, t)) return usage_error("%s", c4.error);
-    for (size_t i = 0; i < c4.set_count; i++)
+    for (size_t i = 0; c4.resumes && i < c4.set_count; i++)
         names[t->given_count++] = c4.set[i];
     if (!t->out && !t->dry_run) return usage_error("winnow train needs --out DIR");
     if (!t->data && !t->resume && !t->dry_run)

@@ -15,20 +15,6 @@ static bool given(const options *o, option_id id) {
     return o->value[id].given;
 }
 
-/* Whether a flag of the group was given, and so sets a field. */
-static bool sets(const options *o, run_c4 *c, option_id id, const char *field) {
-    if (!given(o, id)) return false;
-    for (size_t i = 0; i < c->set_count; i++)
-        if (strcmp(c->set[i], field) == 0) return true;
-    if (c->resumes && c->set_count < RUN_C4_SET) c->set[c->set_count++] = field;
-    return true;
-}
-
-/* The same of one whose default holds too, where neither it nor the native option was given. */
-static bool holds(const options *o, run_c4 *c, option_id id, option_id own, const char *field) {
-    return sets(o, c, id, field) || (!c->resumes && !given(o, own));
-}
-
 static bool refuse(run_c4 *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static bool refuse(run_c4 *c, const char *fmt, ...) {
     va_list ap;
@@ -49,6 +35,32 @@ static void note(run_c4 *c, const char *fmt, ...) {
     used = strlen(c->notes);
     c->notes[used] = '\n';
     c->notes[used + 1] = '\0';
+}
+
+/* The native option of a field's name; O_COUNT where another says it. */
+static option_id native_of(const char *field) {
+    int id = 0;
+    while (id < O_COUNT && (!(option_at((option_id)id)->commands & C_TRAIN) ||
+                            strcmp(option_at((option_id)id)->name, field) != 0))
+        id++;
+    return (option_id)id;
+}
+
+/* Whether a flag of the group was given, and so sets a field; it wins over the native option. */
+static bool sets(const options *o, run_c4 *c, option_id id, const char *field) {
+    if (!given(o, id)) return false;
+    for (size_t i = 0; i < c->set_count; i++)
+        if (strcmp(c->set[i], field) == 0) return true;
+    if (c->set_count < RUN_C4_SET) c->set[c->set_count++] = field;
+    option_id own = native_of(field);
+    if (own != O_COUNT && given(o, own))
+        note(c, "--%s has no effect beside --%s", field, option_at(id)->name);
+    return true;
+}
+
+/* The same of one whose default holds too, where neither it nor the native option was given. */
+static bool holds(const options *o, run_c4 *c, option_id id, option_id own, const char *field) {
+    return sets(o, c, id, field) || (!c->resumes && !given(o, own));
 }
 
 /* "True"/"False" of a flag that was a choice elsewhere: 1, 0, or -1 for neither. */
@@ -232,8 +244,6 @@ static bool set_loro(const options *o, run_c4 *c, wn_train_options *t) {
             t->exact_every = opt_int(o, O_loro_freq);
         if (holds(o, c, O_loro_lr_scaler, O_lr_scaler, "lr_scaler")) t->lr_scaler = scale;
     }
-    if (!exact && given(o, O_loro_lr_scaler))
-        note(c, "--loro_lr_scaler has no effect with --loro_type eucl");
     if (holds(o, c, O_loro_refresh, O_refresh, "refresh"))
         t->refresh = strcasecmp(refresh, "none") == 0 ? "none" : refresh;
     if (holds(o, c, O_loro_refresh_freq, O_refresh_every, "refresh_every"))
@@ -285,6 +295,11 @@ static void add_weight_rule(run_c4 *c, const char *glob, int64_t rank, bool spar
         add_rule(c, glob, "2:4:sste+mvue");
 }
 
+/* Whether --sparsity may say what the layers are. */
+static bool own_rules(const options *o) {
+    return o->value[O_sparsity].count > 0 || opt_flag(o, O_sparse);
+}
+
 static bool set_weights(const options *o, run_c4 *c, const wn_train_options *t) {
     static const char *const scopes[] = {"all", "attn", "mlp", "none", "None", NULL};
     const char *scope = opt_text(o, O_loro_scope);
@@ -308,7 +323,7 @@ static bool set_weights(const options *o, run_c4 *c, const wn_train_options *t) 
         if (opt_flag(o, O_mlp_2by4)) add_rule(c, "mlp.*_proj", "in2:4:%s", method);
     }
     if (c->resumes) return true;
-    if (factors && strcasecmp(scope, "none") == 0)
+    if (factors && strcasecmp(scope, "none") == 0 && !own_rules(o))
         note(c, "--optimizer loro_adamw without --loro_scope: the model is full-rank");
     if (sparse && !opt_flag(o, O_attn_2by4) && !opt_flag(o, O_mlp_2by4))
         note(c, "--enable_2to4_sparse has no effect: both --attn_2by4 and --mlp_2by4 are False");
@@ -435,15 +450,59 @@ static bool has_rule(const run_c4 *c, const char *part) {
     return false;
 }
 
+/* Of loro_adamw: flags that wait for layers with factors, for exact steps or for lazy ones. */
+static void name_idle_loro(const options *o, run_c4 *c, const wn_train_options *t) {
+    const char *scope = opt_text(o, O_loro_scope);
+    bool none = strcasecmp(scope, "none") == 0, refreshes = strcmp(t->refresh, "none") != 0,
+         others = c->resumes || own_rules(o), eucl = strcmp(opt_text(o, O_loro_type), "eucl") == 0;
+    /* a refresh that has no period of its own takes that of the exact steps */
+    bool read = refreshes && opt_int(o, O_loro_refresh_freq) == 0;
+    if (none && !c->resumes) {
+        option_id id[9] = {O_loro_attn_rank, O_loro_mlp_rank, O_loro_mlp_dense};
+        size_t count = 3;
+        if (!others) {
+            id[count++] = O_loro_type;
+            id[count++] = O_loro_init;
+            id[count++] = O_loro_lr_scaler;
+            if (!read) id[count++] = O_loro_freq;
+            bool factors_only = strcmp(t->refresh, "lrk") == 0;
+            if (factors_only) id[count++] = O_loro_refresh;
+            if (factors_only || !refreshes) id[count++] = O_loro_refresh_freq;
+        }
+        name_group(o, c, id, count, "--loro_scope", "is none");
+        if (!others) return;
+    }
+    bool some = !none && !c->resumes;
+    const struct {
+        option_id id;
+        bool idle;
+        const char *why;
+    } rows[] = {
+        {O_loro_attn_rank, some && !has_rule(c, "self_attn.*=lowrank"), "--loro_scope is mlp"},
+        {O_loro_mlp_rank, some && !has_rule(c, "mlp.*_proj=lowrank"),
+         opt_flag(o, O_loro_mlp_dense) ? "--loro_mlp_dense" : "--loro_scope is attn"},
+        {O_loro_mlp_dense, some && opt_flag(o, O_loro_mlp_dense) && strcasecmp(scope, "attn") == 0,
+         "--loro_scope is attn"},
+        {O_loro_freq, eucl && !read, "--loro_type eucl makes no exact step"},
+        {O_loro_lr_scaler, eucl, "--loro_type eucl scales no step"},
+        {O_loro_lr_scaler, !eucl && t->exact_every == 1,
+         "every step is exact, so that only one that falls back is scaled"},
+        {O_loro_refresh_freq, !refreshes, "--loro_refresh names no group"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (given(o, rows[i].id) && rows[i].idle)
+            note(c, "--%s has no effect: %s", option_at(rows[i].id)->name, rows[i].why);
+}
+
 /* Flags that wait for another one; of structures only where neither --sparsity nor a run that goes
  * on may have what they are for. */
 static void name_idle(const options *o, run_c4 *c, const wn_train_options *t) {
-    bool steady = strncmp(t->schedule, "cosine_restart", 14) != 0,
-         own = c->resumes || o->value[O_sparsity].count > 0 || opt_flag(o, O_sparse),
+    bool steady = strncmp(t->schedule, "cosine_restart", 14) != 0, own = c->resumes || own_rules(o),
          dense = !own && !has_rule(c, "act2:4"),
          masks = own || has_rule(c, "+2:4") || has_rule(c, "=2:4"),
          fixed = !own && !has_rule(c, "soft_dynamic"),
-         weights = c->resumes || opt_flag(o, O_enable_2to4_sparse);
+         weights = c->resumes || opt_flag(o, O_enable_2to4_sparse),
+         twice = truth(opt_text(o, O_squ_relu)) == 1;
     const struct {
         option_id id;
         bool idle;
@@ -454,14 +513,21 @@ static void name_idle(const options *o, run_c4 *c, const wn_train_options *t) {
         {O_lr_jag_after_warmup, steady, "the schedule has no restarts"},
         {O_lr_adjust_steps, steady, "the schedule has no restarts"},
         {O_warmup_steps, constant(o), "--scheduler const has no warm-up"},
-        {O_loro_refresh_freq, low_rank(t) && strcmp(t->refresh, "none") == 0,
-         "--loro_refresh names no group"},
         {O_attn_2by4, !weights, "--enable_2to4_sparse is not given"},
         {O_mlp_2by4, !weights, "--enable_2to4_sparse is not given"},
         {O_flip_rate, !masks, "no weight is 2:4"},
         {O_activation_sparse_method, dense, "the MLP's activations are dense"},
         {O_activation_dense_warmup_steps, dense, "the MLP's activations are dense"},
         {O_permute_2by4, dense, "the MLP's activations are dense"},
+        {O_permute_2by4,
+         !dense && opt_flag(o, O_permute_2by4) && strcmp(t->act_backward, "split") != 0,
+         "--dx_direct_sparse 2 and 3 prune nothing along tokens"},
+        {O_activation_2by4, !dense && twice && !opt_flag(o, O_activation_2by4),
+         "--squ_relu True means 2:4 activations"},
+        {O_num_training_steps, opt_int(o, O_max_train_tokens) > 0,
+         "--max_train_tokens says how many updates there are"},
+        {O_momentum_reset_steps, strcmp(t->optimizer, "sgd") == 0 && t->momentum <= 0,
+         "sgd without momentum has no moments"},
         {O_dx_direct_sparse, dense, "the MLP's activations are dense"},
         {O_dynamic_activation_steps, fixed, "of --activation_sparse_method soft_dynamic"},
         {O_activation_calibration_samples, fixed, "of --activation_sparse_method soft_dynamic"},
@@ -543,6 +609,7 @@ bool run_c4_translate(const options *o, run_c4 *c, wn_train_options *t) {
     *c = (run_c4){.active = run_c4_active(o), .resumes = t->resume};
     if (!c->active) return true;
     if (given(o, O_save_dir)) t->out = opt_text(o, O_save_dir);
+    if (given(o, O_save_dir) && given(o, O_out)) note(c, "--out has no effect beside --save_dir");
     if (c->resumes && !t->out) return refuse(c, "--resume needs --out DIR, or --save_dir DIR");
     respell(c, t);
     set_defaults(o, c, t);
@@ -554,6 +621,7 @@ bool run_c4_translate(const options *o, run_c4 *c, wn_train_options *t) {
     if (!set_weights(o, c, t) || !set_activation(o, c, t) || !set_backward(o, c, t)) return false;
     set_run(o, c, t);
     name_idle(o, c, t);
+    if (low_rank(t)) name_idle_loro(o, c, t);
     name_unused(o, c, t);
     return true;
 }

@@ -13,7 +13,7 @@
 typedef struct run_c4 {
     bool active;  /* a flag of the group was given */
     bool resumes; /* no default holds: the run has its own settings */
-    /* Resuming: fields of the options that flags set, beside those of native options. */
+    /* Fields of the options that flags set: what is given beside native options. */
     const char *set[RUN_C4_SET];
     size_t set_count;
     char rule[8][64]; /* sparsity rules made of the flags */
@@ -21,7 +21,7 @@ typedef struct run_c4 {
     size_t rule_count;
     char out[512];      /* the default directory */
     char optimizer[32]; /* in lower case */
-    char notes[4096];   /* lines for standard error, each ended by a newline */
+    char notes[8192];   /* lines for standard error, each ended by a newline */
     char error[400];
 } run_c4;
 

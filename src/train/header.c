@@ -98,14 +98,24 @@ static void say_model(wn__trainer *t) {
     say_pruned(t);
 }
 
+// Exact steps, and a refresh of the factors alone, need layers with factors.
+static bool has_factors(const wn__trainer *t) {
+    for (size_t i = 0; i < t->rules.count; i++) {
+        wn__structure_kind kind = t->rules.rule[i].structure.kind;
+        if (kind == WN_STRUCTURE_LOWRANK || kind == WN_STRUCTURE_ADAPTER) return true;
+    }
+    return false;
+}
+
 static void say_method(wn__trainer *t) {
     const wn_train_options *o = &t->o;
     const wn__optimizer_options *p = &t->words.optimizer;
     char exact[128] = "", refresh[64] = "";
-    if (p->kind == WN_OPTIMIZER_LORO_ADAMW && o->exact_every > 0)
+    bool factors = has_factors(t);
+    if (p->kind == WN_OPTIMIZER_LORO_ADAMW && o->exact_every > 0 && factors)
         (void)snprintf(exact, sizeof exact, ", exact step every %" PRId64 " (core %s, gauge %s)",
                        o->exact_every, o->exact_core, o->exact_gauge);
-    if (p->refresh != WN_REFRESH_NONE)
+    if (p->refresh != WN_REFRESH_NONE && (factors || p->refresh != WN_REFRESH_LOWRANK))
         (void)snprintf(refresh, sizeof refresh, ", refresh %s every %" PRId64, o->refresh,
                        o->refresh_every);
     wn__say(t, "method   %s%s%s, %s%s%s", wn__optimizer_name(p->kind), exact, refresh, o->dtype,

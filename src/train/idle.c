@@ -93,14 +93,21 @@ static void say_optimizer(wn__trainer *t, const parts *p) {
     bool pairs = kind == WN_OPTIMIZER_LORO_ADAMW && p->factors;
     bool galore = kind == WN_OPTIMIZER_GALORE_ADAMW, sgd = kind == WN_OPTIMIZER_SGD;
     bool factored = kind == WN_OPTIMIZER_ADAFACTOR, adam = !sgd && !factored;
+    bool moments = !sgd || t->o.momentum > 0;
+    static const char no_moments[] = "sgd without momentum has no moments";
     static const char no_pairs[] = "it is for loro_adamw and layers with factors",
                       no_galore[] = "it is for galore_adamw",
                       no_adam[] = "the optimizer has no such moment";
     const idle rows[] = {
         {"exact_every", pairs, no_pairs},
         {"lr_scaler", pairs, no_pairs},
+        {"lr_scaler", !pairs || t->o.exact_every != 1,
+         "every step is exact, so that only one that falls back is scaled"},
         {"exact_core", pairs, no_pairs},
         {"exact_gauge", pairs, no_pairs},
+        {"refresh", moments && (t->words.optimizer.refresh != WN_REFRESH_LOWRANK || p->factors),
+         moments ? "no layer has factors" : no_moments},
+        {"moment_reset_every", moments, no_moments},
         {"refresh_every", t->words.optimizer.refresh != WN_REFRESH_NONE, "refresh is 'none'"},
         {"galore_rank", galore, no_galore},
         {"galore_gap", galore, no_galore},

@@ -93,6 +93,10 @@ short() {
     run 0 train --out c4run --resume --total_batch_size 8 --num_training_steps 8; says "grad_accum: 4 from here on, 2 before"
     run 2 train --resume --loro_freq 5; says "--resume needs --out DIR"
     run 1 train --save_dir nowhere --resume; says "nothing to resume"
+    # what has no effect is not in the header either
+    run 0 train --model_config llama_toy --optimizer loro_adamw --loro_freq 5 --loro_refresh lrk --loro_refresh_freq 5 --dry-run
+    says "method   loro_adamw, float32"; says "as --loro_scope is none: --loro_freq, --loro_refresh"
+    run 0 train $begin --optimizer loro_adamw --exact-every 5 --refresh all --dry-run; says "method   loro_adamw, refresh all every 5, float32"
     # sizes are a shape as much as a configuration, and so is a model to begin from
     run 0 train --hidden-size 32 --layers 2 --heads 2 --vocab-size 300 --enable_2to4_sparse --dry-run
     says "2 layers, hidden 32,"; says_not "llama_130m"; says "those it demands are --batch_size 16"

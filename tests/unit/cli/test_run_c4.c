@@ -346,10 +346,67 @@ static void test_idle(void **state) {
     assert_true(noted(&f, "--wandb_sparsityrelu has no effect: the MLP has a gate"));
     options_free(&f.o);
     must(&f, "--enable_2to4_sparse --attn_2by4 True --flip_rate --squ_relu True --permute_2by4 "
-             "--dx_direct_sparse 2 --activation_sparse_method soft_dynamic "
+             "--dx_direct_sparse 1 --activation_sparse_method soft_dynamic "
              "--dynamic_activation_steps 5 --wandb_sparsityrelu True");
     assert_false(noted(&f, "has no effect"));
     options_free(&f.o);
+}
+
+// Each row: flags, and the line about one of them; NULL where all have an effect.
+static void test_beside(void **state) {
+    (void)state;
+#define LORO "--optimizer loro_adamw --loro_freq 5 "
+    static const struct {
+        const char *flags, *line;
+    } rows[] = {
+        {LORO "--loro_scope mlp --loro_attn_rank 8",
+         "--loro_attn_rank has no effect: --loro_scope is mlp"},
+        {LORO "--loro_scope attn --loro_mlp_rank 8",
+         "--loro_mlp_rank has no effect: --loro_scope is attn"},
+        {LORO "--loro_scope all --loro_mlp_rank 8 --loro_mlp_dense",
+         "--loro_mlp_rank has no effect: --loro_mlp_dense"},
+        {LORO "--loro_scope attn --loro_mlp_dense",
+         "--loro_mlp_dense has no effect: --loro_scope is attn"},
+        {LORO "--loro_attn_rank 8 --loro_mlp_rank 8 --loro_type loro --loro_init orth "
+              "--loro_lr_scaler -1",
+         "no effect, as --loro_scope is none: --loro_attn_rank, --loro_mlp_rank, --loro_type, "
+         "--loro_init, --loro_lr_scaler, --loro_freq"},
+        {LORO "--loro_refresh all",
+         NULL}, /* its period is --loro_freq, and every tensor has moments */
+        {LORO "--loro_refresh lrk --loro_refresh_freq 5",
+         "--loro_freq, --loro_refresh, --loro_refresh_freq"},
+        {LORO "--sparsity *_proj=lowrank:8 --loro_init orth", NULL},
+        {LORO "--loro_scope all --loro_attn_rank 8 --loro_mlp_rank 8 --loro_lr_scaler -1", NULL},
+        {LORO "--loro_scope all --loro_type eucl", "--loro_freq has no effect: --loro_type eucl"},
+        {LORO "--loro_scope all --loro_type eucl --loro_refresh all", NULL},
+        {LORO "--loro_scope all --loro_type eucl --exact-every 4",
+         "--exact_every has no effect beside --loro_type"},
+        {LORO "--loro_scope all --loro_freq 1 --loro_lr_scaler 0.5",
+         "--loro_lr_scaler has no effect: every step is exact"},
+        {"--optimizer sgd --momentum_reset_steps 5", "--momentum_reset_steps has no effect: sgd"},
+        {"--optimizer sgd --beta1 0.9 --momentum_reset_steps 5", NULL},
+        {"--squ_relu True --permute_2by4 True --dx_direct_sparse 2",
+         "--permute_2by4 has no effect: --dx_direct"},
+        {"--squ_relu True --permute_2by4 True --dx_direct_sparse 3",
+         "--permute_2by4 has no effect: --dx_direct"},
+        {"--squ_relu True --permute_2by4 False --dx_direct_sparse 3", NULL},
+        {"--squ_relu True --activation_2by4 False",
+         "--activation_2by4 has no effect: --squ_relu True"},
+        {"--squ_relu True --activation_2by4 True", NULL},
+        {"--train_data_path a --data b", "--data has no effect beside --train_data_path"},
+        {"--save_dir a --out b", "--out has no effect beside --save_dir"},
+        {"--num_training_steps 5 --steps 6", "--steps has no effect beside --num_training_steps"},
+        {"--num_training_steps 5 --max_train_tokens 1M",
+         "--num_training_steps has no effect: --max_train_tokens"},
+    };
+#undef LORO
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        fixture f;
+        must(&f, rows[i].flags);
+        bool right = rows[i].line ? noted(&f, rows[i].line) : !noted(&f, "no effect");
+        if (!right) fail_msg("%s: %s", rows[i].flags, f.c.notes);
+        options_free(&f.o);
+    }
 }
 
 static void test_refusals(void **state) {
@@ -376,7 +433,7 @@ int main(void) {
         cmocka_unit_test(test_bare),   cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_native), cmocka_unit_test(test_schedules),
         cmocka_unit_test(test_idle),   cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_resume), cmocka_unit_test(test_beside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
