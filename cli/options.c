@@ -161,6 +161,26 @@ static const char *type_text(option_type type) {
     }
 }
 
+/* Words that come before run_c4.py in the commands of its documents, and options of these; the ones
+ * of rdzv_ are told by their beginning. */
+static bool of_launcher(const char *name, size_t n) {
+    static const char *const words[] = {
+        "torchrun",     "python",     "python3",     "run_c4.py",       "nproc_per_node",
+        "nnodes",       "node_rank",  "master_addr", "master_port",     "standalone",
+        "max_restarts", "local_addr", "local_rank",  "monitor_interval"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (same_name(name, n, words[i])) return true;
+    return n > 5 && same_name(name, 4, "rdzv") && fold(name[4]) == '-';
+}
+
+static bool refuse_launcher(const char *dashes, const char *name, size_t length, char *error,
+                            size_t n) {
+    return refuse(error, n,
+                  "%s%.*s belongs to the launcher's command; one process trains here, on --threads "
+                  "threads: leave the launcher's words out",
+                  dashes, (int)(length > 60 ? 60 : length), name);
+}
+
 static bool append_list(option_value *v, const char *text) {
     const char **grown = realloc(v->list, (v->count + 1) * sizeof *grown);
     if (!grown) return false;
@@ -225,6 +245,8 @@ static bool parse_long(options *o, int argc, const char *const *argv, int *i, ch
         if (id != O_COUNT && rows[id].type == FLAG) return set_value(o, id, "false", error, n);
         id = O_COUNT;
     }
+    if (id == O_COUNT && o->command == CMD_TRAIN && of_launcher(name, length))
+        return refuse_launcher("--", name, length, error, n);
     if (id == O_COUNT) {
         option_name(nearest, shown);
         return refuse(error, n, "unknown option --%.*s of 'winnow %s'; the nearest is --%s",
@@ -260,6 +282,8 @@ static bool parse_short(options *o, int argc, const char *const *argv, int *i, c
 }
 
 static bool add_argument(options *o, const char *text, char *error, size_t n) {
+    if (o->command == CMD_TRAIN && of_launcher(text, strlen(text)))
+        return refuse_launcher("", text, strlen(text), error, n);
     if (o->arguments == MAX_ARGUMENTS)
         return refuse(error, n, "more than %d arguments", MAX_ARGUMENTS);
     o->argument[o->arguments++] = text;

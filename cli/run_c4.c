@@ -586,34 +586,33 @@ static void name_unused(const options *o, run_c4 *c, const wn_train_options *t) 
                    "keeps its structure");
 }
 
+/* Optimizers of the original that are not here, whether another of its flags is given or not. */
 static bool check_optimizer(run_c4 *c, const char *name) {
-    static const char *const gone[] = {"cola_adamw", "adamw_cola", "lost_adamw", "adamw_lost",
-                                       NULL};
+    static const char *const cola[] = {"cola_adamw", "adamw_cola", NULL};
+    static const char *const lost[] = {"lost_adamw", "adamw_lost", NULL};
     static const char *const variants[] = {"galore_adafactor", "galore_adamw8bit",
                                            "galore_adamw8bit_per_layer", NULL};
-    if (one_of(name, variants))
-        return refuse(c,
-                      "--optimizer %s: GaLore is here with AdamW's moments only; legal: adam, "
-                      "adamw, sgd, adafactor, adam8bit, galore_adamw, loro_adamw",
-                      name);
-    if (!one_of(name, gone)) return true;
-    return refuse(c,
-                  "--optimizer %s: CoLA puts a nonlinearity between the factors and LOST adds "
-                  "input columns, so their layers have no weight that "
-                  "other tools could read; legal: adam, adamw, sgd, adafactor, adam8bit, "
-                  "galore_adamw, loro_adamw",
-                  name);
+    static const char legal[] = "adam, adamw, sgd, adafactor, adam8bit, galore_adamw, loro_adamw";
+    const char *why =
+        one_of(name, variants) ? "GaLore is here with AdamW's moments only"
+        : one_of(name, cola)
+            ? "CoLA puts a nonlinearity between the factors, so that its layers have no weight "
+              "that other tools could read"
+        : one_of(name, lost) ? "LOST's layers, a low-rank product and full weights of some inputs, "
+                               "are not implemented here"
+                             : NULL;
+    return !why || refuse(c, "--optimizer %s: %s; legal: %s", name, why, legal);
 }
 
 bool run_c4_translate(const options *o, run_c4 *c, wn_train_options *t) {
     *c = (run_c4){.active = run_c4_active(o), .resumes = t->resume};
+    respell(c, t);
+    if (!check_optimizer(c, t->optimizer)) return false;
     if (!c->active) return true;
     if (given(o, O_save_dir)) t->out = opt_text(o, O_save_dir);
     if (given(o, O_save_dir) && given(o, O_out)) note(c, "--out has no effect beside --save_dir");
     if (c->resumes && !t->out) return refuse(c, "--resume needs --out DIR, or --save_dir DIR");
-    respell(c, t);
     set_defaults(o, c, t);
-    if (!check_optimizer(c, t->optimizer)) return false;
     set_data(o, c, t);
     if (!set_batches(o, c, t) || !set_schedule(o, c, t)) return false;
     if (low_rank(t) && !set_loro(o, c, t)) return false;

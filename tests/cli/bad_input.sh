@@ -19,6 +19,11 @@ make_text "$dir/text"
     run 1 train --data "$dir/text" --out "$dir/r9" $tiny --steps 2 --schedule cubic; says "cosine"
     run 1 train --data "$dir/text" --out "$dir/r10" $tiny --steps 2 --mlp gelu; says "relu2"
     run 1 train --data "$dir/text" --out "$dir/r11" $tiny --steps 2 --kernels matmul:nothing; says "nothing"
+    for word in torchrun run_c4.py --nproc_per_node=1 '--nproc-per-node 4' --standalone '--rdzv_endpoint host:1' '--master_port 1'; do
+        # shellcheck disable=SC2086
+        run 2 train $word --model_config llama_toy; says "belongs to the launcher's command"; says "${word%%[ =]*}"
+    done
+    run 2 eval "$dir/a" --nproc_per_node 1; says "unknown option --nproc_per_node"
     run 1 train --out "$dir/absent" --resume --steps 3; says "absent"
 
     run 0 train --data "$dir/text" --out "$dir/a" $tiny --steps 3
