@@ -56,6 +56,10 @@ static void print_result(const options *o, const wn_model_info *m, const wn_eval
         put_real(&j, "loss", r->loss);
         put_real(&j, "perplexity", r->perplexity);
         if (r->bytes > 0) put_real(&j, "bits_per_byte", r->bits_per_byte);
+        if (opt_flag(o, O_galore_compat_eval)) {
+            put_real(&j, "compat_loss", r->compat_loss);
+            put_real(&j, "compat_perplexity", exp(r->compat_loss));
+        }
         put_int(&j, "tokens", r->tokens);
         put_int(&j, "bytes", r->bytes);
         put_real(&j, "seconds", r->seconds);
@@ -72,6 +76,8 @@ static void print_result(const options *o, const wn_model_info *m, const wn_eval
     char text[40], weights[256];
     printf("loss %.4f nats a token | ppl %.2f | ", r->loss, r->perplexity);
     if (r->bytes > 0) printf("bpb %.4f | ", r->bits_per_byte);
+    if (opt_flag(o, O_galore_compat_eval))
+        printf("compat loss %.4f ppl %.2f | ", r->compat_loss, exp(r->compat_loss));
     printf("%s tokens, ", count_text((double)r->tokens, text, sizeof text));
     if (r->bytes > 0) printf("%s bytes, ", count_text((double)r->bytes, text, sizeof text));
     printf("%.1f s\n", r->seconds);
@@ -103,7 +109,8 @@ int command_EVAL(const options *o) {
     wn_status status = open_session(o, &s);
     wn_eval_options e = {.seq_len = o->value[O_seq_len].given ? opt_int(o, O_seq_len) : 0,
                          .max_tokens = opt_int(o, O_max_tokens),
-                         .pack = opt_flag(o, O_pack)};
+                         .pack = opt_flag(o, O_pack),
+                         .compat = opt_flag(o, O_galore_compat_eval)};
     wn_eval_result r = {0};
     double baseline = 0;
     if (status == WN_OK) status = wn_eval(s, opt_text(o, O_data), &e, &r);

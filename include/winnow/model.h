@@ -98,11 +98,14 @@ WN_API WN_NODISCARD wn_status wn_generate(wn_session *s, const char *prompt, siz
 typedef struct wn_eval_options {
     int64_t seq_len;    /* 0: the smaller of the context and 1024 */
     int64_t max_tokens; /* 0: all */
-    bool pack; /* documents: joined into full windows; false: one a window, cut or padded */
+    bool pack;   /* documents: joined into full windows; false: one a window, cut or padded */
+    bool compat; /* also the figure of published tables: sum of batch means / (batches + 1); of
+                    documents, max_tokens by the rule those were made with */
 } wn_eval_options;
 typedef struct wn_eval_result {
     double loss, perplexity, bits_per_byte; /* nats a token; bits_per_byte of the predicted tokens'
                                                own bytes, 0 without a tokenizer */
+    double compat_loss;                     /* when asked for */
     int64_t tokens, bytes;
     double seconds;
 } wn_eval_result;

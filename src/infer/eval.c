@@ -69,7 +69,7 @@ static wn_status eval_documents(wn_session *s, const char *pattern, int64_t seq_
                                      .pack = eval->pack};
     WN_TRY(wn__source_documents(&o, &documents));
     wn_status status = wn__evaluate_source(s->model, documents, s->batch, seq_len, 0,
-                                           eval->max_tokens, bytes, false, e);
+                                           eval->max_tokens, bytes, eval->compat, e);
     if (status == WN_OK && e->labels == 0)
         status = wn__fail(WN_INVALID,
                           "%s: fewer than the %" PRId64
@@ -104,6 +104,7 @@ wn_status wn_eval(wn_session *s, const char *data, const wn_eval_options *o, wn_
                             .bytes = e.bytes,
                             .seconds = wn__clock() - start};
     out->perplexity = exp(out->loss);
+    if (o->compat) out->compat_loss = wn__evaluation_compat_loss(&e);
 out:
     wn__id_bytes_free(&bytes);
     source_close(&src);

@@ -112,6 +112,10 @@ run 0 train --data "$dir/documents" --eval-data "$dir/documents/a*.jsonl" --eval
 says "2 files"
 says "300 ids, learned from the first "
 says "compat loss "
+compat=$(sed -n 's/^eval 6 .*\(compat loss [0-9.]* ppl [0-9.]*\).*/\1 |/p' "$err")
+run 0 eval "$dir/docs" --data "$dir/documents/a*.jsonl" --batch-size 4 --seq-len 32 --max-tokens 500 --galore-compat-eval; prints "${compat:-nothing}"
+run 0 eval "$dir/docs" --data "$dir/documents/a*.jsonl" --batch-size 4 --seq-len 32 --max-tokens 500 --galore-compat-eval --json; prints '"compat_loss"'
+run 0 eval "$dir/docs" --data "$dir/documents/a*.jsonl" --batch-size 4 --seq-len 32 --max-tokens 500; ! grep -q compat "$out" || fail "the compat loss was not asked for"
 run 0 train --out "$dir/docs" --resume --steps 8; says "step 8/8"
 run 0 train --out "$dir/docs" --resume --steps 7; says "no update is left: step 8 of 7"
 # shellcheck disable=SC2086
