@@ -252,6 +252,7 @@ static bool parse_long(options *o, int argc, const char *const *argv, int *i, ch
         return refuse(error, n, "unknown option --%.*s of 'winnow %s'; the nearest is --%s",
                       (int)(length > 60 ? 60 : length), name, commands[o->command].name, shown);
     }
+    o->value[id].underscored = memchr(name, '_', length) != NULL;
     if (equals) return set_value(o, id, equals + 1, error, n);
     bool truth;
     if (rows[id].type == FLAG) {
@@ -260,6 +261,9 @@ static bool parse_long(options *o, int argc, const char *const *argv, int *i, ch
         if (!follows || !parse_truth(argv[*i + 1], &truth))
             return set_value(o, id, "true", error, n);
     }
+    bool bare = rows[id].type == TEXT && rows[id].arg[0] == '[';
+    if (bare && (*i + 1 >= argc || argv[*i + 1][0] == '-'))
+        return set_value(o, id, "True", error, n);
     if (*i + 1 >= argc) {
         option_name(id, shown);
         return refuse(error, n, "--%s needs a value: %s", shown, rows[id].arg);

@@ -51,8 +51,9 @@ typedef struct command_row {
 } command_row;
 
 typedef struct option_value {
-    bool given;    /* on the command line or in the file */
-    double number; /* FLAG: 0 or 1 */
+    bool given;       /* on the command line or in the file */
+    bool underscored; /* on the command line, and spelled so */
+    double number;    /* FLAG: 0 or 1 */
     const char *text;
     const char **list; /* LIST: malloc'ed array of `count` */
     size_t count;

@@ -68,16 +68,26 @@ static int truth(const char *text) {
     return strcasecmp(text, "true") == 0 ? 1 : strcasecmp(text, "false") == 0 ? 0 : -1;
 }
 
-static bool one_of(const char *text, const char *const *words) {
-    for (; *words; words++)
-        if (strcmp(text, *words) == 0) return true;
-    return false;
+/* The word of the list that a text is, in any case; NULL for none. */
+static const char *word_of(const char *text, const char *const *words) {
+    for (; text && *words; words++)
+        if (strcasecmp(text, *words) == 0) return *words;
+    return NULL;
+}
+
+/* Words that are Winnow's too, as only the original's commands spell them. */
+static bool spelled_as_there(const options *o) {
+    const option_value *config = &o->value[O_model_config];
+    size_t n = config->given ? strlen(config->text) : 0;
+    bool file = n > 13 && strncmp(config->text, "configs/", 8) == 0 &&
+                strcmp(config->text + n - 5, ".json") == 0;
+    return (config->underscored && file) || o->value[O_galore_scale].underscored;
 }
 
 bool run_c4_active(const options *o) {
     for (int id = O_use_hf_model; id <= O_more_activation_relu2; id++)
         if (given(o, (option_id)id)) return true;
-    return false;
+    return spelled_as_there(o);
 }
 
 /* Spellings of the original that have another one here: names of optimizers in any case, bf16. */
@@ -176,7 +186,7 @@ static bool set_batches(const options *o, run_c4 *c, wn_train_options *t) {
 /* The original's constant rate has no warm-up. */
 static bool constant(const options *o) {
     const char *text = opt_text(o, O_scheduler);
-    return given(o, O_scheduler) && text && strcmp(text, "const") == 0;
+    return given(o, O_scheduler) && text && strcasecmp(text, "const") == 0;
 }
 
 static bool set_schedule(const options *o, run_c4 *c, wn_train_options *t) {
@@ -186,7 +196,7 @@ static bool set_schedule(const options *o, run_c4 *c, wn_train_options *t) {
                                        "cosine_restart_zero"};
     const char *text = opt_text(o, O_scheduler);
     size_t i = 0;
-    while (i < 5 && text && strcmp(text, theirs[i]) != 0)
+    while (i < 5 && text && strcasecmp(text, theirs[i]) != 0)
         i++;
     if (!text || i == 5)
         return refuse(c,
@@ -221,15 +231,17 @@ static bool low_rank(const wn_train_options *t) {
 
 static bool set_loro(const options *o, run_c4 *c, wn_train_options *t) {
     static const char *const types[] = {"loro", "eucl", NULL};
-    static const char *const groups[] = {"none", "None", "reg", "lrk", "all", NULL};
-    const char *type = opt_text(o, O_loro_type), *refresh = opt_text(o, O_loro_refresh),
+    static const char *const groups[] = {"none", "reg", "lrk", "all", NULL};
+    const char *type = word_of(opt_text(o, O_loro_type), types),
+               *refresh = word_of(opt_text(o, O_loro_refresh), groups),
                *scaler = opt_text(o, O_loro_lr_scaler);
     char *end = NULL;
-    if (!type || !one_of(type, types))
-        return refuse(c, "--loro_type '%s' is unknown; legal: loro, eucl", type ? type : "");
-    if (!refresh || !one_of(refresh, groups))
+    if (!type)
+        return refuse(c, "--loro_type '%s' is unknown; legal: loro, eucl",
+                      o->value[O_loro_type].text);
+    if (!refresh)
         return refuse(c, "--loro_refresh '%s' is unknown; legal: reg, lrk, all, none",
-                      refresh ? refresh : "");
+                      o->value[O_loro_refresh].text);
     double scale = scaler && strcmp(scaler, "auto") != 0 ? strtod(scaler, &end) : -1;
     if (!isfinite(scale) || (end && (end == scaler || *end)))
         return refuse(c, "--loro_lr_scaler '%s' is not a number, -1 or auto", scaler);
@@ -244,8 +256,7 @@ static bool set_loro(const options *o, run_c4 *c, wn_train_options *t) {
             t->exact_every = opt_int(o, O_loro_freq);
         if (holds(o, c, O_loro_lr_scaler, O_lr_scaler, "lr_scaler")) t->lr_scaler = scale;
     }
-    if (holds(o, c, O_loro_refresh, O_refresh, "refresh"))
-        t->refresh = strcasecmp(refresh, "none") == 0 ? "none" : refresh;
+    if (holds(o, c, O_loro_refresh, O_refresh, "refresh")) t->refresh = refresh;
     if (holds(o, c, O_loro_refresh_freq, O_refresh_every, "refresh_every"))
         t->refresh_every = opt_int(o, O_loro_refresh_freq);
     if (strcmp(t->refresh, "none") != 0 && t->refresh_every == 0) {
@@ -301,11 +312,11 @@ static bool own_rules(const options *o) {
 }
 
 static bool set_weights(const options *o, run_c4 *c, const wn_train_options *t) {
-    static const char *const scopes[] = {"all", "attn", "mlp", "none", "None", NULL};
-    const char *scope = opt_text(o, O_loro_scope);
-    if (!scope || !one_of(scope, scopes))
+    static const char *const scopes[] = {"all", "attn", "mlp", "none", NULL};
+    const char *scope = word_of(opt_text(o, O_loro_scope), scopes);
+    if (!scope)
         return refuse(c, "--loro_scope '%s' is unknown; legal: all, attn, mlp, none",
-                      scope ? scope : "");
+                      o->value[O_loro_scope].text);
     bool factors = low_rank(t), sparse = opt_flag(o, O_enable_2to4_sparse),
          all = strcmp(scope, "all") == 0;
     bool attn = factors && (all || strcmp(scope, "attn") == 0);
@@ -323,7 +334,7 @@ static bool set_weights(const options *o, run_c4 *c, const wn_train_options *t) 
         if (opt_flag(o, O_mlp_2by4)) add_rule(c, "mlp.*_proj", "in2:4:%s", method);
     }
     if (c->resumes) return true;
-    if (factors && strcasecmp(scope, "none") == 0 && !own_rules(o))
+    if (factors && strcmp(scope, "none") == 0 && !own_rules(o))
         note(c, "--optimizer loro_adamw without --loro_scope: the model is full-rank");
     if (sparse && !opt_flag(o, O_attn_2by4) && !opt_flag(o, O_mlp_2by4))
         note(c, "--enable_2to4_sparse has no effect: both --attn_2by4 and --mlp_2by4 are False");
@@ -341,18 +352,18 @@ static bool set_activation(const options *o, run_c4 *c, wn_train_options *t) {
     static const char *const methods[] = {
         "naive", "mvue", "soft_threshold", "soft_threshold_weights", "soft_dynamic", NULL};
     static const char *const ours[] = {"naive", "mvue", "soft", "soft_weights", "soft_dynamic"};
-    const char *kind = opt_text(o, O_squ_relu), *method = opt_text(o, O_activation_sparse_method);
-    int both = kind ? truth(kind) : -1;
-    if (both < 0 && (!kind || !one_of(kind, kinds)))
-        return refuse(c, "--squ_relu '%s' is unknown; legal: silu, relu, relu2, True, False",
-                      kind ? kind : "");
+    const char *said = o->value[O_squ_relu].text, *kind = word_of(said, kinds),
+               *method = opt_text(o, O_activation_sparse_method);
+    int both = truth(said);
+    if (both < 0 && !kind)
+        return refuse(c, "--squ_relu '%s' is unknown; legal: silu, relu, relu2, True, False", said);
     if (sets(o, c, O_squ_relu, "mlp"))
         t->mlp = both == 1 || (both < 0 && strcmp(kind, "relu2") == 0) ? "relu2"
                  : both < 0 && strcmp(kind, "relu") == 0               ? "relu"
                                                                        : "swiglu";
     if (!method) method = both == 1 ? "mvue" : "naive";
     size_t i = 0;
-    while (methods[i] && strcmp(methods[i], method) != 0)
+    while (methods[i] && strcasecmp(methods[i], method) != 0)
         i++;
     if (!methods[i])
         return refuse(c,
@@ -454,7 +465,8 @@ static bool has_rule(const run_c4 *c, const char *part) {
 static void name_idle_loro(const options *o, run_c4 *c, const wn_train_options *t) {
     const char *scope = opt_text(o, O_loro_scope);
     bool none = strcasecmp(scope, "none") == 0, refreshes = strcmp(t->refresh, "none") != 0,
-         others = c->resumes || own_rules(o), eucl = strcmp(opt_text(o, O_loro_type), "eucl") == 0;
+         others = c->resumes || own_rules(o),
+         eucl = strcasecmp(opt_text(o, O_loro_type), "eucl") == 0;
     /* a refresh that has no period of its own takes that of the exact steps */
     bool read = refreshes && opt_int(o, O_loro_refresh_freq) == 0;
     if (none && !c->resumes) {
@@ -594,13 +606,14 @@ static bool check_optimizer(run_c4 *c, const char *name) {
                                            "galore_adamw8bit_per_layer", NULL};
     static const char legal[] = "adam, adamw, sgd, adafactor, adam8bit, galore_adamw, loro_adamw";
     const char *why =
-        one_of(name, variants) ? "GaLore is here with AdamW's moments only"
-        : one_of(name, cola)
+        word_of(name, variants) ? "GaLore is here with AdamW's moments only"
+        : word_of(name, cola)
             ? "CoLA puts a nonlinearity between the factors, so that its layers have no weight "
               "that other tools could read"
-        : one_of(name, lost) ? "LOST's layers, a low-rank product and full weights of some inputs, "
-                               "are not implemented here"
-                             : NULL;
+        : word_of(name, lost)
+            ? "LOST's layers, a low-rank product and full weights of some inputs, "
+              "are not implemented here"
+            : NULL;
     return !why || refuse(c, "--optimizer %s: %s; legal: %s", name, why, legal);
 }
 

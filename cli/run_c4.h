@@ -11,7 +11,7 @@
 
 /* What a translation owns. */
 typedef struct run_c4 {
-    bool active;  /* a flag of the group was given */
+    bool active;  /* a flag of the group was given, or a word only its commands spell so */
     bool resumes; /* no default holds: the run has its own settings */
     /* Fields of the options that flags set: what is given beside native options. */
     const char *set[RUN_C4_SET];
@@ -25,7 +25,8 @@ typedef struct run_c4 {
     char error[400];
 } run_c4;
 
-/* Whether a flag of the group was given. */
+/* Whether a flag of the group was given, or --model_config configs/NAME.json or --galore_scale,
+ * which are Winnow's too, with underscores. */
 bool run_c4_active(const options *o);
 /* Translates into *t, which holds the native options already: a native flag that was given wins
  * over the default of run_c4.py, and a flag of the group over a native one. With t->resume what was

@@ -409,6 +409,49 @@ static void test_beside(void **state) {
     }
 }
 
+// Commands of words that are Winnow's too are told by their spelling.
+static void test_spelled(void **state) {
+    (void)state;
+    fixture f;
+    must(&f, "--model_config configs/llama_60m.json --batch_size 4 --optimizer galore_adamw "
+             "--galore_scale 0.25");
+    assert_true(f.c.active && f.t.lr == 1e-4 && f.t.galore_gap == 50);
+    options_free(&f.o);
+    must(&f, "--galore_scale 0.25");
+    assert_true(f.c.active);
+    options_free(&f.o);
+    must(&f, "--model_config=configs/llama_60m.json");
+    assert_true(f.c.active);
+    options_free(&f.o);
+    static const char *const own[] = {"--galore-scale 0.25", "--model_config llama_60m",
+                                      "--model-config configs/llama_60m.json",
+                                      "--batch_size 4 --optimizer Adam --dtype bf16"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        must(&f, own[i]);
+        assert_false(f.c.active);
+        assert_string_equal(f.c.notes, "");
+        options_free(&f.o);
+    }
+    must(&f, own[3]);
+    assert_string_equal(f.t.optimizer, "adam");
+    assert_string_equal(f.t.dtype, "bfloat16");
+    options_free(&f.o);
+    must(&f,
+         "--squ_relu --dx_direct_sparse --loro_type LORO --optimizer loro_adamw --loro_scope All "
+         "--loro_refresh ALL --scheduler Const");
+    assert_string_equal(f.t.mlp, "relu2");
+    assert_string_equal(f.t.act_backward, "direct");
+    assert_string_equal(f.t.refresh, "all");
+    assert_string_equal(f.t.schedule, "constant");
+    assert_true(has_rule(&f, "mlp.act=act2:4:mvue") && has_rule(&f, "mlp.*_proj=lowrank:128"));
+    options_free(&f.o);
+    must(&f, "--dx_direct_sparse 3 --squ_relu");
+    assert_string_equal(f.t.act_backward, "dense");
+    assert_string_equal(f.t.mlp, "relu2");
+    options_free(&f.o);
+    refused("--squ_relu=", "--squ_relu '' is unknown");
+}
+
 static void test_refusals(void **state) {
     (void)state;
     refused("--resume --loro_freq 5", "needs --out DIR, or --save_dir DIR");
@@ -432,11 +475,12 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loro),   cmocka_unit_test(test_activation),
-        cmocka_unit_test(test_bare),   cmocka_unit_test(test_tokens),
-        cmocka_unit_test(test_native), cmocka_unit_test(test_schedules),
-        cmocka_unit_test(test_idle),   cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_resume), cmocka_unit_test(test_beside),
+        cmocka_unit_test(test_loro),    cmocka_unit_test(test_activation),
+        cmocka_unit_test(test_bare),    cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_native),  cmocka_unit_test(test_schedules),
+        cmocka_unit_test(test_idle),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_resume),  cmocka_unit_test(test_beside),
+        cmocka_unit_test(test_spelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
