@@ -44,7 +44,7 @@ plan() {
 }
 # shellcheck disable=SC2086
 {
-    plan $loro; says "84 modules"; says "lowrank 256"
+    plan $loro; says "84 modules"; says "lowrank 256"; says "; 93997824 parameters are trained"
     plan $single; says "--single_gpu has no effect"
     plan $integration; says "converted 36 MLP layers"; says "no effect, as the optimizer is adam: --loro_attn_rank, --loro_mlp_rank"
     plan $sparse; says "84 modules"; says "lowrank 64 + 2:4"
