@@ -186,6 +186,20 @@ static void say_init(wn__trainer *t) {
             r->layers, t->o.lowrank_init, r->least, r->most, t->config.init_std);
 }
 
+// An adapter is for a weight that was trained; without one it stays what it was drawn as.
+static void say_frozen(wn__trainer *t, const rows *all) {
+    int64_t n = 0;
+    if (wn__begins_from(&t->o) || t->o.resume) return;
+    for (size_t i = 0; i < all->count; i++)
+        if (all->item[i].kind == WN_STRUCTURE_ADAPTER) n += all->item[i].count;
+    if (n > 0)
+        wn__say(t,
+                "note: the frozen weights of %" PRId64
+                " modules are random: no init_from names trained ones, and adapters never change "
+                "them",
+                n);
+}
+
 static void say_all(wn__trainer *t, rows *table, rows *sums) {
     for (size_t i = 0; i < wn__model_linear_count(t->model); i++) {
         const row r = row_of(wn__model_linear(t->model, i));
@@ -209,6 +223,7 @@ static void say_all(wn__trainer *t, rows *table, rows *sums) {
         wn__say(t, "replaced %" PRId64 " modules in all; %" PRId64 " parameters are trained",
                 replaced, wn__trained_params(t));
     say_init(t);
+    say_frozen(t, sums);
 }
 
 wn_status wn__report_layers(wn__trainer *t) {

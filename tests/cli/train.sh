@@ -76,8 +76,10 @@ grep -q "not that of" "$err" && fail "the same tokenizer is called another"
 # The columns of the table end below each other, whatever the longest structure is.
 # shellcheck disable=SC2086
 run 0 train --dry-run $tiny --sparsity 'mlp.act=act2:4:soft_dynamic' --sparsity 'mlp.up_proj=adapter:4:9'
-says "adapter 4, alpha 9"
+says "adapter 4, alpha 9"; says "the frozen weights of 2 modules are random"
 awk '/^layers /{ n = length($0) } /^  (mlp|self_attn)\./{ if (length($0) != n) exit 1 }' "$err" || fail "the table of layers is not aligned"
+# shellcheck disable=SC2086
+run 0 train --dry-run --init-from "$dir/dense" $tiny --sparsity 'mlp.up_proj=adapter:4:9'; says "adapter 4, alpha 9"; says_not "are random"
 
 # Methods by their flags: lines for exact steps, masks and zeros, and a resumed run that keeps them.
 # shellcheck disable=SC2086
