@@ -7,8 +7,7 @@
  * kept weight times a row of the panel is a multiplication of whole vectors straight from memory. A
  * slice of the panel stays in L1 while all outputs of a block pass over it; their sums wait in L2
  * and go out at the end, transposed back where need be. What a block of outputs adds is the op's
- * own business (block24_fn). Vectors are of 8 floats on both instruction sets: on Zen 4 two loads
- * of 32 bytes beat one of 64. */
+ * own business (block24_fn). */
 #include "kernels/simd/half.h"
 #include "kernels/simd/spmm24_plan.h"
 
@@ -22,6 +21,7 @@
 #define LANES WN_AVX2_LANES
 #endif
 #endif
+#define VECS (LANES / VF) /* of a whole tile */
 
 /* sums[o][t] of outputs o0 .. o0 + outputs - 1, all of the depth: [outputs][width]. */
 typedef void block24_fn(const void *args, int64_t width, const float *panel, int64_t o0,
@@ -51,16 +51,16 @@ typedef struct lanes24 {
 
 typedef struct tile24 {
     int64_t t0, count; /* lanes that exist */
-    int64_t width;     /* 8 times 1, 2, 4, 8 or a whole tile */
+    int64_t width;     /* a whole tile, or that halved down to one vector */
     float *panel;
 } tile24;
 
-/* Lanes are rounded up to a multiple of 8; those that whole tiles leave over take tiles of 64, 32,
- * 16 and 8. */
+/* Lanes are rounded up to whole vectors; those that whole tiles leave over take tiles of a half, a
+ * quarter and so on. */
 static tile24 tile_at(const lanes24 *job, int64_t i) {
-    int64_t lanes = (job->t1 - job->t0 + 7) / 8 * 8, whole = lanes / LANES;
+    int64_t lanes = (job->t1 - job->t0 + VF - 1) / VF * VF, whole = lanes / LANES;
     int64_t t = (i < whole ? i : whole) * LANES, width = LANES;
-    for (int64_t skip = i - whole, next = 64; skip >= 0; next /= 2) {
+    for (int64_t skip = i - whole, next = LANES / 2; skip >= 0; next /= 2) {
         if (lanes - t < next) continue;
         if (skip-- > 0)
             t += next;
@@ -72,9 +72,8 @@ static tile24 tile_at(const lanes24 *job, int64_t i) {
 }
 
 static int64_t tile_count(int64_t lanes) {
-    lanes = (lanes + 7) / 8 * 8;
-    int64_t count = lanes / LANES;
-    for (int64_t left = lanes % LANES / 8; left > 0; left &= left - 1)
+    int64_t vecs = (lanes + VF - 1) / VF, count = vecs / VECS;
+    for (int64_t left = vecs % VECS; left > 0; left &= left - 1)
         count++;
     return count;
 }
@@ -94,7 +93,7 @@ ALWAYS void transpose_in_of(bool half, const lanes24 *job, const tile24 *tile) {
                             at_most(k - c, VF), r);
             vf_transpose(r);
             vf_write_block(tile->panel + c * tile->width + t, tile->width, at_most(depth - c, VF),
-                           at_most(tile->width - t, VF), r);
+                           VF, r);
         }
     }
 }
@@ -116,7 +115,7 @@ static void copy_in(const lanes24 *job, const tile24 *tile) {
         float *to = tile->panel + d * tile->width;
         for (int64_t t = 0; t < tile->width; t += VF) {
             int64_t n = count - t < 0 ? 0 : at_most(count - t, VF);
-            vf_put(to + t, vf_get(x + (n > 0 ? t : 0), n), at_most(tile->width - t, VF));
+            vf_store(to + t, vf_get(x + (n > 0 ? t : 0), n));
         }
     }
 }
@@ -137,8 +136,7 @@ ALWAYS void transpose_out_of(bool half, const lanes24 *job, const tile24 *tile, 
         for (int64_t o = 0; o < outputs; o += VF) {
             int64_t n = at_most(outputs - o, VF), y = (tile->t0 + t) * down + o0 + o;
             vf r[VF];
-            vf_read_block(sums + o * tile->width + t, tile->width, n, at_most(tile->width - t, VF),
-                          r);
+            vf_read_block(sums + o * tile->width + t, tile->width, n, VF, r);
             vf_transpose(r);
             if (job->accumulate) {
                 UNROLL

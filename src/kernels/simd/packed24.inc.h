@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* A block of outputs of a packed weight: two bits of the index and a shift make the address of the
  * panel's row that a kept weight meets, then there are only FMAs. Each element adds its products in
- * ascending order of the depth. Weights of
- * BF16 become floats as they are broadcast. */
+ * ascending order of the depth. Weights of BF16 become floats as they are broadcast. */
 #include "kernels/simd/lanes24.inc.h"
 
 /* Of a slice of the widest tile; their index is read at once. */
@@ -12,57 +11,67 @@
 #define CHUNK_GROUPS 16
 #endif
 
-#define SLICE_OUTPUTS 4 /* that take turns, at most */
-#define AHEAD         4 /* outputs whose weights are being fetched */
+#define SLICE_OUTPUTS 4                   /* that take turns, at most */
+#define MOST_SUMS     (VF == 16 ? 16 : 8) /* vectors of theirs: half of all registers */
+#define AHEAD         4                   /* outputs whose weights are being fetched */
 
 /* acc += weight times a row of the panel: row `slot` (two bits) of the group whose rows begin at
  * `rows`. The compiler must not see through the address: it would share parts of it between rows
  * and run out of registers for them. */
-ALWAYS void add_row(int vecs, __m256 weight, const float *panel, size_t slot, int64_t first,
-                    __m256 *acc) {
-    const float *row = panel + slot * 8 * (size_t)vecs;
+ALWAYS void add_row(int vecs, vf weight, const float *panel, size_t slot, int64_t first, vf *acc) {
+    const float *row = panel + slot * VF * (size_t)vecs;
     __asm__("" : "+r"(row));
-    row += first * 8 * vecs;
+    row += first * VF * vecs;
     UNROLL
     for (int v = 0; v < vecs; v++)
-        acc[v] = _mm256_fmadd_ps(weight, _mm256_load_ps(row + 8 * v), acc[v]);
+        acc[v] = vf_fma(weight, vf_load(row + VF * v), acc[v]);
 }
 
 /* One of the two weights of a group, broadcast right before it is used: there is no register to
  * keep the other. */
-ALWAYS __m256 broadcast_slot(bool half, const void *group, size_t slot) {
-    if (!half) return _mm256_broadcast_ss((const float *)group + slot);
+ALWAYS vf broadcast_slot(bool half, const void *group, size_t slot) {
+    if (!half) return vf_set(((const float *)group)[slot]);
     uint32_t bits;
     memcpy(&bits, group, sizeof bits);
-    __m256i both = _mm256_set1_epi32((int)bits);
-    return _mm256_castsi256_ps(
-        slot == 0 ? _mm256_slli_epi32(both, 16)
-                  : _mm256_and_si256(both, _mm256_set1_epi32((int)UINT32_C(0xFFFF0000))));
+#if VF == 16
+    vi low = _mm512_slli_epi32(vi_set(bits), 16);
+#else
+    vi low = _mm256_slli_epi32(vi_set(bits), 16);
+#endif
+    return vf_of_bits(slot == 0 ? low : vi_and(vi_set(bits), vi_set(UINT32_C(0xFFFF0000))));
 }
 
+/* Weights are broadcast by loads, which are as many as FMAs and the tighter limit where vectors are
+ * of 64 bytes: there every other one comes by a permutation of the eight of four groups. */
+ALWAYS vf read_eight(bool half, const void *values) {
 #if VF == 16
-ALWAYS __m256 eight_weights(bool half, const void *values) {
-    if (!half) return _mm256_loadu_ps(values);
-    __m128i bits = _mm_loadu_si128(values);
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+    if (!half) return _mm512_castps256_ps512(_mm256_loadu_ps(values));
+#endif
+    (void)half, (void)values;
+    return vf_zero();
 }
-#endif
-
-/* Four groups, whose index are the low 16 of `bits`. The two bits of each slot count rows of the
- * panel from its group's first. */
-ALWAYS void add_four_groups(int vecs, bool half, const void *values, size_t bits,
-                            const float *panel, __m256 *acc) {
+ALWAYS vf broadcast_weight(bool half, const void *values, vf eight, size_t i) {
 #if VF == 16
-    __m256 weights = eight_weights(half, values);
+    if (!half && i % 2 == 1) return _mm512_permutexvar_ps(vi_set((uint32_t)i), eight);
 #endif
+    (void)eight;
+    return broadcast_slot(half, half_at(values, half, (int64_t)i / 2 * 2), i % 2);
+}
+
+/* Four groups of each of a few outputs, whose index are the low 16 of its bits. The two bits of
+ * each slot count rows of the panel from its group's first. */
+ALWAYS void add_four_groups(int outputs, int vecs, bool half, const void *const *values,
+                            const uint64_t *bits, const float *panel, vf acc[][VECS]) {
+    vf eight[SLICE_OUTPUTS];
+    UNROLL
+    for (int o = 0; o < outputs; o++)
+        eight[o] = read_eight(half, values[o]);
     UNROLL
     for (size_t i = 0; i < 8; i++) {
-#if VF == 16
-        __m256 weight = _mm256_permutexvar_ps(_mm256_set1_epi32((int)i), weights);
-#else
-        __m256 weight = broadcast_slot(half, half_at(values, half, (int64_t)i / 2 * 2), i % 2);
-#endif
-        add_row(vecs, weight, panel, bits >> (2 * i) & 3, (int64_t)i / 2 * 4, acc);
+        UNROLL
+        for (int o = 0; o < outputs; o++)
+            add_row(vecs, broadcast_weight(half, values[o], eight[o], i), panel,
+                    bits[o] >> (2 * i) & 3, (int64_t)i / 2 * 4, acc[o]);
     }
 }
 
@@ -78,28 +87,39 @@ typedef struct output24 {
 } output24;
 
 ALWAYS uint64_t chunk_bits(const uint8_t *index) {
+#if CHUNK_GROUPS == 12
+    uint32_t low;
+    uint16_t high;
+    memcpy(&low, index, sizeof low);
+    memcpy(&high, index + sizeof low, sizeof high);
+    return (uint64_t)high << 32 | low;
+#else
     uint64_t bits = 0;
     memcpy(&bits, index, CHUNK_GROUPS / 2);
     return bits;
+#endif
 }
 
 /* The groups after the last whole chunk. */
 ALWAYS void add_last_groups(int outputs, int vecs, bool half, int64_t g, int64_t groups,
-                            const output24 *out, const float *panel, __m256 acc[][LANES / 8]) {
+                            const output24 *out, const float *panel, vf acc[][VECS]) {
     for (; g + 4 <= groups; g += 4) {
+        const void *values[SLICE_OUTPUTS];
+        uint64_t bits[SLICE_OUTPUTS];
         UNROLL
         for (int o = 0; o < outputs; o++) {
             uint16_t two;
             memcpy(&two, out[o].index + g / 2, sizeof two);
-            add_four_groups(vecs, half, half_at(out[o].values, half, 2 * g), two,
-                            panel + g * 4 * 8 * vecs, acc[o]);
+            bits[o] = two;
+            values[o] = half_at(out[o].values, half, 2 * g);
         }
+        add_four_groups(outputs, vecs, half, values, bits, panel + g * 4 * VF * vecs, acc);
     }
     for (; g < groups; g++) {
         UNROLL
         for (int o = 0; o < outputs; o++) {
             size_t nibble = (size_t)out[o].index[g / 2] >> (g % 2 * 4);
-            const float *rows = panel + g * 4 * 8 * vecs;
+            const float *rows = panel + g * 4 * VF * vecs;
             const void *group = half_at(out[o].values, half, 2 * g);
             add_row(vecs, broadcast_slot(half, group, 0), rows, nibble & 3, 0, acc[o]);
             add_row(vecs, broadcast_slot(half, group, 1), rows, nibble >> 2 & 3, 0, acc[o]);
@@ -111,12 +131,12 @@ ALWAYS void add_last_groups(int outputs, int vecs, bool half, int64_t g, int64_t
  * so that narrow tiles have enough independent sums to hide the latency of an FMA. */
 ALWAYS void add_outputs(int outputs, int vecs, bool half, int64_t groups, output24 *out,
                         const float *panel, bool first) {
-    __m256 acc[SLICE_OUTPUTS][LANES / 8];
+    vf acc[SLICE_OUTPUTS][VECS];
     UNROLL
     for (int o = 0; o < outputs; o++) {
         UNROLL
         for (int v = 0; v < vecs; v++)
-            acc[o][v] = first ? _mm256_setzero_ps() : _mm256_load_ps(out[o].sums + 8 * v);
+            acc[o][v] = first ? vf_zero() : vf_load(out[o].sums + VF * v);
     }
     int64_t g = 0;
     for (; g + CHUNK_GROUPS <= groups; g += CHUNK_GROUPS) {
@@ -129,12 +149,14 @@ ALWAYS void add_outputs(int outputs, int vecs, bool half, int64_t groups, output
                 chunk_bits(more ? out[o].index + (g + CHUNK_GROUPS) / 2 : out[o].following);
         }
         for (int64_t q = g; q < g + CHUNK_GROUPS; q += 4) {
+            const void *values[SLICE_OUTPUTS];
             UNROLL
-            for (int o = 0; o < outputs; o++) {
-                add_four_groups(vecs, half, half_at(out[o].values, half, 2 * q), bits[o],
-                                panel + q * 4 * 8 * vecs, acc[o]);
+            for (int o = 0; o < outputs; o++)
+                values[o] = half_at(out[o].values, half, 2 * q);
+            add_four_groups(outputs, vecs, half, values, bits, panel + q * 4 * VF * vecs, acc);
+            UNROLL
+            for (int o = 0; o < outputs; o++)
                 bits[o] >>= 16;
-            }
         }
     }
     add_last_groups(outputs, vecs, half, g, groups, out, panel, acc);
@@ -142,7 +164,7 @@ ALWAYS void add_outputs(int outputs, int vecs, bool half, int64_t groups, output
     for (int o = 0; o < outputs; o++) {
         UNROLL
         for (int v = 0; v < vecs; v++)
-            _mm256_store_ps(out[o].sums + 8 * v, acc[o][v]);
+            vf_store(out[o].sums + VF * v, acc[o][v]);
     }
 }
 
@@ -184,12 +206,12 @@ ALWAYS void add_slice(int count, int vecs, bool half, const packed24 *p, const f
         out[i].values = half_at(p->values, half, (row + i) * length + 2 * g);
         out[i].index = p->index + (row + i) * bytes + g / 2;
         out[i].following = p->index + (next + i) * bytes + g / 2;
-        out[i].sums = sums + i * 8 * vecs;
+        out[i].sums = sums + i * VF * vecs;
         out[i].bits = bits[i];
         prefetch_output(half, half_at(out[i].values, half, AHEAD * length),
                         out[i].index + AHEAD * bytes);
     }
-    add_outputs(count, vecs, half, groups, out, panel + g * 4 * 8 * vecs, first);
+    add_outputs(count, vecs, half, groups, out, panel + g * 4 * VF * vecs, first);
     UNROLL
     for (int i = 0; i < count; i++)
         bits[i] = out[i].bits;
@@ -205,7 +227,7 @@ ALWAYS int64_t add_rows(int count, int vecs, bool half, const packed24 *p, const
     UNROLL
     for (int i = 0; i < count; i++)
         if (groups >= CHUNK_GROUPS) bits[i] = chunk_bits(p->index + (row + i) * p->bytes + g / 2);
-    for (; row + count <= end; row += count, sums += count * 8 * vecs) {
+    for (; row + count <= end; row += count, sums += count * VF * vecs) {
         int64_t next = row + 2 * count <= end ? row + count : row;
         add_slice(count, vecs, half, p, panel, row, next, g, groups, sums, first, bits);
     }
@@ -216,8 +238,8 @@ ALWAYS int64_t add_rows(int count, int vecs, bool half, const packed24 *p, const
  */
 ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel, int64_t o0,
                       int64_t outputs, float *sums) {
-    const int64_t slice = CHUNK_GROUPS * (LANES / 8 / vecs);
-    const int turns = vecs >= 8 ? 1 : vecs == 4 ? 2 : SLICE_OUTPUTS;
+    const int64_t slice = CHUNK_GROUPS * (VECS / vecs);
+    const int turns = vecs >= 8 ? MOST_SUMS / 8 : vecs == 4 ? MOST_SUMS / 4 : SLICE_OUTPUTS;
     int64_t extra = 0, end;
     while (extra < p->extras && p->extra[extra] < o0)
         extra++;
@@ -226,62 +248,37 @@ ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel
     for (int64_t g = 0; g < p->groups; g += slice) {
         int64_t groups = at_most(p->groups - g, slice), last = o0 + outputs;
         int64_t left = add_rows(turns, vecs, half, p, panel, o0, last, g, groups, sums, g == 0);
-        add_rows(1, vecs, half, p, panel, left, last, g, groups, sums + (left - o0) * 8 * vecs,
+        add_rows(1, vecs, half, p, panel, left, last, g, groups, sums + (left - o0) * VF * vecs,
                  g == 0);
         for (int64_t e = extra; e < end; e++)
             add_rows(1, vecs, half, p, panel, p->first_extra + e, p->first_extra + e + 1, g, groups,
-                     sums + (p->extra[e] - o0) * 8 * vecs, false);
+                     sums + (p->extra[e] - o0) * VF * vecs, false);
     }
 }
 
 /* One function for each width of a tile, so that its sums are registers. */
-static void block_whole(bool half, const packed24 *p, const float *panel, int64_t o0,
-                        int64_t outputs, float *sums) {
-    if (half)
-        add_block(LANES / 8, true, p, panel, o0, outputs, sums);
-    else
-        add_block(LANES / 8, false, p, panel, o0, outputs, sums);
-}
-static void block_64(bool half, const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
-                     float *sums) {
-    if (half)
-        add_block(8, true, p, panel, o0, outputs, sums);
-    else
-        add_block(8, false, p, panel, o0, outputs, sums);
-}
-static void block_32(bool half, const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
-                     float *sums) {
-    if (half)
-        add_block(4, true, p, panel, o0, outputs, sums);
-    else
-        add_block(4, false, p, panel, o0, outputs, sums);
-}
-static void block_16(bool half, const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
-                     float *sums) {
-    if (half)
-        add_block(2, true, p, panel, o0, outputs, sums);
-    else
-        add_block(2, false, p, panel, o0, outputs, sums);
-}
-static void block_8(bool half, const packed24 *p, const float *panel, int64_t o0, int64_t outputs,
-                    float *sums) {
-    if (half)
-        add_block(1, true, p, panel, o0, outputs, sums);
-    else
-        add_block(1, false, p, panel, o0, outputs, sums);
-}
+#define BLOCK24(vecs)                                                                              \
+    static void block_##vecs(bool half, const packed24 *p, const float *panel, int64_t o0,         \
+                             int64_t outputs, float *sums) {                                       \
+        if (half)                                                                                  \
+            add_block(vecs, true, p, panel, o0, outputs, sums);                                    \
+        else                                                                                       \
+            add_block(vecs, false, p, panel, o0, outputs, sums);                                   \
+    }
+BLOCK24(8)
+BLOCK24(4)
+BLOCK24(2)
+BLOCK24(1)
 
 /* half: values are of BF16. */
 static void packed24_block(bool half, const packed24 *p, int64_t width, const float *panel,
                            int64_t o0, int64_t outputs, float *sums) {
-    if (width == LANES)
-        block_whole(half, p, panel, o0, outputs, sums);
-    else if (width == 64)
-        block_64(half, p, panel, o0, outputs, sums);
-    else if (width == 32)
-        block_32(half, p, panel, o0, outputs, sums);
-    else if (width == 16)
-        block_16(half, p, panel, o0, outputs, sums);
-    else
+    if (width == 8 * VF)
         block_8(half, p, panel, o0, outputs, sums);
+    else if (width == 4 * VF)
+        block_4(half, p, panel, o0, outputs, sums);
+    else if (width == 2 * VF)
+        block_2(half, p, panel, o0, outputs, sums);
+    else
+        block_1(half, p, panel, o0, outputs, sums);
 }

@@ -24,24 +24,24 @@ ALWAYS uint64_t eight_rows(const uint8_t *row) {
 }
 
 /* acc += the value times row `row` of the panel. */
-ALWAYS void add_entry(int vecs, const float *value, size_t row, const float *panel, __m256 *acc) {
-    const float *at = panel + row * 8 * (size_t)vecs;
-    __m256 weight = _mm256_broadcast_ss(value);
+ALWAYS void add_entry(int vecs, const float *value, size_t row, const float *panel, vf *acc) {
+    const float *at = panel + row * VF * (size_t)vecs;
+    vf weight = vf_set(*value);
     __asm__("" : "+r"(at));
     UNROLL
     for (int v = 0; v < vecs; v++)
-        acc[v] = _mm256_fmadd_ps(weight, _mm256_load_ps(at + 8 * v), acc[v]);
+        acc[v] = vf_fma(weight, vf_load(at + VF * v), acc[v]);
 }
 
 /* sums (+)= the entries of one or two columns times the slice of the panel. Two take turns, so that
  * narrow tiles have more independent sums. */
 ALWAYS void add_lists(int lists, int vecs, list24 *list, const float *panel, bool first) {
-    __m256 acc[2][LANES / 8];
+    vf acc[2][VECS];
     UNROLL
     for (int l = 0; l < lists; l++) {
         UNROLL
         for (int v = 0; v < vecs; v++)
-            acc[l][v] = first ? _mm256_setzero_ps() : _mm256_load_ps(list[l].sums + 8 * v);
+            acc[l][v] = first ? vf_zero() : vf_load(list[l].sums + VF * v);
     }
     int64_t e = 0, shorter = list[0].count;
     if (lists == 2) shorter = at_most(shorter, list[1].count);
@@ -72,7 +72,7 @@ ALWAYS void add_lists(int lists, int vecs, list24 *list, const float *panel, boo
     for (int l = 0; l < lists; l++) {
         UNROLL
         for (int v = 0; v < vecs; v++)
-            _mm256_store_ps(list[l].sums + 8 * v, acc[l][v]);
+            vf_store(list[l].sums + VF * v, acc[l][v]);
     }
 }
 
@@ -88,12 +88,12 @@ ALWAYS int64_t add_columns(int lists, int vecs, const wn__spmm24_columns *p, int
     UNROLL
     for (int l = 0; l < lists; l++)
         list[l].rows = eight_rows(row + start[j + l < end ? j + l : j]);
-    for (; j + lists <= end; j += lists, sums += lists * 8 * vecs) {
+    for (; j + lists <= end; j += lists, sums += lists * VF * vecs) {
         UNROLL
         for (int l = 0; l < lists; l++) {
             int64_t first = start[j + l], next = start[j + l + (j + 2 * lists <= end ? lists : 0)];
-            list[l] = (list24){values + first,           row + first,         row + next,
-                               start[j + l + 1] - first, sums + l * 8 * vecs, list[l].rows};
+            list[l] = (list24){values + first,           row + first,          row + next,
+                               start[j + l + 1] - first, sums + l * VF * vecs, list[l].rows};
         }
         add_lists(lists, vecs, list, panel, slice == 0);
     }
@@ -103,48 +103,41 @@ ALWAYS int64_t add_columns(int lists, int vecs, const wn__spmm24_columns *p, int
 /* All columns of a block, slice after slice. */
 ALWAYS void columns_block(int vecs, const wn__spmm24_columns *p, const float *panel, int64_t j0,
                           int64_t columns, float *sums) {
-    const int turns = vecs > 4 ? 1 : 2;
+    const int turns = VF == 8 && vecs > 4 ? 1 : 2; /* of 16 registers, or 32 */
     for (int64_t s = 0; s < p->start.shape[0]; s++) {
-        const float *rows = panel + s * WN_COLUMNS24_SLICE * 8 * vecs;
+        const float *rows = panel + s * WN_COLUMNS24_SLICE * VF * vecs;
         int64_t j = add_columns(turns, vecs, p, s, j0, j0 + columns, rows, sums);
-        add_columns(1, vecs, p, s, j, j0 + columns, rows, sums + (j - j0) * 8 * vecs);
+        add_columns(1, vecs, p, s, j, j0 + columns, rows, sums + (j - j0) * VF * vecs);
     }
 }
 
 /* One function for each width of a tile, so that its sums are registers. */
-static void columns_whole(const wn__spmm24_columns *p, const float *panel, int64_t j0,
-                          int64_t columns, float *sums) {
-    columns_block(LANES / 8, p, panel, j0, columns, sums);
-}
-static void columns_64(const wn__spmm24_columns *p, const float *panel, int64_t j0, int64_t columns,
-                       float *sums) {
-    columns_block(8, p, panel, j0, columns, sums);
-}
-static void columns_32(const wn__spmm24_columns *p, const float *panel, int64_t j0, int64_t columns,
-                       float *sums) {
-    columns_block(4, p, panel, j0, columns, sums);
-}
-static void columns_16(const wn__spmm24_columns *p, const float *panel, int64_t j0, int64_t columns,
-                       float *sums) {
-    columns_block(2, p, panel, j0, columns, sums);
-}
-static void columns_8(const wn__spmm24_columns *p, const float *panel, int64_t j0, int64_t columns,
-                      float *sums) {
-    columns_block(1, p, panel, j0, columns, sums);
-}
+#define COLUMNS24(vecs)                                                                            \
+    static void columns_##vecs(const wn__spmm24_columns *p, const float *panel, int64_t j0,        \
+                               int64_t columns, float *sums) {                                     \
+        columns_block(vecs, p, panel, j0, columns, sums);                                          \
+    }
+#if LANES == 8 * VF
+COLUMNS24(8)
+#endif
+COLUMNS24(4)
+COLUMNS24(2)
+COLUMNS24(1)
 
 static void spmm24_columns_block(const void *args, int64_t width, const float *panel, int64_t j0,
                                  int64_t columns, float *sums) {
-    if (width == LANES)
-        columns_whole(args, panel, j0, columns, sums);
-    else if (width == 64)
-        columns_64(args, panel, j0, columns, sums);
-    else if (width == 32)
-        columns_32(args, panel, j0, columns, sums);
-    else if (width == 16)
-        columns_16(args, panel, j0, columns, sums);
-    else
+#if LANES == 8 * VF
+    if (width == 8 * VF) {
         columns_8(args, panel, j0, columns, sums);
+        return;
+    }
+#endif
+    if (width == 4 * VF)
+        columns_4(args, panel, j0, columns, sums);
+    else if (width == 2 * VF)
+        columns_2(args, panel, j0, columns, sums);
+    else
+        columns_1(args, panel, j0, columns, sums);
 }
 
 static wn_status spmm24_columns(const void *args, wn__exec *x) {
