@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #if defined(__x86_64__)
@@ -33,6 +34,12 @@ static uint64_t saved_state(void) {
     return (uint64_t)hi << 32 | lo;
 }
 
+// Linux lends the 8 KiB of tile registers to a process that asks; threads made later inherit them.
+static bool may_use_tiles(void) {
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+
 static uint32_t detect_flags(void) {
     enum { STATE_AVX = 0x6, STATE_AVX512 = 0xe6, STATE_AMX = 0x60000 };
     const uint32_t osxsave_avx_fma_f16c = 1U << 27 | 1U << 28 | 1U << 12 | 1U << 29;
@@ -48,7 +55,9 @@ static uint32_t detect_flags(void) {
         if (a1 & 1U << 5) flags |= WN_CPU_AVX512BF16;
         if (c & 1U << 11) flags |= WN_CPU_AVX512VNNI;
         if (c & 1U << 6) flags |= WN_CPU_AVX512VBMI2;
-        if (all_set(state, STATE_AMX) && all_set(d, 1U << 22 | 1U << 24)) flags |= WN_CPU_AMXBF16;
+        if (flags & WN_CPU_AVX512VBMI2 && all_set(state, STATE_AMX) &&
+            all_set(d, 1U << 22 | 1U << 24) && may_use_tiles())
+            flags |= WN_CPU_AMXBF16;
     }
     return flags;
 }

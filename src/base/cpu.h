@@ -6,7 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* X(FLAG, bit, "name"). AVX2 means AVX2+FMA+F16C, AVX512 F+BW+VL+DQ+CD, both with OS support. */
+/* X(FLAG, bit, "name"). AVX2 means AVX2+FMA+F16C, AVX512 F+BW+VL+DQ+CD, AMXBF16 tiles of
+ * bfloat16 with VBMI2; all with OS support, which for tiles is asked for when flags are detected.
+ */
 #define WN_CPU_MAP(X)                                                                              \
     X(AVX2, 0, "avx2")                                                                             \
     X(AVX512, 1, "avx512")                                                                         \

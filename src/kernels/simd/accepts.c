@@ -8,6 +8,7 @@
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/simd/rows.h"
+#include "kernels/spmm24.h"
 #include "kernels/update.h"
 
 #include <stdio.h>
@@ -40,6 +41,11 @@ static bool is_bf16(const wn_tensor *t, bool rounded16, char *why, size_t n) {
 bool wn__accepts_matmul_bf16(const void *args, char *why, size_t n) {
     const wn__matmul *p = args;
     return is_bf16(&p->a, p->rounded16, why, n);
+}
+
+bool wn__accepts_spmm24_bf16(const void *args, char *why, size_t n) {
+    const wn__spmm24 *p = args;
+    return is_bf16(&p->x, p->rounded16, why, n);
 }
 
 bool wn__accepts_f32_embed(const void *args, char *why, size_t n) {

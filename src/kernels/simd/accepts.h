@@ -11,7 +11,7 @@ wn__accepts_fn wn__accepts_f32;
 /* F32 and BF16. */
 wn__accepts_fn wn__accepts_f32_bf16;
 /* BF16, and F32 that holds nothing else (rounded16). */
-wn__accepts_fn wn__accepts_matmul_bf16;
+wn__accepts_fn wn__accepts_matmul_bf16, wn__accepts_spmm24_bf16;
 /* Of table or dtable. */
 wn__accepts_fn wn__accepts_f32_embed;
 /* Not greedy, whose choices follow from each other. */
@@ -30,8 +30,8 @@ wn__accepts_fn wn__accepts_stream_pack;
 wn__accepts_fn wn__accepts_stream_unpack;
 
 wn__workspace_fn wn__workspace_matmul_avx2, wn__workspace_matmul_avx512,
-    wn__workspace_matmul_avx512bf16;
-wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512;
+    wn__workspace_matmul_avx512bf16, wn__workspace_matmul_amx;
+wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512, wn__workspace_spmm24_amx;
 wn__workspace_fn wn__workspace_spmm24_rows_avx2, wn__workspace_spmm24_rows_avx512;
 wn__workspace_fn wn__workspace_spmm24_columns;
 /* x of a pass as the weights meet it. */

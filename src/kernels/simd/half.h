@@ -101,7 +101,7 @@ ALWAYS void half_write_block(void *to, bool half, int64_t at, int64_t stride, in
 }
 
 /* Whether panels hold pairs of bfloat16 numbers. */
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) || defined(__AMX_BF16__)
 #define PAIRS 1
 #else
 #define PAIRS 0

@@ -2,23 +2,32 @@
 /* matmul over packed panels, after Goto and van de Geijn 2008. Part by part of the product both
  * operands are copied, one slice of k at a time, into panels of TILE_M rows of a and TILE_N columns
  * of b (zeros beyond the edges): first all threads pack, then all multiply blocks of c, so no
- * element is packed twice for one part. A tile of c stays in registers for a whole slice. Each
- * element sums its products in ascending k within a slice of SLICE_K and adds the slices in order,
- * whatever parts and blocks are. Operands of BF16 become floats while they are packed, or stay
- * pairs of bfloat16 numbers (avx512bf16: vdpbf16ps). Few rows of floats skip the packing and stream
- * b once: see matmul_few.inc.h. */
+ * element is packed twice for one part. Where there are columns enough for all threads each packs
+ * those that it multiplies, right before that, and they stay in its L2. A tile of c stays in
+ * registers for a whole slice. Each element sums its products in ascending k within a slice of
+ * SLICE_K and adds the slices in order, whatever parts and blocks are. Operands of BF16 become
+ * floats while they are packed, or stay pairs of bfloat16 numbers (avx512bf16: vdpbf16ps). Few rows
+ * of floats skip the packing and stream b once: see matmul_few.inc.h. */
 #include "kernels/matmul.h"
 #include "kernels/simd/accepts.h"
 #include "kernels/simd/half.h"
 #include "kernels/simd/matmul_few.inc.h"
 #include "kernels/simd/matmul_plan.h"
+#if defined(__AMX_BF16__)
+#define TILES 1
+#include "kernels/simd/matmul_amx.inc.h"
+#else
+#define TILES 0
 #include "kernels/simd/matmul_tile.inc.h"
+#endif
 
 typedef struct matmul_job {
     const wn__matmul *p;
+    const wn__spmm24 *packed; /* of tile registers: the product whose weights b is, or NULL */
     wn__matmul_plan plan;
     wn__matmul_part part; /* in work */
-    float *a, *b;         /* its packed operands: [slices][groups of a block][a_floats] */
+    float *a, *b;         /* its packed operands: [slices][groups of a block][a_floats]; b of
+                             each worker, one group, where it is its own */
     float *sums;          /* of the part, where c is BF16 */
 } matmul_job;
 
@@ -95,55 +104,113 @@ static void block_product(const wn__matmul_block *at, int64_t depth, const float
 ALWAYS float *packed_a(const matmul_job *job, int64_t slice, int64_t group) {
     return job->a + (slice * job->part.rows + group) * job->plan.a_floats;
 }
-ALWAYS float *packed_b(const matmul_job *job, int64_t slice, int64_t group) {
-    return job->b + (slice * job->part.columns + group) * job->plan.b_floats;
+ALWAYS float *packed_b(const matmul_job *job, int64_t slice, int64_t group, int worker) {
+    int64_t at =
+        job->plan.own ? worker * job->part.slices + slice : slice * job->part.columns + group;
+    return job->b + at * job->plan.b_floats;
 }
 
-static void pack_groups(void *ctx, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    const matmul_job *job = ctx;
-    const wn__matmul_part *part = &job->part;
-    for (int64_t i = begin; i < end; i++) {
-        int64_t slice = i / (part->rows + part->columns), g = i % (part->rows + part->columns);
-        int64_t l = slice * job->plan.slice_k, depth = wn__matmul_slice(&job->plan, part, slice);
-        if (g < part->rows) {
-            wn__matmul_block at = wn__matmul_block_at(&job->plan, part, g);
-            pack_a(&job->p->a, at.m0, at.m, part->l0 + l, depth, packed_a(job, slice, g));
-        } else {
-            g -= part->rows;
-            wn__matmul_block at = wn__matmul_block_at(&job->plan, part, g * part->rows);
-            pack_b(&job->p->b, at.n0, at.n, part->l0 + l, depth, packed_b(job, slice, g));
-        }
+static void pack_rows(const matmul_job *job, int64_t slice, int64_t group) {
+    int64_t l = job->part.l0 + slice * job->plan.slice_k,
+            depth = wn__matmul_slice(&job->plan, &job->part, slice);
+    wn__matmul_block at = wn__matmul_block_at(&job->plan, &job->part, group);
+    float *to = packed_a(job, slice, group);
+    pack_a(&job->p->a, at.m0, at.m, l, depth, to);
+#if TILES
+    if (job->packed)
+        *finite_slice(&job->plan, to) = slice_is_finite(job->packed, at.m0, at.m, l, depth);
+#endif
+}
+
+static void pack_columns(const matmul_job *job, int64_t slice, int64_t group, int worker) {
+    int64_t l = job->part.l0 + slice * job->plan.slice_k,
+            depth = wn__matmul_slice(&job->plan, &job->part, slice);
+    wn__matmul_block at = wn__matmul_block_at(&job->plan, &job->part, group * job->part.rows);
+    float *to = packed_b(job, slice, group, worker);
+#if TILES
+    if (job->packed) {
+        pack_b24(job->packed, at.n0, at.n, l, depth, to);
+        return;
     }
+#endif
+    pack_b(&job->p->b, at.n0, at.n, l, depth, to);
+}
+
+/* Rows first, then columns unless workers pack their own. */
+static void pack_groups(void *ctx, int64_t begin, int64_t end, int worker) {
+    const matmul_job *job = ctx;
+    int64_t rows = job->part.rows, groups = rows + (job->plan.own ? 0 : job->part.columns);
+    for (int64_t i = begin; i < end; i++)
+        if (i % groups < rows)
+            pack_rows(job, i / groups, i % groups);
+        else
+            pack_columns(job, i / groups, i % groups - rows, worker);
+}
+
+/* Slice s of block i. */
+static void slice_product(const matmul_job *job, const wn__matmul_block *at, int64_t s, int64_t i,
+                          int worker, const matmul_sums *sums, bool add) {
+    const wn__matmul_part *part = &job->part;
+    int64_t depth = wn__matmul_slice(&job->plan, part, s);
+    const float *a = packed_a(job, s, i % part->rows),
+                *b = packed_b(job, s, i / part->rows, worker);
+#if TILES
+    if (job->packed && !*finite_slice(&job->plan, a)) {
+        kept_products(job->packed, at, part->l0 + s * job->plan.slice_k, depth, sums->data,
+                      sums->stride, add);
+        return;
+    }
+#endif
+    block_product(at, panel_depth(depth), a, b, sums, add);
+}
+
+static void matmul_block(const matmul_job *job, int64_t i, int worker) {
+    const wn__matmul_part *part = &job->part;
+    wn__matmul_block at = wn__matmul_block_at(&job->plan, part, i);
+    const matmul_sums sums = sums_of(job, &at);
+    bool add = part->l0 > 0 || block_begin(job->p, &at, &sums);
+    if (part->slices == 0 && !add) block_zero(&at, &sums);
+    for (int64_t s = 0; s < part->slices; s++, add = true)
+        slice_product(job, &at, s, i, worker, &sums, add);
+    if (part->l0 + part->depth == job->p->a.shape[1]) block_end(job->p, &at, &sums);
 }
 
 static void matmul_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
-    (void)worker;
     const matmul_job *job = ctx;
-    const wn__matmul_part *part = &job->part;
-    for (int64_t i = begin; i < end; i++) {
-        wn__matmul_block at = wn__matmul_block_at(&job->plan, part, i);
-        const matmul_sums sums = sums_of(job, &at);
-        bool add = part->l0 > 0 || block_begin(job->p, &at, &sums);
-        if (part->slices == 0 && !add) block_zero(&at, &sums);
-        for (int64_t s = 0; s < part->slices; s++, add = true)
-            block_product(&at, panel_depth(wn__matmul_slice(&job->plan, part, s)),
-                          packed_a(job, s, i % part->rows), packed_b(job, s, i / part->rows), &sums,
-                          add);
-        if (part->l0 + part->depth == job->p->a.shape[1]) block_end(job->p, &at, &sums);
+    tiles_begin();
+    for (int64_t i = begin; i < end; i++)
+        matmul_block(job, i, worker);
+    tiles_end();
+}
+
+/* Columns of blocks, whose panels stay in the L2 of the worker that packed them. */
+static void matmul_columns(void *ctx, int64_t begin, int64_t end, int worker) {
+    const matmul_job *job = ctx;
+    tiles_begin();
+    for (int64_t g = begin; g < end; g++) {
+        for (int64_t s = 0; s < job->part.slices; s++)
+            pack_columns(job, s, g, worker);
+        for (int64_t i = 0; i < job->part.rows; i++)
+            matmul_block(job, g * job->part.rows + i, worker);
     }
+    tiles_end();
 }
 
 static void run_parts(matmul_job *job, wn__exec *x) {
-    job->plan = wn__matmul_plan_for(job->p, (wn__matmul_shape){TILE_M, TILE_N, STEPS});
+    const wn__matmul_shape shape = {TILE_M, TILE_N, STEPS, MOST_M};
+    job->plan = wn__matmul_plan_for(job->p, shape, wn__pool_threads(x->pool));
     job->a = (float *)(void *)x->scratch;
     job->b = job->a + job->plan.a_all;
     job->sums = job->b + job->plan.b_all;
     for (int64_t i = 0; i < job->plan.parts; i++) {
         job->part = wn__matmul_part_at(&job->plan, job->p, i);
         const wn__matmul_part *part = &job->part;
-        wn__parallel_for(x->pool, part->slices * (part->rows + part->columns), 1, pack_groups, job);
-        wn__parallel_for(x->pool, part->rows * part->columns, 1, matmul_blocks, job);
+        int64_t groups = part->rows + (job->plan.own ? 0 : part->columns);
+        wn__parallel_for(x->pool, part->slices * groups, 1, pack_groups, job);
+        if (job->plan.own)
+            wn__parallel_for(x->pool, part->columns, 1, matmul_columns, job);
+        else
+            wn__parallel_for(x->pool, part->rows * part->columns, 1, matmul_blocks, job);
     }
 }
 

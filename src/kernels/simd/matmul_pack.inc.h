@@ -12,9 +12,9 @@
 #define STEPS 1
 #endif
 
-/* Floats of a panel that hold `depth` steps of k. */
+/* Floats of a panel that hold `depth` steps of k, in whole rows of a tile where that has such. */
 ALWAYS int64_t panel_depth(int64_t depth) {
-    return (depth + STEPS - 1) / STEPS;
+    return (depth + STEPS * TILE_DEPTH - 1) / (STEPS * TILE_DEPTH) * TILE_DEPTH;
 }
 
 /* n <= STEPS VF numbers that stand one after the other. */
@@ -69,11 +69,12 @@ ALWAYS void pack_along(const void *from, bool half, int64_t stride, int64_t coun
 /* n lanes of vectors that stand side by side, at depth l of `depth`. */
 ALWAYS vf pack_read_across(const void *from, bool half, int64_t stride, int64_t n, int64_t l,
                            int64_t depth) {
+    if (l >= depth) return vf_zero();
     vf low = half_get(from, half, 0, n);
 #if PAIRS
     return pairs_of(low, l + 1 < depth ? half_get(from, half, stride, n) : vf_zero());
 #else
-    (void)stride, (void)l, (void)depth;
+    (void)stride;
     return low;
 #endif
 }
@@ -82,7 +83,7 @@ ALWAYS vf pack_read_across(const void *from, bool half, int64_t stride, int64_t 
  * of from, whose rows may be pages apart: every line and page is met once. */
 ALWAYS void pack_across_width(const void *from, bool half, int64_t stride, int64_t count,
                               int64_t depth, int64_t width, float *to) {
-    for (int64_t l = 0; l < depth; l += STEPS)
+    for (int64_t l = 0; l < STEPS * panel_depth(depth); l += STEPS)
         for (int64_t i = 0; i < count; i += width) {
             const void *at = half_at(from, half, l * stride + i);
             float *panel = to + i * panel_depth(depth) + l / STEPS * width;

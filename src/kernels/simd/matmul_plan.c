@@ -2,12 +2,13 @@
 // The cut of a product into blocks, from its shapes alone, and the workspace that follows from it.
 #include "kernels/simd/matmul_plan.h"
 #include "kernels/simd/accepts.h"
+#include "kernels/simd/spmm24_plan.h"
 
-#define MOST_M    168 // with a slice of k: 168 KiB of packed a
-#define MOST_N    512 // 512 KiB of packed b
+#define MOST_N    256 // with the slices of a part: 1 MiB of packed b
 #define LEAST_M   84
 #define LEAST_N   128
 #define ENOUGH    12   // blocks; more threads than that need larger products
+#define EACH      4    // columns of blocks for each thread, at least, that packs its own
 #define MOST_PART 4096 // rows, or columns, that are packed at a time
 #define MOST_SUMS 2048 // the same where their sums wait beside c: 16 MiB
 #define SLACK     16   // floats that the last store of a panel may pass its end by
@@ -37,14 +38,23 @@ bool wn__matmul_is_few(const wn__matmul *p) {
            (p->b.stride[1] == 1 || p->a.stride[1] == 1);
 }
 
-wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, wn__matmul_shape shape) {
+wn__matmul wn__matmul_of_spmm24(const wn__spmm24 *p) {
+    return (wn__matmul){.a = p->x,
+                        .b = wn__tensor2(NULL, p->x.dtype, p->x.shape[1], p->y.shape[1]),
+                        .bias = p->bias,
+                        .c = p->y,
+                        .accumulate = p->accumulate,
+                        .rounded16 = p->rounded16};
+}
+
+wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, wn__matmul_shape shape, int threads) {
     int64_t m = p->c.shape[0], n = p->c.shape[1], k = p->a.shape[1];
-    int64_t most_m = MOST_M, most_n = MOST_N;
+    int64_t most_m = shape.most_m, most_n = MOST_N;
     while (ceil_div(m, most_m) * ceil_div(n, most_n) < ENOUGH) {
         if (most_n > LEAST_N && most_n > most_m)
             most_n /= 2;
         else if (most_m > LEAST_M)
-            most_m -= LEAST_M;
+            most_m /= 2;
         else if (most_n > LEAST_N)
             most_n /= 2;
         else
@@ -61,11 +71,14 @@ wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, wn__matmul_shape shape)
     plan.parts_k = k > 0 ? ceil_div(k, part_k) : 1;
     plan.parts = plan.parts_m * ceil_div(n, plan.part_n) * plan.parts_k;
     int64_t slice = smaller(ceil_div(k, shape.steps), WN_MATMUL_SLICE_K);
+    slice = ceil_div(slice, LINE) * LINE; // whole rows of tile registers
     int64_t slices = ceil_div(smaller(k, part_k), plan.slice_k);
     plan.a_floats = ceil_div(plan.block_m * slice + SLACK, LINE) * LINE;
     plan.b_floats = ceil_div(plan.block_n * slice + SLACK, LINE) * LINE;
     plan.a_all = slices * ceil_div(smaller(m, plan.part_m), plan.block_m) * plan.a_floats;
-    plan.b_all = slices * ceil_div(smaller(n, plan.part_n), plan.block_n) * plan.b_floats;
+    int64_t columns = ceil_div(smaller(n, plan.part_n), plan.block_n);
+    plan.own = columns >= EACH * threads;
+    plan.b_all = slices * (plan.own ? threads : columns) * plan.b_floats;
     plan.sums_stride = waits ? ceil_div(smaller(n, plan.part_n), LINE) * LINE : 0;
     plan.bytes = (size_t)(plan.a_all + plan.b_all + smaller(m, plan.part_m) * plan.sums_stride) *
                  sizeof(float);
@@ -98,21 +111,37 @@ wn__matmul_block wn__matmul_block_at(const wn__matmul_plan *plan, const wn__matm
                               smaller(part->n - n, plan->block_n)};
 }
 
-static size_t workspace(const wn__matmul *p, wn__matmul_shape shape) {
-    return wn__matmul_is_few(p) ? 0 : wn__matmul_plan_for(p, shape).bytes;
+static size_t workspace(const wn__matmul *p, wn__matmul_shape shape, int threads) {
+    return wn__matmul_plan_for(p, shape, threads).bytes;
+}
+
+static size_t workspace_unless_few(const wn__matmul *p, wn__matmul_shape shape, int threads) {
+    return wn__matmul_is_few(p) ? 0 : workspace(p, shape, threads);
+}
+
+static const wn__matmul_shape amx = {WN_AMX_TILE_M, WN_AMX_TILE_N, WN_PAIR_STEPS, WN_AMX_MOST_M};
+
+size_t wn__workspace_matmul_amx(const void *args, int threads) {
+    return workspace_unless_few(args, amx, threads);
+}
+
+size_t wn__workspace_spmm24_amx(const void *args, int threads) {
+    const wn__matmul dense = wn__matmul_of_spmm24(args);
+    return wn__spmm24_is_few(args) ? 0 : workspace(&dense, amx, threads);
 }
 
 size_t wn__workspace_matmul_avx512bf16(const void *args, int threads) {
-    (void)threads;
-    return workspace(args, (wn__matmul_shape){WN_AVX512_TILE_M, WN_AVX512_TILE_N, WN_PAIR_STEPS});
+    const wn__matmul_shape shape = {WN_AVX512_TILE_M, WN_AVX512_TILE_N, WN_PAIR_STEPS,
+                                    WN_VECTOR_MOST_M};
+    return workspace_unless_few(args, shape, threads);
 }
 
 size_t wn__workspace_matmul_avx512(const void *args, int threads) {
-    (void)threads;
-    return workspace(args, (wn__matmul_shape){WN_AVX512_TILE_M, WN_AVX512_TILE_N, 1});
+    const wn__matmul_shape shape = {WN_AVX512_TILE_M, WN_AVX512_TILE_N, 1, WN_VECTOR_MOST_M};
+    return workspace_unless_few(args, shape, threads);
 }
 
 size_t wn__workspace_matmul_avx2(const void *args, int threads) {
-    (void)threads;
-    return workspace(args, (wn__matmul_shape){WN_AVX2_TILE_M, WN_AVX2_TILE_N, 1});
+    const wn__matmul_shape shape = {WN_AVX2_TILE_M, WN_AVX2_TILE_N, 1, WN_VECTOR_MOST_M};
+    return workspace_unless_few(args, shape, threads);
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* How a product is cut into blocks. Only the shapes decide, so any number of threads computes the
- * same blocks. */
+ * same blocks; who packs for whom depends on it, and changes no bit. */
 #ifndef WN_KERNELS_SIMD_MATMUL_PLAN_H
 #define WN_KERNELS_SIMD_MATMUL_PLAN_H
 
 #include "kernels/matmul.h"
+#include "kernels/spmm24.h"
 
 #include <stddef.h>
 
@@ -13,6 +14,12 @@
 #define WN_AVX512_TILE_N 32
 #define WN_AVX2_TILE_M   6
 #define WN_AVX2_TILE_N   16
+/* Four tile registers of sums, four of operands. */
+#define WN_AMX_TILE_M 32
+#define WN_AMX_TILE_N 32
+/* Rows of a block of c, at most: with a slice of k, 168 or 256 KiB of packed a. */
+#define WN_VECTOR_MOST_M 168
+#define WN_AMX_MOST_M    256
 /* Steps of k in a float of a panel: pairs of bfloat16 numbers. */
 #define WN_PAIR_STEPS 2
 /* A tile's two panels of this many floats deep fit L1 and L2 with the packed block. */
@@ -25,16 +32,18 @@
 
 /* What a variant makes of its operands. */
 typedef struct wn__matmul_shape {
-    int64_t tile_m, tile_n, steps;
+    int64_t tile_m, tile_n, steps, most_m;
 } wn__matmul_shape;
 
 typedef struct wn__matmul_plan {
+    bool own; /* each worker packs the columns that it multiplies; else all pack for all */
     int64_t block_m, block_n;        /* rows and columns of a block */
     int64_t part_m, part_n;          /* of a part, whole blocks */
     int64_t parts_m, parts_k, parts; /* parts along m, along k, in all */
     int64_t slice_k;                 /* k of a slice */
     int64_t a_floats, b_floats;      /* of one slice of a block's packed operand */
-    int64_t a_all, b_all;            /* of a part's packed a; b follows, then the sums */
+    int64_t a_all, b_all;            /* of a part's packed a; b follows, of each worker its
+                                        own or of the part, then the sums */
     int64_t sums_stride;             /* of the rows of a part's sums where c is BF16 */
     size_t bytes;                    /* of all */
 } wn__matmul_plan;
@@ -54,7 +63,10 @@ typedef struct wn__matmul_block {
 bool wn__matmul_is_few(const wn__matmul *p);
 /* Blocks of about most_m x most_n, whole tiles, smaller while there are too few of them to share
  * out. */
-wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, wn__matmul_shape shape);
+wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, wn__matmul_shape shape, int threads);
+/* The dense product whose b has the shape of packed weights and no data: the plan of a 2:4 product
+ * whose weights are written out on their way. */
+wn__matmul wn__matmul_of_spmm24(const wn__spmm24 *p);
 /* Part i < parts; those of one block of c stand together, ascending in k. */
 wn__matmul_part wn__matmul_part_at(const wn__matmul_plan *plan, const wn__matmul *p, int64_t i);
 /* Depth of slice s of a part. */

@@ -11,9 +11,15 @@
 #define TILE_M WN_AVX2_TILE_M
 #define TILE_N WN_AVX2_TILE_N
 #endif
-#define TILE_VECS (TILE_N / VF)
+#define TILE_VECS  (TILE_N / VF)
+#define TILE_DEPTH 1
+#define MOST_M     WN_VECTOR_MOST_M
 
 #include "kernels/simd/matmul_pack.inc.h"
+
+/* Nothing to set up. */
+ALWAYS void tiles_begin(void) {}
+ALWAYS void tiles_end(void) {}
 
 /* c + a b, of one step of k or of two. */
 ALWAYS vf panel_fma(vf a, vf b, vf c) {
