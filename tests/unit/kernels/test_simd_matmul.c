@@ -157,7 +157,7 @@ static void check_bf16(const char *variant, int64_t T, int64_t n, int64_t k, boo
 
 static void test_bf16(void **state) {
     (void)state;
-    static const char *const variants[] = {"avx2", "avx512"};
+    static const char *const variants[] = {"avx2", "avx512", "amx"};
     for (int64_t v = 0; v < LENGTH(variants); v++) {
         if (!available(WN__OP_spmm24, variants[v])) continue;
         for (int rounded16 = 0; rounded16 < 2; rounded16++) {
