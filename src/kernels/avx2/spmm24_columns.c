@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 // spmm24_columns in tiles of 64 tokens.
 #include "kernels/declare.h"
-#include "kernels/simd/spmm24_plan.h"
-
-#define LANES WN_COLUMNS24_LANES
 #include "kernels/simd/spmm24_columns.inc.h"
 
 wn_status wn__spmm24_columns_avx2(const void *args, wn__exec *x) {

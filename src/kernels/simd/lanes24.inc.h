@@ -13,13 +13,10 @@
 
 #include <string.h>
 
-/* Of a whole tile; a file may say otherwise. */
-#ifndef LANES
-#if VF == 16
+#if VF == 16 /* of a whole tile */
 #define LANES WN_AVX512_LANES
 #else
 #define LANES WN_AVX2_LANES
-#endif
 #endif
 #define VECS (LANES / VF) /* of a whole tile */
 

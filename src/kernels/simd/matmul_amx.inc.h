@@ -99,7 +99,8 @@ ALWAYS void read_across(const void *from, bool half, int64_t stride, int64_t exi
                         vf r[VF]) {
     UNROLL
     for (int64_t s = 0; s < VF; s++)
-        r[s] = exist > 0 ? pack_read_across(half_at(from, half, 2 * s * stride), half, stride, exist, 2 * s, n)
+        r[s] = exist > 0 ? pack_read_across(half_at(from, half, 2 * s * stride), half, stride,
+                                            exist, 2 * s, n)
                          : vf_zero();
     vf_transpose(r);
 }

@@ -4,13 +4,7 @@
  * ascending order of the depth. Weights of BF16 become floats as they are broadcast. */
 #include "kernels/simd/lanes24.inc.h"
 
-/* Of a slice of the widest tile; their index is read at once. */
-#if VF == 16
-#define CHUNK_GROUPS 12
-#else
-#define CHUNK_GROUPS 16
-#endif
-
+#define CHUNK_GROUPS  16                  /* of a slice of a whole tile; their index is a word */
 #define SLICE_OUTPUTS 4                   /* that take turns, at most */
 #define MOST_SUMS     (VF == 16 ? 16 : 8) /* vectors of theirs: half of all registers */
 #define AHEAD         4                   /* outputs whose weights are being fetched */
@@ -87,17 +81,9 @@ typedef struct output24 {
 } output24;
 
 ALWAYS uint64_t chunk_bits(const uint8_t *index) {
-#if CHUNK_GROUPS == 12
-    uint32_t low;
-    uint16_t high;
-    memcpy(&low, index, sizeof low);
-    memcpy(&high, index + sizeof low, sizeof high);
-    return (uint64_t)high << 32 | low;
-#else
-    uint64_t bits = 0;
-    memcpy(&bits, index, CHUNK_GROUPS / 2);
+    uint64_t bits;
+    memcpy(&bits, index, sizeof bits);
     return bits;
-#endif
 }
 
 /* The groups after the last whole chunk. */

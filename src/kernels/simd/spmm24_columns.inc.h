@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* spmm24_columns with tokens in lanes: x is transposed in, y is transposed out. A column's entries
  * are as many as they are: eight at a time, whose rows are one word that was read long before, then
- * one at a time. A slice of the lists is a slice of the panel, and a whole tile is of the width
- * whose slice fits L1. */
+ * one at a time. A slice of the lists is a slice of the panel. */
 #include "kernels/columns24.h"
 #include "kernels/simd/lanes24.inc.h"
 
@@ -117,22 +116,16 @@ ALWAYS void columns_block(int vecs, const wn__spmm24_columns *p, const float *pa
                                int64_t columns, float *sums) {                                     \
         columns_block(vecs, p, panel, j0, columns, sums);                                          \
     }
-#if LANES == 8 * VF
 COLUMNS24(8)
-#endif
 COLUMNS24(4)
 COLUMNS24(2)
 COLUMNS24(1)
 
 static void spmm24_columns_block(const void *args, int64_t width, const float *panel, int64_t j0,
                                  int64_t columns, float *sums) {
-#if LANES == 8 * VF
-    if (width == 8 * VF) {
+    if (width == 8 * VF)
         columns_8(args, panel, j0, columns, sums);
-        return;
-    }
-#endif
-    if (width == 4 * VF)
+    else if (width == 4 * VF)
         columns_4(args, panel, j0, columns, sums);
     else if (width == 2 * VF)
         columns_2(args, panel, j0, columns, sums);

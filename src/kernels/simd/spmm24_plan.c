@@ -67,8 +67,14 @@ size_t wn__workspace_spmm24_rows_avx2(const void *args, int threads) {
     return rows(args, threads, WN_AVX2_LANES);
 }
 
-size_t wn__workspace_spmm24_columns(const void *args, int threads) {
-    const wn__spmm24_columns *p = args;
-    return wn__spmm24_plan_bytes(p->x.shape[0], p->y.shape[1], p->x.shape[1], WN_COLUMNS24_LANES,
-                                 threads);
+static size_t columns(const wn__spmm24_columns *p, int threads, int64_t tile) {
+    return wn__spmm24_plan_bytes(p->x.shape[0], p->y.shape[1], p->x.shape[1], tile, threads);
+}
+
+size_t wn__workspace_spmm24_columns_avx512(const void *args, int threads) {
+    return columns(args, threads, WN_AVX512_LANES);
+}
+
+size_t wn__workspace_spmm24_columns_avx2(const void *args, int threads) {
+    return columns(args, threads, WN_AVX2_LANES);
 }

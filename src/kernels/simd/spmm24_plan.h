@@ -11,11 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The most lanes of a tile: 16 of 32 registers hold them, and 8 of 16. */
+/* The most lanes of a tile: eight vectors. A slice of it, 64 rows, is 32 KiB of L1, or 16. */
 #define WN_AVX512_LANES 128
 #define WN_AVX2_LANES   64
-/* Of spmm24_columns on both: a slice of it and the sums fit an L1 of 32 KiB. */
-#define WN_COLUMNS24_LANES 64
 /* At most this many tokens of floats are multiplied where they stand, output by output. */
 #define WN_SPMM24_FEW 8
 
