@@ -5,18 +5,29 @@
 #include "kernels/contract.h"
 #include "kernels/declare.h"
 
-static wn_status check_layout(const wn_tensor *c) {
-    bool along = c->stride[1] == 1 || c->shape[1] < 2, down = c->stride[0] == 1 || c->shape[0] < 2;
-    if (along || down) return WN_OK;
+static bool unit(const wn_tensor *t, int dimension) {
+    return t->stride[dimension] == 1 || t->shape[dimension] < 2;
+}
+
+static wn_status check_layout(const char *name, const wn_tensor *t) {
+    if (unit(t, 0) || unit(t, 1)) return WN_OK;
     return wn__fail(WN_INVALID,
-                    "spmm24_rows: c has strides [%lld, %lld], unit stride along one expected",
-                    (long long)c->stride[0], (long long)c->stride[1]);
+                    "spmm24_rows: %s has strides [%lld, %lld], unit stride along one expected",
+                    name, (long long)t->stride[0], (long long)t->stride[1]);
+}
+
+static wn_status check_order(const wn__spmm24_rows *p) {
+    if (!wn__given(&p->order) || unit(&p->b, 1)) return WN_OK;
+    return wn__fail(WN_INVALID,
+                    "spmm24_rows: an order of the rows of b needs unit stride along its columns, "
+                    "not %lld",
+                    (long long)p->b.stride[1]);
 }
 
 wn_status wn__check_spmm24_rows(const void *args) {
     const wn__spmm24_rows *p = args;
     const wn__operand o[] = {
-        {"b", &p->b, 2, WN_DTYPE_NONE, WN__UNIT, 0},
+        {"b", &p->b, 2, WN_DTYPE_NONE, 0, 0},
         {"values", &p->values, 2, WN_DTYPE_NONE, WN__PACKED, 0},
         {"index", &p->index, 2, WN_DTYPE_U8, WN__PACKED, 0},
         {"order", &p->order, 1, WN_DTYPE_I32, WN__OPTIONAL | WN__PACKED, 0},
@@ -33,7 +44,9 @@ wn_status wn__check_spmm24_rows(const void *args) {
     WN_TRY(wn__check_same(op, "row", o + 1, 0, o + 2, 0));
     WN_TRY(wn__check_same(op, "inner", o + 3, 0, o + 0, 0));
     WN_TRY(wn__check_same(op, "column", o + 0, 1, o + 5, 1));
-    return check_layout(&p->c);
+    WN_TRY(check_layout("b", &p->b));
+    WN_TRY(check_layout("c", &p->c));
+    return check_order(p);
 }
 
 wn_status wn__order24_refuse(const wn_tensor *order, int64_t k) {

@@ -3,9 +3,11 @@
  * form of pack24.h.
  *
  * The weight gradient dW = S^T x of an output gradient S[k,n] that is 2:4 along its rows (tokens):
- * W is the pack of S^T (pack24_tokens.h). b is [k,m] with unit stride along m; c is [n,m] with unit
- * stride along either, so that the transpose of dW can be made as well. order: I32 [k], or absent:
- * l; INVALID names the first place outside 0 .. k-1, and c is untouched then.
+ * W is the pack of S^T (pack24_tokens.h). The products of activations that are 2:4 along their
+ * features: y = x V^T of x[n,k], with b the transpose of V, and dx = dy V, with b = V. b is [k,m]
+ * and c [n,m], each with unit stride along either, so that transposes can be read and made. order:
+ * I32 [k], or absent: l; b then has unit stride along m. INVALID names the first place outside 0 ..
+ * k-1, and c is untouched then.
  *
  * A column of S that is not sparse takes two packed rows. extra: I32 [e], ascending, each in 0 ..
  * n-1: packed row n + i is added to row extra[i] of c; values and index have n + e rows. INVALID

@@ -10,6 +10,7 @@
 #include "kernels/mask24.h"
 #include "kernels/reduce.h"
 #include "kernels/soft24.h"
+#include "nn/product.h"
 #include "nn/round16.h"
 #include "sparse/soft24.h"
 #include <math.h>
@@ -38,6 +39,11 @@ static int64_t groups_of(int64_t width) {
 static int64_t elements_of(wn_dtype dtype, int64_t bytes) {
     int64_t size = (int64_t)wn_dtype_size(dtype);
     return (bytes + size - 1) / size;
+}
+
+// Whether one of both layers does.
+static bool packs(const wn__act24 *a) {
+    return a->dense_up == NULL || a->dense_down == NULL;
 }
 
 static wn_status add_state(wn__act24 *a, const char *suffix, const wn_tensor *view) {
@@ -90,6 +96,8 @@ wn_status wn__act24_buffers_alloc(const wn__act24 *a, const wn_tensor *act, int6
     int64_t rows = act->shape[0], trial = rows < TRIAL_ROWS ? rows : TRIAL_ROWS;
     if (!wn__given(&s->pruned)) s->pruned = *act;
     if (!wn__act24_given(a) || !b->training) return WN_OK;
+    if (!wn__given(&s->mask))
+        WN_TRY(wn__tensor_alloc2(b->activations, WN_DTYPE_U8, rows, groups_of(a->width), &s->mask));
     if (a->structure.backward == WN_ACT24_DENSE && !s->apart) {
         WN_TRY(wn__tensor_alloc2(b->activations, b->dtype, rows, a->width, &s->pruned));
         s->apart = true;
@@ -162,6 +170,7 @@ static wn_status scale_by_output(wn__act24 *a, wn__exec *x, const wn_tensor *act
     wn__linear product = *down; // neither the bias nor pruned inputs are part of what is compared
     product.has_bias = false;
     product.input24 = true;
+    product.operands = (wn__operands24){0};
     double ab = 0, bb = 0;
     int64_t rows = act->shape[0];
     for (int64_t begin = 0; begin < rows; begin += s->soft.shape[0]) {
@@ -187,6 +196,45 @@ static wn_status choose_scale(wn__act24 *a, wn__exec *x, const wn_tensor *act,
                                                      : scale_by_values(a, x, act));
     if (!x->planning) a->scaled_at = a->pass->update;
     return WN_OK;
+}
+
+// ---- what is packed ----
+
+// The features that stay dense: rounded up, save what rounding of the product adds.
+static int64_t dense_count(const wn__act24 *a) {
+    int64_t count = (int64_t)ceil(a->structure.act_dense * (double)a->width - 1e-9);
+    return count < 0 ? 0 : count > a->width ? a->width : count;
+}
+
+int64_t wn__act24_packs(const wn__act24 *a, const wn__build *b) {
+    return wn__product_packs24_scratch(b, a->width, dense_count(a));
+}
+
+wn_status wn__act24_choose(wn__act24 *a, const wn__exec *x, const wn_tensor *act,
+                           const wn__linear *up, const wn__linear *down) {
+    if (!wn__act24_given(a)) return WN_OK;
+    WN_TRY(named(a, wn__product_packs24(up, x, act, up->in, &a->dense_up)));
+    return named(a, wn__product_packs24(down, x, act, down->out, &a->dense_down));
+}
+
+void wn__act24_operands(const wn__act24 *a, const wn__exec *x, const wn__act24_buffers *s,
+                        wn__linear *up, wn__linear *down) {
+    up->operands = down->operands = (wn__operands24){0};
+    if (!wn__act24_given(a) || !wn__given(&s->mask) || !(a->sparse || x->planning)) return;
+    wn__operands24 along = {0};
+    bool split = a->structure.backward == WN_ACT24_SPLIT;
+    if (split)
+        along = (wn__operands24){.order = a->order, .dense = a->dense, .marked = dense_count(a)};
+    if (a->dense_down == NULL) {
+        down->operands = along;
+        down->operands.in = s->mask;
+        down->operands.in_tokens = split;
+    }
+    if (a->dense_up == NULL && a->structure.backward != WN_ACT24_DENSE) {
+        up->operands = along;
+        up->operands.dy = s->mask;
+        up->operands.dy_tokens = split;
+    }
 }
 
 // ---- states ----
@@ -234,10 +282,17 @@ static wn_tensor scratch_view(const wn__act24 *a, wn_dtype model, wn_dtype dtype
     return wn__tensor2(block.data, dtype, rows, cols);
 }
 
-static wn_status prune_by_magnitude(const wn__act24 *a, wn__exec *x, const wn_tensor *act,
-                                    const wn_tensor *pruned) {
-    const wn_tensor mask =
-        scratch_view(a, act->dtype, WN_DTYPE_U8, act->shape[0], groups_of(a->width));
+// The mask that packs are made by, or one for this moment.
+static wn_tensor mask_of(const wn__act24 *a, const wn_tensor *act, const wn__act24_buffers *s) {
+    int64_t rows = act->shape[0];
+    return wn__given(&s->mask)
+               ? wn__first_rows(&s->mask, rows)
+               : scratch_view(a, act->dtype, WN_DTYPE_U8, rows, groups_of(a->width));
+}
+
+static wn_status prune_by_magnitude(wn__exec *x, const wn_tensor *act, const wn_tensor *pruned,
+                                    const wn_tensor *kept) {
+    const wn_tensor mask = *kept;
     const wn__mask24 choose = {.w = *act, .mask = mask, .method = WN_MASK24_ROW};
     const wn__apply24 apply = {.x = *act, .y = *pruned, .mask = mask};
     WN_TRY(wn__run(x, WN__OP_mask24, &choose));
@@ -257,13 +312,23 @@ static wn_status draw(const wn__act24 *a, wn__exec *x, const wn_tensor *act,
     return wn__run(x, WN__OP_mvue24, &random);
 }
 
+// Two of four values that are drawn are the largest.
+static wn_status draw_masked(const wn__act24 *a, wn__exec *x, const wn_tensor *act,
+                             const wn_tensor *pruned, const wn_tensor *mask) {
+    const wn__mask24 drawn = {.w = *pruned, .mask = *mask, .method = WN_MASK24_ROW};
+    WN_TRY(draw(a, x, act, pruned));
+    return packs(a) || x->planning ? wn__run(x, WN__OP_mask24, &drawn) : WN_OK;
+}
+
 static wn_status prune(const wn__act24 *a, wn__exec *x, const wn_tensor *act,
-                       const wn_tensor *pruned) {
-    const wn__soft24 threshold = {.w = *act, .out = *pruned, .scale = a->scale};
+                       const wn_tensor *pruned, const wn__act24_buffers *s) {
+    const wn_tensor mask = mask_of(a, act, s);
+    wn__soft24 threshold = {.w = *act, .out = *pruned, .scale = a->scale};
+    if (wn__given(&s->mask)) threshold.mask = mask;
     bool draws = a->structure.act == WN_ACT24_MVUE && a->pass->learning;
     if (soft(a)) return wn__run(x, WN__OP_soft24, &threshold);
-    if (draws || x->planning) WN_TRY(draw(a, x, act, pruned));
-    return draws ? WN_OK : prune_by_magnitude(a, x, act, pruned);
+    if (draws || x->planning) WN_TRY(draw_masked(a, x, act, pruned, &mask));
+    return draws ? WN_OK : prune_by_magnitude(x, act, pruned, &mask);
 }
 
 static wn_status count_zeros(const wn__act24 *a, wn__exec *x, const wn_tensor *t,
@@ -315,7 +380,7 @@ static wn_status forward(wn__act24 *a, wn__exec *x, const wn_tensor *act,
     const wn_tensor pruned = wn__first_rows(&s->pruned, act->shape[0]);
     if (learns && soft(a) && (x->planning || scale_due(a)))
         WN_TRY(choose_scale(a, x, act, s, down));
-    WN_TRY(prune(a, x, act, &pruned));
+    WN_TRY(prune(a, x, act, &pruned, s));
     WN_TRY(wn__keep16(a->round16, x, &pruned));
     return learns ? measure_pruned(a, x, &pruned) : WN_OK;
 }
@@ -361,12 +426,6 @@ static wn_status order_tokens(const wn__act24 *a, int64_t rows, int64_t T) {
         for (int64_t i = 0; i < a->positions.shape[0]; i++)
             if (p[i] < T && n < rows) order[n++] = (int32_t)first + p[i];
     return n == rows ? WN_OK : wn__fail(WN_INVALID, "the order of the tokens is no permutation");
-}
-
-// The features that stay dense: rounded up, save what rounding of the product adds.
-static int64_t dense_count(const wn__act24 *a) {
-    int64_t count = (int64_t)ceil(a->structure.act_dense * (double)a->width - 1e-9);
-    return count < 0 ? 0 : count > a->width ? a->width : count;
 }
 
 wn_status wn__act24_begin_tokens(wn__act24 *a, wn__exec *x, int64_t rows, int64_t T) {

@@ -14,6 +14,10 @@
  * act_warmup updates. Backward DIRECT: without T. DENSE: straight through, dY1 = dY2 act'(Y1) and
  * dW2 = dY3^T Y2.
  *
+ * What is 2:4 is multiplied as a pack, in training passes and evaluations beside them: Y2s and dY1
+ * along features, T(dY1) and T(Y2s) along tokens (nn/product.h). Where that does not pay, which a
+ * plan decides by kernels and shapes for each of both layers, its dense form is.
+ *
  * An evaluation prunes by magnitude whatever a training pass draws (MVUE), so it is deterministic;
  * before the first sparse training pass chose a scale (SOFT...) it is dense. States: "<name>.order"
  * I32 [seq], all 0 until it is drawn, and "<name>.scale" F64 [1], 0 until it is chosen. */
@@ -42,6 +46,8 @@ typedef struct wn__act24 {
     size_t state_count;
     int64_t scaled_at; /* update whose first pass chose the scale; negative: none yet */
     bool sparse;       /* the last forward pass was */
+    const char *dense_up, *dense_down; /* why up_proj, down_proj multiply the dense form in passes
+                                          of as many tokens as the last; NULL: they read packs */
     double zero_share; /* of the last training pass after the activation; negative: none yet */
     double dropped;    /* share of the non-zeros the forward pruning dropped; negative: none yet, or
                           never sparse */
@@ -51,11 +57,13 @@ typedef struct wn__act24 {
 typedef struct wn__act24_buffers {
     wn_tensor pruned; /* [N, I] Y2s; the activation's own memory where Y2 is not needed again */
     bool apart;       /* it is not */
+    wn_tensor mask;   /* U8 [N, ceil(I/4)] of Y2s, for packs; when training */
     wn_tensor soft;   /* [trial rows, I], and [trial rows, C] twice: SOFT_WEIGHTS when training */
     wn_tensor full, part;
 } wn__act24_buffers;
 
-/* The activation "<block>.act" of `width` features, numbered as the linear layer before it. */
+/* The activation "<block>.act" of `width` features, numbered as the linear layer before it, which
+ * is the next to be built. */
 WN_NODISCARD wn_status wn__act24_build(wn__act24 *a, const char *block, int64_t width,
                                        int64_t number, wn__structure_rules *rules, wn__build *b);
 /* Adds what this activation needs and s, zeroed or another block's, lacks. act: [N, I] of the MLP;
@@ -73,6 +81,14 @@ bool wn__act24_evaluates(const wn__act24 *a);
 /* Looks at the states that a checkpoint brought back: INVALID for a scale that is not finite or an
  * order that is no permutation. */
 WN_NODISCARD wn_status wn__act24_restore(wn__act24 *a);
+/* Elements of the shared block that packs take: for b->packs24 of the layers before and after. */
+int64_t wn__act24_packs(const wn__act24 *a, const wn__build *b);
+/* Says which of both layers read packs in passes like that of act[N,I]: before forward. */
+WN_NODISCARD wn_status wn__act24_choose(wn__act24 *a, const wn__exec *x, const wn_tensor *act,
+                                        const wn__linear *up, const wn__linear *down);
+/* What of the operands of up_proj and down_proj is 2:4 in the pass that forward began. */
+void wn__act24_operands(const wn__act24 *a, const wn__exec *x, const wn__act24_buffers *s,
+                        wn__linear *up, wn__linear *down);
 /* Y2 -> Y2s where this pass is sparse (a->sparse); dense, s->pruned is not written. down: the layer
  * that reads it. again: the pass is computed once more and changes nothing. */
 WN_NODISCARD wn_status wn__act24_forward(wn__act24 *a, wn__exec *x, const wn_tensor *act,

@@ -74,6 +74,16 @@ typedef struct wn__linear_type {
     void (*release)(wn__linear *l); /* frees what `as` owns; NULL: nothing */
 } wn__linear_type;
 
+/* Which operands of a layer's calls are 2:4, besides what its weight is (nn/act24.h): products of
+ * dense weights, and weight gradients, read packs of them (nn/product.h). Absent, false: dense, or
+ * not worth a pack. */
+typedef struct wn__operands24 {
+    wn_tensor in, dy;          /* masks U8 [N, ceil(width/4)], of at least what is not zero */
+    bool in_tokens, dy_tokens; /* in_for_weight, dy_for_weight are 2:4 along tokens ... */
+    wn_tensor order, dense;    /* ... in this order, but for these features; or absent */
+    int64_t marked;            /* that many of them */
+} wn__operands24;
+
 struct wn__linear {
     const wn__linear_type *type;
     char name[WN_NAME_MAX]; /* "model.layers.0.mlp.up_proj" */
@@ -89,8 +99,9 @@ struct wn__linear {
     int64_t number; /* of the layer, for random streams */
     const wn__pass *pass;
     const wn__scratch *scratch;
-    bool round16; /* outputs are rounded to bfloat16 */
-    bool input24; /* set by who calls forward: what it reads is 2:4 already (nn/mlp.c) */
+    bool round16;            /* outputs are rounded to bfloat16 */
+    bool input24;            /* set by who calls forward: what it reads is 2:4 already (nn/mlp.c) */
+    wn__operands24 operands; /* set by who calls (nn/mlp.c), of the last pass */
     wn_tensor in_for_weight,
         dy_for_weight; /* only during wn__linear_backward_split, else absent: what the weight's
                           gradient is made of instead of in and dy. Types read them through

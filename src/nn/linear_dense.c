@@ -5,13 +5,13 @@
 #include "nn/product.h"
 
 static wn_status dense_build(wn__linear *l, wn__build *b) {
-    if (l->structure.fp8)
+    if (l->structure.fp8 || b->packs24 > 0)
         wn__scratch_wish(b->scratch, wn__product_scratch(&l->structure, b, l->out, l->in));
     return wn__linear_add_params(l, b);
 }
 
 static wn__weight_view view_of(const wn__linear *l) {
-    return (wn__weight_view){.dense = wn__linear_weight(l)->w};
+    return (wn__weight_view){.dense = wn__linear_weight(l)->w, .operands = l->operands};
 }
 
 static wn_status dense_prepare(wn__linear *l, wn__exec *x, int64_t step) {
@@ -50,8 +50,7 @@ static void dense_bytes(const wn__linear *l, wn__linear_bytes *out) {
 }
 
 static void dense_flops(const wn__linear *l, wn__linear_flops *out) {
-    double product = 2.0 * (double)l->in * (double)l->out;
-    *out = (wn__linear_flops){product, product, product};
+    wn__product_flops(&l->structure, &l->operands, 2.0 * (double)l->in * (double)l->out, out);
 }
 
 const wn__linear_type wn__linear_dense = {

@@ -148,7 +148,8 @@ static bool prunes(const wn__linear *l, const wn__exec *x) {
 }
 
 static wn__weight_view view_of(const wn__linear *l) {
-    return (wn__weight_view){.dense = wn__linear_weight(l)->w, .mvue = l->structure.mvue};
+    return (wn__weight_view){
+        .dense = wn__linear_weight(l)->w, .mvue = l->structure.mvue, .operands = l->operands};
 }
 
 static wn_status in24_forward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out,
@@ -191,7 +192,6 @@ static wn_status in24_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {
 
 static void in24_flops(const wn__linear *l, wn__linear_flops *out) {
     wn__linear_dense.flops(l, out);
-    out->weight_gradient = wn__product_weight_flops(&l->structure, out->weight_gradient);
 }
 
 const wn__linear_type wn__linear_in24 = {

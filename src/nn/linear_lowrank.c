@@ -128,8 +128,25 @@ static wn_status lowrank_build(wn__linear *l, wn__build *b) {
 
 // ---- products ----
 
+// What of its operands is 2:4: h and dh never are.
+static wn__operands24 operands_of(const wn__linear *l, int factor) {
+    wn__operands24 o = l->operands;
+    const wn_tensor dense = {0};
+    if (factor == FACTOR_IN) {
+        o.dy = dense;
+        o.dy_tokens = false;
+    } else {
+        o.in = dense;
+        o.in_tokens = false;
+    }
+    return o;
+}
+
 static wn__weight_view view_of(const wn__linear *l, int factor, int64_t scratch) {
-    wn__weight_view v = {.mvue = l->structure.mvue, .factor = factor, .scratch = scratch};
+    wn__weight_view v = {.mvue = l->structure.mvue,
+                         .factor = factor,
+                         .scratch = scratch,
+                         .operands = operands_of(l, factor)};
     const wn__sste *s = sste_of(l, factor);
     if (!is_sparse(l, factor)) {
         v.dense = param_of(l, factor)->w;
@@ -142,7 +159,8 @@ static wn__weight_view view_of(const wn__linear *l, int factor, int64_t scratch)
 }
 
 static wn__weight_view frozen_view(const wn__linear *l, int64_t scratch) {
-    return (wn__weight_view){.dense = wn__linear_weight(l)->w, .scratch = scratch};
+    return (wn__weight_view){
+        .dense = wn__linear_weight(l)->w, .scratch = scratch, .operands = l->operands};
 }
 
 // Where a [rows,r] result goes before it is scaled; `out` itself when nothing scales it.
@@ -411,28 +429,30 @@ static void lowrank_bytes(const wn__linear *l, wn__linear_bytes *out) {
     out->forward += out->dense;
 }
 
-// Of a row of x: by the weight as it is, by its pack, by its column lists.
-enum { BY_DENSE, BY_PACK, BY_LISTS };
-
-static double factor_flops(const wn__linear *l, int factor, int by) {
+// Of a row of x, by its pack and its column lists where the factor is 2:4.
+static wn__linear_flops factor_flops(const wn__linear *l, int factor) {
     const int64_t *shape = param_of(l, factor)->w.shape;
-    if (by == BY_DENSE || !is_sparse(l, factor)) return 2.0 * (double)shape[0] * (double)shape[1];
-    if (by == BY_LISTS) return 2.0 * (double)wn__lists24_kept(shape[0], shape[1]);
-    return 4.0 * (double)shape[0] * (double)wn__groups24(shape[1]);
-}
-
-static double flops_of_both(const wn__linear *l, int by) {
-    return factor_flops(l, FACTOR_IN, by) + factor_flops(l, FACTOR_OUT, by);
+    const wn__operands24 operands = operands_of(l, factor);
+    wn__linear_flops f;
+    wn__product_flops(&l->structure, &operands, 2.0 * (double)shape[0] * (double)shape[1], &f);
+    if (!is_sparse(l, factor)) return f;
+    f.forward = 4.0 * (double)shape[0] * (double)wn__groups24(shape[1]);
+    f.input_gradient = 2.0 * (double)wn__lists24_kept(shape[0], shape[1]);
+    return f;
 }
 
 // h may be made twice.
 static void lowrank_flops(const wn__linear *l, wn__linear_flops *out) {
-    double again = wn__given(&l->as.lowrank->h) ? 0 : factor_flops(l, FACTOR_IN, BY_PACK);
-    double both = flops_of_both(l, BY_DENSE), dense = 0;
-    if (is_adapter(l)) dense = 2.0 * (double)l->in * (double)l->out;
-    *out = (wn__linear_flops){.forward = flops_of_both(l, BY_PACK) + dense,
-                              .input_gradient = flops_of_both(l, BY_LISTS) + again + dense,
-                              .weight_gradient = wn__product_weight_flops(&l->structure, both)};
+    const wn__linear_flops n = factor_flops(l, FACTOR_IN), m = factor_flops(l, FACTOR_OUT);
+    double again = wn__given(&l->as.lowrank->h) ? 0 : n.forward;
+    wn__linear_flops frozen = {0};
+    if (is_adapter(l))
+        wn__product_flops(&l->structure, &l->operands, 2.0 * (double)l->in * (double)l->out,
+                          &frozen);
+    *out = (wn__linear_flops){.forward = n.forward + m.forward + frozen.forward,
+                              .input_gradient = n.input_gradient + m.input_gradient + again +
+                                                frozen.input_gradient,
+                              .weight_gradient = n.weight_gradient + m.weight_gradient};
 }
 
 static void lowrank_release(wn__linear *l) {

@@ -106,7 +106,7 @@ static wn_status sparse24_restore(wn__linear *l, wn__exec *x) {
 }
 
 static wn__weight_view dense_view(const wn__linear *l) {
-    return (wn__weight_view){.dense = wn__linear_weight(l)->w};
+    return (wn__weight_view){.dense = wn__linear_weight(l)->w, .operands = l->operands};
 }
 
 // What the products read: the packs, for the input gradient of a row mask the column lists, or the
@@ -119,7 +119,8 @@ static wn__weight_view view_of(const wn__linear *l) {
                              .values_t = s->weight.values_t,
                              .index_t = s->weight.index_t,
                              .lists = s->weight.lists,
-                             .mvue = l->structure.mvue};
+                             .mvue = l->structure.mvue,
+                             .operands = l->operands};
 }
 
 // Planning goes through both lives of a weight that turns dense.
@@ -198,10 +199,9 @@ static void sparse24_flops(const wn__linear *l, wn__linear_flops *out) {
         *out = (wn__linear_flops){dense, dense, dense};
         return;
     }
-    *out = (wn__linear_flops){.forward = forward,
-                              .input_gradient =
-                                  listed ? 2.0 * (double)wn__lists24_kept(l->out, l->in) : forward,
-                              .weight_gradient = wn__product_weight_flops(&l->structure, dense)};
+    wn__product_flops(&l->structure, &l->operands, dense, out);
+    out->forward = forward;
+    out->input_gradient = listed ? 2.0 * (double)wn__lists24_kept(l->out, l->in) : forward;
 }
 
 static void sparse24_release(wn__linear *l) {

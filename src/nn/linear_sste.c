@@ -41,8 +41,11 @@ static wn_status sste_restore(wn__linear *l, wn__exec *x) {
 
 static wn__weight_view view_of(const wn__linear *l) {
     const wn__sste *s = &l->as.sste->weight;
-    return (wn__weight_view){
-        .values = s->values, .index = s->index, .lists = s->lists, .mvue = l->structure.mvue};
+    return (wn__weight_view){.values = s->values,
+                             .index = s->index,
+                             .lists = s->lists,
+                             .mvue = l->structure.mvue,
+                             .operands = l->operands};
 }
 
 static wn_status sste_forward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out,
@@ -83,9 +86,9 @@ static void sste_bytes(const wn__linear *l, wn__linear_bytes *out) {
 
 static void sste_flops(const wn__linear *l, wn__linear_flops *out) {
     double dense = 2.0 * (double)l->in * (double)l->out;
-    *out = (wn__linear_flops){.forward = 4.0 * (double)wn__groups24(l->in) * (double)l->out,
-                              .input_gradient = 2.0 * (double)wn__lists24_kept(l->out, l->in),
-                              .weight_gradient = wn__product_weight_flops(&l->structure, dense)};
+    wn__product_flops(&l->structure, &l->operands, dense, out);
+    out->forward = 4.0 * (double)wn__groups24(l->in) * (double)l->out;
+    out->input_gradient = 2.0 * (double)wn__lists24_kept(l->out, l->in);
 }
 
 static void sste_release(wn__linear *l) {

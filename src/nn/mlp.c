@@ -15,10 +15,13 @@ wn_status wn__mlp_build(wn__mlp *m, const char *name, const wn__model_config *c,
     if (m->kind == WN_MLP_SWIGLU)
         WN_TRY(
             wn__linear_build_in(&m->gate, name, "gate_proj", width, inner, c->mlp_bias, rules, b));
+    else
+        WN_TRY(wn__act24_build(&m->act, name, inner, b->layers, rules, b));
+    if (wn__act24_given(&m->act) && b->training) b->packs24 = wn__act24_packs(&m->act, b);
     WN_TRY(wn__linear_build_in(&m->up, name, "up_proj", width, inner, c->mlp_bias, rules, b));
-    if (m->kind != WN_MLP_SWIGLU)
-        WN_TRY(wn__act24_build(&m->act, name, inner, m->up.number, rules, b));
-    return wn__linear_build_in(&m->down, name, "down_proj", inner, width, c->mlp_bias, rules, b);
+    WN_TRY(wn__linear_build_in(&m->down, name, "down_proj", inner, width, c->mlp_bias, rules, b));
+    b->packs24 = 0;
+    return WN_OK;
 }
 
 void wn__mlp_free(wn__mlp *m) {
@@ -57,6 +60,7 @@ static wn__mlp_buffers buffers_of(const wn__mlp_buffers *all, int64_t rows) {
     s.up = wn__first_rows(&all->up, rows);
     s.act = wn__first_rows(&all->act, rows);
     s.act24.pruned = wn__first_rows(&all->act24.pruned, rows);
+    s.act24.mask = wn__first_rows(&all->act24.mask, rows);
     return s;
 }
 
@@ -82,7 +86,11 @@ static wn_status inner_forward(wn__mlp *m, wn__exec *x, const wn_tensor *in,
     WN_TRY(wn__linear_forward(&m->up, x, in, &s->up, false));
     WN_TRY(activate(m, x, s));
     WN_TRY(wn__keep16(m->round16, x, &s->act));
-    return wn__act24_forward(&m->act, x, &s->act, &s->act24, &m->down, again);
+    if (wn__given(&s->act24.mask)) // training: packs are made by it
+        WN_TRY(wn__act24_choose(&m->act, x, &s->act, &m->up, &m->down));
+    WN_TRY(wn__act24_forward(&m->act, x, &s->act, &s->act24, &m->down, again));
+    wn__act24_operands(&m->act, x, &s->act24, &m->up, &m->down);
+    return WN_OK;
 }
 
 static const wn_tensor *multiplied(const wn__mlp *m, const wn__mlp_buffers *s) {

@@ -57,6 +57,8 @@ typedef struct wn__build {
     int64_t rows;      /* largest number of rows (tokens) of a pass */
     int64_t seq;       /* longest sequence of a pass */
     int64_t layers;    /* linear layers built so far: each takes the next number */
+    int64_t packs24;   /* elements of scratch that a pack of what the layers being built read and of
+                          their output gradients takes at most; 0: those are not 2:4 */
     wn__pass *pass;    /* borrowed by the layers */
     wn__scratch *scratch;
 } wn__build;

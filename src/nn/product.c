@@ -9,9 +9,18 @@
 #include "kernels/matmul.h"
 #include "kernels/mvue24_tokens.h"
 #include "kernels/numeric.h"
+#include "kernels/pack24.h"
+#include "kernels/pack24_tokens.h"
+#include "kernels/registry.h"
+#include "kernels/soft24.h"
 #include "kernels/spmm24.h"
 #include "kernels/spmm24_rows.h"
 #include "sparse/pattern24.h"
+
+// Fewer rows than the dense product streams its weight for, and fewer columns than pay for packing,
+// which costs the same whatever their number.
+#define LEAST_TOKENS  64
+#define LEAST_COLUMNS 64
 
 // One side of a product. With an index, t has the packed values of the left-hand side, or of the
 // transpose of the right-hand side; with a start, those of the column lists of the right-hand side.
@@ -19,6 +28,7 @@ typedef struct operand {
     wn_tensor t;
     bool transposed;
     wn_tensor index;
+    wn_tensor order, extra; // of a packed left-hand side: kernels/spmm24_rows.h
     wn_tensor start, row;
 } operand;
 
@@ -35,6 +45,8 @@ static wn_tensor seen(const operand *o) {
     return o->transposed ? wn__tensor_transpose(&o->t) : o->t;
 }
 
+static wn_status add_bias(wn__exec *x, const product *p);
+
 static wn_status multiply(wn__exec *x, const product *p) {
     const wn__spmm24 packed = {.x = p->a.t,
                                .values = p->b.t,
@@ -49,15 +61,23 @@ static wn_status multiply(wn__exec *x, const product *p) {
                                        .row = p->b.row,
                                        .y = p->c,
                                        .accumulate = p->accumulate};
-    const wn__spmm24_rows rows = {
-        .b = p->b.t, .values = p->a.t, .index = p->a.index, .c = p->c, .accumulate = p->accumulate};
+    const wn__spmm24_rows rows = {.b = seen(&p->b),
+                                  .values = p->a.t,
+                                  .index = p->a.index,
+                                  .order = p->a.order,
+                                  .extra = p->a.extra,
+                                  .c = p->c,
+                                  .accumulate = p->accumulate};
     const wn__matmul dense = {.a = seen(&p->a),
                               .b = seen(&p->b),
                               .bias = p->bias,
                               .c = p->c,
                               .accumulate = p->accumulate,
                               .rounded16 = p->rounded16};
-    if (wn__given(&p->a.index)) return wn__run(x, WN__OP_spmm24_rows, &rows);
+    if (wn__given(&p->a.index)) {
+        WN_TRY(wn__run(x, WN__OP_spmm24_rows, &rows));
+        return add_bias(x, p);
+    }
     if (wn__given(&p->b.start)) return wn__run(x, WN__OP_spmm24_columns, &listed);
     return wn__given(&p->b.index) ? wn__run(x, WN__OP_spmm24, &packed)
                                   : wn__run(x, WN__OP_matmul, &dense);
@@ -109,6 +129,118 @@ static wn_status run(const wn__linear *l, wn__exec *x, int64_t at, const product
     return l->structure.fp8 ? multiply8(l, x, at, p) : multiply(x, p);
 }
 
+// ---- operands that are 2:4 ----
+
+// Elements of the shared block that hold `bytes`.
+static int64_t elements_of(wn_dtype dtype, int64_t bytes) {
+    int64_t size = (int64_t)wn_dtype_size(dtype);
+    return (bytes + size - 1) / size;
+}
+
+static int64_t index_bytes(int64_t depth) {
+    return (wn__groups24(depth) + 1) / 2;
+}
+
+// `rows` packed rows over `depth`, and `marked` numbers of those that are extra.
+static int64_t pack_cost(wn_dtype dtype, int64_t rows, int64_t depth, int64_t marked) {
+    return wn__scratch_cost(rows, 2 * wn__groups24(depth)) +
+           wn__scratch_cost(1, elements_of(dtype, rows * index_bytes(depth))) +
+           wn__scratch_cost(1, elements_of(dtype, 4 * marked));
+}
+
+static operand take_pack(const wn__linear *l, wn_dtype dtype, int64_t rows, int64_t depth,
+                         int64_t marked, int64_t *at) {
+    operand o = {.t = wn__scratch_take(l->scratch, at, rows, 2 * wn__groups24(depth))};
+    int64_t bytes = index_bytes(depth);
+    const wn_tensor index = wn__scratch_take(l->scratch, at, 1, elements_of(dtype, rows * bytes));
+    o.index = wn__tensor2(index.data, WN_DTYPE_U8, rows, bytes);
+    if (marked == 0) return o;
+    const wn_tensor extra = wn__scratch_take(l->scratch, at, 1, elements_of(dtype, 4 * marked));
+    o.extra = wn__tensor1(extra.data, WN_DTYPE_I32, marked);
+    return o;
+}
+
+// The pack of the transpose of what is 2:4 along tokens, in the shared block; operands: in which
+// order and but for which features, or NULL.
+static wn_status pack_tokens(const wn__linear *l, wn__exec *x, const wn__operands24 *operands,
+                             int64_t *at, operand *o) {
+    const wn__operands24 plain = {0}, *by = operands != NULL ? operands : &plain;
+    int64_t tokens = o->t.shape[0], rows = o->t.shape[1] + by->marked;
+    const operand to = take_pack(l, o->t.dtype, rows, tokens, by->marked, at);
+    wn__pack24_tokens pack = {.x = o->t, .values = to.t, .index = to.index, .extra = to.extra};
+    if (by->marked > 0) pack.dense = by->dense;
+    pack.order = wn__first_rows(&by->order, tokens);
+    *o = to;
+    o->order = pack.order;
+    return wn__run(x, WN__OP_pack24_tokens, &pack);
+}
+
+// A product whose left-hand side is 2:4 along its rows. A plan provides for its dense form too,
+// which passes before it is.
+static wn_status run_features(const wn__linear *l, wn__exec *x, int64_t at, const wn_tensor *mask,
+                              const product *dense) {
+    product p = *dense;
+    int64_t rows = p.a.t.shape[0], depth = p.a.t.shape[1];
+    if (!wn__given(mask) || x->planning) WN_TRY(run(l, x, at, dense));
+    if (!wn__given(mask)) return WN_OK;
+    p.a = take_pack(l, p.a.t.dtype, rows, depth, 0, &at);
+    const wn__pack24 pack = {
+        .w = dense->a.t, .mask = wn__first_rows(mask, rows), .values = p.a.t, .index = p.a.index};
+    WN_TRY(wn__run(x, WN__OP_pack24, &pack));
+    return run(l, x, at, &p);
+}
+
+// a^T b where one of them is 2:4 along tokens: of b, the transpose.
+static wn_status run_tokens(const wn__linear *l, wn__exec *x, int64_t at,
+                            const wn__operands24 *operands, const product *dense) {
+    product p = *dense;
+    bool packed = operands->in_tokens || operands->dy_tokens;
+    if (!packed || x->planning) WN_TRY(run(l, x, at, dense));
+    if (!packed) return WN_OK;
+    if (!operands->dy_tokens) {
+        p.a = dense->b;
+        p.b = (operand){.t = dense->a.t};
+        p.c = wn__tensor_transpose(&dense->c);
+    }
+    WN_TRY(pack_tokens(l, x, operands, &at, &p.a));
+    return run(l, x, at, &p);
+}
+
+wn_status wn__product_packs24(const wn__linear *l, const wn__exec *x, const wn_tensor *t,
+                              int64_t other, const char **why) {
+    int64_t rows = t->shape[0], width = t->shape[1], m = l->factored ? l->structure.rank : other;
+    const wn__spmm24_rows args = {.b = wn__tensor2(NULL, t->dtype, width, m),
+                                  .values =
+                                      wn__tensor2(NULL, t->dtype, rows, 2 * wn__groups24(width)),
+                                  .index = wn__tensor2(NULL, WN_DTYPE_U8, rows, index_bytes(width)),
+                                  .c = wn__tensor2(NULL, t->dtype, rows, m)};
+    const wn__kernel *forced, *chosen;
+    wn__exec asking = *x;
+    asking.strict = false;
+    *why = NULL;
+    WN_TRY(wn__force_find(x->force, WN__OP_spmm24_rows, &forced));
+    WN_TRY(wn__plan(&asking, WN__OP_spmm24_rows, &args, &chosen));
+    if (l->structure.fp8)
+        *why = "FP8 rounds them in dense form";
+    else if (forced != NULL)
+        *why = NULL;
+    else if (chosen->rank == 0)
+        *why = "no vector kernel reads packs here";
+    else if (rows < LEAST_TOKENS)
+        *why = "the tokens of a pass are too few";
+    else if (m < LEAST_COLUMNS)
+        *why = "the layer is too narrow";
+    return WN_OK;
+}
+
+int64_t wn__product_packs24_scratch(const wn__build *b, int64_t width, int64_t marked) {
+    int64_t features = pack_cost(b->dtype, b->rows, width, 0),
+            tokens = pack_cost(b->dtype, width + marked, b->rows, marked);
+    return features > tokens ? features : tokens;
+}
+
+// ---- the products ----
+
 wn_status wn__product_forward(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
                               const wn_tensor *in, const wn_tensor *bias, const wn_tensor *out,
                               bool accumulate) {
@@ -121,7 +253,7 @@ wn_status wn__product_forward(const wn__linear *l, wn__exec *x, const wn__weight
         .accumulate = accumulate,
         .rounded16 = l->round16,
         .format = WN_FP8_E4M3};
-    return run(l, x, w->scratch, &p);
+    return packed ? run(l, x, w->scratch, &p) : run_features(l, x, w->scratch, &w->operands.in, &p);
 }
 
 wn_status wn__product_input(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
@@ -136,13 +268,8 @@ wn_status wn__product_input(const wn__linear *l, wn__exec *x, const wn__weight_v
                        .accumulate = accumulate,
                        .rounded16 = l->round16,
                        .format = WN_FP8_E5M2};
-    return run(l, x, w->scratch, &p);
-}
-
-// Elements of the shared block that hold `bytes`.
-static int64_t elements_of(wn_dtype dtype, int64_t bytes) {
-    int64_t size = (int64_t)wn_dtype_size(dtype);
-    return (bytes + size - 1) / size;
+    bool sparse = wn__given(&b.index) || wn__given(&b.start);
+    return sparse ? run(l, x, w->scratch, &p) : run_features(l, x, w->scratch, &w->operands.dy, &p);
 }
 
 // The pack of the transpose of T(dy), in the shared block.
@@ -174,14 +301,25 @@ wn_status wn__product_weight(const wn__linear *l, wn__exec *x, const wn__weight_
                  .rounded16 = l->round16 && w->mvue == WN_MVUE_OFF, // draws are not rounded
                  .format = WN_FP8_E5M2};
     int64_t at = w->scratch;
-    WN_TRY(prune(l, x, w, &at, &p.a));
-    WN_TRY(run(l, x, at, &p));
+    if (w->mvue == WN_MVUE_OFF) {
+        WN_TRY(run_tokens(l, x, at, &w->operands, &p));
+    } else {
+        WN_TRY(prune(l, x, w, &at, &p.a));
+        WN_TRY(run(l, x, at, &p));
+    }
     if (!x->planning) param->fresh = false;
     return WN_OK;
 }
 
-double wn__product_weight_flops(const wn__structure *s, double dense) {
-    return s->mvue == WN_MVUE_OFF ? dense : dense / 2;
+void wn__product_flops(const wn__structure *s, const wn__operands24 *o, double dense,
+                       wn__linear_flops *out) {
+    double whole = 0; // share of the features that take two packed rows
+    if (o->marked > 0) whole = (double)o->marked / (double)o->dense.shape[0];
+    *out = (wn__linear_flops){dense, dense, dense};
+    if (wn__given(&o->in)) out->forward = dense / 2;
+    if (wn__given(&o->dy)) out->input_gradient = dense / 2;
+    if (o->in_tokens || o->dy_tokens) out->weight_gradient = dense * (1 + whole) / 2;
+    if (s->mvue != WN_MVUE_OFF) out->weight_gradient = dense / 2;
 }
 
 static int64_t larger(int64_t a, int64_t b) {
@@ -194,7 +332,7 @@ int64_t wn__product_scratch(const wn__structure *s, const wn__build *b, int64_t 
     int64_t packed = wn__scratch_cost(out, 2 * groups);
     if (pruned)
         cost = packed + wn__scratch_cost(1, elements_of(b->dtype, out * ((groups + 1) / 2)));
-    if (!s->fp8) return cost;
+    if (!s->fp8) return larger(cost, b->packs24);
     // Two operands, their scales and a product: of x, dy and W with its padding, packed or listed,
     // in any order.
     int64_t padded = wn__scratch_cost(4 * wn__groups24(out), 4 * wn__groups24(in));

@@ -14,7 +14,12 @@
  * prunes groups of four consecutive rows of dy, before any rounding, and what is left is multiplied
  * packed; drawn from stream
  * WN_STREAM_MVUE + 8 number + factor with the pass's seed and counter: every training pass draws
- * anew, and a pass made again draws the same. */
+ * anew, and a pass made again draws the same.
+ *
+ * Operands that are 2:4 (wn__operands24) are packed into the shared block and multiplied by
+ * spmm24_rows: x and dy of a dense weight along their features, what a weight's gradient is made of
+ * along tokens unless T prunes it. Elements have the same terms, which are added in another order.
+ */
 #ifndef WN_NN_PRODUCT_H
 #define WN_NN_PRODUCT_H
 
@@ -28,6 +33,7 @@ typedef struct wn__weight_view {
     wn_tensor values_t, index_t; /* that of the transpose, for input */
     wn__lists24 lists;           /* column lists, for input where there is none; absent: dense */
     wn__mvue mvue;               /* T */
+    wn__operands24 operands;     /* what of x and dy is 2:4 */
     int factor;                  /* 0: the layer's weight, or M; 1: N */
     int64_t scratch;             /* elements of the shared block that the caller has in use */
 } wn__weight_view;
@@ -41,9 +47,19 @@ WN_NODISCARD wn_status wn__product_input(const wn__linear *l, wn__exec *x, const
 WN_NODISCARD wn_status wn__product_weight(const wn__linear *l, wn__exec *x,
                                           const wn__weight_view *w, const wn_tensor *in,
                                           const wn_tensor *dy, wn__param *p);
-/* FLOPs of the weight's gradient for a row of x, which a dense product does `dense` of. */
-double wn__product_weight_flops(const wn__structure *s, double dense);
+/* FLOPs of the products of a dense weight for a row of x, where a dense product does `dense`. */
+void wn__product_flops(const wn__structure *s, const wn__operands24 *o, double dense,
+                       wn__linear_flops *out);
 /* Elements of the shared block that products of a weight [out,in] take at most. */
 int64_t wn__product_scratch(const wn__structure *s, const wn__build *b, int64_t out, int64_t in);
+
+/* Whether products of l with something 2:4 like t[N,width] should read a pack of it: *why is NULL
+ * where they should, else says why its dense form is multiplied. other: the layer's size that is
+ * not `width`. */
+WN_NODISCARD wn_status wn__product_packs24(const wn__linear *l, const wn__exec *x,
+                                           const wn_tensor *t, int64_t other, const char **why);
+/* What packs of N = b->rows tokens of that width take, along features or along tokens with so many
+ * dense features: for b->packs24. */
+int64_t wn__product_packs24_scratch(const wn__build *b, int64_t width, int64_t marked);
 
 #endif

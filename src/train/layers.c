@@ -119,8 +119,22 @@ static void widen_for_activations(const wn__trainer *t, rows *all) {
     }
 }
 
+// What becomes of them in products; of all MLPs, which are of one shape.
+static void say_packs(wn__trainer *t, const wn__act24 *a) {
+    const char *up = a->dense_up, *down = a->dense_down;
+    if (up == NULL && down == NULL)
+        wn__say(t, "2:4 activations and their gradients are multiplied as packs");
+    else if (up != NULL && down != NULL)
+        wn__say(t, "2:4 activations are multiplied in dense form: %s", down);
+    else
+        wn__say(t, "2:4 activations are multiplied as packs in %s, in dense form in %s: %s",
+                up == NULL ? "up_proj" : "down_proj", up == NULL ? "down_proj" : "up_proj",
+                up == NULL ? down : up);
+}
+
 static void say_activations(wn__trainer *t, int column) {
     char structure[STRUCTURE] = "";
+    const wn__act24 *given = NULL;
     int64_t count = 0, width = 0;
     size_t bytes = 0;
     for (size_t i = 0; i < wn__model_act24_count(t->model); i++) {
@@ -129,6 +143,7 @@ static void say_activations(wn__trainer *t, int column) {
         (void)wn__structure_name(&a->structure, structure, sizeof structure);
         width = a->width;
         bytes += state_bytes(a);
+        given = a;
         count++;
     }
     if (count == 0) return;
@@ -141,6 +156,7 @@ static void say_activations(wn__trainer *t, int column) {
                 count, t->words.structure.act_warmup);
     else
         wn__say(t, "2:4 activations enabled in %" PRId64 " MLPs", count);
+    say_packs(t, given);
 }
 
 /* What became of the layers. */

@@ -57,6 +57,13 @@ run 0 train --data "$dir/text" --init-from "$dir/dense" --out "$dir/more" $tiny 
 # shellcheck disable=SC2086
 run 0 train --data "$dir/text" --out "$dir/dry" $tiny --sparse --dry-run
 [ ! -e "$dir/dry/latest" ] || fail "--dry-run trained"
+# what a plan makes of 2:4 activations
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/dry" $tiny --mlp relu2 --sparsity mlp.act=act2:4 --dry-run; says "2:4 activations are multiplied in dense form: "
+if grep -qw avx2 /proc/cpuinfo && [ -z "${WN_CPU:-}" ]; then
+    # shellcheck disable=SC2086
+    run 0 train --data "$dir/text" --out "$dir/dry" $tiny --hidden-size 64 --mlp relu2 --sparsity mlp.act=act2:4 --dry-run; says "are multiplied as packs"; says "spmm24_rows_avx"
+fi
 
 # The plan of any model, without data or a directory.
 run 0 train --dry-run --model-config 1b --mlp relu2 --sparsity '*_proj=lowrank:512' --sparsity 'mlp.act=act2:4' --optimizer loro_adamw

@@ -88,6 +88,10 @@ static void act_permuted(wn_train_options *o) {
     act(o);
     o->act_permute = true;
 }
+static void act_packs(wn_train_options *o) { // which passes this small read only when asked to
+    act_permuted(o);
+    o->kernels = "spmm24_rows:ref";
+}
 static void act_direct(wn_train_options *o) {
     act_permuted(o);
     o->act_backward = "direct";
@@ -112,6 +116,8 @@ static const method activations[] = {
     {"soft", {"mlp.act=act2:4:soft"}, act, "act", "zeros"},
     {"soft_weights", {"mlp.act=act2:4:soft_weights"}, act_permuted, "act", "zeros"},
     {"soft_dynamic", {"mlp.act=act2:4:soft_dynamic"}, act_dynamic, "act", "zeros"},
+    {"naive_packs", {"mlp.act=act2:4"}, act_packs, "act", "dropped"},
+    {"mvue_packs", {"mlp.act=act2:4:mvue", "*_proj=lowrank:4"}, act_packs, "act", "dropped"},
     {"with_weights", {"mlp.act=act2:4", "mlp.*_proj=2:4:sste+mvue"}, act, "mask", "flips"},
     {"with_factors", {"mlp.act=act2:4", "*_proj=lowrank:4"}, act_permuted, "act", "zeros"},
 };

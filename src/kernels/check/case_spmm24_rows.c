@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Cases of spmm24_rows: c along both sides, rows of b in any order, extra packed rows. Bound:
+// Cases of spmm24_rows: b and c along both sides, rows of b in any order, extra packed rows. Bound:
 // matmul's with the packed terms of a row and its extra one, and the old c.
 #include "kernels/check/masks24.h"
 #include "kernels/contract.h"
@@ -7,7 +7,8 @@
 
 #include <stdio.h>
 
-enum { N, M, K, DTYPE, DATA, MASKS, ORDER, EXTRA, TRANSPOSED, ACCUMULATE, BPAD, CPAD, FIELDS };
+enum { N, M, K, DTYPE, DATA, MASKS, ORDER, EXTRA, BT, TRANSPOSED, ACCUMULATE, BPAD, CPAD, FIELDS };
+_Static_assert((int)FIELDS <= (int)WN__MAX_FIELDS, "a problem has room for its fields");
 
 static const char *const order_words[] = {"none", "shuffled", "bad", NULL};
 static const char *const extra_words[] = {"none", "some", "all", "bad", NULL};
@@ -21,6 +22,7 @@ static const wn__field fields[FIELDS] = {
     WN__FIELD_WORDS("masks", WN__MASKS_SHORT, WN__MASKS_FULL, wn__masks_words),
     WN__FIELD_WORDS("order", 2, 0, order_words),
     WN__FIELD_WORDS("extra", 3, 0, extra_words),
+    WN__FIELD_FLAG("bt", 0),
     WN__FIELD_FLAG("transposed", 0),
     WN__FIELD_FLAG("accumulate", 0),
     WN__FIELD_CHOICE("bpad", 0, 9, 0),
@@ -32,13 +34,20 @@ static int64_t extra_count(const wn__problem *p) {
     return p->value[EXTRA] == 0 ? 0 : p->value[EXTRA] == 2 ? n : (n + 3) / 4;
 }
 
+// An order asks for rows of b that lie along m.
+static void settle(wn__problem *p) {
+    p->value[BT] = p->value[BT] && p->value[ORDER] == 0;
+}
+
 static void declare(wn__case *c) {
     wn__spmm24_rows *p = c->args;
     const int64_t *v = c->problem.value;
     wn_dtype dtype = wn__case_dtype(c, DTYPE);
     int64_t groups = wn__ceil_div(v[K], 4), rows = v[N] + extra_count(&c->problem);
     p->accumulate = v[ACCUMULATE];
-    wn__case_part(c, "b", &p->b, WN__READ, wn__view2(dtype, v[K], v[M], v[BPAD]));
+    wn__case_part(c, "b", &p->b, WN__READ,
+                  v[BT] ? wn__view2_transposed(dtype, v[K], v[M], v[BPAD])
+                        : wn__view2(dtype, v[K], v[M], v[BPAD]));
     wn__case_part(c, "values", &p->values, WN__READ, wn__tensor2(NULL, dtype, rows, 2 * groups));
     wn__case_part(c, "index", &p->index, WN__READ,
                   wn__tensor2(NULL, WN_DTYPE_U8, rows, wn__ceil_div(groups, 2)));
@@ -100,13 +109,14 @@ static double flops(const wn__problem *p) {
     return 4.0 * rows * (double)p->value[M] * (double)wn__ceil_div(p->value[K], 4);
 }
 
-// The weight gradient that this one replaces: a is the transpose of what lies by tokens.
+// The weight gradient that this one replaces, where a is the transpose of what lies by tokens; or
+// the product of activations and the transpose of a weight.
 static void baseline(const wn__problem *p, wn__op *op, char *text, size_t n) {
     const int64_t *v = p->value;
     *op = WN__OP_matmul;
-    (void)snprintf(text, n, "m=%lld,n=%lld,k=%lld,at=1,dtype=%s,accumulate=%lld", (long long)v[N],
-                   (long long)v[M], (long long)v[K], wn__dtype_words[v[DTYPE]],
-                   (long long)v[ACCUMULATE]);
+    (void)snprintf(text, n, "m=%lld,n=%lld,k=%lld,at=%d,bt=%d,dtype=%s,accumulate=%lld",
+                   (long long)v[N], (long long)v[M], (long long)v[K], !v[BT], v[BT] != 0,
+                   wn__dtype_words[v[DTYPE]], (long long)v[ACCUMULATE]);
 }
 
 const wn__case_type wn__cases_spmm24_rows = {.op = WN__OP_spmm24_rows,
@@ -114,6 +124,7 @@ const wn__case_type wn__cases_spmm24_rows = {.op = WN__OP_spmm24_rows,
                                              .fields = fields,
                                              .field_count = FIELDS,
                                              .multilinear = true,
+                                             .settle = settle,
                                              .declare = declare,
                                              .fill = fill,
                                              .bound = bound,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* spmm24_rows with the columns of b in lanes: b is copied in, c is copied or transposed out. */
+/* spmm24_rows with the columns of b in lanes: b is copied or transposed in, c likewise out. */
 #include "base/fail.h"
 #include "kernels/simd/packed24.inc.h"
 #include "kernels/spmm24_rows.h"
@@ -18,17 +18,17 @@ static void spmm24_rows_block(const void *args, int64_t width, const float *pane
 
 static wn_status spmm24_rows(const void *args, wn__exec *x) {
     const wn__spmm24_rows *p = args;
-    bool by_lanes = p->c.stride[1] == 1 || p->c.shape[1] < 2;
-    lanes24 job = {
-        .args = args,
-        .block = spmm24_rows_block,
-        .in = {.data = p->b.data, .stride = p->b.stride[0], .by_lanes = true},
-        .out = {.data = p->c.data, .stride = p->c.stride[by_lanes ? 0 : 1], .by_lanes = by_lanes},
-        .order = wn__given(&p->order) ? p->order.data : NULL,
-        .lanes = p->b.shape[1],
-        .depth = p->b.shape[0],
-        .outputs = p->c.shape[0],
-        .accumulate = p->accumulate};
+    bool in = p->b.stride[1] == 1 || p->b.shape[1] < 2;
+    bool out = p->c.stride[1] == 1 || p->c.shape[1] < 2;
+    lanes24 job = {.args = args,
+                   .block = spmm24_rows_block,
+                   .in = {.data = p->b.data, .stride = p->b.stride[in ? 0 : 1], .by_lanes = in},
+                   .out = {.data = p->c.data, .stride = p->c.stride[out ? 0 : 1], .by_lanes = out},
+                   .order = wn__given(&p->order) ? p->order.data : NULL,
+                   .lanes = p->b.shape[1],
+                   .depth = p->b.shape[0],
+                   .outputs = p->c.shape[0],
+                   .accumulate = p->accumulate};
     WN_TRY(wn__spmm24_rows_refuse(p));
     run_lanes(&job, x);
     return WN_OK;

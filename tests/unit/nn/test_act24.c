@@ -119,6 +119,85 @@ static void modes_follow_their_formulas(void **state) {
     }
 }
 
+typedef struct outcome {
+    matrix y, dx, dw1, dw2; // of factors: of those that meet the activation
+} outcome;
+
+static outcome run(const shape *s) {
+    rig r;
+    open_mlp(&r, s);
+    OK(forward(&r, true));
+    outcome o = {.y = read_matrix(&r.y)};
+    OK(backward(&r));
+    o.dx = read_matrix(&r.dx);
+    const wn__linear *up = &r.m.up, *down = &r.m.down;
+    o.dw1 = read_matrix(&r.params.item[up->factored ? up->factor_out : up->weight].g);
+    o.dw2 = read_matrix(&r.params.item[down->factored ? down->factor_in : down->weight].g);
+    close_mlp(&r);
+    return o;
+}
+
+// The same by packs, which float64 reads only where the reference is asked for; and with 2:4
+// weights and factors, where only some of the products do.
+static void packs_follow_them_too(void **state) {
+    static const char *const with[] = {NULL, "down_proj=2:4:row", "*_proj=lowrank:3",
+                                       "up_proj=adapter:2"};
+    setenv("WN_KERNEL", "spmm24_rows:ref", 1);
+    modes_follow_their_formulas(state);
+    shape s = shape_of("act=act2:4", WN_ACT24_SPLIT);
+    s.bias = true;
+    s.base.act_dense = 0.3;
+    for (int i = 0; i < 8; i++) {
+        s.rules[1] = with[i / 2];
+        s.base.permute = i % 2;
+        unsetenv("WN_KERNEL");
+        const outcome dense = run(&s);
+        setenv("WN_KERNEL", "spmm24_rows:ref", 1);
+        const outcome packed = run(&s);
+        NEAR(packed.y, dense.y);
+        NEAR(packed.dx, dense.dx);
+        NEAR(packed.dw1, dense.dw1);
+        NEAR(packed.dw2, dense.dw2);
+    }
+    unsetenv("WN_KERNEL");
+}
+
+// What a plan says, and the FLOPs that follow.
+static void a_plan_chooses_packs(void **state) {
+    (void)state;
+    rig r;
+    shape s = shape_of("act=act2:4", WN_ACT24_SPLIT);
+    wn__linear_flops f;
+    open_mlp(&r, &s);
+    OK(forward(&r, true));
+    assert_string_equal(r.m.act.dense_up, "no vector kernel reads packs here");
+    r.m.down.type->flops(&r.m.down, &f);
+    assert_true(f.forward == 2.0 * 13 * 6 && f.weight_gradient == f.forward);
+    close_mlp(&r);
+    setenv("WN_KERNEL", "spmm24_rows:ref", 1);
+    s.base.act_warmup = 3;
+    open_mlp(&r, &s);
+    for (int64_t update = 2; update < 4; update++) {
+        OK(prepare(&r, update));
+        OK(forward(&r, true));
+        assert_true(r.m.act.dense_up == NULL && r.m.act.dense_down == NULL);
+        double part = update == 2 ? 1 : 0.5;
+        r.m.down.type->flops(&r.m.down, &f);
+        assert_true(f.forward == part * 2 * 13 * 6 && f.weight_gradient == f.forward);
+        assert_true(f.input_gradient == 2.0 * 13 * 6);
+        r.m.up.type->flops(&r.m.up, &f);
+        assert_true(f.forward == 2.0 * 13 * 6 && f.weight_gradient == part * f.forward);
+        assert_true(f.input_gradient == part * f.forward);
+    }
+    close_mlp(&r);
+    s.base.fp8 = true;
+    open_mlp(&r, &s);
+    OK(forward(&r, true));
+    assert_string_equal(r.m.act.dense_down, "FP8 rounds them in dense form");
+    close_mlp(&r);
+    unsetenv("WN_KERNEL");
+}
+
 static void bias_takes_the_whole_gradient(void **state) {
     (void)state;
     rig r;
@@ -139,23 +218,6 @@ static void bias_takes_the_whole_gradient(void **state) {
 }
 
 // ---- properties ----
-
-typedef struct outcome {
-    matrix y, dx, dw1, dw2;
-} outcome;
-
-static outcome run(const shape *s) {
-    rig r;
-    open_mlp(&r, s);
-    OK(forward(&r, true));
-    outcome o = {.y = read_matrix(&r.y)};
-    OK(backward(&r));
-    o.dx = read_matrix(&r.dx);
-    o.dw1 = gradient_of(&r, "block.mlp.up_proj.weight");
-    o.dw2 = gradient_of(&r, "block.mlp.down_proj.weight");
-    close_mlp(&r);
-    return o;
-}
 
 static bool equal(const matrix *a, const matrix *b) {
     for (int64_t i = 0; i < a->r; i++)
@@ -709,6 +771,8 @@ int main(void) {
         cmocka_unit_test(the_papers_example),
         cmocka_unit_test(the_straight_through_example),
         cmocka_unit_test(modes_follow_their_formulas),
+        cmocka_unit_test(packs_follow_them_too),
+        cmocka_unit_test(a_plan_chooses_packs),
         cmocka_unit_test(bias_takes_the_whole_gradient),
         cmocka_unit_test(permutation_touches_weight_gradients_only),
         cmocka_unit_test(a_dense_share_of_one_is_direct),
