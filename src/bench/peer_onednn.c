@@ -120,7 +120,10 @@ typedef struct job {
 } job;
 
 static wn_status fine(int status, const char *what) {
+    enum { UNIMPLEMENTED = 3 };
     if (status == 0) return WN_OK;
+    if (status == UNIMPLEMENTED)
+        return wn__fail(WN_UNSUPPORTED, "oneDNN has no code for %s of this type here", what);
     return wn__fail(WN_UNSUPPORTED, "oneDNN: %s gives status %d", what, status);
 }
 
