@@ -105,12 +105,13 @@ function(wn_examples)
   endforeach()
 endfunction()
 
-# tests/fake/*.c: libraries that stand in for ones this machine lacks.
+# tests/fake/NAME/*.c: libraries that stand in for ones this machine lacks.
 function(wn_fakes)
-  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/fake/*.c)
-  foreach(source ${sources})
-    get_filename_component(name ${source} NAME_WE)
-    add_library(fake_${name} MODULE ${source})
+  file(GLOB folders CONFIGURE_DEPENDS LIST_DIRECTORIES true ${PROJECT_SOURCE_DIR}/tests/fake/*)
+  foreach(folder ${folders})
+    get_filename_component(name ${folder} NAME)
+    file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.c)
+    add_library(fake_${name} MODULE ${sources})
     set_target_properties(fake_${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fake C_VISIBILITY_PRESET default)
     target_include_directories(fake_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
     target_link_libraries(fake_${name} PRIVATE Threads::Threads)

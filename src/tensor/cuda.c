@@ -36,7 +36,10 @@ static wn_status read_compute(const wn__cu_api *api, wn__cu_device device, int *
 wn_status wn__cuda_compute(int index, int *compute) {
     const wn__cu_api *api;
     wn__cu_device device = 0;
+    int count;
     *compute = 0;
+    WN_TRY(wn__cuda_count(&count));
+    if (index >= count) return wn__fail(WN_UNSUPPORTED, "the driver shows %d GPUs", count);
     WN_TRY(wn__cu_open(&api));
     WN_TRY(WN_CU(api, device_get, NULL, (&device, index)));
     return read_compute(api, device, compute);

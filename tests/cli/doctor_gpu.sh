@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # What winnow doctor says about GPUs: none without a driver, and why; one behind a driver that stands in for NVIDIA's.
 . "$(dirname "$0")/lib.sh"
-fake=$WN_BUILD/fake/libfake_cuda_driver.so
+fake=$WN_BUILD/fake/libfake_cuda.so
 [ -f "$fake" ] || { echo "the stand-in driver was not built"; exit 1; }
 
 export WN_LIBCUDA="$dir/no-such-driver.so"

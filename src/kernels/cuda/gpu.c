@@ -118,12 +118,13 @@ static wn_status bring_back(wn__gpu *g, wn_tensor *t, void **copy) {
     return wn__cuda_wait(g->device);
 }
 
-static wn_status name_fault(wn__gpu *g, record *r) {
+static wn_status name_fault(wn__gpu *g, const record *left) {
     void *copy[2] = {NULL, NULL};
     wn_status status = WN_OK;
-    for (int i = 0; i < r->refusal->tensors && status == WN_OK; i++)
-        status = bring_back(g, (wn_tensor *)(void *)(r->args + r->refusal->tensor[i]), &copy[i]);
-    if (status == WN_OK) status = r->refusal->refuse(r->args);
+    record r = *left; // a graph's is needed again
+    for (int i = 0; i < r.refusal->tensors && status == WN_OK; i++)
+        status = bring_back(g, (wn_tensor *)(void *)(r.args + r.refusal->tensor[i]), &copy[i]);
+    if (status == WN_OK) status = r.refusal->refuse(r.args);
     if (status == WN_OK)
         status = wn__fail(WN_INVALID, "data were refused on the GPU and have changed since");
     free(copy[0]);

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "fake/fake_cuda.h"
+#include "fake/cuda/fake_cuda.h"
 #include "kernels/cuda/block24.h"
 #include "kernels/cuda/probe.h"
 #include <dlfcn.h>
@@ -72,7 +72,7 @@ static void test_every_place(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    const char *path = WN_FAKES "/libfake_cuda_driver.so";
+    const char *path = WN_FAKES "/libfake_cuda.so";
     if (setenv("WN_LIBCUDA", path, 1) != 0) return -1;
     void *library = dlopen(path, RTLD_NOW);
     if (library == NULL) return -1;

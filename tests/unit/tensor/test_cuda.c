@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "fake/fake_cuda.h"
+#include "fake/cuda/fake_cuda.h"
 #include "tensor/cuda.h"
 #include "tensor/tensor.h"
 #include <dlfcn.h>
@@ -275,7 +275,7 @@ static void test_every_call_can_fail(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    const char *path = WN_FAKES "/libfake_cuda_driver.so";
+    const char *path = WN_FAKES "/libfake_cuda.so";
     if (setenv("WN_LIBCUDA", path, 1) != 0) return -1;
     void *library = dlopen(path, RTLD_NOW);
     if (library == NULL) return -1;

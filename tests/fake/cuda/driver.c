@@ -2,6 +2,7 @@
 // A driver without a GPU: memory is the host's, work is done when it is queued, the kernels it
 // knows are written here from their descriptions. It checks what NVIDIA's would: ranges, captures,
 // live objects.
+#include "device24.h"
 #include "fake_cuda.h"
 #include "kernels/cuda/block24.h"
 #include "tensor/cuda_abi.h"
@@ -9,7 +10,7 @@
 #include <string.h>
 
 enum { INVALID_VALUE = 1, NOT_FOUND = 500, CAPTURING = 900 };
-enum { MOST = 256, OTHER = 2 }; // OTHER: launches are counted and do nothing
+enum { MOST = 256, COPY = 0, PROBE = 1, OTHERS = 2, MOST_OTHERS = 16, ARGUMENT = 128 };
 
 fake_cuda_state fake_cuda = {.memory_bytes = (size_t)64 << 20};
 
@@ -23,7 +24,7 @@ struct wn__cu_function {
     int which;
 };
 struct wn__cu_module {
-    struct wn__cu_function copy, probe, other;
+    struct wn__cu_function copy, probe, other[MOST_OTHERS];
 };
 
 static struct {
@@ -40,6 +41,7 @@ static int stream_object;
 typedef struct work {
     int which; // of launch; -1: a copy
     uint64_t argument[3];
+    unsigned char whole[ARGUMENT]; // of kernels with one argument
     char *to;
     const char *from;
     size_t bytes;
@@ -135,9 +137,9 @@ static int perform(const work *w) {
         return 0;
     }
     void *a = (void *)(uintptr_t)w->argument[0], *b = (void *)(uintptr_t)w->argument[1];
-    if (w->which == OTHER) {
-        // nothing to do
-    } else if (w->which == 0) {
+    if (w->which >= OTHERS) {
+        fake_device24_run(w->which - OTHERS, w->whole);
+    } else if (w->which == COPY) {
         if (holds(a, w->argument[2] * 16) < 0 || holds(b, w->argument[2] * 16) < 0) return 700;
         memcpy(a, b, w->argument[2] * 16);
     } else {
@@ -365,8 +367,9 @@ wn__cu_result cuModuleLoadData(wn__cu_module *module, const void *image) {
     if (fake_cuda.refuse_images) return WN_CU_NO_BINARY;
     *module = calloc(1, sizeof **module);
     if (*module == NULL) return WN_CU_OUT_OF_MEMORY;
-    (*module)->probe.which = 1;
-    (*module)->other.which = OTHER;
+    (*module)->probe.which = PROBE;
+    for (int i = 0; i < MOST_OTHERS; i++)
+        (*module)->other[i].which = OTHERS + i;
     fake_cuda.alive++;
     return 0;
 }
@@ -378,12 +381,13 @@ wn__cu_result cuModuleUnload(wn__cu_module module) {
 wn__cu_result cuModuleGetFunction(wn__cu_function *function, wn__cu_module module,
                                   const char *name) {
     CALL(cuModuleGetFunction);
+    int which;
     if (strcmp(name, "wn_copy") == 0)
         *function = &module->copy;
     else if (strcmp(name, "wn_probe") == 0)
         *function = &module->probe;
-    else if (strncmp(name, "wn_", 3) == 0)
-        *function = &module->other;
+    else if (fake_device24_find(name, &which) && which < MOST_OTHERS)
+        *function = &module->other[which];
     else
         return NOT_FOUND;
     return 0;
@@ -410,7 +414,8 @@ wn__cu_result cuLaunchKernelEx(const wn__cu_launch *launch, wn__cu_function func
             return INVALID_VALUE;
     }
     work w = {.which = function->which};
-    for (int i = 0; i < 3 && function->which != OTHER; i++)
+    if (w.which >= OTHERS) memcpy(w.whole, arguments[0], fake_device24_bytes(w.which - OTHERS));
+    for (int i = 0; i < 3 && w.which < OTHERS; i++)
         memcpy(&w.argument[i], arguments[i], sizeof w.argument[i]);
     return queue(&w);
 }

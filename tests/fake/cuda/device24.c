@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+// The 2:4 kernels of a GPU, one element after the other.
+#include "device24.h"
+
+#include "kernels/cuda/args24.h"
+#include <stddef.h>
+#include <string.h>
+
+typedef enum kind { MASK_ROW, MASK_TILE, FLIPS, PACK_ROWS, PACK_COLUMNS, UNPACK } kind;
+
+static const struct {
+    const char *name;
+    kind kind;
+    int size, bits; // bytes of an element; bits of its mantissa
+} kernels[] = {
+    {"wn_mask24_row_f32", MASK_ROW, 4, 23},
+    {"wn_mask24_row_bf16", MASK_ROW, 2, 7},
+    {"wn_mask24_row_f16", MASK_ROW, 2, 10},
+    {"wn_mask24_tile_f32", MASK_TILE, 4, 23},
+    {"wn_mask24_tile_bf16", MASK_TILE, 2, 7},
+    {"wn_mask24_tile_f16", MASK_TILE, 2, 10},
+    {"wn_flips24", FLIPS, 1, 0},
+    {"wn_pack24_rows_4", PACK_ROWS, 4, 0},
+    {"wn_pack24_rows_2", PACK_ROWS, 2, 0},
+    {"wn_pack24_columns_4", PACK_COLUMNS, 4, 0},
+    {"wn_pack24_columns_2", PACK_COLUMNS, 2, 0},
+    {"wn_unpack24_4", UNPACK, 4, 0},
+    {"wn_unpack24_2", UNPACK, 2, 0},
+};
+enum { KERNELS = sizeof kernels / sizeof *kernels };
+
+int fake_device24_find(const char *name, int *which) {
+    for (int i = 0; i < KERNELS; i++)
+        if (strcmp(kernels[i].name, name) == 0) {
+            *which = i;
+            return 1;
+        }
+    return 0;
+}
+
+unsigned long fake_device24_bytes(int which) {
+    switch (kernels[which].kind) {
+    case MASK_ROW:
+    case MASK_TILE:
+        return sizeof(wn__gpu_mask24);
+    case FLIPS:
+        return sizeof(wn__gpu_flips24);
+    case UNPACK:
+        return sizeof(wn__gpu_unpack24);
+    default:
+        return sizeof(wn__gpu_pack24);
+    }
+}
+
+static void leave(unsigned *fault, unsigned number) {
+    if (number < *fault) *fault = number;
+}
+
+static uint32_t bits_at(const void *p, int64_t i, int size) {
+    uint32_t v = 0;
+    memcpy(&v, (const char *)p + i * size, (size_t)size);
+    return v;
+}
+
+static void put_bits(void *p, int64_t i, int size, uint32_t v) {
+    memcpy((char *)p + i * size, &v, (size_t)size);
+}
+
+// The magnitude of an element, exact in float.
+static float size_of(uint32_t v, int size, int mantissa) {
+    float f = 0;
+    v &= size == 4 ? 0x7FFFFFFFU : 0x7FFFU;
+    if (mantissa == 10) { // float16
+        const int exponent = (int)(v >> 10), fraction = (int)(v & 1023);
+        if (exponent == 31)
+            v = 0x7F800000U | (uint32_t)fraction << 13;
+        else {
+            f = (float)(exponent > 0 ? 1024 + fraction : fraction) * 0x1p-24F;
+            for (int i = 1; i < exponent; i++)
+                f *= 2;
+            return f;
+        }
+    } else if (size == 2) {
+        v <<= 16;
+    }
+    memcpy(&f, &v, sizeof f);
+    return f;
+}
+
+static void mask_rows(const wn__gpu_mask24 *p, int size, int mantissa) {
+    for (int64_t r = 0; r < p->rows; r++)
+        for (int64_t g = 0; g < p->groups; g++) {
+            unsigned mask = 0;
+            float a[4];
+            int n = 0;
+            for (; n < 4 && 4 * g + n < p->columns; n++) {
+                a[n] = size_of(bits_at(p->w, r * p->stride + 4 * g + n, size), size, mantissa);
+                if (a[n] != a[n]) leave(p->fault, p->number);
+            }
+            for (int i = 0; i < n; i++) {
+                int before = 0;
+                for (int j = 0; j < n; j++)
+                    before += a[j] > a[i] || (a[j] == a[i] && j < i);
+                mask |= (unsigned)(before < 2) << i;
+            }
+            p->mask[r * p->groups + g] = (uint8_t)mask;
+        }
+}
+
+static float two_of(const float a[4], unsigned mask) {
+    float pair[2] = {0, 0};
+    for (int j = 0, n = 0; j < 4; j++)
+        if (mask >> j & 1) pair[n++] = a[j];
+    return pair[0] + pair[1];
+}
+
+static unsigned best_tile(const float a[4][4]) {
+    static const unsigned rows[6] = {3, 5, 9, 6, 10, 12};
+    float best = -1;
+    unsigned mask = 0;
+    for (int i = 0; i < 6 * 6 * 6 * 6; i++) {
+        const unsigned m[4] = {rows[i / 216], rows[i / 36 % 6], rows[i / 6 % 6], rows[i % 6]};
+        int fits = 1;
+        for (int c = 0; c < 4; c++)
+            fits &= (m[0] >> c & 1) + (m[1] >> c & 1) + (m[2] >> c & 1) + (m[3] >> c & 1) == 2;
+        const float sum =
+            (two_of(a[0], m[0]) + two_of(a[1], m[1])) + (two_of(a[2], m[2]) + two_of(a[3], m[3]));
+        if (!fits || !(sum > best)) continue;
+        best = sum;
+        mask = m[0] | m[1] << 4 | m[2] << 8 | m[3] << 12;
+    }
+    return mask;
+}
+
+static void mask_tiles(const wn__gpu_mask24 *p, int size, int mantissa) {
+    for (int64_t t = 0; t < p->rows / 4; t++)
+        for (int64_t g = 0; g < p->groups; g++) {
+            float a[4][4];
+            for (int i = 0; i < 16; i++) {
+                const int64_t at = (4 * t + i / 4) * p->stride + 4 * g + i % 4;
+                a[i / 4][i % 4] = size_of(bits_at(p->w, at, size), size, mantissa);
+                if (a[i / 4][i % 4] != a[i / 4][i % 4]) leave(p->fault, p->number);
+            }
+            const unsigned mask = best_tile((const float(*)[4])a);
+            for (int r = 0; r < 4; r++)
+                p->mask[(4 * t + r) * p->groups + g] = (uint8_t)(mask >> 4 * r & 15);
+        }
+}
+
+static void flips(const wn__gpu_flips24 *p) {
+    for (int64_t i = 0; i < p->bytes; i++)
+        for (int j = 0; j < 4; j++)
+            *p->count += (unsigned)(p->a[i] ^ p->b[i]) >> j & 1U;
+}
+
+// One group of a packed row: v are its four elements, mask what it keeps. False: too much.
+static int pack_group(const uint32_t v[4], unsigned mask, int size, void *values, int64_t slot,
+                      unsigned *nibble) {
+    int kept[2], n = 0;
+    for (int j = 0; j < 4; j++)
+        if (mask >> j & 1) {
+            if (n == 2) return 0;
+            kept[n++] = j;
+        }
+    // free slots: the highest columns that are not taken
+    int at[2] = {n > 0 ? kept[0] : 2, n > 1 ? kept[1] : 3};
+    if (n == 1 && kept[0] >= 2) {
+        at[0] = 2;
+        at[1] = 3;
+    }
+    *nibble = (unsigned)(at[0] | at[1] << 2);
+    for (int s = 0; s < 2 && values != NULL; s++)
+        put_bits(values, slot + s, size, mask >> at[s] & 1 ? v[at[s]] : 0);
+    return 1;
+}
+
+static void pack(const wn__gpu_pack24 *p, int size, int columns) {
+    const int64_t rows = columns ? p->columns : p->rows, depth = columns ? p->rows : p->columns;
+    const int64_t groups = (depth + 3) / 4, pairs = (groups + 1) / 2;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t g = 0; g < groups; g++) {
+            uint32_t v[4] = {0};
+            unsigned mask = columns ? 0 : p->mask[r * p->groups + g], nibble = 14;
+            for (int j = 0; j < 4 && 4 * g + j < depth; j++) {
+                const int64_t i = columns ? 4 * g + j : r, k = columns ? r : 4 * g + j;
+                v[j] = bits_at(p->w, i * p->stride + k, size);
+                if (columns) mask |= (p->mask[i * p->groups + k / 4] >> (k % 4) & 1U) << j;
+            }
+            const int64_t left = depth - 4 * g;
+            const int good = mask >> (left < 4 ? left : 4) == 0 &&
+                             pack_group(v, mask, size, p->values, 2 * (r * groups + g), &nibble);
+            if (!good) leave(p->fault, p->number);
+            if (p->index == NULL) continue;
+            uint8_t *byte = &p->index[r * pairs + g / 2];
+            *byte = g % 2 != 0 ? (uint8_t)((*byte & 15) | nibble << 4) : (uint8_t)(nibble | 0xE0);
+        }
+}
+
+static void unpack(const wn__gpu_unpack24 *p, int size) {
+    for (int64_t r = 0; r < p->rows; r++)
+        for (int64_t g = 0; g < p->groups; g++) {
+            const unsigned nibble =
+                p->index[r * ((p->groups + 1) / 2) + g / 2] >> (g % 2 * 4) & 15U;
+            if ((nibble & 3) >= nibble >> 2) leave(p->fault, p->number);
+            for (int j = 0; j < 4; j++) {
+                uint32_t v = 0;
+                for (int s = 0; s < 2; s++)
+                    if ((int)(nibble >> (2 * s) & 3) == j)
+                        v = bits_at(p->values, 2 * (r * p->groups + g) + s, size);
+                if (4 * g + j < p->columns)
+                    put_bits(p->w, r * p->stride + 4 * g + j, size, v);
+                else if ((v & (size == 4 ? 0x7FFFFFFFU : 0x7FFFU)) != 0)
+                    leave(p->fault, p->number);
+            }
+        }
+}
+
+void fake_device24_run(int which, const void *argument) {
+    const int size = kernels[which].size, mantissa = kernels[which].bits;
+    switch (kernels[which].kind) {
+    case MASK_ROW:
+        mask_rows(argument, size, mantissa);
+        break;
+    case MASK_TILE:
+        mask_tiles(argument, size, mantissa);
+        break;
+    case FLIPS:
+        flips(argument);
+        break;
+    case PACK_ROWS:
+        pack(argument, size, 0);
+        break;
+    case PACK_COLUMNS:
+        pack(argument, size, 1);
+        break;
+    case UNPACK:
+        unpack(argument, size);
+        break;
+    }
+}
