@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "kernels/cuda/images.h"
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,9 +34,13 @@ uint32_t wn__gpu_flags_of(int compute) {
 static uint32_t first_flags;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+// A question, not a failure: the caller's message stays what it was.
 static void ask(void) {
+    char message[1024];
     int compute = 0;
+    (void)snprintf(message, sizeof message, "%s", wn_last_error());
     if (wn__cuda_compute(0, &compute) == WN_OK) first_flags = wn__gpu_flags_of(compute);
+    (void)wn__fail(WN_OK, "%s", message);
 }
 
 uint32_t wn__gpu_flags(void) {
