@@ -184,7 +184,8 @@ static void pack(const wn__gpu_pack24 *p, int size, int columns) {
             for (int j = 0; j < 4 && 4 * g + j < depth; j++) {
                 const int64_t i = columns ? 4 * g + j : r, k = columns ? r : 4 * g + j;
                 v[j] = bits_at(p->w, i * p->stride + k, size);
-                if (columns) mask |= (p->mask[i * p->groups + k / 4] >> (k % 4) & 1U) << j;
+                if (columns)
+                    mask |= ((unsigned)p->mask[i * p->groups + k / 4] >> (k % 4) & 1U) << j;
             }
             const int64_t left = depth - 4 * g;
             const int good = mask >> (left < 4 ? left : 4) == 0 &&
@@ -200,7 +201,7 @@ static void unpack(const wn__gpu_unpack24 *p, int size) {
     for (int64_t r = 0; r < p->rows; r++)
         for (int64_t g = 0; g < p->groups; g++) {
             const unsigned nibble =
-                p->index[r * ((p->groups + 1) / 2) + g / 2] >> (g % 2 * 4) & 15U;
+                (unsigned)p->index[r * ((p->groups + 1) / 2) + g / 2] >> (g % 2 * 4) & 15U;
             if ((nibble & 3) >= nibble >> 2) leave(p->fault, p->number);
             for (int j = 0; j < 4; j++) {
                 uint32_t v = 0;
