@@ -18,12 +18,12 @@ function(wn_layer name)
     add_library(wn_${name} STATIC ${sources})
     set(scope PUBLIC)
     # Instrumenting unrolled kernels costs compilers minutes a file: fuzzers, which look for bugs in parsers, do without, other
-    # sanitized builds optimise them less.
+    # sanitized builds optimise them less and know their lines but not their variables, which takes half the time.
     set(isa_options "")
     if(WN_BUILD_FUZZERS)
       set(isa_options "-fno-sanitize=all")
     elseif(WN_SANITIZE)
-      set(isa_options "-O1")
+      set(isa_options "-O1;-g1")
     endif()
     # ISA folders: the flags of a file are those of its folder, so no instruction leaks into generic code.
     foreach(source ${sources})
