@@ -111,7 +111,9 @@ out:
     return status;
 }
 
+// Opening them costs memory and time, so only where a device could use them.
 static wn_status set_libraries(wn__json *cuda) {
+    if (wn__json_count(wn__json_get(cuda, "devices")) == 0) return WN_OK;
     wn__json *list = wn__json_new_array();
     wn_status status = WN_OK;
     wn__cuda_library library;
@@ -177,7 +179,6 @@ void wn__doctor_gpu_text(const wn__json *root, FILE *f) {
     for (size_t i = 0; i < wn__json_count(devices); i++)
         print_device(f, wn__json_at(devices, i));
     (void)fprintf(f, "gpu code   %s\n", text_of(cuda, "device_code"));
-    if (wn__json_count(devices) == 0) return;
     for (size_t i = 0; i < wn__json_count(libraries); i++) {
         const wn__json *row = wn__json_at(libraries, i);
         (void)fprintf(f, "%-11s%s %s (%s) for %s\n", i == 0 ? "gpu libs" : "", text_of(row, "name"),

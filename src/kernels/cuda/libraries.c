@@ -98,8 +98,7 @@ bool wn__cuda_library_find(size_t i, wn__cuda_library *out) {
             if (f == 0) (void)snprintf(out->text, sizeof out->text, "not found: %s", dlerror());
             continue;
         }
-        look(handle, k->file[f], k, out);
-        (void)dlclose(handle);
+        look(handle, k->file[f], k, out); // and stays: closing one leaks what it set up
         break;
     }
     return true;
