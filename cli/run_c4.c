@@ -612,7 +612,7 @@ static bool check_optimizer(run_c4 *c, const char *name) {
               "that other tools could read"
         : word_of(name, lost)
             ? "LOST's layers, a low-rank product and full weights of some inputs, "
-              "are not implemented here"
+              "are none of Winnow's"
             : NULL;
     return !why || refuse(c, "--optimizer %s: %s; legal: %s", name, why, legal);
 }

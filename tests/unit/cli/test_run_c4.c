@@ -467,7 +467,7 @@ static void test_refusals(void **state) {
     refused("--dx_direct_sparse 4", "legal: 1, 2, 3");
     refused("--optimizer cola_adamw --cola_silu True", "CoLA puts a nonlinearity");
     refused("--optimizer CoLA_AdamW --model_config llama_toy", "CoLA puts a nonlinearity");
-    refused("--optimizer lost_adamw --model_config llama_toy", "are not implemented here");
+    refused("--optimizer lost_adamw --model_config llama_toy", "are none of Winnow's");
     refused("--optimizer galore_adafactor", "AdamW's moments only");
     refused("--optimizer galore_adamw8bit --rank 8", "AdamW's moments only");
     refused("--gradient_accumulation 3 --batch_size 2 --total_batch_size 8", "makes 6 sequences");

@@ -8,11 +8,9 @@
 
 #include <cmocka.h>
 
-#include "fake/cuda/fake_cuda.h"
+#include "fake/cuda/open.h"
 #include "tensor/cuda.h"
 #include "tensor/tensor.h"
-#include <dlfcn.h>
-#include <stdlib.h>
 #include <string.h>
 
 static fake_cuda_state *fake;
@@ -275,12 +273,7 @@ static void test_every_call_can_fail(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    const char *path = WN_FAKES "/libfake_cuda.so";
-    if (setenv("WN_LIBCUDA", path, 1) != 0) return -1;
-    void *library = dlopen(path, RTLD_NOW);
-    if (library == NULL) return -1;
-    void *found = dlsym(library, "fake_cuda");
-    fake = found;
+    fake = fake_cuda_open();
     return fake == NULL ? -1 : 0;
 }
 

@@ -9,12 +9,8 @@
 
 /* Four elements, moved by one instruction where their address allows it. */
 template <class T> struct group4;
-template <> struct group4<uint32_t> {
-    typedef uint4 wide;
-};
-template <> struct group4<uint16_t> {
-    typedef uint2 wide;
-};
+template <> struct group4<uint32_t> { typedef uint4 wide; };
+template <> struct group4<uint16_t> { typedef uint2 wide; };
 
 template <class T> static __device__ __forceinline__ bool aligned4(const T *p) {
     return ((uintptr_t)p & (4 * sizeof(T) - 1)) == 0;

@@ -40,8 +40,10 @@ extern "C" __global__ void __launch_bounds__(32)
 #pragma unroll
             for (int j = 0; j < 4; j++)
                 b[j] = token_pair(x, g, 32 * s + 2 * q + 8 * j);
-            if (s == 0) STEP(d, a, b, e, 0);
-            else STEP(d, a, b, e, 1);
+            if (s == 0)
+                STEP(d, a, b, e, 0);
+            else
+                STEP(d, a, b, e, 1);
         }
         y[(2 * q) * 64 + r] = d[0];
         y[(2 * q + 1) * 64 + r] = d[1];

@@ -28,7 +28,7 @@ template <class F> static __device__ __forceinline__ void mask_row(const wn__gpu
 // ---- mask24, exact tiles
 
 // Masks of a row in the order of mask24.h.
-#define ROW_MASK(i) (0xCA6953u >> 4 * (i) & 15u)
+#define ROW_MASK(i) (0xCA6953u >> 4 * (i)&15u)
 
 // Whether every column is kept twice.
 static __host__ __device__ constexpr bool twice(unsigned a, unsigned b, unsigned c, unsigned d) {
@@ -108,8 +108,8 @@ extern "C" __global__ void __launch_bounds__(WN_GPU_THREADS) wn_flips24(wn__gpu_
     unsigned long long count = 0;
     for (int64_t i = first; i < words; i += step) {
         const uint4 a = __ldcs((const uint4 *)p.a + i), b = __ldcs((const uint4 *)p.b + i);
-        count += differing(a.x, b.x) + differing(a.y, b.y) + differing(a.z, b.z) +
-                 differing(a.w, b.w);
+        count +=
+            differing(a.x, b.x) + differing(a.y, b.y) + differing(a.z, b.z) + differing(a.w, b.w);
     }
     for (int64_t i = 16 * words + first; i < p.bytes; i += step)
         count += differing(p.a[i], p.b[i]);
@@ -217,8 +217,8 @@ template <class T> static __device__ __forceinline__ void pack_columns(const wn_
                 v[i] = s.w[8 * pair + i][c];
             good &= pack_pair(v, column_mask(&s, c, 2 * pair), column_mask(&s, c, 2 * pair + 1), n,
                               values, &p.index[(c0 + c) * pairs + at]);
-            store4((T *)p.values + 2 * ((c0 + c) * groups + 2 * at),
-                   2 * at + 1 < groups ? 4 : 2, values);
+            store4((T *)p.values + 2 * ((c0 + c) * groups + 2 * at), 2 * at + 1 < groups ? 4 : 2,
+                   values);
         }
     }
     if (!good) leave(p.fault, p.number);
@@ -232,7 +232,7 @@ static __device__ __forceinline__ bool unpack_group(unsigned nibble, const T *va
 #pragma unroll
     for (int j = 0; j < 4; j++)
         v[j] = first == (unsigned)j ? values[0] : second == (unsigned)j ? values[1] : (T)0;
-    const T magnitude = (T)~((T)1 << (8 * sizeof(T) - 1));
+    const T magnitude = (T) ~((T)1 << (8 * sizeof(T) - 1));
     const bool beyond = ((int)first >= n && (values[0] & magnitude) != 0) ||
                         ((int)second >= n && (values[1] & magnitude) != 0);
     return first < second && !beyond;
@@ -261,7 +261,9 @@ template <class T> static __device__ __forceinline__ void unpack(const wn__gpu_u
 // ---- what the host launches
 
 #define ENTRY(name, args, call)                                                                    \
-    extern "C" __global__ void __launch_bounds__(WN_GPU_THREADS) name(const args p) { call(p); }
+    extern "C" __global__ void __launch_bounds__(WN_GPU_THREADS) name(const args p) {              \
+        call(p);                                                                                   \
+    }
 
 ENTRY(wn_mask24_row_f32, wn__gpu_mask24, mask_row<f32>)
 ENTRY(wn_mask24_row_bf16, wn__gpu_mask24, mask_row<bf16>)
