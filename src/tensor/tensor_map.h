@@ -7,6 +7,6 @@
 
 typedef struct wn__cu_tensor_map {
     uint64_t opaque[16];
-} __attribute__((aligned(64))) wn__cu_tensor_map;
+} __attribute__((aligned(128))) wn__cu_tensor_map;
 
 #endif
