@@ -23,9 +23,10 @@ typedef struct wn__gpu_spmm24_blocks {
     uint16_t *y_data;
     int64_t x_stride, y_stride, residual_stride;
     const uint8_t *blocks;
-    const uint16_t *bias;  /* or NULL */
-    float *partial;        /* of split sums: [tile][warpgroup][part][128 threads' numbers] */
-    unsigned int *arrived; /* one zero for each tile and warpgroup when the kernel begins and ends */
+    const uint16_t *bias; /* or NULL */
+    float *partial;       /* of split sums: [tile][warpgroup][part][128 threads' numbers] */
+    unsigned int
+        *arrived; /* one zero for each tile and warpgroup when the kernel begins and ends */
     int tokens, rows, columns; /* T, n, k */
     int panels, steps;         /* blocks down and across W */
     int tiles_m, tiles_n;      /* tiles of a cluster's rows, of tokens */

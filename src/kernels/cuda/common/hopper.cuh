@@ -56,10 +56,11 @@ static __device__ __forceinline__ void copy_box_to(uint32_t to, const void *map,
 }
 static __device__ __forceinline__ void store_box(const void *map, uint32_t from, int column,
                                                  int row) {
-    asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%0, {%2, %3}], [%1];"
-                 ::"l"(map),
-                 "r"(from), "r"(column), "r"(row)
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%0, {%2, %3}], [%1];" ::"l"(
+            map),
+        "r"(from), "r"(column), "r"(row)
+        : "memory");
     asm volatile("cp.async.bulk.commit_group;" ::: "memory");
 }
 /* Until at most N stores have not been read from shared memory yet. */
