@@ -296,6 +296,7 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
                 c->loads++;
             } else {
                 if (c->thread == 0) stores_read<CHUNKS - 1>();
+                __syncwarp();
                 warpgroup_sync(c->which);
             }
 #pragma unroll
@@ -303,12 +304,14 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
                 finish<T>(p, &d[i][n * (CHUNK / 2) + 8 * j], to + place + j * 16 * 128, bias);
             writes_to_copies();
             warpgroup_sync(c->which);
-            if (c->thread != 0) continue;
-            store_box(&p.y, to, feature, w.n * TOKENS + n * CHUNK);
-            if (p.residual_given != 0 && chunk + CHUNKS < ALL) {
-                stores_read<0>();
-                load_residual<PANELS, TOKENS>(p, *c, w, chunk + CHUNKS);
+            if (c->thread == 0) {
+                store_box(&p.y, to, feature, w.n * TOKENS + n * CHUNK);
+                if (p.residual_given != 0 && chunk + CHUNKS < ALL) {
+                    stores_read<0>();
+                    load_residual<PANELS, TOKENS>(p, *c, w, chunk + CHUNKS);
+                }
             }
+            __syncwarp();
         }
     }
 }
@@ -327,6 +330,7 @@ static __device__ __forceinline__ void consume(const wn__gpu_spmm24_blocks &p, c
             for (int chunk = 0; chunk < CHUNKS; chunk++)
                 load_residual<PANELS, TOKENS>(p, c, w, chunk);
         }
+        __syncwarp();
         store<T, PANELS, TOKENS>(p, &c, d, w);
     }
     if (c.thread == 0) stores_done();
