@@ -84,18 +84,22 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
         // every second tile from the last step backwards: what L2 holds is used again
         const int by = turn != 0 ? -1 : 1;
         int k = turn != 0 ? w.first + w.steps - 1 : w.first;
+        // features beyond the last panel: any numbers, nothing stores what comes of them
+        const uint8_t *from[at::BLOCKS];
+#pragma unroll
+        for (int b = 0; b < at::BLOCKS; b++)
+            from[b] = p.blocks + min(w.m * at::BLOCKS + b, p.panels - 1) * panel +
+                      (size_t)k * WN_BLOCK24_BYTES;
 #pragma unroll 1
         for (int s = 0; s < w.steps; s++, k += by) {
             const uint32_t barrier = full + 8 * r.stage;
+            const uint32_t to = base + at::BLOCK_AT + r.stage * at::BLOCK_BYTES;
             barrier_wait(empty + 8 * r.stage, r.phase);
             barrier_expect(barrier, at::TOKEN_BYTES + at::BLOCK_BYTES);
-            uint32_t to = base + at::BLOCK_AT + r.stage * at::BLOCK_BYTES;
-#pragma unroll 1
-            for (int b = 0; b < at::BLOCKS; b++, to += WN_BLOCK24_BYTES) {
-                // features beyond the last panel: any numbers, nothing stores what comes of them
-                const int row = min(w.m * at::BLOCKS + b, p.panels - 1);
-                copy_bytes(to, p.blocks + row * panel + (size_t)k * WN_BLOCK24_BYTES,
-                           WN_BLOCK24_BYTES, barrier, policy);
+#pragma unroll
+            for (int b = 0; b < at::BLOCKS; b++) { // one thread does all this: little arithmetic
+                copy_bytes(to + b * WN_BLOCK24_BYTES, from[b], WN_BLOCK24_BYTES, barrier, policy);
+                from[b] += by * WN_BLOCK24_BYTES;
             }
             const uint32_t tokens = base + r.stage * at::TOKEN_BYTES;
             if (p.cluster == 1)
@@ -246,7 +250,12 @@ static __device__ __forceinline__ void finish(const wn__gpu_spmm24_blocks &p, co
     float v[8];
 #pragma unroll
     for (int i = 0; i < 8; i++)
-        v[i] = sum[i] + bias[i >> 1 & 1];
+        v[i] = sum[i];
+    if (p.bias != nullptr) {
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            v[i] += bias[i >> 1 & 1];
+    }
     if (p.relu2 != 0) {
 #pragma unroll
         for (int i = 0; i < 8; i++)
