@@ -3,11 +3,25 @@
 #ifndef WN_KERNELS_CUDA_ACCEPTS_H
 #define WN_KERNELS_CUDA_ACCEPTS_H
 
+#include "kernels/cuda/tiles.h"
 #include "kernels/op.h"
 
 /* F32, BF16 and F16, by rows or by exact tiles. */
 wn__accepts_fn wn__accepts_gpu_mask24;
 /* Elements of 2 and 4 bytes, for ops whose arguments begin with the tensor that sets the dtype. */
 wn__accepts_fn wn__accepts_gpu_pack24;
+/* No more blocks than a grid holds. */
+wn__accepts_fn wn__accepts_gpu_block24;
+/* 16-bit numbers, row strides of multiples of eight, something to add up. */
+wn__accepts_fn wn__accepts_gpu_spmm24_blocks;
+/* And a multiple of eight results in a row. */
+wn__accepts_fn wn__accepts_gpu_spmm24_bulk;
+/* Parts of sums, of the plan that a variant makes (tiles.h). */
+wn__workspace_fn wn__workspace_spmm24_blocks_sm90a;
+#define WN_TILE(rows, tokens, stages)                                                              \
+    wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_##rows##x##tokens;                          \
+    wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_##rows##x##tokens##x2;
+WN_TILES(WN_TILE)
+#undef WN_TILE
 
 #endif

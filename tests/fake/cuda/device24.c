@@ -2,11 +2,24 @@
 // The 2:4 kernels of a GPU, one element after the other.
 #include "device24.h"
 
+#include "device_blocks.h"
 #include "kernels/cuda/args24.h"
+#include "kernels/cuda/args_blocks.h"
 #include <stddef.h>
 #include <string.h>
 
-typedef enum kind { MASK_ROW, MASK_TILE, FLIPS, PACK_ROWS, PACK_COLUMNS, UNPACK } kind;
+typedef enum kind {
+    MASK_ROW,
+    MASK_TILE,
+    FLIPS,
+    PACK_ROWS,
+    PACK_COLUMNS,
+    UNPACK,
+    BLOCKS,
+    BLOCKS_BOTH,
+    PRODUCT,
+    PRODUCT_MAPS
+} kind;
 
 static const struct {
     const char *name;
@@ -26,6 +39,20 @@ static const struct {
     {"wn_pack24_columns_2", PACK_COLUMNS, 2, 0},
     {"wn_unpack24_4", UNPACK, 4, 0},
     {"wn_unpack24_2", UNPACK, 2, 0},
+    {"wn_block24", BLOCKS, 2, 0},
+    {"wn_block24_both", BLOCKS_BOTH, 2, 0},
+    {"wn_spmm24_blocks_bf16", PRODUCT, 2, 7},
+    {"wn_spmm24_blocks_f16", PRODUCT, 2, 10},
+    {"wn_spmm24_blocks_128x256_bf16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_128x256_f16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_256x192_bf16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_256x192_f16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_256x128_bf16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_256x128_f16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_128x128_bf16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_128x128_f16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_128x64_bf16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_128x64_f16", PRODUCT_MAPS, 2, 0},
 };
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 
@@ -47,6 +74,12 @@ unsigned long fake_device24_bytes(int which) {
         return sizeof(wn__gpu_flips24);
     case UNPACK:
         return sizeof(wn__gpu_unpack24);
+    case BLOCKS:
+    case BLOCKS_BOTH:
+        return sizeof(wn__gpu_block24);
+    case PRODUCT:
+    case PRODUCT_MAPS:
+        return sizeof(wn__gpu_spmm24_blocks);
     default:
         return sizeof(wn__gpu_pack24);
     }
@@ -216,7 +249,7 @@ static void unpack(const wn__gpu_unpack24 *p, int size) {
         }
 }
 
-void fake_device24_run(int which, const void *argument) {
+int fake_device24_run(int which, const void *argument) {
     const int size = kernels[which].size, mantissa = kernels[which].bits;
     switch (kernels[which].kind) {
     case MASK_ROW:
@@ -237,5 +270,13 @@ void fake_device24_run(int which, const void *argument) {
     case UNPACK:
         unpack(argument, size);
         break;
+    case BLOCKS:
+    case BLOCKS_BOTH:
+        return fake_blocks_pack(argument, kernels[which].kind == BLOCKS_BOTH);
+    case PRODUCT:
+        return fake_blocks_multiply(argument, mantissa == 7);
+    case PRODUCT_MAPS:
+        return fake_blocks_multiply_maps(argument, kernels[which].name);
     }
+    return 0;
 }
