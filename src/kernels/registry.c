@@ -64,7 +64,7 @@ static const char *gpu_text(uint32_t needs) {
 }
 
 bool wn__kernel_available(const wn__kernel *k) {
-    uint32_t here = wn__kernel_on_gpu(k) ? wn__gpu_flags() : wn__cpu_flags();
+    uint32_t here = wn__kernel_on_gpu(k) ? wn__gpu_flags() | WN_GPU_LIBRARY : wn__cpu_flags();
     return (k->needs & ~here) == 0;
 }
 
@@ -97,7 +97,7 @@ static bool fits_gpu(const wn__exec *x, const wn__kernel *k, char *why, size_t n
         return false;
     }
     int compute = wn__cuda_info(wn__gpu_device(x->gpu))->compute;
-    if ((k->needs & ~wn__gpu_flags_of(compute)) == 0) return true;
+    if ((k->needs & WN_GPU_ANY & ~wn__gpu_flags_of(compute)) == 0) return true;
     (void)snprintf(why, n, "needs %s, this is %d.%d", gpu_text(k->needs), compute / 10,
                    compute % 10);
     return false;

@@ -9,5 +9,8 @@
 wn__accepts_fn wn__accepts_gpu_mask24;
 /* Elements of 2 and 4 bytes, for ops whose arguments begin with the tensor that sets the dtype. */
 wn__accepts_fn wn__accepts_gpu_pack24;
+/* F32, BF16 and F16, where cuBLASLt is found. */
+wn__accepts_fn wn__accepts_gpu_matmul;
+wn__workspace_fn wn__workspace_matmul_cublaslt;
 
 #endif
