@@ -6,6 +6,7 @@
 #include "kernels/act24.h"
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
+#include "kernels/block24.h"
 #include "kernels/columns24.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/elementwise.h"
@@ -22,6 +23,7 @@
 #include "kernels/rope.h"
 #include "kernels/soft24.h"
 #include "kernels/spmm24.h"
+#include "kernels/spmm24_blocks.h"
 #include "kernels/spmm24_rows.h"
 #include "kernels/tile24.h"
 #include "kernels/update.h"
@@ -72,6 +74,7 @@ static double attention_pairs(const wn_tensor *q, const wn_tensor *k) {
 static double flops_of(wn__op op, const void *args) {
     const wn__matmul *dense = args;
     const wn__spmm24 *sparse = args;
+    const wn__spmm24_blocks *blocks = args;
     const wn__spmm24_rows *rows = args;
     const wn__spmm24_columns *columns = args;
     const wn__attention *attention = args;
@@ -81,6 +84,8 @@ static double flops_of(wn__op op, const void *args) {
         return 2 * (double)wn__tensor_count(&dense->c) * (double)dense->a.shape[1];
     case WN__OP_spmm24:
         return 2 * (double)wn__tensor_count(&sparse->values) * (double)sparse->x.shape[0];
+    case WN__OP_spmm24_blocks:
+        return (double)wn__tensor_count(&blocks->y) * (double)blocks->x.shape[1];
     case WN__OP_spmm24_rows:
         return 2 * (double)wn__tensor_count(&rows->values) * (double)rows->c.shape[1];
     case WN__OP_spmm24_columns: // half of each row is kept

@@ -110,6 +110,7 @@ typedef struct wn__case_type {
     int field_count;
     wn__compare compare;
     bool multilinear;              /* ref on absolute values gives part.sum */
+    int align;                     /* bytes that data begin at a multiple of; 0: of an element */
     void (*settle)(wn__problem *); /* makes drawn values agree; may be NULL */
     void (*declare)(wn__case *);   /* arguments and parts, without data */
     void (*fill)(wn__case *);      /* images */

@@ -60,7 +60,8 @@ static wn_status place(wn__stage *s, int part, int shift) {
     wn_tensor *t = wn__stage_tensor(s, part);
     bool out = written(s->c, part);
     size_t element = wn_dtype_size(p->view.dtype);
-    size_t first = GUARD + (size_t)shift * element;
+    size_t step = element > (size_t)s->c->type->align ? element : (size_t)s->c->type->align;
+    size_t first = GUARD + (size_t)shift * step;
     size_t size = first + (size_t)span(&p->view) * element + (out ? GUARD : 0);
     void *block = wn__block_alloc(size);
     s->memory[part].block = block;

@@ -51,6 +51,10 @@ static const char *problem_of(wn__op op) {
         return "m=3,n=5,k=7,bias=1";
     case WN__OP_spmm24:
         return "T=3,n=5,k=12,bias=1";
+    case WN__OP_spmm24_blocks:
+        return "T=3,n=5,k=12,bias=1,residual=other";
+    case WN__OP_block24:
+        return "r=16,c=20,outputs=both";
     case WN__OP_spmm24_rows:
         return "n=5,m=3,k=12,order=shuffled,extra=some";
     case WN__OP_spmm24_columns:
@@ -128,7 +132,8 @@ static bool is_free_size(const wn__case *c, const wn__part *p, int d) {
                                              "normal.x.0",
                                              "rope.x.0",
                                              "rope.x.2",
-                                             "colsum.x.0"};
+                                             "colsum.x.0",
+                                             "spmm24_blocks.x.1"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s.%d", wn__op_name(c->type->op), p->name, d);
     for (size_t i = 0; i < sizeof free_sizes / sizeof *free_sizes; i++)
@@ -243,7 +248,8 @@ static void spoil_presence(wn__case *c, int i) {
         "attention.lse",  "cross_entropy.dlogits", "soft24.mask",
         "soft24.scale",   "apply24.scale",         "tokens24.order",
         "tokens24.dense", "spmm24_rows.order",     "pack24_tokens.order",
-        "stream.bias"};
+        "stream.bias",    "spmm24_blocks.bias",    "spmm24_blocks.residual",
+        "block24.blocks", "block24.blocks_t"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s", wn__op_name(c->type->op), c->part[i].name);
     *tensor(c, i) = (wn_tensor){0};
@@ -286,6 +292,7 @@ static bool may_share(const wn__case *c, const wn__part *out, const wn__part *in
                                         "round16.y=x",
                                         "round8.y=x",
                                         "rescale.y=x",
+                                        "spmm24_blocks.y=residual",
                                         "cross_entropy.dlogits=logits"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s=%s", wn__op_name(c->type->op), out->name, in->name);
@@ -294,7 +301,7 @@ static bool may_share(const wn__case *c, const wn__part *out, const wn__part *in
     return false;
 }
 
-static _Alignas(16) char memory[1 << 16];
+static _Alignas(16) char memory[1 << 17];
 
 // Every operand in a place of its own, then output i on operand j, exactly and shifted by one
 // element.
@@ -302,7 +309,7 @@ static void spoil_overlap(wn__case *c, int i) {
     if (c->part[i].role == WN__READ) return;
     for (int j = 0; j < c->parts; j++) {
         for (int part = 0; part < c->parts; part++)
-            tensor(c, part)->data = memory + 4096 * part;
+            tensor(c, part)->data = memory + 8192 * part;
         assert_int_equal(check(c), WN_OK);
         if (j == i) continue;
         tensor(c, i)->data = tensor(c, j)->data;

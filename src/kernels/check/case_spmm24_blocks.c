@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+// Cases of spmm24_blocks: weights are packed here, group by group; x may be rows of one 1 each,
+// which shows where every number goes. The bound follows a result through its epilogue: the sum of
+// the packed terms and the bias, relu^2, the residual, and storing.
+#include "kernels/block24.h"
+#include "kernels/check/masks24.h"
+#include "kernels/cuda/block24.h"
+#include "kernels/element.h"
+#include "kernels/pack24.h"
+#include "kernels/spmm24_blocks.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { T, N, K, DTYPE, DATA, MASKS, BIAS, RESIDUAL, RELU2, XPAD, YPAD, ONEHOT, ODD, FIELDS };
+
+static const char *const dtype_words[] = {"bf16", "f16", NULL};
+static const char *const residual_words[] = {"none", "other", "y", NULL};
+enum { NONE, OTHER, SAME };
+
+static const wn__field fields[FIELDS] = {
+    WN__FIELD_SIZE("T", 0, 512, 129, 400),
+    WN__FIELD_SIZE("n", 0, 512, 129, 400),
+    WN__FIELD_SIZE("k", 0, 512, 129, 700),
+    WN__FIELD_WORDS("dtype", 1, 0, dtype_words),
+    WN__FIELD_DATA(WN__DATA_INFINITE),
+    WN__FIELD_WORDS("masks", WN__MASKS_SHORT, WN__MASKS_FULL, wn__masks_words),
+    WN__FIELD_FLAG("bias", 0),
+    WN__FIELD_WORDS("residual", SAME, NONE, residual_words),
+    WN__FIELD_FLAG("relu2", 0),
+    WN__FIELD_CHOICE("xpad", 0, 3, 0), // eights of elements, beyond the next multiple of eight
+    WN__FIELD_CHOICE("ypad", 0, 3, 0),
+    WN__FIELD_FLAG("onehot", 0), // x[t,i] is 1 where i = t mod k
+    WN__FIELD_FLAG("odd", 0),    // row strides that are no multiples of eight
+};
+
+// Odd strides are for the reference alone, so only a few cases have them.
+static void settle(wn__problem *p) {
+    p->value[ODD] = p->value[ODD] && p->value[XPAD] == 3;
+}
+
+static int64_t pad_of(const int64_t *v, int64_t columns, int64_t eights) {
+    return 8 * (wn__ceil_div(columns, 8) + eights) - columns + v[ODD];
+}
+
+static void declare(wn__case *c) {
+    wn__spmm24_blocks *p = c->args;
+    const int64_t *v = c->problem.value;
+    const wn_dtype dtype = v[DTYPE] == 0 ? WN_DTYPE_BF16 : WN_DTYPE_F16;
+    const wn_tensor y = wn__view2(dtype, v[T], v[N], pad_of(v, v[N], v[YPAD]));
+    p->values = dtype;
+    p->relu2 = v[RELU2];
+    wn__case_part(c, "x", &p->x, WN__READ, wn__view2(dtype, v[T], v[K], pad_of(v, v[K], v[XPAD])));
+    wn__case_part(c, "blocks", &p->blocks, WN__READ, wn__block24_tensor(v[N], v[K]));
+    if (v[BIAS]) wn__case_part(c, "bias", &p->bias, WN__READ, wn__tensor1(NULL, dtype, v[N]));
+    wn__part *residual = NULL;
+    if (v[RESIDUAL] == OTHER)
+        wn__case_part(c, "residual", &p->residual, WN__READ,
+                      wn__view2(dtype, v[T], v[N], pad_of(v, v[N], 0)));
+    if (v[RESIDUAL] == SAME) residual = wn__case_part(c, "residual", &p->residual, WN__READ, y);
+    wn__part *out = wn__case_part(c, "y", &p->y, WN__WRITE, y);
+    if (residual != NULL) wn__part_share(c, out, residual);
+}
+
+// One group of a row: its kept columns, its values, zeros in free slots.
+static void fill_group(wn__case *c, uint8_t *block, int r, int g, int64_t columns) {
+    const int64_t *v = c->problem.value;
+    const wn_dtype dtype = v[DTYPE] == 0 ? WN_DTYPE_BF16 : WN_DTYPE_F16;
+    const unsigned mask = columns > 0 ? wn__mask_draw(c, columns, v[MASKS] == WN__MASKS_FULL) : 0;
+    const uint32_t nibble = wn__nibble_of_mask24[mask];
+    uint8_t *at = block + WN_BLOCK24_VALUES + 4 * WN_BLOCK24_WORD(r, g / 4);
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    word |= nibble << (16 * (r / 8 % 2) + 4 * (g % 4));
+    memcpy(at, &word, sizeof word);
+    for (int slot = 0; slot < 2; slot++) {
+        if (!(mask >> (nibble >> (2 * slot) & 3) & 1)) continue;
+        wn_tensor one = wn__tensor1(block + WN_BLOCK24_VALUE(r, 2 * g + slot), dtype, 1);
+        wn__set(&one, 0, wn__case_value(c, (wn__data)v[DATA], dtype));
+    }
+}
+
+static void fill_blocks(wn__case *c, wn__part *p) {
+    const int64_t *v = c->problem.value, across = p->view.shape[1];
+    memset(p->image, 0, (size_t)p->count);
+    for (int64_t row = 0; row < 64 * p->view.shape[0]; row++)
+        for (int64_t g = 0; g < 16 * across; g++)
+            fill_group(c, (uint8_t *)p->image + (row / 64 * across + g / 16) * WN_BLOCK24_BYTES,
+                       (int)(row % 64), (int)(g % 16), row < v[N] ? v[K] - 4 * g : 0);
+}
+
+static void fill(wn__case *c) {
+    const int64_t *v = c->problem.value;
+    wn__part *x = wn__case_find(c, "x");
+    wn__case_fill(c, (wn__data)v[DATA]);
+    fill_blocks(c, wn__case_find(c, "blocks"));
+    for (int64_t i = 0; v[ONEHOT] && i < x->count; i++)
+        wn__part_set(x, i, i % v[K] == i / v[K] % v[K] ? 1 : 0);
+}
+
+// A kept number of a row of W.
+typedef struct kept {
+    int64_t column;
+    double value;
+} kept;
+
+// Row o of W as a list of at most k + 3 numbers, which is returned.
+static int64_t row_of(const wn__case *c, const wn__part *blocks, int64_t o, kept *out) {
+    const int64_t *v = c->problem.value, across = blocks->view.shape[1];
+    const wn_dtype dtype = v[DTYPE] == 0 ? WN_DTYPE_BF16 : WN_DTYPE_F16;
+    int64_t count = 0;
+    for (int64_t g = 0; g < wn__ceil_div(v[K], 4); g++) {
+        int column[2];
+        uint16_t value[2];
+        wn__block24_group((const uint8_t *)blocks->image +
+                              (o / 64 * across + g / 16) * WN_BLOCK24_BYTES,
+                          (int)(o % 64), (int)(g % 16), column, value);
+        for (int slot = 0; slot < 2; slot++) {
+            const wn_tensor one = wn__tensor1(&value[slot], dtype, 1);
+            if (4 * g + column[slot] < v[K])
+                out[count++] = (kept){4 * g + column[slot], wn__get(&one, 0)};
+        }
+    }
+    return count;
+}
+
+// The sum before the epilogue, and that of its magnitudes.
+typedef struct sums {
+    double z, size;
+} sums;
+
+static sums sums_of(const double *x, const kept *row, int64_t count, double bias) {
+    sums s = {bias, fabs(bias)};
+    for (int64_t i = 0; i < count; i++) {
+        const double term = x[row[i].column] * row[i].value;
+        s.z += term;
+        s.size += fabs(term);
+    }
+    return s;
+}
+
+// What the epilogue makes of a sum and its error.
+static double bound_of(const wn__case *c, const wn__round *r, sums s, double residual,
+                       double want) {
+    const int64_t *v = c->problem.value;
+    const bool integers = v[DATA] == WN__DATA_INTEGERS && s.size * r->acc <= 0.5;
+    const double terms = (double)(2 * wn__ceil_div(v[K], 4) + v[BIAS]);
+    if (integers && fabs(want) * r->out <= 1) return 0; // whole numbers all the way
+    double error = integers ? 0 : 2 * terms * (r->acc * s.size + r->eta), a = s.z;
+    if (v[RELU2]) {
+        const double positive = s.z > 0 ? s.z : 0;
+        a = positive * positive;
+        error = (2 * positive + error) * error + r->acc * a + r->eta;
+    }
+    if (v[RESIDUAL] != NONE) error += r->acc * (fabs(a) + fabs(residual)) + r->eta;
+    return wn__stored(r, want) + (1 + r->out) * error;
+}
+
+static void bound(wn__case *c, const wn__round *r) {
+    const int64_t *v = c->problem.value;
+    const wn__part *x = wn__case_find(c, "x"), *blocks = wn__case_find(c, "blocks");
+    const wn__part *bias = wn__case_find(c, "bias"), *residual = wn__case_find(c, "residual");
+    wn__part *y = wn__case_find(c, "y");
+    kept *row = calloc((size_t)v[K] + 4, sizeof *row);
+    for (int64_t o = 0; o < v[N] && row != NULL; o++) {
+        const int64_t count = row_of(c, blocks, o, row);
+        for (int64_t t = 0; t < v[T]; t++) {
+            const int64_t i = t * v[N] + o;
+            const sums s =
+                sums_of(x->before + t * v[K], row, count, bias != NULL ? bias->before[o] : 0);
+            y->bound[i] = bound_of(c, r, s, residual != NULL ? residual->before[i] : 0, y->want[i]);
+        }
+    }
+    free(row);
+}
+
+static double flops(const wn__problem *p) {
+    return 4.0 * (double)p->value[T] * (double)p->value[N] * (double)wn__ceil_div(p->value[K], 4);
+}
+
+const wn__case_type wn__cases_spmm24_blocks = {.op = WN__OP_spmm24_blocks,
+                                               .args_size = sizeof(wn__spmm24_blocks),
+                                               .fields = fields,
+                                               .field_count = FIELDS,
+                                               .align = 16,
+                                               .settle = settle,
+                                               .declare = declare,
+                                               .fill = fill,
+                                               .bound = bound,
+                                               .flops = flops};
