@@ -39,8 +39,8 @@ static size_t find_panel(panels *p, const bench_rows *rows, const wn_bench_row *
     if (p->count == PANELS) return PANELS;
     size_t i = p->count++;
     p->work[i] = r->work;
-    snprintf(p->title[i], sizeof p->title[i], "%s, %s: %.80s, %d thread%s, %s", r->work, r->dtype,
-             rows->machine, rows->threads, rows->threads == 1 ? "" : "s", rows->date);
+    snprintf(p->title[i], sizeof p->title[i], "%s, %s: %.80s, %s, %s", r->work, r->dtype,
+             rows->machine, rows->where, rows->date);
     p->chart[i] = (chart){.title = p->title[i],
                           .x_label = strcmp(r->suite, "decode") == 0 ? "batch" : "tokens",
                           .y_label = "time of the best dense / time of ours",
@@ -50,9 +50,12 @@ static size_t find_panel(panels *p, const bench_rows *rows, const wn_bench_row *
     return i;
 }
 
-static chart_line *find_line(panels *p, size_t panel, const wn_bench_row *r) {
+/* On a GPU one variant does few tokens and another one many: a line is a shape there. */
+static chart_line *find_line(panels *p, size_t panel, const bench_rows *rows,
+                             const wn_bench_row *r) {
     char label[128];
-    snprintf(label, sizeof label, "%lld x %lld %s", (long long)r->out, (long long)r->in, r->name);
+    snprintf(label, sizeof label, "%lld x %lld %s", (long long)r->out, (long long)r->in,
+             rows->threads > 0 ? r->name : "");
     chart *c = &p->chart[panel];
     for (size_t i = 0; i < c->count; i++)
         if (strcmp(p->label[panel][i], label) == 0) return &p->line[panel][i];
@@ -69,7 +72,7 @@ static chart_line *find_line(panels *p, size_t panel, const wn_bench_row *r) {
 
 static void add_point(panels *p, const bench_rows *rows, const wn_bench_row *r) {
     size_t panel = find_panel(p, rows, r);
-    chart_line *l = panel < PANELS ? find_line(p, panel, r) : NULL;
+    chart_line *l = panel < PANELS ? find_line(p, panel, rows, r) : NULL;
     if (!l || l->count == POINTS) return;
     size_t line = (size_t)(l - p->line[panel]), at = l->count++;
     p->x[panel][line][at] = log2((double)r->rows);
@@ -139,8 +142,8 @@ static void add_result(spans *s, const bench_rows *rows) {
     for (size_t i = 0; i < rows->count; i++) {
         wn_bench_row r = bench_row_at(rows, i);
         if (r.role != WN_BENCH_STRUCTURE || !(r.best.median > 0)) continue;
-        snprintf(label, sizeof label, "%s, %s; %.80s, %d thread%s, %s", r.suite, r.dtype,
-                 rows->machine, rows->threads, rows->threads == 1 ? "" : "s", rows->date);
+        snprintf(label, sizeof label, "%s, %s; %.80s, %s, %s", r.suite, r.dtype, rows->machine,
+                 rows->where, rows->date);
         if (strcmp(r.suite, "layer") == 0 || strcmp(r.suite, "train") == 0)
             snprintf(part, sizeof part, "%s: %s", r.work, r.name);
         else

@@ -12,5 +12,8 @@ wn__accepts_fn wn__accepts_gpu_pack24;
 /* F32, BF16 and F16, where cuBLASLt is found. */
 wn__accepts_fn wn__accepts_gpu_matmul;
 wn__workspace_fn wn__workspace_matmul_cublaslt;
+/* The same on unpacked blocks, without relu^2. */
+wn__accepts_fn wn__accepts_gpu_blocks_dense;
+wn__workspace_fn wn__workspace_spmm24_blocks_cublaslt;
 
 #endif

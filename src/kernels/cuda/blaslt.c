@@ -43,6 +43,11 @@ wn_status wn__blaslt_find(const wn__lt_api **out) {
     return WN_OK;
 }
 
+bool wn__blaslt_there(void) {
+    (void)pthread_once(&once, find);
+    return missing[0] == '\0';
+}
+
 static wn_status check(const wn__lt_api *api, const char *symbol, wn__lt_status status) {
     if (status == 0) return WN_OK;
     const char *name = api->status_name(status);

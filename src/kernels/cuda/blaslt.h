@@ -12,6 +12,9 @@ enum { WN_LT_CHOICES = 8 };
 /* The functions of the library, opened once a process. UNSUPPORTED says why there are none. */
 WN_NODISCARD wn_status wn__blaslt_find(const wn__lt_api **out);
 
+/* Whether there are; the last error stays what it was. */
+bool wn__blaslt_there(void);
+
 /* The library on one device, and what it said about the products it was asked for. */
 typedef struct wn__blaslt wn__blaslt;
 WN_NODISCARD wn_status wn__blaslt_open(wn__cuda *d, wn__blaslt **out);

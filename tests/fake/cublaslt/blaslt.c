@@ -67,7 +67,7 @@ static uint16_t half_of(float f) {
     if (a >= 65520) return (uint16_t)(sign | 0x7C00);
     int exponent;
     (void)frexpf(a, &exponent); // a = m 2^exponent, m in [0.5, 1)
-    if (exponent < -13) exponent = -13;
+    if (a == 0 || exponent < -13) exponent = -13; // subnormal
     const float steps = rintf(ldexpf(a, 11 - exponent)); // of the last place
     // a full step carries into the exponent by itself
     return (uint16_t)(sign | (uint16_t)(((exponent + 13) << 10) + (int)steps));

@@ -227,6 +227,9 @@ wn__cu_result cuDeviceGetAttribute(int *value, int attribute, wn__cu_device devi
     CALL(cuDeviceGetAttribute);
     (void)device;
     switch (attribute) {
+    case WN_CU_CLOCK:
+        *value = 1000000;
+        return 0;
     case WN_CU_MULTIPROCESSORS:
         *value = 4;
         return 0;
