@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "tensor/cuda_abi.h"
+#include "winnow/tensor.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -75,6 +76,13 @@ typedef struct wn__cuda_image {
 /* The function `symbol` of an image, loaded on first use and kept. */
 WN_NODISCARD wn_status wn__cuda_function(wn__cuda *d, const wn__cuda_image *image,
                                          const char *symbol, wn__cu_function *out);
+
+/* The map through which bulk copies move boxes of `rows` by 64 columns of a 16-bit matrix [a,b]
+ * with unit stride along b to and from shared memory: 128 bytes a row, chunk c of row r at c ^ (r
+ * mod 8). What a box has beyond the matrix is read as zeros and not written. Data and row stride
+ * are multiples of 16 bytes, a and b positive, rows at most 256: else INVALID. */
+WN_NODISCARD wn_status wn__cuda_tensor_map(const wn__cuda *d, const wn_tensor *t, unsigned rows,
+                                           wn__cu_tensor_map *out);
 
 typedef struct wn__cuda_launch {
     unsigned grid[3], block[3];

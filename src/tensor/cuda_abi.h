@@ -5,6 +5,7 @@
 #ifndef WN_TENSOR_CUDA_ABI_H
 #define WN_TENSOR_CUDA_ABI_H
 
+#include "tensor/tensor_map.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,10 @@ enum {
 enum { WN_CU_STREAM_NON_BLOCKING = 1, WN_CU_CAPTURE_THREAD_LOCAL = 1 };
 enum { WN_CU_FUNCTION_SHARED_BYTES = 8 }; /* the largest dynamic shared memory of its launches */
 enum { WN_CU_LAUNCH_CLUSTER = 4, WN_CU_LAUNCH_OVERLAP = 6 };
+
+/* of a tensor map: the type of its numbers, how the 16-byte chunks of 128 bytes are permuted in
+ * shared memory, and what L2 fetches at once */
+enum { WN_CU_MAP_F16 = 6, WN_CU_MAP_BF16 = 9, WN_CU_MAP_SWIZZLE_128B = 3, WN_CU_MAP_L2_256B = 3 };
 
 typedef union wn__cu_launch_value {
     char pad[64];
@@ -96,6 +101,10 @@ typedef struct wn__cu_launch {
     X(function_set, cuFuncSetAttribute, (wn__cu_function function, int attribute, int value))      \
     X(launch, cuLaunchKernelEx,                                                                    \
       (const wn__cu_launch *launch, wn__cu_function function, void **arguments, void **extra))     \
+    X(tensor_map, cuTensorMapEncodeTiled,                                                          \
+      (wn__cu_tensor_map * map, int type, uint32_t rank, void *address, const uint64_t *size,      \
+       const uint64_t *stride, const uint32_t *box, const uint32_t *step, int interleave,          \
+       int swizzle, int l2, int fill))                                                             \
     X(capture_begin, cuStreamBeginCapture_v2, (wn__cu_stream stream, int mode))                    \
     X(capture_end, cuStreamEndCapture, (wn__cu_stream stream, wn__cu_graph * graph))               \
     X(graph_instantiate, cuGraphInstantiateWithFlags,                                              \

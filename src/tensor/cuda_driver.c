@@ -55,7 +55,7 @@ static void open_driver(void) {
     for (int i = 0; i < FUNCTIONS; i++)
         if (!find(library, i)) {
             (void)snprintf(why, sizeof why,
-                           "the NVIDIA driver (%s) has no %s: it is older than 11.8", file,
+                           "the NVIDIA driver (%s) has no %s: it is older than 12.0", file,
                            functions[i].symbol);
             return;
         }

@@ -3,6 +3,7 @@
 #ifndef WN_KERNELS_CUDA_ACCEPTS_H
 #define WN_KERNELS_CUDA_ACCEPTS_H
 
+#include "kernels/cuda/tiles.h"
 #include "kernels/op.h"
 
 /* F32, BF16 and F16, by rows or by exact tiles. */
@@ -15,5 +16,16 @@ wn__workspace_fn wn__workspace_matmul_cublaslt;
 /* The same on unpacked blocks, without relu^2. */
 wn__accepts_fn wn__accepts_gpu_blocks_dense;
 wn__workspace_fn wn__workspace_spmm24_blocks_cublaslt;
+/* No more blocks than a grid holds. */
+wn__accepts_fn wn__accepts_gpu_block24;
+/* 16-bit numbers, row strides of multiples of eight, something to add up. */
+wn__accepts_fn wn__accepts_gpu_spmm24_blocks;
+/* Parts of sums, of the plan that a variant makes (tiles.h). */
+wn__workspace_fn wn__workspace_spmm24_blocks_sm90a;
+#define WN_TILE(rows, tokens, stages)                                                              \
+    wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_##rows##x##tokens;                          \
+    wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_##rows##x##tokens##x2;
+WN_TILES(WN_TILE)
+#undef WN_TILE
 
 #endif

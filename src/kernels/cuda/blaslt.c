@@ -76,6 +76,7 @@ static void free_plan(const wn__lt_api *api, wn__lt_plan *p) {
     if (p->matmul != NULL) (void)api->matmul_destroy(p->matmul);
     if (p->a != NULL) (void)api->layout_destroy(p->a);
     if (p->b != NULL) (void)api->layout_destroy(p->b);
+    if (p->c != NULL) (void)api->layout_destroy(p->c);
     if (p->d != NULL) (void)api->layout_destroy(p->d);
     free(p);
 }
@@ -132,17 +133,21 @@ size_t wn__blaslt_workspace(const wn__matmul *p) {
     return parts > MOST - LEAST ? (size_t)MOST : (size_t)LEAST + (size_t)parts / 1024 * 1024;
 }
 
-bool wn__blaslt_shape(const wn__matmul *p, wn__lt_shape *out, char *why, size_t n) {
+bool wn__blaslt_shape(const wn__matmul *p, const wn_tensor *added, wn__lt_shape *out, char *why,
+                      size_t n) {
+    const wn_tensor *c = added != NULL ? added : &p->c;
     wn__lt_shape s;
     const wn__lt_api *api;
     memset(&s, 0, sizeof s);
     s.rows = p->c.shape[1];
     s.columns = p->c.shape[0];
     s.inner = p->a.shape[1];
+    s.lead_c = s.columns > 1 ? c->stride[0] : s.rows;
     s.lead_d = s.columns > 1 ? p->c.stride[0] : s.rows;
     s.bias = wn__given(&p->bias);
     s.align_a = alignment(&p->b);
     s.align_b = alignment(&p->a);
+    s.align_c = alignment(c);
     s.align_d = alignment(&p->c);
     s.workspace = wn__blaslt_workspace(p);
     // a sum in parts is added up in float32, never in 16 bits
@@ -187,6 +192,8 @@ static wn_status describe(wn__blaslt *b, wn__lt_plan *p) {
     WN_TRY(check(api, "cublasLtMatrixLayoutCreate",
                  api->layout_create(&p->b, s->in, s->transposed_b ? columns : inner,
                                     s->transposed_b ? inner : columns, s->lead_b)));
+    WN_TRY(check(api, "cublasLtMatrixLayoutCreate",
+                 api->layout_create(&p->c, s->out, rows, columns, s->lead_c)));
     return check(api, "cublasLtMatrixLayoutCreate",
                  api->layout_create(&p->d, s->out, rows, columns, s->lead_d));
 }
@@ -203,13 +210,13 @@ static wn_status ask(wn__blaslt *b, wn__lt_plan *p, wn__lt_preference wish) {
                {WN_LT_REDUCTIONS, &reductions, sizeof reductions},
                {WN_LT_ALIGN_A, &s->align_a, sizeof s->align_a},
                {WN_LT_ALIGN_B, &s->align_b, sizeof s->align_b},
-               {WN_LT_ALIGN_C, &s->align_d, sizeof s->align_d},
+               {WN_LT_ALIGN_C, &s->align_c, sizeof s->align_c},
                {WN_LT_ALIGN_D, &s->align_d, sizeof s->align_d}};
     for (size_t i = 0; i < sizeof set / sizeof *set; i++)
         WN_TRY(check(api, "cublasLtMatmulPreferenceSetAttribute",
                      api->preference_set(wish, set[i].attribute, set[i].value, set[i].bytes)));
     WN_TRY(check(api, "cublasLtMatmulAlgoGetHeuristic",
-                 api->heuristic(b->handle, p->matmul, p->a, p->b, p->d, p->d, wish, p->wanted,
+                 api->heuristic(b->handle, p->matmul, p->a, p->b, p->c, p->d, wish, p->wanted,
                                 p->choice, &p->found)));
     if (p->found > 0) return WN_OK;
     return wn__fail(WN_UNSUPPORTED, "cuBLASLt has no way to multiply [%lld, %lld] by [%lld, %lld]",
@@ -251,14 +258,15 @@ wn_status wn__blaslt_plan(wn__blaslt *b, const wn__lt_shape *s, int wanted,
 }
 
 wn_status wn__blaslt_run(wn__blaslt *b, const wn__lt_plan *plan, int i, const wn__matmul *p,
-                         void *workspace) {
-    const float alpha = 1, beta = p->accumulate ? 1 : 0;
+                         const wn_tensor *added, void *workspace) {
+    const float alpha = 1, beta = p->accumulate || added != NULL ? 1 : 0;
+    const void *c = added != NULL ? added->data : p->c.data;
     if (plan->shape.bias)
         WN_TRY(check(b->api, "cublasLtMatmulDescSetAttribute",
                      b->api->matmul_set(plan->matmul, WN_LT_BIAS, &p->bias.data, sizeof(void *))));
     return check(b->api, "cublasLtMatmul",
                  b->api->matmul(b->handle, plan->matmul, &alpha, p->b.data, plan->a, p->a.data,
-                                plan->b, &beta, p->c.data, plan->d, p->c.data, plan->d,
+                                plan->b, &beta, c, plan->c, p->c.data, plan->d,
                                 &plan->choice[i].algorithm, workspace, plan->shape.workspace,
                                 b->device->stream));
 }

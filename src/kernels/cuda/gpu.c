@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARGS = 1024 };
+enum { ARGS = 1024, COUNTERS = 1024 };
 #define NONE 0xFFFFFFFFU
 
 typedef struct record {
@@ -21,7 +21,7 @@ typedef struct record {
 struct wn__gpu {
     wn__cuda *device;
     wn__arena words, host; // the word of faults, and a pinned copy
-    unsigned *word, *copy;
+    unsigned *word, *copy, *counters;
     record *record;
     size_t count, capacity;
     size_t captured;    // records below this belong to graphs
@@ -52,10 +52,13 @@ uint32_t wn__gpu_flags(void) {
 
 static wn_status take_word(wn__gpu *g) {
     void *p;
-    WN_TRY(wn__cuda_arena(g->device, "faults", sizeof *g->word, &g->words));
+    const size_t counters = COUNTERS * sizeof *g->counters;
+    WN_TRY(wn__cuda_arena(g->device, "faults", WN_CUDA_ALIGN + counters, &g->words));
     WN_TRY(wn__cuda_pinned(g->device, "faults", sizeof *g->copy, &g->host));
     WN_TRY(wn__arena_alloc(&g->words, sizeof *g->word, &p));
     g->word = p;
+    WN_TRY(wn__arena_alloc(&g->words, counters, &p));
+    g->counters = p; // an arena begins as zeros
     WN_TRY(wn__arena_alloc(&g->host, sizeof *g->copy, &p));
     g->copy = p;
     return wn__cuda_set(g->device, g->word, 0xFF, sizeof *g->word);
@@ -162,6 +165,13 @@ wn_status wn__gpu_finish(wn__gpu *g) {
         if (status == WN_OK) status = cleared;
     }
     return status;
+}
+
+wn_status wn__gpu_counters(wn__gpu *g, int64_t count, unsigned **out) {
+    *out = g->counters;
+    if (count <= COUNTERS) return WN_OK;
+    return wn__fail(WN_UNSUPPORTED, "%lld counters of the GPU, there are %d", (long long)count,
+                    (int)COUNTERS);
 }
 
 wn_status wn__gpu_launch(wn__gpu *g, const wn__cuda_image *image, const char *symbol,

@@ -56,6 +56,10 @@ typedef struct wn__gpu_fault {
 WN_NODISCARD wn_status wn__gpu_guard(wn__gpu *g, const wn__gpu_refusal *r, const void *args,
                                      wn__gpu_fault *out);
 
+/* `count` words of the device that are zero between launches: what uses them leaves them so.
+ * UNSUPPORTED beyond 1024. */
+WN_NODISCARD wn_status wn__gpu_counters(wn__gpu *g, int64_t count, unsigned int **out);
+
 /* Runs a function whose one argument is *argument. Empty grids are not run. */
 WN_NODISCARD wn_status wn__gpu_launch(wn__gpu *g, const wn__cuda_image *image, const char *symbol,
                                       const wn__cuda_launch *l, void *argument);

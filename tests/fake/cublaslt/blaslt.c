@@ -66,8 +66,8 @@ static uint16_t half_of(float f) {
     if (isnan(f)) return 0x7E00;
     if (a >= 65520) return (uint16_t)(sign | 0x7C00);
     int exponent;
-    (void)frexpf(a, &exponent); // a = m 2^exponent, m in [0.5, 1)
-    if (a == 0 || exponent < -13) exponent = -13; // subnormal
+    (void)frexpf(a, &exponent);                          // a = m 2^exponent, m in [0.5, 1)
+    if (a == 0 || exponent < -13) exponent = -13;        // subnormal
     const float steps = rintf(ldexpf(a, 11 - exponent)); // of the last place
     // a full step carries into the exponent by itself
     return (uint16_t)(sign | (uint16_t)(((exponent + 13) << 10) + (int)steps));
@@ -95,8 +95,8 @@ static void put(void *p, int64_t i, int type, float f) {
 
 typedef struct product {
     struct wn__lt_matmul m;
-    struct wn__lt_layout a, b, d;
-    const void *at, *bt;
+    struct wn__lt_layout a, b, c, d;
+    const void *at, *bt, *ct;
     void *dt;
     float beta;
 } product;
@@ -117,7 +117,7 @@ static void multiply(const void *data) {
                            p->a.type) *
                        get(p->bt, p->m.transposed[1] ? j + k * p->b.lead : k + j * p->b.lead,
                            p->b.type);
-            if (p->beta != 0) sum += p->beta * get(p->dt, at, p->d.type);
+            if (p->beta != 0) sum += p->beta * get(p->ct, i + j * p->c.lead, p->c.type);
             if (p->m.epilogue == WN_LT_EPILOGUE_BIAS) sum += get(p->m.bias, i, p->m.bias_type);
             put(p->dt, at, p->d.type, sum);
         }
@@ -227,16 +227,17 @@ wn__lt_status cublasLtMatmulAlgoGetHeuristic(wn__lt_handle handle, wn__lt_matmul
                                              int *found) {
     const uint64_t inner = m->transposed[0] ? a->rows : a->columns;
     fake_cublaslt.asked++;
-    if (handle == NULL || c != d || a->type != b->type || wanted < 1) return INVALID_VALUE;
+    if (handle == NULL || c->type != d->type || a->type != b->type || wanted < 1)
+        return INVALID_VALUE;
     if ((m->transposed[0] ? a->columns : a->rows) != d->rows ||
         (m->transposed[1] ? b->rows : b->columns) != d->columns ||
         (m->transposed[1] ? b->columns : b->rows) != inner)
         return INVALID_VALUE;
     *found = wanted < fake_cublaslt.found ? wanted : fake_cublaslt.found;
     for (int i = 0; i < *found; i++)
-        out[i] = (wn__lt_choice){
-            .algorithm = {{ALGORITHM, p->align[0], p->align[1], p->align[3], p->workspace}},
-            .workspace = p->workspace};
+        out[i] = (wn__lt_choice){.algorithm = {{ALGORITHM, p->align[0], p->align[1], p->align[2],
+                                                p->align[3], p->workspace}},
+                                 .workspace = p->workspace};
     return 0;
 }
 wn__lt_status cublasLtMatmul(wn__lt_handle handle, wn__lt_matmul m, const void *alpha,
@@ -248,14 +249,13 @@ wn__lt_status cublasLtMatmul(wn__lt_handle handle, wn__lt_matmul m, const void *
     const int code = fake_cublaslt.fail_product;
     fake_cublaslt.fail_product = 0;
     if (code != 0) return code;
-    if (handle == NULL || stream == NULL || c != d || lc != ld || *(const float *)alpha != 1)
-        return INVALID_VALUE;
+    if (handle == NULL || stream == NULL || *(const float *)alpha != 1) return INVALID_VALUE;
     if (made[0] != ALGORITHM || (uintptr_t)a % made[1] != 0 || (uintptr_t)b % made[2] != 0 ||
-        (uintptr_t)d % made[3] != 0 || workspace_bytes < made[4] ||
+        (uintptr_t)c % made[3] != 0 || (uintptr_t)d % made[4] != 0 || workspace_bytes < made[5] ||
         !holds(workspace, workspace_bytes))
         return INVALID_VALUE;
-    const product p = {*m, *la, *lb, *ld, a, b, d, *(const float *)beta};
-    if (!within(a, la) || !within(b, lb) || !within(d, ld) ||
+    const product p = {*m, *la, *lb, *lc, *ld, a, b, c, d, *(const float *)beta};
+    if (!within(a, la) || !within(b, lb) || !within(c, lc) || !within(d, ld) ||
         (m->epilogue == WN_LT_EPILOGUE_BIAS &&
          !holds(m->bias, (size_t)ld->rows * size_of(m->bias_type))))
         return INVALID_VALUE;

@@ -4,13 +4,14 @@
 // live objects.
 #include "device24.h"
 #include "fake_cuda.h"
+#include "fake_map.h"
 #include "kernels/cuda/block24.h"
 #include "tensor/cuda_abi.h"
 #include <stdlib.h>
 #include <string.h>
 
 enum { INVALID_VALUE = 1, NOT_FOUND = 500, CAPTURING = 900 };
-enum { MOST = 256, COPY = 0, PROBE = 1, OTHERS = 2, MOST_OTHERS = 16, ARGUMENT = 256 };
+enum { MOST = 256, COPY = 0, PROBE = 1, OTHERS = 2, MOST_OTHERS = 64, ARGUMENT = 640 };
 
 fake_cuda_state fake_cuda = {.memory_bytes = (size_t)64 << 20};
 
@@ -438,6 +439,23 @@ wn__cu_result cuLaunchKernelEx(const wn__cu_launch *launch, wn__cu_function func
     for (int i = 0; i < 3 && w.which < OTHERS; i++)
         memcpy(&w.argument[i], arguments[i], sizeof w.argument[i]);
     return queue(&w);
+}
+// Refuses what NVIDIA's refuses; what fake_map.h says stands in the map.
+wn__cu_result cuTensorMapEncodeTiled(wn__cu_tensor_map *map, int type, uint32_t rank, void *address,
+                                     const uint64_t *size, const uint64_t *stride,
+                                     const uint32_t *box, const uint32_t *step, int interleave,
+                                     int swizzle, int l2, int fill) {
+    CALL(cuTensorMapEncodeTiled);
+    const fake_map m = {address, {size[0], size[1]}, stride[0], {box[0], box[1]}, type};
+    if ((uintptr_t)map % 64 != 0 || rank != 2 || (uintptr_t)address % 16 != 0 || size[0] == 0 ||
+        size[1] == 0 || size[0] > UINT32_MAX || size[1] > UINT32_MAX || stride[0] % 16 != 0 ||
+        stride[0] < 2 * size[0] || box[0] * 2 > 128 || box[1] == 0 || box[1] > 256 ||
+        step[0] != 1 || step[1] != 1 || interleave != 0 || swizzle != WN_CU_MAP_SWIZZLE_128B ||
+        l2 > WN_CU_MAP_L2_256B || fill != 0 || (type != WN_CU_MAP_BF16 && type != WN_CU_MAP_F16))
+        return INVALID_VALUE;
+    memset(map, 0, sizeof *map);
+    memcpy(map, &m, sizeof m);
+    return 0;
 }
 wn__cu_result cuStreamBeginCapture_v2(wn__cu_stream stream, int mode) {
     CALL(cuStreamBeginCapture_v2);

@@ -31,6 +31,12 @@ static void test_values(void **state) {
     SAME(WN_CU_FUNCTION_SHARED_BYTES, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
     SAME(WN_CU_LAUNCH_CLUSTER, CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION);
     SAME(WN_CU_LAUNCH_OVERLAP, CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION);
+    SAME(WN_CU_MAP_F16, CU_TENSOR_MAP_DATA_TYPE_FLOAT16);
+    SAME(WN_CU_MAP_BF16, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16);
+    SAME(WN_CU_MAP_SWIZZLE_128B, CU_TENSOR_MAP_SWIZZLE_128B);
+    SAME(WN_CU_MAP_L2_256B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B);
+    SAME(0, CU_TENSOR_MAP_INTERLEAVE_NONE);
+    SAME(0, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
 }
 
 static void test_layout(void **state) {
@@ -42,6 +48,8 @@ static void test_layout(void **state) {
     SAME(offsetof(wn__cu_launch, stream), offsetof(CUlaunchConfig, hStream));
     SAME(offsetof(wn__cu_launch, attributes), offsetof(CUlaunchConfig, attrs));
     SAME(offsetof(wn__cu_launch, attribute_count), offsetof(CUlaunchConfig, numAttrs));
+    SAME(sizeof(wn__cu_tensor_map), sizeof(CUtensorMap));
+    SAME(_Alignof(wn__cu_tensor_map), _Alignof(CUtensorMap));
     SAME(sizeof(wn__cu_launch_attribute), sizeof(CUlaunchAttribute));
     SAME(offsetof(wn__cu_launch_attribute, value), offsetof(CUlaunchAttribute, value));
     SAME(offsetof(CUlaunchAttributeValue, clusterDim.y), sizeof(unsigned));

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+/* Arguments of the device code that packs and multiplies blocks, for its host side too. */
+#ifndef WN_KERNELS_CUDA_ARGS_BLOCKS_H
+#define WN_KERNELS_CUDA_ARGS_BLOCKS_H
+
+#include "tensor/tensor_map.h"
+#include <stdint.h>
+
+typedef struct wn__gpu_block24 {
+    const uint16_t *w;
+    const uint8_t *mask; /* NULL: the two largest of each group */
+    uint8_t *blocks, *blocks_t;
+    int64_t rows, columns, stride, groups; /* groups of a row of the mask */
+    int infinity;                          /* the largest magnitude that is a number */
+    unsigned int *fault, number;
+} wn__gpu_block24;
+
+/* The product. One matrix of the work is `rows` x `tokens`, tiles are given to blocks of threads in
+ * the order that spmm24_tiles.h describes. */
+typedef struct wn__gpu_spmm24_blocks {
+    wn__cu_tensor_map x, y, residual; /* sm_90a: boxes of tokens, of 32 tokens, of 32 tokens */
+    const uint16_t *x_data, *residual_data; /* sm_80 */
+    uint16_t *y_data;
+    int64_t x_stride, y_stride, residual_stride;
+    const uint8_t *blocks;
+    const uint16_t *bias; /* or NULL */
+    float *partial;       /* of split sums: [tile][warpgroup][part][128 threads' numbers] */
+    unsigned int
+        *arrived; /* one zero for each tile and warpgroup when the kernel begins and ends */
+    int tokens, rows, columns; /* T, n, k */
+    int panels, steps;         /* blocks down and across W */
+    int tiles_m, tiles_n;      /* tiles of a cluster's rows, of tokens */
+    int group;                 /* tiles along rows that are walked together */
+    int split;                 /* parts that the sum of a tile is cut into */
+    int cluster;
+    int relu2, residual_given;
+} wn__gpu_spmm24_blocks;
+
+#endif

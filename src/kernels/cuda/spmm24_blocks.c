@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+// spmm24_blocks on a GPU: what is launched for which arguments.
+#include "kernels/spmm24_blocks.h"
+
+#include "base/fail.h"
+#include "kernels/contract.h"
+#include "kernels/cuda/accepts.h"
+#include "kernels/cuda/args_blocks.h"
+#include "kernels/cuda/block24.h"
+#include "kernels/cuda/images.h"
+#include "kernels/cuda/spmm24_sm80.h"
+#include "kernels/cuda/tiles.h"
+#include "kernels/declare.h"
+#include <limits.h>
+#include <stdio.h>
+
+#ifdef WN_HAVE_DEVICE_CODE
+
+bool wn__accepts_gpu_spmm24_blocks(const void *args, char *why, size_t n) {
+    const wn__spmm24_blocks *p = args;
+    const wn_tensor *const t[3] = {&p->x, &p->y, &p->residual};
+    static const char *const name[3] = {"x", "y", "residual"};
+    const int64_t most = INT_MAX - 1024; // tiles go a little beyond
+    if (p->x.dtype != p->values) {
+        (void)snprintf(why, n, "x is %s, blocks hold %s", wn_dtype_name(p->x.dtype),
+                       wn_dtype_name(p->values));
+        return false;
+    }
+    if (p->x.shape[1] == 0) {
+        (void)snprintf(why, n, "k is 0");
+        return false;
+    }
+    if (p->x.shape[0] > most || p->x.shape[1] > most || p->y.shape[1] > most) {
+        (void)snprintf(why, n, "a size is beyond 2^31");
+        return false;
+    }
+    for (int i = 0; i < 3; i++)
+        if (wn__given(t[i]) && t[i]->stride[0] % 8 != 0) {
+            (void)snprintf(why, n, "row stride %lld of %s is not a multiple of 8",
+                           (long long)t[i]->stride[0], name[i]);
+            return false;
+        }
+    return true;
+}
+
+// What every variant's device code is told.
+static wn__gpu_spmm24_blocks arguments(const wn__spmm24_blocks *p) {
+    const bool residual = wn__given(&p->residual);
+    return (wn__gpu_spmm24_blocks){
+        .x_data = p->x.data,
+        .residual_data = residual ? p->residual.data : NULL,
+        .y_data = p->y.data,
+        .x_stride = p->x.stride[0],
+        .y_stride = p->y.stride[0],
+        .residual_stride = residual ? p->residual.stride[0] : 0,
+        .blocks = p->blocks.data,
+        .bias = wn__given(&p->bias) ? p->bias.data : NULL,
+        .tokens = (int)p->x.shape[0],
+        .rows = (int)p->y.shape[1],
+        .columns = (int)p->x.shape[1],
+        .panels = (int)p->blocks.shape[0],
+        .steps = (int)p->blocks.shape[1],
+        .split = 1,
+        .cluster = 1,
+        .relu2 = p->relu2,
+        .residual_given = residual,
+    };
+}
+
+static wn__gpu_plan plan_of(const wn__spmm24_blocks *p, int tile, int cluster) {
+    return wn__gpu_plan_of(p->x.shape[0], p->y.shape[1], p->x.shape[1], tile, cluster);
+}
+
+static size_t workspace(const void *args, int tile, int cluster) {
+    const wn__spmm24_blocks *p = args;
+    const wn__gpu_plan plan = plan_of(p, tile, cluster);
+    return wn__gpu_plan_workspace(&plan, p->x.shape[0], p->y.shape[1]);
+}
+
+// Bytes of shared memory, as the device code lays it out: stages of tokens and blocks, two chunks
+// of 32 tokens for each of two warpgroups, barriers.
+static unsigned shared_bytes(const wn__gpu_tile *t) {
+    const int stage = 128 * t->tokens + t->rows / 64 * WN_BLOCK24_BYTES;
+    return (unsigned)((t->stages * stage + 1023) / 1024 * 1024 + 4 * 4096 + 16 * t->stages + 64);
+}
+
+static wn_status make_maps(wn__cuda *d, const wn__spmm24_blocks *p, const wn__gpu_plan *plan,
+                           wn__gpu_spmm24_blocks *a) {
+    enum { CHUNK = 32 };
+    const unsigned box = (unsigned)(wn__gpu_tiles[plan->tile].tokens / plan->cluster);
+    WN_TRY(wn__cuda_tensor_map(d, &p->x, box, &a->x));
+    WN_TRY(wn__cuda_tensor_map(d, &p->y, CHUNK, &a->y));
+    if (!wn__given(&p->residual)) return WN_OK;
+    return wn__cuda_tensor_map(d, &p->residual, CHUNK, &a->residual);
+}
+
+static wn_status run_sm90a(const wn__spmm24_blocks *p, wn__exec *x, int tile, int cluster) {
+    enum { ROWS_WALKED_TOGETHER = 4096, THREADS = 384 };
+    if (p->x.shape[0] == 0 || p->y.shape[1] == 0) return WN_OK;
+    wn__cuda *d = wn__gpu_device(x->gpu);
+    const wn__gpu_plan plan = plan_of(p, tile, cluster);
+    const wn__gpu_tile *t = &wn__gpu_tiles[plan.tile];
+    wn__gpu_spmm24_blocks a = arguments(p);
+    int64_t tiles[2];
+    char symbol[64];
+    WN_TRY(make_maps(d, p, &plan, &a));
+    wn__gpu_plan_tiles(&plan, p->x.shape[0], p->y.shape[1], tiles);
+    a.tiles_m = (int)tiles[0];
+    a.tiles_n = (int)tiles[1];
+    a.cluster = plan.cluster;
+    a.split = plan.split;
+    a.group = ROWS_WALKED_TOGETHER / (t->rows * plan.cluster);
+    a.partial = (float *)(void *)x->scratch;
+    if (plan.split > 1)
+        WN_TRY(wn__gpu_counters(x->gpu, 2 * tiles[0] * tiles[1] * plan.cluster, &a.arrived));
+    const int64_t fit = wn__cuda_info(d)->multiprocessors / plan.cluster;
+    const int64_t work = tiles[0] * tiles[1] * plan.split;
+    const wn__cuda_launch l = {.grid = {(unsigned)((work < fit ? work : fit) * plan.cluster), 1, 1},
+                               .block = {THREADS, 1, 1},
+                               .shared_bytes = shared_bytes(t),
+                               .cluster = (unsigned)plan.cluster};
+    (void)snprintf(symbol, sizeof symbol, "wn_spmm24_blocks_%s_%s", t->name,
+                   p->values == WN_DTYPE_BF16 ? "bf16" : "f16");
+    return wn__gpu_launch(x->gpu, &wn__image_spmm24_blocks_sm90a, symbol, &l, &a);
+}
+
+wn_status wn__spmm24_blocks_sm80(const void *args, wn__exec *x) {
+    enum { ROWS_WALKED_TOGETHER = 2048 };
+    const wn__spmm24_blocks *p = args;
+    wn__gpu_spmm24_blocks a = arguments(p);
+    a.tiles_m = (int)wn__ceil_div(a.rows, WN_SPMM24_SM80_ROWS);
+    a.tiles_n = (int)wn__ceil_div(a.tokens, WN_SPMM24_SM80_TOKENS);
+    a.group = ROWS_WALKED_TOGETHER / WN_SPMM24_SM80_ROWS;
+    const wn__cuda_launch l = {.grid = {(unsigned)a.tiles_m * (unsigned)a.tiles_n, 1, 1},
+                               .block = {WN_SPMM24_SM80_THREADS, 1, 1},
+                               .shared_bytes = WN_SPMM24_SM80_SHARED};
+    return wn__gpu_launch(
+        x->gpu, &wn__image_spmm24_blocks_sm80,
+        p->values == WN_DTYPE_BF16 ? "wn_spmm24_blocks_bf16" : "wn_spmm24_blocks_f16", &l, &a);
+}
+
+#define VARIANT(name, tile, cluster)                                                               \
+    size_t wn__workspace_spmm24_blocks_##name(const void *args, int threads) {                     \
+        (void)threads;                                                                             \
+        return workspace(args, tile, cluster);                                                     \
+    }                                                                                              \
+    wn_status wn__spmm24_blocks_##name(const void *args, wn__exec *x) {                            \
+        return run_sm90a(args, x, tile, cluster);                                                  \
+    }
+
+VARIANT(sm90a, WN_TILE_ANY, 0)
+#define TILE(rows, tokens, stages)                                                                 \
+    VARIANT(sm90a_##rows##x##tokens, WN_TILE_##rows##X##tokens, 1)                                 \
+    VARIANT(sm90a_##rows##x##tokens##x2, WN_TILE_##rows##X##tokens, 2)
+WN_TILES(TILE)
+
+#endif

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+/* Which tile of a product runs on compute capability 9.0: a model of its cycles, counted on a GPU
+ * of 132 processors whatever the GPU is, so that a shape has one plan and its results one set of
+ * bits.
+ *
+ * Tiles are given out in waves, one to a processor (two neighbours along the features to a
+ * cluster). A step of 64 columns takes the longer of its instructions (measured cycles a width,
+ * shared memory bound) and of what it copies from L2, of which a cluster reads the tokens once. A
+ * sum cut into parts fills processors that would have no tile, and pays for writing all parts and
+ * reading them again. */
+#ifndef WN_KERNELS_CUDA_TILES_H
+#define WN_KERNELS_CUDA_TILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* X(rows, tokens, stages): what sm90a/spmm24_blocks.cu is built for. */
+#define WN_TILES(X) X(128, 256, 5) X(256, 192, 5) X(256, 128, 6) X(128, 128, 8) X(128, 64, 8)
+
+typedef struct wn__gpu_tile {
+    const char *name; /* "128x256" */
+    int rows, tokens, stages;
+} wn__gpu_tile;
+
+extern const wn__gpu_tile wn__gpu_tiles[];
+enum {
+#define WN_TILE(rows, tokens, stages) WN_TILE_##rows##X##tokens,
+    WN_TILES(WN_TILE)
+#undef WN_TILE
+        WN_TILE_COUNT,
+    WN_TILE_ANY = -1
+};
+
+typedef struct wn__gpu_plan {
+    int tile, cluster; /* blocks of threads: 1 or 2 */
+    int split;         /* parts of a sum */
+    double cycles;
+} wn__gpu_plan;
+
+/* The fastest plan for T x n results of k columns, of one tile or of all, of one cluster or (0) of
+ * both. */
+wn__gpu_plan wn__gpu_plan_of(int64_t T, int64_t n, int64_t k, int tile, int cluster);
+/* Tiles of a cluster along n, tiles along T. */
+void wn__gpu_plan_tiles(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t out[2]);
+/* Bytes of its parts of sums. */
+size_t wn__gpu_plan_workspace(const wn__gpu_plan *p, int64_t T, int64_t n);
+
+#endif
