@@ -2,7 +2,9 @@
 // The 2:4 kernels of a GPU, one element after the other.
 #include "device24.h"
 
+#include "device_blocks.h"
 #include "kernels/cuda/args24.h"
+#include "kernels/cuda/args_blocks.h"
 #include <stddef.h>
 #include <string.h>
 
@@ -14,7 +16,11 @@ typedef enum kind {
     PACK_COLUMNS,
     UNPACK,
     UNBLOCK,
-    RANDOM
+    RANDOM,
+    BLOCKS,
+    BLOCKS_BOTH,
+    PRODUCT,
+    PRODUCT_MAPS
 } kind;
 
 static const struct {
@@ -39,6 +45,20 @@ static const struct {
     {"wn_random_f32", RANDOM, 4, 0},
     {"wn_random_f16", RANDOM, 2, 0},
     {"wn_random_bf16", RANDOM, 2, 0},
+    {"wn_block24", BLOCKS, 2, 0},
+    {"wn_block24_both", BLOCKS_BOTH, 2, 0},
+    {"wn_spmm24_blocks_bf16", PRODUCT, 2, 7},
+    {"wn_spmm24_blocks_f16", PRODUCT, 2, 10},
+    {"wn_spmm24_blocks_128x256_bf16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_128x256_f16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_256x192_bf16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_256x192_f16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_256x128_bf16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_256x128_f16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_128x128_bf16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_128x128_f16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_128x64_bf16", PRODUCT_MAPS, 2, 0},
+    {"wn_spmm24_blocks_128x64_f16", PRODUCT_MAPS, 2, 0},
 };
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 
@@ -64,6 +84,12 @@ unsigned long fake_device24_bytes(int which) {
         return sizeof(wn__gpu_unblock24);
     case RANDOM:
         return sizeof(wn__gpu_random_values);
+    case BLOCKS:
+    case BLOCKS_BOTH:
+        return sizeof(wn__gpu_block24);
+    case PRODUCT:
+    case PRODUCT_MAPS:
+        return sizeof(wn__gpu_spmm24_blocks);
     default:
         return sizeof(wn__gpu_pack24);
     }
@@ -256,7 +282,7 @@ static void random_values(const wn__gpu_random_values *p, int size) {
         put_bits(p->to, i, size, (uint32_t)((uint64_t)i * 2654435761U + p->seed) & 0x3CFF3CFFU);
 }
 
-void fake_device24_run(int which, const void *argument) {
+int fake_device24_run(int which, const void *argument) {
     const int size = kernels[which].size, mantissa = kernels[which].bits;
     switch (kernels[which].kind) {
     case MASK_ROW:
@@ -283,5 +309,13 @@ void fake_device24_run(int which, const void *argument) {
     case RANDOM:
         random_values(argument, size);
         break;
+    case BLOCKS:
+    case BLOCKS_BOTH:
+        return fake_blocks_pack(argument, kernels[which].kind == BLOCKS_BOTH);
+    case PRODUCT:
+        return fake_blocks_multiply(argument, mantissa == 7);
+    case PRODUCT_MAPS:
+        return fake_blocks_multiply_maps(argument, kernels[which].name);
     }
+    return 0;
 }

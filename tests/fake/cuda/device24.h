@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* What the device code of sm80/structure24.cu does, in plain C from the descriptions of mask24.h
- * and pack24.h: lets the launch path run without a GPU. */
+ * and pack24.h, and the names of all kernels: lets the launch path run without a GPU. */
 #ifndef WN_TESTS_FAKE_DEVICE24_H
 #define WN_TESTS_FAKE_DEVICE24_H
 
 /* Whether `name` is a kernel known here; *which receives its number. */
 int fake_device24_find(const char *name, int *which);
-/* Runs it on its one argument. */
-void fake_device24_run(int which, const void *argument);
+/* Runs it on its one argument; not 0: that is not what the device code takes for granted. */
+int fake_device24_run(int which, const void *argument);
 /* Bytes of that argument. */
 unsigned long fake_device24_bytes(int which);
 

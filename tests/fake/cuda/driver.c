@@ -146,7 +146,7 @@ static int perform(const work *w) {
     }
     void *a = (void *)(uintptr_t)w->argument[0], *b = (void *)(uintptr_t)w->argument[1];
     if (w->which >= OTHERS) {
-        fake_device24_run(w->which - OTHERS, w->whole);
+        if (fake_device24_run(w->which - OTHERS, w->whole) != 0) return 700;
     } else if (w->which == COPY) {
         if (holds(a, w->argument[2] * 16) < 0 || holds(b, w->argument[2] * 16) < 0) return 700;
         memcpy(a, b, w->argument[2] * 16);

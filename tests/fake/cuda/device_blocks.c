@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+// The kernels of packed blocks, from block24.h's picture and spmm24_blocks.h's formula, one number
+// after the other.
+#include "device_blocks.h"
+
+#include "fake_map.h"
+#include "kernels/cuda/args_blocks.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static double number(uint16_t h, int bf16) {
+    const int exponent = bf16 ? h >> 7 & 255 : h >> 10 & 31, most = bf16 ? 255 : 31;
+    const int bits = bf16 ? 7 : 10, bias = bf16 ? 127 : 15;
+    const double fraction = (double)(h & ((1 << bits) - 1));
+    const double sign = h >> 15 != 0 ? -1 : 1;
+    if (exponent == most) return fraction != 0 ? (double)NAN : sign * (double)INFINITY;
+    if (exponent == 0) return sign * ldexp(fraction, 1 - bias - bits);
+    return sign * ldexp(fraction + ldexp(1, bits), exponent - bias - bits);
+}
+
+// To nearest, ties to even.
+static uint16_t stored(double v, int bf16) {
+    const int bits = bf16 ? 7 : 10, bias = bf16 ? 127 : 15, most = bf16 ? 255 : 31;
+    const unsigned sign = signbit(v) ? 0x8000U : 0;
+    int exponent;
+    if (isnan(v)) return (uint16_t)(sign | (unsigned)most << bits | 1U << (bits - 1));
+    (void)frexp(v, &exponent); // 0.5 <= |v| / 2^exponent < 1
+    const unsigned infinity = (unsigned)most << bits;
+    if (isinf(v) || exponent > bias + 1) return (uint16_t)(sign | infinity);
+    if (exponent < 2 - bias) exponent = 2 - bias;
+    // a carry out of the fraction counts the exponent up, to infinity at last
+    const double units = nearbyint(ldexp(fabs(v), bits + 1 - exponent));
+    const unsigned field = (unsigned)(exponent - 2 + bias) << bits;
+    return (uint16_t)(sign | (v == 0 ? 0 : field + (unsigned)units));
+}
+
+// Numbers kept of group g (of 16) in row r (of 64) of a block, and their columns in the group.
+static void kept_of(const uint8_t *block, int r, int g, int column[2], uint16_t value[2]) {
+    uint32_t word;
+    memcpy(&word, block + 4096 + 4 * (r / 16 * 32 + r % 8 * 4 + g / 4), sizeof word);
+    for (int i = 0; i < 2; i++) {
+        const int c = 2 * g + i, chunk = c / 8 ^ (r / 2 % 4);
+        column[i] = (int)(word >> (16 * (r / 8 % 2) + 4 * (g % 4) + 2 * i) & 3);
+        memcpy(&value[i], block + r * 64 + chunk * 16 + c % 8 * 2, sizeof value[i]);
+    }
+}
+
+// A matrix of 16-bit numbers as the product sees it.
+typedef struct matrix {
+    char *data;
+    int64_t stride; // bytes
+} matrix;
+
+static uint16_t *at(const matrix *m, int64_t i, int64_t j) {
+    return (uint16_t *)(void *)(m->data + i * m->stride + 2 * j);
+}
+
+static double sum_of(const wn__gpu_spmm24_blocks *p, const matrix *x, int64_t t, int64_t o,
+                     int bf16) {
+    double sum = 0;
+    for (int64_t g = 0; g < 16 * (int64_t)p->steps; g++) {
+        int column[2];
+        uint16_t value[2];
+        kept_of(p->blocks + (o / 64 * p->steps + g / 16) * 4608, (int)(o % 64), (int)(g % 16),
+                column, value);
+        for (int i = 0; i < 2; i++)
+            if (4 * g + column[i] < p->columns)
+                sum += number(value[i], bf16) * number(*at(x, t, 4 * g + column[i]), bf16);
+    }
+    return sum;
+}
+
+static void multiply(const wn__gpu_spmm24_blocks *p, const matrix *x, const matrix *y,
+                     const matrix *residual, int bf16) {
+    for (int64_t t = 0; t < p->tokens; t++)
+        for (int64_t o = 0; o < p->rows; o++) {
+            double z = sum_of(p, x, t, o, bf16);
+            if (p->bias != NULL) z += number(p->bias[o], bf16);
+            if (p->relu2) z = z <= 0 ? 0 : z * z;
+            if (p->residual_given) z += number(*at(residual, t, o), bf16);
+            *at(y, t, o) = stored(z, bf16);
+        }
+}
+
+// The matrix of a map, 0 if its box or its size is not what the tile asks for.
+static int open_map(const wn__cu_tensor_map *map, const wn__gpu_spmm24_blocks *p, int64_t columns,
+                    int64_t box, int bf16, matrix *out) {
+    fake_map m;
+    memcpy(&m, map, sizeof m);
+    *out = (matrix){m.address, (int64_t)m.stride};
+    return m.size[0] == (uint64_t)columns && m.size[1] == (uint64_t)p->tokens && m.box[0] == 64 &&
+           m.box[1] == box && m.type == (bf16 ? 9 : 6);
+}
+
+// What the device code takes for granted: tiles that cover the result, room for parts, zeros.
+static int sound(const wn__gpu_spmm24_blocks *p, int rows, int tokens) {
+    const int64_t all = (int64_t)p->tiles_m * p->tiles_n * p->cluster;
+    if ((int64_t)p->tiles_m * p->cluster * rows < p->rows || p->tiles_n * tokens < p->tokens ||
+        p->group < 1 || p->split < 1 || p->split > p->steps || p->cluster < 1 || p->cluster > 2)
+        return 0;
+    if (p->split == 1) return 1;
+    memset(p->partial, 0xA5, sizeof(float) * (size_t)(all * p->split) * (size_t)(rows * tokens));
+    for (int64_t i = 0; i < 2 * all; i++)
+        if (p->arrived[i] != 0) return 0;
+    return 1;
+}
+
+int fake_blocks_multiply_maps(const void *argument, const char *name) {
+    const wn__gpu_spmm24_blocks *p = argument;
+    matrix x, y, residual = {0};
+    int rows, tokens;
+    char type[8];
+    if (sscanf(name, "wn_spmm24_blocks_%dx%d_%7s", &rows, &tokens, type) != 3) return 1;
+    const int bf16 = strcmp(type, "bf16") == 0;
+    if (!sound(p, rows, tokens) || !open_map(&p->x, p, p->columns, tokens / p->cluster, bf16, &x) ||
+        !open_map(&p->y, p, p->rows, 32, bf16, &y) ||
+        (p->residual_given && !open_map(&p->residual, p, p->rows, 32, bf16, &residual)))
+        return 1;
+    multiply(p, &x, &y, &residual, bf16);
+    return 0;
+}
+
+int fake_blocks_multiply(const void *argument, int bf16) {
+    const wn__gpu_spmm24_blocks *p = argument;
+    const matrix x = {(char *)(uintptr_t)p->x_data, 2 * p->x_stride};
+    const matrix y = {(char *)p->y_data, 2 * p->y_stride};
+    const matrix residual = {(char *)(uintptr_t)p->residual_data, 2 * p->residual_stride};
+    if (!sound(p, 128, 128)) return 1;
+    multiply(p, &x, &y, &residual, bf16);
+    return 0;
+}
+
+// What row r of the matrix (or of its transpose) keeps of group g: columns and numbers; 0: too
+// much.
+static int choose(const wn__gpu_block24 *p, int transposed, int64_t r, int64_t g, int column[2],
+                  uint16_t value[2]) {
+    const int64_t rows = transposed ? p->columns : p->rows;
+    const int64_t columns = transposed ? p->rows : p->columns;
+    uint16_t v[4] = {0};
+    int kept[4] = {0}, n = 0, there = 0, count = 0, slot = 0;
+    for (; r < rows && there < 4 && 4 * g + there < columns; there++) {
+        const int64_t i = transposed ? 4 * g + there : r, j = transposed ? r : 4 * g + there;
+        v[there] = p->w[i * p->stride + j];
+        if (p->mask != NULL) kept[there] = p->mask[i * p->groups + j / 4] >> (j % 4) & 1;
+    }
+    for (int i = 0; p->mask == NULL && i < there; i++) {
+        if ((v[i] & 0x7FFF) > p->infinity) return 0;
+        int before = 0;
+        for (int j = 0; j < there; j++)
+            before +=
+                (v[j] & 0x7FFF) > (v[i] & 0x7FFF) || ((v[j] & 0x7FFF) == (v[i] & 0x7FFF) && j < i);
+        kept[i] = before < 2;
+    }
+    if (p->mask != NULL && !transposed && there > 0 && p->mask[r * p->groups + g] >> there != 0)
+        return 0;
+    for (int i = 0; i < 4; i++)
+        count += kept[i];
+    if (count > 2) return 0;
+    for (int i = 0; i < 4; i++) { // free slots are the last places that still ascend
+        const int free_left = 2 - count - (slot - n);
+        if (!kept[i] && (free_left == 0 || i < 4 - (2 - slot))) continue;
+        column[slot] = i;
+        value[slot++] = kept[i] ? v[i] : 0;
+        n += kept[i];
+        if (slot == 2) break;
+    }
+    return 1;
+}
+
+static int pack(const wn__gpu_block24 *p, int transposed, uint8_t *blocks) {
+    const int64_t down = ((transposed ? p->columns : p->rows) + 63) / 64;
+    const int64_t across = ((transposed ? p->rows : p->columns) + 63) / 64;
+    int good = 1;
+    for (int64_t b = 0; b < down * across; b++) {
+        uint32_t words[128] = {0};
+        uint8_t *block = blocks + b * 4608;
+        for (int r = 0; r < 64; r++)
+            for (int g = 0; g < 16; g++) {
+                int column[2] = {2, 3};
+                uint16_t value[2] = {0};
+                good &=
+                    choose(p, transposed, b / across * 64 + r, b % across * 16 + g, column, value);
+                for (int i = 0; i < 2; i++) {
+                    const int c = 2 * g + i, chunk = c / 8 ^ (r / 2 % 4);
+                    memcpy(block + r * 64 + chunk * 16 + c % 8 * 2, &value[i], sizeof value[i]);
+                    words[r / 16 * 32 + r % 8 * 4 + g / 4] |=
+                        (uint32_t)column[i] << (16 * (r / 8 % 2) + 4 * (g % 4) + 2 * i);
+                }
+            }
+        memcpy(block + 4096, words, sizeof words);
+    }
+    return good;
+}
+
+int fake_blocks_pack(const void *argument, int both) {
+    const wn__gpu_block24 *p = argument;
+    int good = 1;
+    if (p->blocks != NULL) good &= pack(p, 0, p->blocks);
+    if (both) good &= pack(p, 1, p->blocks_t);
+    // a mask is looked at although only the transpose is written
+    for (int64_t i = 0; p->blocks == NULL && i < p->rows * p->groups; i++) {
+        int column[2];
+        uint16_t value[2];
+        good &= choose(p, 0, i / p->groups, i % p->groups, column, value);
+    }
+    if (!good && p->number < *p->fault) *p->fault = p->number;
+    return 0;
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+/* What the device code of packed blocks does, in plain C. Results: 0, or 1 where an argument is not
+ * what the device code takes for granted. */
+#ifndef WN_TESTS_FAKE_DEVICE_BLOCKS_H
+#define WN_TESTS_FAKE_DEVICE_BLOCKS_H
+
+int fake_blocks_pack(const void *argument, int both);
+/* Matrices through maps: the kernel's name says the tile and the type. */
+int fake_blocks_multiply_maps(const void *argument, const char *name);
+int fake_blocks_multiply(const void *argument, int bf16);
+
+#endif
