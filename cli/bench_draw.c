@@ -144,10 +144,10 @@ static void close_spans(spans *s) {
 
 static void draw_spans(FILE *f, const void *what) {
     const spans *s = what;
-    chart_spans_svg(f, s->title,
-                    "time of the best dense (of prune: of a copy) / time of ours; every shape and "
-                    "number of rows a dot, the median large",
-                    "slower", "faster", s->span, s->count);
+    chart_spans_svg(
+        f, s->title,
+        "time of the best dense (of prune: of a copy) over ours: each case a dot, the median large",
+        "slower", "faster", s->span, s->count);
 }
 
 static int colour_of(const char *suite) {
@@ -206,5 +206,5 @@ bool bench_draw(const bench_rows *rows, const char *path) {
 }
 
 bool bench_draw_summary(const bench_rows *results, size_t count, const char *path) {
-    return draw_ranges(results, count, "Structured against dense: ranges and medians", path);
+    return draw_ranges(results, count, "Structured work against dense", path);
 }

@@ -326,7 +326,7 @@ void chart_spans_svg(FILE *out, const char *title, const char *x_label, const ch
         if (labels(span, i)) span_text(out, "label", 36, (y += SPAN) + 4, "start", span[i].label);
         svg_span(out, &span[i], &r, y += SPAN);
     }
-    span_text(out, "axis", (SPAN_LEFT + WIDTH - SPAN_RIGHT) / 2, bottom + 42, "middle", x_label);
+    span_text(out, "axis", WIDTH - SPAN_RIGHT, bottom + 42, "end", x_label);
     fputs("</svg>\n", out);
 }
 

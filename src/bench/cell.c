@@ -92,7 +92,7 @@ static wn_bench_row row_of(const wn__cell *c, const wn__entry *e) {
                           .bytes = e->bytes,
                           .tokens = e->tokens,
                           .interrupted = e->lane.interrupted,
-                          .watts = e->watts,
+                          .watts = e->ran > 0 ? e->joules / e->ran : 0,
                           .megahertz = e->megahertz,
                           .peer_name = ""};
 }

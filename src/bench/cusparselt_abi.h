@@ -15,7 +15,7 @@ enum { WN_SL_F16 = 2, WN_SL_BF16 = 14 };
 enum { WN_SL_COLUMN_MAJOR = 1, WN_SL_ROW_MAJOR = 2 };
 enum { WN_SL_PLAIN = 0, WN_SL_TRANSPOSED = 1 };
 enum { WN_SL_COMPUTE_F32 = 2, WN_SL_HALF_SPARSE = 0, WN_SL_DEFAULT = 0, WN_SL_STRIP = 1 };
-enum { WN_SL_CONFIG = 0, WN_SL_SPLITS = 3 }; /* of a chosen algorithm */
+enum { WN_SL_CONFIG = 0 }; /* of a chosen algorithm: its number */
 
 /* X(name here, symbol, arguments): all return a status, 0 for success */
 #define WN_SL_MAP(X)                                                                               \

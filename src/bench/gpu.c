@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "kernels/cuda/blaslt.h"
 #include "kernels/cuda/images.h"
+#include "kernels/cuda/libraries.h"
 #include "kernels/cuda/probe.h"
 
 #include <stdio.h>
@@ -43,6 +44,12 @@ static wn_status check_peers(const char *list) {
     return WN_OK;
 }
 
+static void name_file(const char *name, char *out, size_t n) {
+    wn__cuda_library l;
+    for (size_t i = 0; wn__cuda_library_find(i, &l); i++)
+        if (strcmp(l.name, name) == 0) (void)snprintf(out, n, "%s", l.text);
+}
+
 static void open_libraries(wn__suite *s, wn__gpu_bench *g) {
     const wn__lt_api *lt;
     (void)snprintf(g->cublaslt, sizeof g->cublaslt, "not asked for");
@@ -57,6 +64,8 @@ static void open_libraries(wn__suite *s, wn__gpu_bench *g) {
             (void)snprintf(g->cublaslt, sizeof g->cublaslt, "%.150s", wn_last_error());
     }
     if (wanted(s->o->peers, "cusparselt")) wn__gpu_sparse_open(g);
+    if (g->have_cublaslt) name_file("cuBLASLt", g->cublaslt_file, sizeof g->cublaslt_file);
+    if (g->have_cusparselt) name_file("cuSPARSELt", g->cusparselt_file, sizeof g->cusparselt_file);
 }
 
 wn_status wn__gpu_bench_open(wn__suite *s) {

@@ -13,8 +13,9 @@ typedef struct wn__gpu_bench {
     wn__cuda *d;
     wn__nvml nvml;
     bool sustained;
-    char machine[200];                   /* "NVIDIA H200, driver for CUDA 13.0, 700 W" */
-    char cublaslt[160], cusparselt[160]; /* versions, or why there is none */
+    char machine[200]; /* "NVIDIA H200, driver for CUDA 13.0, 700 W" */
+    char cublaslt[160], cusparselt[160];
+    char cublaslt_file[256], cusparselt_file[256]; /* versions, or why there is none */
     bool have_cublaslt, have_cusparselt;
     wn__tuned tuned;
 } wn__gpu_bench;

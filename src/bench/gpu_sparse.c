@@ -49,7 +49,7 @@ typedef struct sparse {
     void *weight, *pruned, *x, *y, *workspace, *buffer;
     char *first; // copies of the compressed weight
     size_t step;
-    int copies, next, config, splits;
+    int copies, next, config;
     wn__cu_stream stream;
 } sparse;
 
@@ -141,8 +141,9 @@ static wn_status open_sparse(const wn__cell *c, sparse *j, wn__product what, boo
     const bool half = strcmp(c->suite->dtype, "f16") == 0;
     const wn_dtype dtype = half ? WN_DTYPE_F16 : WN_DTYPE_BF16;
     const bool input = what == WN__INPUT;
-    const int64_t T = c->rows > 0 ? c->rows : 16, n = input ? c->shape.in : c->shape.out,
-                  k = input ? c->shape.out : c->shape.in;
+    // it takes whole eights of tokens
+    const int64_t T = c->rows > 0 ? (c->rows + 7) / 8 * 8 : 16,
+                  n = input ? c->shape.in : c->shape.out, k = input ? c->shape.out : c->shape.in;
     j->stream = g->d->stream;
     WN_TRY(describe(j, T, n, k, half ? WN_SL_F16 : WN_SL_BF16));
     WN_TRY(place(g, j, T, n, k, cold));
@@ -166,7 +167,6 @@ static wn_status search(wn__gpu_bench *g, sparse *j) {
     if (wanted > WORKSPACE)
         return wn__fail(WN_UNSUPPORTED, "its search chose a workspace of %zu bytes", wanted);
     (void)api.selected(&j->handle, &j->selection, WN_SL_CONFIG, &j->config, sizeof j->config);
-    (void)api.selected(&j->handle, &j->selection, WN_SL_SPLITS, &j->splits, sizeof j->splits);
     return wn__gpu_finish(g->gpu);
 }
 
@@ -195,7 +195,7 @@ wn_status wn__gpu_sparse_add(wn__cell *c, wn__product what, bool cold) {
     wn_status status = open_sparse(c, j, what, cold);
     if (status == WN_OK) status = search(c->suite->gpu, j);
     char text[60] = "";
-    (void)snprintf(text, sizeof text, "searched (algorithm %d, %d splits)", j->config, j->splits);
+    (void)snprintf(text, sizeof text, "searched (algorithm %d)", j->config);
     const double packed = (double)j->step;
     const int copies = j->copies;
     wn__entry *e;

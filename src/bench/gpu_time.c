@@ -91,20 +91,24 @@ static wn_status burst(wn__gpu_bench *g, unit *u, double *seconds) {
     return wn__gpu_finish(g->gpu);
 }
 
-static wn_status sustain(wn__gpu_bench *g, unit *u, double *seconds) {
+// Its joules are of the whole sample, for they are counted in steps of a tenth of a second.
+static wn_status sustain(wn__gpu_bench *g, unit *u, bool counts, double *seconds) {
     long half = u->seconds > 0 ? (long)(SUSTAINED / 2 / u->seconds) : 1;
     half = half < 1 ? 1 : half > 100000 ? 100000 : half;
+    const double before = wn__nvml_joules(&g->nvml), start = wn__clock();
     double took = 0;
     WN_TRY(queue(g, u, half));
     WN_TRY(wn__cuda_wait(g->d));
-    const double before = wn__nvml_joules(&g->nvml), start = wn__clock();
     WN_TRY(wn__cuda_time_start(g->d));
     WN_TRY(queue(g, u, half));
     const double clock = wn__nvml_megahertz(&g->nvml); // while it works
     WN_TRY(wn__cuda_time_stop(g->d, &took));
-    const double joules = wn__nvml_joules(&g->nvml) - before, passed = wn__clock() - start;
-    u->entry->megahertz = clock;
-    u->entry->watts = joules > 0 && passed > 0 ? joules / passed : wn__nvml_watts(&g->nvml);
+    const double joules = wn__nvml_joules(&g->nvml) - before;
+    if (counts) {
+        u->entry->megahertz = clock;
+        u->entry->joules += joules;
+        u->entry->ran += joules > 0 ? wn__clock() - start : 0;
+    }
     *seconds = took / (double)half / u->runs;
     return wn__gpu_finish(g->gpu);
 }
@@ -117,7 +121,7 @@ static wn_status take_round(wn__cell *c, unit *u, int r) {
     for (int i = 0; i < c->count; i++) {
         int at = g->sustained ? (r % 2 == 0 ? i : c->count - 1 - i) : (i + r + 1) % c->count;
         double *to = r < 0 ? &thrown : u[at].entry->lane.seconds + r;
-        WN_TRY(g->sustained ? sustain(g, u + at, to) : burst(g, u + at, to));
+        WN_TRY(g->sustained ? sustain(g, u + at, r >= 0, to) : burst(g, u + at, to));
         if (g->sustained && r < 0) break; // it has heated the chip
     }
     return WN_OK;

@@ -22,13 +22,11 @@ void wn__nvml_open(int index, wn__nvml *out) {
     if (handle == NULL) return;
     LOOK_UP(handle, "nvmlInit_v2", init);
     LOOK_UP(handle, "nvmlDeviceGetHandleByIndex_v2", find);
-    LOOK_UP(handle, "nvmlDeviceGetPowerUsage", out->power);
     LOOK_UP(handle, "nvmlDeviceGetClockInfo", out->clock);
     LOOK_UP(handle, "nvmlDeviceGetTotalEnergyConsumption", out->energy);
     LOOK_UP(handle, "nvmlDeviceGetEnforcedPowerLimit", out->limit);
-    out->there = init != NULL && find != NULL && out->power != NULL && out->clock != NULL &&
-                 out->energy != NULL && out->limit != NULL && init() == 0 &&
-                 find((unsigned)index, &out->device) == 0;
+    out->there = init != NULL && find != NULL && out->clock != NULL && out->energy != NULL &&
+                 out->limit != NULL && init() == 0 && find((unsigned)index, &out->device) == 0;
 }
 
 double wn__nvml_megahertz(const wn__nvml *n) {
@@ -39,11 +37,6 @@ double wn__nvml_megahertz(const wn__nvml *n) {
 double wn__nvml_joules(const wn__nvml *n) {
     unsigned long long v = 0;
     return n->there && n->energy(n->device, &v) == 0 ? (double)v / 1e3 : 0;
-}
-
-double wn__nvml_watts(const wn__nvml *n) {
-    unsigned v = 0;
-    return n->there && n->power(n->device, &v) == 0 ? v / 1e3 : 0;
 }
 
 double wn__nvml_limit(const wn__nvml *n) {

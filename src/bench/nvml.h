@@ -10,7 +10,6 @@
 typedef struct wn__nvml {
     bool there;
     void *device;
-    int (*power)(void *device, unsigned *milliwatts);
     int (*clock)(void *device, int which, unsigned *megahertz);
     int (*energy)(void *device, unsigned long long *millijoules);
     int (*limit)(void *device, unsigned *milliwatts);
@@ -20,7 +19,6 @@ typedef struct wn__nvml {
 void wn__nvml_open(int index, wn__nvml *out);
 double wn__nvml_megahertz(const wn__nvml *n); /* of multiprocessors, now */
 double wn__nvml_joules(const wn__nvml *n);    /* used so far, or 0 */
-double wn__nvml_watts(const wn__nvml *n);     /* about now */
 double wn__nvml_limit(const wn__nvml *n);     /* watts */
 
 #endif

@@ -139,7 +139,7 @@ static bool library_at(const wn__suite *s, int i, wn_bench_library *out) {
     const char *text = first ? g->cublaslt : g->cusparselt;
     *out = (wn_bench_library){.name = first ? "cublaslt" : "cusparselt",
                               .version = there ? text : "",
-                              .path = "",
+                              .path = there ? (first ? g->cublaslt_file : g->cusparselt_file) : "",
                               .why = there ? "" : text};
     return i < 2;
 }

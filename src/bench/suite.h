@@ -41,9 +41,9 @@ typedef struct wn__entry {
     wn_bench_role role;
     wn__lane lane;
     double flops, bytes, tokens;
-    int copies;              /* on a GPU: runs until the first data have their turn again; 0: 1 */
-    double watts, megahertz; /* of a GPU while it ran, 0: unknown */
-    void (*release)(void *ctx); /* of lane.ctx; NULL: nothing */
+    int copies; /* on a GPU: runs until the first data have their turn again; 0: 1 */
+    double megahertz, joules, ran; /* of a GPU while it ran, 0: unknown; of all samples, seconds */
+    void (*release)(void *ctx);    /* of lane.ctx; NULL: nothing */
     const wn__peer *peer;
 } wn__entry;
 

@@ -11,14 +11,16 @@ run 4 kernels --op matmul --problem m=8,n=8,k=8 --device tpu; says "there are cp
 run 1 bench gemm --protocol burst; says "of a GPU only"
 
 export WN_LIBCUDA="$WN_BUILD/fake/libfake_cuda.so"
-WN_LIBCUBLASLT="$dir/none.so" "$WINNOW" doctor >"$out" 2>"$err" || fail "doctor"
-if grep -q "gpu code   not built" "$out"; then
+export FAKE_CUDA_MIB=512
+run 0 kernels --op mask24
+if ! grep -q mask24_sm80 "$out"; then
     run 4 bench gemm --device cuda; says "not built"
     exit 0
 fi
 run 1 bench layer --device cuda; says "there are gemm, decode, prune"
 run 1 bench gemm --device cuda --peers openblas; says "cublaslt, cusparselt"
-run 1 bench gemm --device cuda --dtype int8; says "f32, bf16 or f16"
+run 1 bench gemm --device cuda --dtype f8; says "f32, bf16 or f16"
+run 1 bench gemm --device cuda --dtype int8; says "nothing of gemm is there in int8; there is bf16, f16"
 run 1 bench gemm --device cuda --dtype f32; says "nothing of gemm is there in f32; there is bf16, f16"
 run 1 bench gemm --device cuda --protocol often; says "burst or sustained"
 

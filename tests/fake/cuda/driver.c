@@ -183,6 +183,8 @@ WN_CU_MAP(ENTRY)
 
 wn__cu_result cuInit(unsigned flags) {
     CALL(cuInit);
+    const char *memory = getenv("FAKE_CUDA_MIB");
+    if (memory != NULL) fake_cuda.memory_bytes = (size_t)atoi(memory) << 20;
     return flags == 0 ? 0 : INVALID_VALUE;
 }
 wn__cu_result cuDriverGetVersion(int *version) {
