@@ -100,6 +100,10 @@ static bool fits_gpu(const wn__exec *x, const wn__kernel *k, char *why, size_t n
         (void)snprintf(why, n, "runs on a GPU only");
         return false;
     }
+    if (x->gpu == NULL) {
+        (void)snprintf(why, n, "no GPU is open");
+        return false;
+    }
     int compute = wn__cuda_info(wn__gpu_device(x->gpu))->compute;
     if ((k->needs & WN_GPU_ANY & ~wn__gpu_flags_of(compute)) == 0) return true;
     (void)snprintf(why, n, "needs %s, this is %d.%d", gpu_text(k->needs), compute / 10,
