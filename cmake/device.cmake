@@ -32,12 +32,13 @@ endif()
 set(WN_DEVICE_TARGETS_sm80 -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_80,code=compute_80 -gencode=arch=compute_90,code=sm_90)
 set(WN_DEVICE_TARGETS_sm90a -gencode=arch=compute_90a,code=sm_90a)
 
-# Registers that do not fit are an error: no kernel of ours may spill.
+# Registers that do not fit are an error: no kernel of ours may spill, nor wait between products of a warpgroup (nvcc.sh).
 function(wn_device_code target)
   if(NOT WN_HAVE_NVCC)
     return()
   endif()
-  file(GLOB shared CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/cuda/*.h ${PROJECT_SOURCE_DIR}/src/kernels/cuda/common/*.cuh)
+  file(GLOB shared CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/cuda/*.h ${PROJECT_SOURCE_DIR}/src/kernels/cuda/common/*.cuh
+       ${PROJECT_SOURCE_DIR}/src/tensor/tensor_map.h)
   set(images)
   foreach(folder sm80 sm90a)
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/cuda/${folder}/*.cu)
@@ -46,9 +47,9 @@ function(wn_device_code target)
       get_filename_component(name ${source} NAME_WE)
       set(image ${PROJECT_BINARY_DIR}/device/${folder}/${name}.fatbin)
       add_custom_command(OUTPUT ${image}
-        COMMAND ${WN_NVCC} -fatbin -O3 --no-compress -I${PROJECT_SOURCE_DIR}/src -Werror all-warnings
+        COMMAND sh ${PROJECT_SOURCE_DIR}/cmake/nvcc.sh ${WN_NVCC} -fatbin -O3 --no-compress -I${PROJECT_SOURCE_DIR}/src -Werror all-warnings
                 -Xptxas -warn-spills,-warn-lmem-usage,-Werror ${WN_DEVICE_TARGETS_${folder}} ${source} -o ${image}
-        DEPENDS ${source} ${shared} COMMENT "Building device code ${folder}/${name}" VERBATIM)
+        DEPENDS ${source} ${shared} ${PROJECT_SOURCE_DIR}/cmake/nvcc.sh COMMENT "Building device code ${folder}/${name}" VERBATIM)
       list(APPEND images ${image})
     endforeach()
   endforeach()

@@ -20,6 +20,8 @@ wn__workspace_fn wn__workspace_spmm24_blocks_cublaslt;
 wn__accepts_fn wn__accepts_gpu_block24;
 /* 16-bit numbers, row strides of multiples of eight, something to add up. */
 wn__accepts_fn wn__accepts_gpu_spmm24_blocks;
+/* And a multiple of eight results in a row. */
+wn__accepts_fn wn__accepts_gpu_spmm24_bulk;
 /* Parts of sums, of the plan that a variant makes (tiles.h). */
 wn__workspace_fn wn__workspace_spmm24_blocks_sm90a;
 #define WN_TILE(rows, tokens, stages)                                                              \

@@ -43,6 +43,15 @@ bool wn__accepts_gpu_spmm24_blocks(const void *args, char *why, size_t n) {
     return true;
 }
 
+// Bulk stores write 16 bytes or nothing, so a row of results is made of whole ones.
+bool wn__accepts_gpu_spmm24_bulk(const void *args, char *why, size_t n) {
+    const wn__spmm24_blocks *p = args;
+    if (!wn__accepts_gpu_spmm24_blocks(args, why, n)) return false;
+    if (p->y.shape[1] % 8 == 0) return true;
+    (void)snprintf(why, n, "n=%lld is not a multiple of 8", (long long)p->y.shape[1]);
+    return false;
+}
+
 // What every variant's device code is told.
 static wn__gpu_spmm24_blocks arguments(const wn__spmm24_blocks *p) {
     const bool residual = wn__given(&p->residual);

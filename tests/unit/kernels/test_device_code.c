@@ -13,13 +13,15 @@
 #include <string.h>
 
 // Low 12 bits of an instruction's 128, as observed in what ptxas makes of known PTX.
-enum { HMMA = 0x23C, HGMMA = 0x9F0, LOCAL_LOAD = 0x983, LOCAL_STORE = 0x387 };
+enum { HMMA = 0x23C, HGMMA = 0x9F0, MEMBAR = 0x992, LOCAL_LOAD = 0x983, LOCAL_STORE = 0x387 };
 
 typedef struct counts {
     int functions, instructions, hmma, hgmma, hgmma_sparse, local;
+    int fences; // of memory, after the first and before the last HGMMA of a function
 } counts;
 
 static void count_function(const unsigned char *code, uint64_t bytes, counts *c) {
+    int fences = 0, seen = 0;
     c->functions++;
     for (uint64_t i = 0; i + 16 <= bytes; i += 16) {
         uint64_t low, high;
@@ -29,6 +31,12 @@ static void count_function(const unsigned char *code, uint64_t bytes, counts *c)
         c->instructions++;
         c->hmma += op == HMMA;
         c->hgmma += op == HGMMA;
+        if (op == HGMMA) {
+            c->fences += seen ? fences : 0;
+            fences = 0;
+            seen = 1;
+        }
+        fences += op == MEMBAR;
         c->hgmma_sparse += op == HGMMA && sparse;
         c->local += op == LOCAL_LOAD || op == LOCAL_STORE;
     }
@@ -84,10 +92,23 @@ static void test_sparse_instructions(void **state) {
     assert_int_equal(count_image("copy_sm80").hmma, 0);
 }
 
+// Every tile in two types: two halves of each panel, in two steps that take turns.
+static void test_products(void **state) {
+    (void)state;
+    if (!wn__device_code_built()) skip();
+    const counts c = count_image("spmm24_blocks_sm90a");
+    assert_int_equal(c.functions, 10);
+    assert_int_equal(c.hgmma, 2 * (3 * 4 + 2 * 8));
+    assert_int_equal(c.hgmma_sparse, c.hgmma);
+    assert_int_equal(c.fences, 0);
+    assert_true(count_image("spmm24_blocks_sm80").hmma >= 2 * 32);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_function_keeps_registers_in_memory),
         cmocka_unit_test(test_sparse_instructions),
+        cmocka_unit_test(test_products),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,23 +40,32 @@ static __device__ __forceinline__ void load_masks(const uint8_t *mask, int group
         out[g] = g < groups ? mask[g] : 0u;
 }
 
+// The two largest of four, as a mask: magnitudes with three minus their column below them are all
+// different, and of two pairs the second largest is the smaller winner or a loser.
+static __device__ __forceinline__ unsigned two_largest(const int *key) {
+    const int a = max(key[0], key[1]), b = max(key[2], key[3]);
+    const int c = min(key[0], key[1]), d = min(key[2], key[3]);
+    const int first = max(a, b), second = max(min(a, b), max(c, d));
+    return 8u >> (first & 3) | 8u >> (second & 3);
+}
+
 // The two largest of each group of what is there. False: a NaN.
 static __device__ __forceinline__ bool choose(const uint32_t *v, int n, int infinity,
                                               unsigned *mask) {
-    bool good = true;
+    uint32_t most = 0;
 #pragma unroll
     for (int g = 0; g < NUMBERS / 4; g++) {
-        int a[4];
+        int key[4];
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             const int size = (int)(v[2 * g + j / 2] >> 16 * (j & 1) & 0x7FFF);
-            a[j] = 4 * g + j < n ? size : -1;
-            good &= size <= infinity;
+            key[j] = (4 * g + j < n ? 4 * size : -4) + 3 - j;
         }
+        most = __vmaxu2(most, __vmaxu2(v[2 * g] & 0x7FFF7FFF, v[2 * g + 1] & 0x7FFF7FFF));
         const int left = n - 4 * g;
-        mask[g] = keep_two(a) & (left >= 4 ? 15u : left <= 0 ? 0u : (1u << left) - 1);
+        mask[g] = two_largest(key) & (left >= 4 ? 15u : left <= 0 ? 0u : (1u << left) - 1);
     }
-    return good;
+    return (int)(most & 0xFFFF) <= infinity && (int)(most >> 16) <= infinity;
 }
 
 // Row `row` of W from column `column` on.

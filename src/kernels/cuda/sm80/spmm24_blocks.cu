@@ -65,6 +65,7 @@ static __device__ __forceinline__ void copy(const wn__gpu_spmm24_blocks &p, uint
                in ? (left < 16 ? left : 16) : 0);
     }
     enum { CHUNKS = WN_BLOCK24_BYTES / 16 };
+#pragma unroll 1
     for (int at = (int)threadIdx.x; at < ROWS / 64 * CHUNKS; at += THREADS) {
         // features beyond the last panel: any numbers, nothing stores what comes of them
         const int row = min(panel + at / CHUNKS, p.panels - 1);

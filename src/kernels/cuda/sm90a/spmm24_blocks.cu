@@ -84,18 +84,22 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
         // every second tile from the last step backwards: what L2 holds is used again
         const int by = turn != 0 ? -1 : 1;
         int k = turn != 0 ? w.first + w.steps - 1 : w.first;
+        // features beyond the last panel: any numbers, nothing stores what comes of them
+        const uint8_t *from[at::BLOCKS];
+#pragma unroll
+        for (int b = 0; b < at::BLOCKS; b++)
+            from[b] = p.blocks + min(w.m * at::BLOCKS + b, p.panels - 1) * panel +
+                      (size_t)k * WN_BLOCK24_BYTES;
 #pragma unroll 1
         for (int s = 0; s < w.steps; s++, k += by) {
             const uint32_t barrier = full + 8 * r.stage;
+            const uint32_t to = base + at::BLOCK_AT + r.stage * at::BLOCK_BYTES;
             barrier_wait(empty + 8 * r.stage, r.phase);
             barrier_expect(barrier, at::TOKEN_BYTES + at::BLOCK_BYTES);
-            uint32_t to = base + at::BLOCK_AT + r.stage * at::BLOCK_BYTES;
-#pragma unroll 1
-            for (int b = 0; b < at::BLOCKS; b++, to += WN_BLOCK24_BYTES) {
-                // features beyond the last panel: any numbers, nothing stores what comes of them
-                const int row = min(w.m * at::BLOCKS + b, p.panels - 1);
-                copy_bytes(to, p.blocks + row * panel + (size_t)k * WN_BLOCK24_BYTES,
-                           WN_BLOCK24_BYTES, barrier, policy);
+#pragma unroll
+            for (int b = 0; b < at::BLOCKS; b++) { // one thread does all this: little arithmetic
+                copy_bytes(to + b * WN_BLOCK24_BYTES, from[b], WN_BLOCK24_BYTES, barrier, policy);
+                from[b] += by * WN_BLOCK24_BYTES;
             }
             const uint32_t tokens = base + r.stage * at::TOKEN_BYTES;
             if (p.cluster == 1)
@@ -246,7 +250,12 @@ static __device__ __forceinline__ void finish(const wn__gpu_spmm24_blocks &p, co
     float v[8];
 #pragma unroll
     for (int i = 0; i < 8; i++)
-        v[i] = sum[i] + bias[i >> 1 & 1];
+        v[i] = sum[i];
+    if (p.bias != nullptr) {
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            v[i] += bias[i >> 1 & 1];
+    }
     if (p.relu2 != 0) {
 #pragma unroll
         for (int i = 0; i < 8; i++)
@@ -296,6 +305,7 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
                 c->loads++;
             } else {
                 if (c->thread == 0) stores_read<CHUNKS - 1>();
+                __syncwarp();
                 warpgroup_sync(c->which);
             }
 #pragma unroll
@@ -303,12 +313,14 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
                 finish<T>(p, &d[i][n * (CHUNK / 2) + 8 * j], to + place + j * 16 * 128, bias);
             writes_to_copies();
             warpgroup_sync(c->which);
-            if (c->thread != 0) continue;
-            store_box(&p.y, to, feature, w.n * TOKENS + n * CHUNK);
-            if (p.residual_given != 0 && chunk + CHUNKS < ALL) {
-                stores_read<0>();
-                load_residual<PANELS, TOKENS>(p, *c, w, chunk + CHUNKS);
+            if (c->thread == 0) {
+                store_box(&p.y, to, feature, w.n * TOKENS + n * CHUNK);
+                if (p.residual_given != 0 && chunk + CHUNKS < ALL) {
+                    stores_read<0>();
+                    load_residual<PANELS, TOKENS>(p, *c, w, chunk + CHUNKS);
+                }
             }
+            __syncwarp();
         }
     }
 }
@@ -327,6 +339,7 @@ static __device__ __forceinline__ void consume(const wn__gpu_spmm24_blocks &p, c
             for (int chunk = 0; chunk < CHUNKS; chunk++)
                 load_residual<PANELS, TOKENS>(p, c, w, chunk);
         }
+        __syncwarp();
         store<T, PANELS, TOKENS>(p, &c, d, w);
     }
     if (c.thread == 0) stores_done();

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+// Packed blocks and products with them against plain statements of both: every place of a block,
+// the transpose, masks by magnitude, and y = act(x W^T + bias) + residual of a dense W. Then the
+// plans of GPUs.
+#include "kernels/block24.h"
+#include "kernels/cuda/tiles.h"
+#include "kernels/spmm24_blocks.h"
+#include "ref_test.h"
+
+#include <math.h>
+
+enum { R = 70, C = 90, T = 5 };
+
+static float dense[R][C];
+static uint16_t bits[R][C];
+static uint8_t mask[R][(C + 3) / 4];
+
+// A mask that is transposable: rows of each four take turns, and small whole numbers, none of them
+// 0.
+static void make_matrix(void) {
+    static const uint8_t turn[4] = {0x3, 0xC, 0x5, 0xA};
+    memset(mask, 0, sizeof mask);
+    for (int i = 0; i < R; i++)
+        for (int j = 0; j < C; j++) {
+            const unsigned keep = turn[i % 4] >> (j % 4) & 1U;
+            mask[i][j / 4] |= (uint8_t)(keep << (j % 4));
+            const float value = (float)((i * 7 + j * 3) % 9 + 1) * (j % 2 != 0 ? -1.0F : 1.0F);
+            bits[i][j] = wn__bf16_from_f32(value);
+            dense[i][j] = keep != 0 ? value : 0;
+        }
+}
+
+static wn_tensor blocks_of(int64_t rows, int64_t columns) {
+    wn_tensor t = wn__block24_tensor(rows, columns);
+    t.data = calloc(wn__tensor_bytes(&t), 1);
+    assert_non_null(t.data);
+    return t;
+}
+
+static void pack(wn_tensor *straight, wn_tensor *transposed, bool with_mask) {
+    wn__exec x = one_thread();
+    wn__block24 p = {.w = wn__tensor2(bits, WN_DTYPE_BF16, R, C)};
+    if (with_mask) p.mask = wn__tensor2(mask, WN_DTYPE_U8, R, (C + 3) / 4);
+    *straight = p.blocks = blocks_of(R, C);
+    if (transposed != NULL) *transposed = p.blocks_t = blocks_of(C, R);
+    assert_int_equal(wn__run(&x, WN__OP_block24, &p), WN_OK);
+}
+
+// The number that blocks hold at (i, j), by the picture in docs/gpu.md.
+static float unpacked(const wn_tensor *blocks, int i, int j) {
+    const uint8_t *block =
+        (const uint8_t *)blocks->data + (i / 64 * blocks->shape[1] + j / 64) * 4608;
+    const int row = i % 64, column = j % 64, q = column / 16, w = row / 16, g = row % 8;
+    uint32_t word;
+    memcpy(&word, block + 4096 + 4 * (32 * w + 4 * g + q), 4);
+    const uint32_t half = row % 16 < 8 ? word & 0xFFFF : word >> 16;
+    const uint32_t pair = half >> (4 * (column % 16 / 4)) & 15;
+    for (int slot = 0; slot < 2; slot++) {
+        if ((int)(pair >> (2 * slot) & 3) != column % 4) continue;
+        uint16_t value;
+        const int kept = column % 16 / 4 * 2 + slot; // of the chunk's eight
+        memcpy(&value, block + 64 * row + 16 * (q ^ (row / 2 % 4)) + 2 * kept, 2);
+        return wn__bf16_to_f32(value);
+    }
+    return 0;
+}
+
+static void test_places(void **state) {
+    (void)state;
+    wn_tensor straight, transposed;
+    make_matrix();
+    pack(&straight, &transposed, true);
+    for (int i = 0; i < 128; i++)
+        for (int j = 0; j < 128; j++) {
+            const float want = i < R && j < C ? dense[i][j] : 0;
+            assert_true(unpacked(&straight, i, j) == want);
+            assert_true(unpacked(&transposed, j, i) == want);
+        }
+    free(straight.data);
+    free(transposed.data);
+}
+
+static void test_magnitudes(void **state) {
+    (void)state;
+    wn_tensor straight;
+    make_matrix();
+    pack(&straight, NULL, false);
+    for (int i = 0; i < R; i++)
+        for (int j = 0; j < C; j++) {
+            int before = 0;
+            const float mine = fabsf(wn__bf16_to_f32(bits[i][j]));
+            for (int k = j / 4 * 4; k < j / 4 * 4 + 4 && k < C; k++) {
+                const float other = fabsf(wn__bf16_to_f32(bits[i][k]));
+                before += other > mine || (other == mine && k < j);
+            }
+            const float want = before < 2 ? wn__bf16_to_f32(bits[i][j]) : 0;
+            assert_true(unpacked(&straight, i, j) == want);
+        }
+    free(straight.data);
+}
+
+// Whole numbers that bfloat16 holds, so every way to add them gives the same.
+static void test_product(void **state) {
+    (void)state;
+    static uint16_t x[T][C], y[T][R], bias[R], residual[T][R];
+    wn_tensor straight;
+    wn__exec e = one_thread();
+    make_matrix();
+    pack(&straight, NULL, true);
+    for (int t = 0; t < T; t++)
+        for (int j = 0; j < C; j++)
+            x[t][j] = wn__bf16_from_f32(j % 13 == t ? 1.0F : 0.0F);
+    for (int i = 0; i < R; i++)
+        bias[i] = wn__bf16_from_f32((float)(i % 3));
+    for (int i = 0; i < T * R; i++)
+        residual[i / R][i % R] = wn__bf16_from_f32((float)(i % 5 - 2));
+    for (int kind = 0; kind < 8; kind++) {
+        wn__spmm24_blocks p = {.x = wn__tensor2(x, WN_DTYPE_BF16, T, C),
+                               .blocks = straight,
+                               .y = wn__tensor2(y, WN_DTYPE_BF16, T, R),
+                               .values = WN_DTYPE_BF16,
+                               .relu2 = (kind & 4) != 0};
+        if ((kind & 1) != 0) p.bias = wn__tensor1(bias, WN_DTYPE_BF16, R);
+        if ((kind & 2) != 0) p.residual = wn__tensor2(residual, WN_DTYPE_BF16, T, R);
+        assert_int_equal(wn__run(&e, WN__OP_spmm24_blocks, &p), WN_OK);
+        for (int t = 0; t < T; t++)
+            for (int i = 0; i < R; i++) {
+                float z = (kind & 1) != 0 ? (float)(i % 3) : 0;
+                for (int j = 0; j < C; j++)
+                    if (j % 13 == t) z += dense[i][j];
+                if ((kind & 4) != 0) z = z > 0 ? z * z : 0;
+                if ((kind & 2) != 0) z += (float)((t * R + i) % 5 - 2);
+                assert_int_equal(y[t][i], wn__bf16_from_f32(z));
+            }
+    }
+    free(straight.data);
+}
+
+// A plan covers its shape, its parts fit the counters, and it is the fastest of those of one tile.
+static void test_plans(void **state) {
+    (void)state;
+    static const int64_t sizes[] = {1, 16, 64, 65, 256, 1000, 4096, 28672};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    for (int i = 0; i < SIZES * SIZES * SIZES; i++) {
+        const int64_t t = sizes[i % SIZES], n = sizes[i / SIZES % SIZES],
+                      k = sizes[i / SIZES / SIZES];
+        const wn__gpu_plan best = wn__gpu_plan_of(t, n, k, WN_TILE_ANY, 0);
+        int64_t tiles[2];
+        wn__gpu_plan_tiles(&best, t, n, tiles);
+        assert_true(tiles[0] * best.cluster * wn__gpu_tiles[best.tile].rows >= n);
+        assert_true(tiles[1] * wn__gpu_tiles[best.tile].tokens >= t);
+        assert_true(best.split >= 1 && best.split <= (k + 63) / 64);
+        assert_true(best.split == 1 || 2 * tiles[0] * tiles[1] * best.cluster <= 1024);
+        assert_int_equal(wn__gpu_plan_workspace(&best, t, n) == 0, best.split == 1);
+        for (int tile = 0; tile < WN_TILE_COUNT; tile++)
+            assert_true(wn__gpu_plan_of(t, n, k, tile, 0).cycles >= best.cycles);
+    }
+    const wn__gpu_plan large = wn__gpu_plan_of(16384, 8192, 8192, WN_TILE_ANY, 0);
+    assert_true(wn__gpu_tiles[large.tile].rows * wn__gpu_tiles[large.tile].tokens >= 128 * 256);
+    assert_int_equal(large.split, 1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_magnitudes),
+        cmocka_unit_test(test_product),
+        cmocka_unit_test(test_plans),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
