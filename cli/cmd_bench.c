@@ -28,6 +28,7 @@ static void on_head(void *ctx, const wn_bench_head *h) {
         else
             printf("not known");
         printf(", memory copied at %.2f TB/s\n", h->stream / 1e12);
+        fflush(stdout);
         return;
     }
     printf("%d thread%s: multiply-add peak %.1f GFLOP/s in float32, memory read at %.1f GB/s\n",
