@@ -4,10 +4,10 @@
  * bits.
  *
  * Tiles are given out in waves, one to a processor (two neighbours along the features to a
- * cluster). A step of 64 columns takes the longer of its instructions (measured cycles a width,
- * shared memory bound) and of what it copies from L2, of which a cluster reads the tokens once. A
- * sum cut into parts fills processors that would have no tile, and pays for writing all parts and
- * reading them again. */
+ * cluster). A step of 64 columns takes the longer of its instructions and of its copies from L2; a
+ * tile has a start, and an epilogue for each 32 tokens. A sum cut into parts fills processors that
+ * would have no tile, and pays for writing all parts and reading them again. The constants are
+ * fitted to one H200, on which clusters never were faster: they are for whoever forces them. */
 #ifndef WN_KERNELS_CUDA_TILES_H
 #define WN_KERNELS_CUDA_TILES_H
 

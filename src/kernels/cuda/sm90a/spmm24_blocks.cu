@@ -244,24 +244,22 @@ static __device__ __forceinline__ float squared(float z) {
 
 // 16 tokens by 16 features of a warp: two quads of sums, their epilogue, four matrices in shared
 // memory whose rows are tokens.
-template <class T>
+template <class T, bool PLAIN>
 static __device__ __forceinline__ void finish(const wn__gpu_spmm24_blocks &p, const float *sum,
                                               uint32_t at, const float (&bias)[2]) {
     float v[8];
 #pragma unroll
     for (int i = 0; i < 8; i++)
         v[i] = sum[i];
-    if (p.bias != nullptr) {
 #pragma unroll
-        for (int i = 0; i < 8; i++)
-            v[i] += bias[i >> 1 & 1];
-    }
-    if (p.relu2 != 0) {
+    for (int i = 0; !PLAIN && i < 8; i++)
+        v[i] += bias[i >> 1 & 1];
+    if (!PLAIN && p.relu2 != 0) {
 #pragma unroll
         for (int i = 0; i < 8; i++)
             v[i] = squared(v[i]);
     }
-    if (p.residual_given != 0) {
+    if (!PLAIN && p.residual_given != 0) {
         uint32_t r[4];
         asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                      : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -279,8 +277,9 @@ static __device__ __forceinline__ void finish(const wn__gpu_spmm24_blocks &p, co
                  : "memory");
 }
 
-// All of a tile: chunk by chunk through shared memory, which transposes.
-template <class T, int PANELS, int TOKENS>
+// All of a tile: chunk by chunk through shared memory, which transposes. PLAIN: y = x W^T, in code
+// of its own, which stays in the instruction cache.
+template <class T, int PANELS, int TOKENS, bool PLAIN>
 static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, consumer *c,
                                              const float (&d)[PANELS][TOKENS / 2], const work &w) {
     enum { EACH = TOKENS / CHUNK, ALL = PANELS * EACH };
@@ -292,7 +291,7 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
         const int feature = ((w.m * CONSUMERS + c->which) * PANELS + i) * 64;
         const int mine = feature + 16 * warp + (lane >> 2);
         float bias[2] = {0, 0};
-        if (p.bias != nullptr) {
+        if (!PLAIN && p.bias != nullptr) {
             if (mine < p.rows) bias[0] = T::wide(p.bias[mine]);
             if (mine + 8 < p.rows) bias[1] = T::wide(p.bias[mine + 8]);
         }
@@ -300,7 +299,7 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
         for (int n = 0; n < EACH; n++) {
             const int chunk = i * EACH + n, buffer = chunk % CHUNKS;
             const uint32_t to = c->chunks + buffer * CHUNK_BYTES;
-            if (p.residual_given != 0) {
+            if (!PLAIN && p.residual_given != 0) {
                 barrier_wait(c->residuals + 8 * buffer, c->loads / CHUNKS & 1);
                 c->loads++;
             } else {
@@ -310,12 +309,13 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
             }
 #pragma unroll
             for (int j = 0; j < CHUNK / 16; j++)
-                finish<T>(p, &d[i][n * (CHUNK / 2) + 8 * j], to + place + j * 16 * 128, bias);
+                finish<T, PLAIN>(p, &d[i][n * (CHUNK / 2) + 8 * j], to + place + j * 16 * 128,
+                                 bias);
             writes_to_copies();
             warpgroup_sync(c->which);
             if (c->thread == 0) {
                 store_box(&p.y, to, feature, w.n * TOKENS + n * CHUNK);
-                if (p.residual_given != 0 && chunk + CHUNKS < ALL) {
+                if (!PLAIN && p.residual_given != 0 && chunk + CHUNKS < ALL) {
                     stores_read<0>();
                     load_residual<PANELS, TOKENS>(p, *c, w, chunk + CHUNKS);
                 }
@@ -334,13 +334,17 @@ static __device__ __forceinline__ void consume(const wn__gpu_spmm24_blocks &p, c
         float d[PANELS][TOKENS / 2];
         multiply<T, PANELS, TOKENS, STAGES>(c, d, &r, w.steps, p.cluster);
         if (p.split > 1 && !gather<PANELS, TOKENS>(p, c, d, w)) continue;
+        if (p.bias == nullptr && p.relu2 == 0 && p.residual_given == 0) {
+            store<T, PANELS, TOKENS, true>(p, &c, d, w);
+            continue;
+        }
         if (p.residual_given != 0 && c.thread == 0) {
             stores_read<0>();
             for (int chunk = 0; chunk < CHUNKS; chunk++)
                 load_residual<PANELS, TOKENS>(p, c, w, chunk);
         }
         __syncwarp();
-        store<T, PANELS, TOKENS>(p, &c, d, w);
+        store<T, PANELS, TOKENS, false>(p, &c, d, w);
     }
     if (c.thread == 0) stores_done();
 }
