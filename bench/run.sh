@@ -37,12 +37,14 @@ torch_times() {
     asked=""
     suite=$1
     shift
-    for name in threads dtype shapes rows repeats mlp hidden-size layers heads vocab-size seq-len batch-size; do
+    script=bench/peers/torch_peer.py names="threads dtype shapes rows repeats mlp hidden-size layers heads vocab-size seq-len batch-size"
+    if [ "$(value_of device "$@")" = cuda ]; then script=bench/peers/torch_gpu.py names="dtype shapes rows repeats"; fi
+    for name in $names; do
         value=$(value_of "$name" "$@")
         if [ -n "$value" ]; then asked="$asked --$name $value"; fi
     done
     # shellcheck disable=SC2086
-    python3 bench/peers/torch_peer.py "$suite" --json "$scratch/torch.json" $asked
+    python3 "$script" "$suite" --json "$scratch/torch.json" $asked
 }
 
 run_suite() {
@@ -52,13 +54,19 @@ run_suite() {
     if [ -n "${WN_BENCH_OUT:-}" ]; then
         mkdir -p "$WN_BENCH_OUT"
         base=$WN_BENCH_OUT/$date-$suite-${dtype:-f32}
+        if [ "$(value_of device "$@")" = cuda ]; then base=$WN_BENCH_OUT/$date-$suite-${dtype:-bf16}-$(value_of protocol "$@"); fi
+        base=${base%-}
         set -- "$@" --json "$base.json" --svg "$base.svg"
     fi
-    if [ "$suite" != prune ] && python3 -c 'import torch' 2>/dev/null && torch_times "$suite" "$@"; then set -- "$@" --merge "$scratch/torch.json"; fi
+    if { [ "$suite" != prune ] || [ "$(value_of device "$@")" = cuda ]; } && python3 -c 'import torch' 2>/dev/null && torch_times "$suite" "$@"; then set -- "$@" --merge "$scratch/torch.json"; fi
     "$winnow" bench "$suite" --commit "$commit" "$@"
 }
 
-for suite in ${suites:-gemm decode prune layer train}; do
+if [ -z "$suites" ]; then
+    suites="gemm decode prune layer train"
+    if [ "$(value_of device "$@")" = cuda ]; then suites="gemm decode prune"; fi
+fi
+for suite in $suites; do
     run_suite "$suite" "$@"
     echo
 done

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANELS = 8, LINES = 8, POINTS = 32, SPANS = 96 };
+enum { PANELS = 8, LINES = 8, POINTS = 32, SPANS = 256, VALUES = 512 };
 
 static bool write_picture(const char *path, void (*draw)(FILE *, const void *), const void *what) {
     char *text = NULL;
@@ -39,8 +39,8 @@ static size_t find_panel(panels *p, const bench_rows *rows, const wn_bench_row *
     if (p->count == PANELS) return PANELS;
     size_t i = p->count++;
     p->work[i] = r->work;
-    snprintf(p->title[i], sizeof p->title[i], "%s, %s: %.80s, %d thread%s, %s", r->work, r->dtype,
-             rows->machine, rows->threads, rows->threads == 1 ? "" : "s", rows->date);
+    snprintf(p->title[i], sizeof p->title[i], "%s, %s: %.80s, %s, %s", r->work, r->dtype,
+             rows->machine, rows->where, rows->date);
     p->chart[i] = (chart){.title = p->title[i],
                           .x_label = strcmp(r->suite, "decode") == 0 ? "batch" : "tokens",
                           .y_label = "time of the best dense / time of ours",
@@ -50,9 +50,12 @@ static size_t find_panel(panels *p, const bench_rows *rows, const wn_bench_row *
     return i;
 }
 
-static chart_line *find_line(panels *p, size_t panel, const wn_bench_row *r) {
+/* On a GPU one variant does few tokens and another one many: a line is a shape there. */
+static chart_line *find_line(panels *p, size_t panel, const bench_rows *rows,
+                             const wn_bench_row *r) {
     char label[128];
-    snprintf(label, sizeof label, "%lld x %lld %s", (long long)r->out, (long long)r->in, r->name);
+    snprintf(label, sizeof label, "%lld x %lld %s", (long long)r->out, (long long)r->in,
+             rows->threads > 0 ? r->name : "");
     chart *c = &p->chart[panel];
     for (size_t i = 0; i < c->count; i++)
         if (strcmp(p->label[panel][i], label) == 0) return &p->line[panel][i];
@@ -69,7 +72,7 @@ static chart_line *find_line(panels *p, size_t panel, const wn_bench_row *r) {
 
 static void add_point(panels *p, const bench_rows *rows, const wn_bench_row *r) {
     size_t panel = find_panel(p, rows, r);
-    chart_line *l = panel < PANELS ? find_line(p, panel, r) : NULL;
+    chart_line *l = panel < PANELS ? find_line(p, panel, rows, r) : NULL;
     if (!l || l->count == POINTS) return;
     size_t line = (size_t)(l - p->line[panel]), at = l->count++;
     p->x[panel][line][at] = log2((double)r->rows);
@@ -84,23 +87,34 @@ static void draw_panels(FILE *f, const void *what) {
 /* Ranges of a work (and kernel) over the shapes and rows it was measured on. */
 typedef struct spans {
     chart_span span[SPANS];
-    char title[400], label[SPANS][400], part[SPANS][200];
-    double value[SPANS][512];
-    size_t values[SPANS], count;
+    char title[400], group[SPANS][300], label[SPANS][120], part[SPANS][200];
+    double value[SPANS][VALUES];
+    size_t count;
+    bool more; /* than there is room for */
 } spans;
 
-static void add_span(spans *s, const char *label, const char *part, double value, int colour) {
+static void add_span(spans *s, const char *group, const char *label, const char *part, double value,
+                     int colour) {
     size_t i = 0;
-    while (i < s->count && (strcmp(s->label[i], label) != 0 || strcmp(s->part[i], part) != 0))
+    while (i < s->count && (strcmp(s->group[i], group) != 0 || strcmp(s->label[i], label) != 0 ||
+                            strcmp(s->part[i], part) != 0))
         i++;
-    if (i == SPANS) return;
+    if (i == SPANS) {
+        s->more = true;
+        return;
+    }
     if (i == s->count) {
         s->count++;
+        snprintf(s->group[i], sizeof s->group[i], "%s", group);
         snprintf(s->label[i], sizeof s->label[i], "%s", label);
         snprintf(s->part[i], sizeof s->part[i], "%s", part);
-        s->span[i] = (chart_span){.label = s->label[i], .part = s->part[i], .colour = colour};
+        s->span[i] = (chart_span){.group = s->group[i],
+                                  .label = s->label[i],
+                                  .part = s->part[i],
+                                  .value = s->value[i],
+                                  .colour = colour};
     }
-    if (s->values[i] < 512) s->value[i][s->values[i]++] = value;
+    if (s->span[i].count < VALUES) s->value[i][s->span[i].count++] = value;
 }
 
 static int by_value(const void *a, const void *b) {
@@ -108,21 +122,32 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static int by_group(const void *a, const void *b) {
+    return strcmp(((const chart_span *)a)->group, ((const chart_span *)b)->group);
+}
+
+/* Results of one machine stand together, in the order they came in. */
 static void close_spans(spans *s) {
     for (size_t i = 0; i < s->count; i++) {
-        size_t n = s->values[i];
+        size_t n = s->span[i].count;
         qsort(s->value[i], n, sizeof(double), by_value);
-        s->span[i].low = s->value[i][0];
-        s->span[i].high = s->value[i][n - 1];
         s->span[i].middle =
             n % 2 ? s->value[i][n / 2] : (s->value[i][n / 2 - 1] + s->value[i][n / 2]) / 2;
     }
+    for (size_t i = 1; i < s->count; i++) /* stable, unlike qsort */
+        for (size_t j = i; j > 0 && by_group(&s->span[j - 1], &s->span[j]) > 0; j--) {
+            chart_span t = s->span[j];
+            s->span[j] = s->span[j - 1];
+            s->span[j - 1] = t;
+        }
 }
 
 static void draw_spans(FILE *f, const void *what) {
     const spans *s = what;
-    chart_spans_svg(f, s->title, "time of the best dense (prune: of memcpy) / time of ours",
-                    s->span, s->count, 1);
+    chart_spans_svg(
+        f, s->title,
+        "time of the best dense (of prune: of a copy) over ours: each case a dot, the median large",
+        "slower", "faster", s->span, s->count);
 }
 
 static int colour_of(const char *suite) {
@@ -135,17 +160,17 @@ static int colour_of(const char *suite) {
 
 /* All rows of structures of one result. */
 static void add_result(spans *s, const bench_rows *rows) {
-    char label[400], part[200];
+    char group[300], label[120], part[200];
     for (size_t i = 0; i < rows->count; i++) {
         wn_bench_row r = bench_row_at(rows, i);
         if (r.role != WN_BENCH_STRUCTURE || !(r.best.median > 0)) continue;
-        snprintf(label, sizeof label, "%s, %s; %.80s, %d thread%s, %s", r.suite, r.dtype,
-                 rows->machine, rows->threads, rows->threads == 1 ? "" : "s", rows->date);
+        snprintf(group, sizeof group, "%.200s, %s", rows->machine, rows->date);
+        snprintf(label, sizeof label, "%s, %s, %s", r.suite, r.dtype, rows->where);
         if (strcmp(r.suite, "layer") == 0 || strcmp(r.suite, "train") == 0)
             snprintf(part, sizeof part, "%s: %s", r.work, r.name);
         else
             snprintf(part, sizeof part, "%s", r.work);
-        add_span(s, label, part, r.best.median, colour_of(r.suite));
+        add_span(s, group, label, part, r.best.median, colour_of(r.suite));
     }
 }
 
@@ -158,6 +183,7 @@ static bool draw_ranges(const bench_rows *results, size_t count, const char *tit
         add_result(s, &results[i]);
     close_spans(s);
     bool ok = s->count > 0;
+    if (s->more) fprintf(stderr, "winnow: %s: only the first %d works are drawn\n", path, SPANS);
     if (ok)
         ok = write_picture(path, draw_spans, s);
     else
@@ -180,5 +206,5 @@ bool bench_draw(const bench_rows *rows, const char *path) {
 }
 
 bool bench_draw_summary(const bench_rows *results, size_t count, const char *path) {
-    return draw_ranges(results, count, "Structured against dense: ranges and medians", path);
+    return draw_ranges(results, count, "Structured work against dense", path);
 }

@@ -10,6 +10,11 @@ void bench_keep_head(void *ctx, const wn_bench_head *head) {
     snprintf(b->machine, sizeof b->machine, "%s", head->machine);
     snprintf(b->date, sizeof b->date, "%s", head->date);
     b->threads = head->threads;
+    if (strcmp(head->device, "cuda") == 0)
+        snprintf(b->where, sizeof b->where, "%.20s", head->protocol);
+    else
+        snprintf(b->where, sizeof b->where, "%d thread%s", head->threads,
+                 head->threads == 1 ? "" : "s");
 }
 
 void bench_keep_library(void *ctx, const wn_bench_library *library) {

@@ -17,7 +17,8 @@ typedef struct bench_rows {
     bench_row *row;
     size_t count;
     bool failed; /* out of memory */
-    char machine[160], date[16], libraries[400];
+    char machine[200], date[16], libraries[400];
+    char where[32]; /* "2 threads", "burst" */
     int threads;
 } bench_rows;
 

@@ -236,65 +236,98 @@ void chart_panels_svg(FILE *out, const chart *c, size_t count) {
     fputs("</svg>\n", out);
 }
 
-enum { SPAN = 30, SPAN_LEFT = 350, SPAN_RIGHT = 90, SPAN_TOP = 52, SPAN_BOTTOM = 56 };
+enum { SPAN = 24, HEADING = 34, SPAN_LEFT = 300, SPAN_RIGHT = 90, SPAN_TOP = 74, SPAN_BOTTOM = 60 };
 
 static double span_x(const range *r, double x) {
-    return SPAN_LEFT + (x - r->low) / (r->high - r->low) * (WIDTH - SPAN_LEFT - SPAN_RIGHT);
+    return SPAN_LEFT + (log2(x) - r->low) / (r->high - r->low) * (WIDTH - SPAN_LEFT - SPAN_RIGHT);
+}
+
+/* The exponents of 2 that hold all values and 1, with a little room. */
+static range ratio_range(const chart_span *span, size_t count) {
+    double low = -0.25, high = 0.25;
+    for (size_t i = 0; i < count; i++) {
+        if (span[i].count == 0) continue;
+        low = fmin(low, log2(span[i].value[0]) - 0.08);
+        high = fmax(high, log2(span[i].value[span[i].count - 1]) + 0.08);
+    }
+    return (range){low, high, 1};
 }
 
 static void svg_span(FILE *out, const chart_span *s, const range *r, int y) {
     const char *colour = colour_of(s->colour);
+    if (s->count == 0) return;
+    double low = span_x(r, s->value[0]), high = span_x(r, s->value[s->count - 1]);
     fprintf(out,
-            "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\" stroke=\"%s\" stroke-width=\"7\" "
-            "stroke-linecap=\"round\" opacity=\"0.35\"/><circle cx=\"%.1f\" cy=\"%d\" r=\"5\" "
-            "fill=\"%s\"/>",
-            span_x(r, s->low), span_x(r, s->high), y, y, colour, span_x(r, s->middle), y, colour);
+            "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\" stroke=\"%s\" stroke-width=\"9\" "
+            "stroke-linecap=\"round\" opacity=\"0.22\"/>",
+            low, high, y, y, colour);
+    for (size_t i = 0; i < s->count; i++)
+        fprintf(out, "<circle cx=\"%.1f\" cy=\"%d\" r=\"2\" fill=\"%s\" opacity=\"0.55\"/>",
+                span_x(r, s->value[i]), y, colour);
+    fprintf(out, "<circle cx=\"%.1f\" cy=\"%d\" r=\"5.5\" fill=\"%s\" stroke=\"#ffffff\"/>",
+            span_x(r, s->middle), y, colour);
     fprintf(out,
-            "<text x=\"%.1f\" y=\"%d\">%.2f</text>\n<text x=\"%d\" y=\"%d\" "
+            "<text x=\"%d\" y=\"%d\" class=\"number\">%.2f</text>\n<text x=\"%d\" y=\"%d\" "
             "text-anchor=\"end\">",
-            span_x(r, s->high) + 10, y + 4, s->middle, SPAN_LEFT - 12, y + 4);
+            WIDTH - SPAN_RIGHT + 14, y + 4, s->middle, SPAN_LEFT - 14, y + 4);
     xml_text(out, s->part);
     fputs("</text>\n", out);
 }
 
-void chart_spans_svg(FILE *out, const char *title, const char *x_label, const chart_span *span,
-                     size_t count, double level) {
-    double low = level != 0 ? level : INFINITY, high = level != 0 ? level : -INFINITY;
-    int lines = 0;
-    for (size_t i = 0; i < count; i++) {
-        low = fmin(low, span[i].low);
-        high = fmax(high, span[i].high);
-        lines += 1 + (i == 0 || strcmp(span[i].label, span[i - 1].label) != 0);
+/* Ticks at round ratios, those that are not too close to each other. */
+static void ratio_ticks(FILE *out, const range *r, int bottom) {
+    static const double ratios[] = {0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1,
+                                    1.2,  1.5,  2,    3,   5,   10,  20,  50,  100};
+    double last = 0;
+    for (size_t i = 0; i < sizeof ratios / sizeof *ratios; i++) {
+        double at = log2(ratios[i]), x = span_x(r, ratios[i]);
+        if (at < r->low || at > r->high || x - last < 30) continue;
+        last = x;
+        fprintf(out, "<line class=\"%s\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>",
+                ratios[i] == 1 ? "one" : "grid", x, x, SPAN_TOP - 8, bottom);
+        fprintf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>\n", x, bottom + 18,
+                ratios[i]);
     }
-    range r = round_range(low <= high ? low : 0, low <= high ? high : 1, 8);
-    int bottom = SPAN_TOP + SPAN * lines, y = SPAN_TOP - SPAN / 2;
-    char text[40];
-    svg_begin(out, bottom + SPAN_BOTTOM);
-    fputs("<text class=\"title\" x=\"24\" y=\"26\">", out);
-    xml_text(out, title);
+}
+
+static bool heads(const chart_span *span, size_t i) {
+    return i == 0 || strcmp(span[i].group, span[i - 1].group) != 0;
+}
+static bool labels(const chart_span *span, size_t i) {
+    return heads(span, i) || strcmp(span[i].label, span[i - 1].label) != 0;
+}
+
+static void span_text(FILE *out, const char *class, int x, int y, const char *anchor,
+                      const char *text) {
+    fprintf(out, "<text class=\"%s\" x=\"%d\" y=\"%d\" text-anchor=\"%s\">", class, x, y, anchor);
+    xml_text(out, text);
     fputs("</text>\n", out);
-    for (int i = 0; i <= ticks(r.low, &r); i++) {
-        double v = r.low + i * r.step;
-        fprintf(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>",
-                span_x(&r, v), span_x(&r, v), SPAN_TOP - 8, bottom);
-        fprintf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", span_x(&r, v),
-                bottom + 18, tick_text(v, r.step, text, sizeof text));
-    }
-    if (level != 0)
-        fprintf(out, "<line class=\"level\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>\n",
-                span_x(&r, level), span_x(&r, level), SPAN_TOP - 8, bottom);
+}
+
+void chart_spans_svg(FILE *out, const char *title, const char *x_label, const char *low,
+                     const char *high, const chart_span *span, size_t count) {
+    range r = ratio_range(span, count);
+    int bottom = SPAN_TOP + SPAN / 2, y = SPAN_TOP - SPAN / 2;
+    for (size_t i = 0; i < count; i++)
+        bottom += SPAN + (labels(span, i) ? SPAN : 0) + (heads(span, i) ? HEADING : 0);
+    int one = (int)span_x(&r, 1);
+    svg_begin(out, bottom + SPAN_BOTTOM);
+    fputs("<style>.group{font-size:14px;font-weight:600}.label{fill:#868e96}.side{fill:#868e96;"
+          "font-size:12px}.number{font-weight:600}.one{stroke:#495057}</style>\n",
+          out);
+    span_text(out, "title", 24, 28, "start", title);
+    fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"#f1f8f4\"/>\n", one,
+            SPAN_TOP - 8, WIDTH - SPAN_RIGHT - one, bottom - SPAN_TOP + 8);
+    ratio_ticks(out, &r, bottom);
+    span_text(out, "side", one - 8, SPAN_TOP - 14, "end", low);
+    span_text(out, "side", one + 8, SPAN_TOP - 14, "start", high);
     for (size_t i = 0; i < count; i++) {
-        if (i == 0 || strcmp(span[i].label, span[i - 1].label) != 0) {
-            fprintf(out, "<text x=\"24\" y=\"%d\" font-weight=\"600\">", (y += SPAN) + 6);
-            xml_text(out, span[i].label);
-            fputs("</text>\n", out);
-        }
+        if (heads(span, i)) span_text(out, "group", 24, (y += HEADING) + 4, "start", span[i].group);
+        if (labels(span, i)) span_text(out, "label", 36, (y += SPAN) + 4, "start", span[i].label);
         svg_span(out, &span[i], &r, y += SPAN);
     }
-    fprintf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">",
-            (SPAN_LEFT + WIDTH - SPAN_RIGHT) / 2, bottom + 42);
-    xml_text(out, x_label);
-    fputs("</text>\n</svg>\n", out);
+    span_text(out, "axis", WIDTH - SPAN_RIGHT, bottom + 42, "end", x_label);
+    fputs("</svg>\n", out);
 }
 
 static char mark_of(size_t i) {

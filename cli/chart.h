@@ -28,16 +28,22 @@ void chart_svg(FILE *out, const chart *c);
 /* One of several charts below one another. */
 void chart_panels_svg(FILE *out, const chart *c, size_t count);
 
-/* A range on a common axis. */
+/* Values on a common axis: each a dot, their range a bar, the middle one a large dot and a number.
+ */
 typedef struct chart_span {
-    const char *label; /* the same as the one before: not written again */
-    const char *part;  /* what is ranged over, under the label */
-    double low, middle, high;
+    const char *group;   /* a heading, not written again where it is that of the one before; */
+    const char *label;   /* so is this, under it */
+    const char *part;    /* what the values are of */
+    const double *value; /* ascending, above 0 */
+    size_t count;
+    double middle;
     int colour;
 } chart_span;
-/* Ranges one below the other, with a line at `level` (0: none), as a complete SVG document. */
-void chart_spans_svg(FILE *out, const char *title, const char *x_label, const chart_span *span,
-                     size_t count, double level);
+/* Spans one below the other as a complete SVG document, on an axis of ratios (twice as much and
+ * half as much lie equally far from 1), with a line at 1. low, high: what is written on its two
+ * sides. */
+void chart_spans_svg(FILE *out, const char *title, const char *x_label, const char *low,
+                     const char *high, const chart_span *span, size_t count);
 /* At most columns x rows characters. */
 void chart_text(FILE *out, const chart *c, int columns, int rows);
 

@@ -2,19 +2,35 @@
 /* winnow bench */
 #include "bench_rows.h"
 #include "command.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct table {
     bench_rows kept;
     char cell[160]; /* what the last row belongs to */
-    bool noted;
+    bool gpu, sustained;
 } table;
 
 static void on_head(void *ctx, const wn_bench_head *h) {
     table *t = ctx;
     bench_keep_head(&t->kept, h);
     printf("%s  %s  winnow %s %s\n", h->date, h->machine, h->version, h->commit);
+    t->gpu = strcmp(h->device, "cuda") == 0;
+    t->sustained = strcmp(h->protocol, "sustained") == 0;
+    if (t->gpu) {
+        printf("%s samples; 2:4 peak ", t->sustained ? "sustained" : "burst");
+        if (h->peak > 0)
+            printf("%.0f TFLOP/s at the highest clock", h->peak / 1e12);
+        else
+            printf("not known");
+        printf(", memory copied at %.2f TB/s\n", h->stream / 1e12);
+        fflush(stdout);
+        return;
+    }
     printf("%d thread%s: multiply-add peak %.1f GFLOP/s in float32, memory read at %.1f GB/s\n",
            h->threads, h->threads == 1 ? "" : "s", h->peak / 1e9, h->stream / 1e9);
 }
@@ -60,8 +76,28 @@ static void title(table *t, const wn_bench_row *r) {
     if (strcmp(cell, t->cell) == 0) return;
     snprintf(t->cell, sizeof t->cell, "%s", cell);
     bool prune = strcmp(r->suite, "prune") == 0;
+    if (t->gpu) {
+        printf("\n%-50s %9s %8s %8s %8s %8s %9s  %-20s %s\n", cell, "us", "TFLOP/s", "of peak",
+               "TB/s", "of copy", t->sustained ? "W, MHz" : "", prune ? "x copy" : "x dense",
+               "x best peer");
+        return;
+    }
     printf("\n%-48s %9s %8s %8s %8s %8s  %-20s %s\n", cell, "ms", "GFLOP/s", "of peak", "GB/s",
            r->tokens > 0 ? "tok/s" : "of read", prune ? "x memcpy" : "x our dense", "x best peer");
+}
+
+static void gpu_row(const wn_bench_row *r) {
+    char dense[40], peer[40], power[32] = "";
+    double seconds = r->seconds.median;
+    if (r->watts > 0) snprintf(power, sizeof power, "%.0f, %.0f", r->watts, r->megahertz);
+    printf("  %-48s %9.2f", r->name, seconds * 1e6);
+    number(r->flops / seconds, 1e12, " %8.1f");
+    number(r->peak_share, 0.01, " %7.1f%%");
+    number(r->bytes / seconds, 1e12, " %8.2f");
+    number(r->stream_share, 0.01, " %7.1f%%");
+    printf(" %9s  %-20s %s\n", power, spread_text(&r->dense, dense, sizeof dense),
+           r->role == WN_BENCH_PEER ? "" : spread_text(&r->peer, peer, sizeof peer));
+    fflush(stdout);
 }
 
 static void on_row(void *ctx, const wn_bench_row *r) {
@@ -69,6 +105,10 @@ static void on_row(void *ctx, const wn_bench_row *r) {
     char dense[40], peer[40];
     bench_keep_row(&t->kept, r);
     title(t, r);
+    if (t->gpu) {
+        gpu_row(r);
+        return;
+    }
     double seconds = r->seconds.median;
     printf("  %-46s %9.3f", r->name, seconds * 1e3);
     number(r->flops / seconds, 1e9, " %8.1f");
@@ -111,7 +151,9 @@ static int run_suite(const options *o) {
     const char *file = opt_text(o, O_json_file), *picture = opt_text(o, O_svg);
     if ((file && !can_replace_file(file)) || (picture && !can_replace_file(picture)))
         return EXIT_FAILED; /* an hour's figures are not to be lost for a folder's name */
-    const wn_bench_options b = {.suite = o->argument[0],
+    const wn_bench_options b = {.protocol = opt_text(o, O_protocol),
+                                .tuned = opt_text(o, O_tuned),
+                                .suite = o->argument[0],
                                 .device = opt_text(o, O_device),
                                 .dtype = opt_text(o, O_bench_dtype),
                                 .shapes = opt_text(o, O_shapes),
@@ -144,25 +186,69 @@ static int run_suite(const options *o) {
     return code != EXIT_OK ? code : ok ? EXIT_OK : EXIT_FAILED;
 }
 
-static int summary(const options *o) {
+/* Results that are drawn together. */
+typedef struct results {
+    bench_rows *at;
+    size_t count;
+} results;
+
+/* Of a folder, what is no result of ours is left out, and said. */
+static int add_result(results *r, const char *path, bool of_folder) {
+    bench_rows *more = realloc(r->at, (r->count + 1) * sizeof *more);
+    if (!more) return fputs("winnow: out of memory\n", stderr), EXIT_FAILED;
+    r->at = more;
+    bench_rows *rows = &r->at[r->count++];
+    *rows = (bench_rows){0};
     const wn_bench_events events = {bench_keep_head, bench_keep_library, bench_keep_row, NULL,
-                                    NULL};
-    const char *picture = opt_text(o, O_svg);
-    size_t count = o->arguments - 1;
-    if (count == 0) return usage_error("winnow bench summary needs RESULT.json...");
-    if (!picture) return usage_error("winnow bench summary needs --svg FILE");
-    bench_rows *results = calloc(count, sizeof *results);
-    int code = results ? EXIT_OK : EXIT_FAILED;
-    if (!results) fputs("winnow: out of memory\n", stderr);
-    for (size_t i = 0; code == EXIT_OK && i < count; i++) {
-        wn_bench_events e = events;
-        e.ctx = &results[i];
-        code = report(wn_bench_read(o->argument[i + 1], &e));
+                                    rows};
+    wn_status status = wn_bench_read(path, &events);
+    if (status == WN_OK || !of_folder) return report(status);
+    fprintf(stderr, "winnow: left out: %s\n", wn_last_error());
+    bench_rows_free(rows);
+    r->count--;
+    return EXIT_OK;
+}
+
+static int is_json(const struct dirent *e) {
+    size_t n = strlen(e->d_name);
+    return n > 5 && strcmp(e->d_name + n - 5, ".json") == 0;
+}
+
+/* In the order of their names, so by date. */
+static int add_folder(results *r, const char *folder) {
+    struct dirent **entry;
+    int code = EXIT_OK, count = scandir(folder, &entry, is_json, alphasort);
+    if (count < 0) {
+        fprintf(stderr, "winnow: %s: %s\n", folder, strerror(errno));
+        return EXIT_FAILED;
     }
-    if (code == EXIT_OK && !bench_draw_summary(results, count, picture)) code = EXIT_FAILED;
-    for (size_t i = 0; results && i < count; i++)
-        bench_rows_free(&results[i]);
-    free(results);
+    for (int i = 0; i < count; i++) {
+        char path[1000];
+        snprintf(path, sizeof path, "%.700s/%.255s", folder, entry[i]->d_name);
+        if (code == EXIT_OK) code = add_result(r, path, true);
+        free(entry[i]);
+    }
+    free(entry);
+    if (code == EXIT_OK && r->count == 0)
+        return fprintf(stderr, "winnow: %s: no results in this folder\n", folder), EXIT_FAILED;
+    return code;
+}
+
+static int summary(const options *o) {
+    const char *picture = opt_text(o, O_svg);
+    results r = {0};
+    int code = EXIT_OK;
+    if (o->arguments < 2) return usage_error("winnow bench summary needs RESULT.json or FOLDER...");
+    if (!picture) return usage_error("winnow bench summary needs --svg FILE");
+    for (size_t i = 1; code == EXIT_OK && i < o->arguments; i++) {
+        struct stat s;
+        bool folder = stat(o->argument[i], &s) == 0 && S_ISDIR(s.st_mode);
+        code = folder ? add_folder(&r, o->argument[i]) : add_result(&r, o->argument[i], false);
+    }
+    if (code == EXIT_OK && !bench_draw_summary(r.at, r.count, picture)) code = EXIT_FAILED;
+    for (size_t i = 0; i < r.count; i++)
+        bench_rows_free(&r.at[i]);
+    free(r.at);
     if (code == EXIT_OK) printf("%s\n", picture);
     return code;
 }

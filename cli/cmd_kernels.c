@@ -59,8 +59,11 @@ static int list(const options *o) {
 
 static int explain(const options *o) {
     char *text = NULL;
-    wn_status status = wn_plan_explain(opt_text(o, O_op),
-                                       opt_text(o, O_problem) ? opt_text(o, O_problem) : "", &text);
+    const char *device = opt_text(o, O_kernels_device), *cache = opt_text(o, O_kernels_cache);
+    if (!device && !cache) device = "cpu";
+    wn_status status =
+        wn_plan_explain_on(opt_text(o, O_op), opt_text(o, O_problem) ? opt_text(o, O_problem) : "",
+                           device, cache, &text);
     if (status != WN_OK) return report(status);
     fputs(text, stdout);
     free(text);
@@ -174,7 +177,35 @@ static int time_variants(const options *o) {
     return report(status);
 }
 
+static void on_tune(void *ctx, const wn_tune_result *r) {
+    (void)ctx;
+    if (*r->refused)
+        printf("  %-28s %s\n", r->name, r->refused);
+    else
+        printf("%c %-28s %10.2f us\n", r->chosen ? '*' : ' ', r->name, r->seconds * 1e6);
+}
+
+static int tune(const options *o) {
+    const char *cache = opt_text(o, O_kernels_cache), *device = opt_text(o, O_kernels_device);
+    char *text = NULL;
+    if (!opt_text(o, O_op))
+        return usage_error("--tune needs --op, as --op matmul --problem m=512,n=512,k=512");
+    if (cache && !can_replace_file(cache)) return EXIT_FAILED;
+    const wn_tune_options t = {.op = opt_text(o, O_op),
+                               .problem = opt_text(o, O_problem),
+                               .device = device ? device : "cpu",
+                               .cache = cache,
+                               .threads = (int)opt_int(o, O_threads),
+                               .repeats = (int)opt_int(o, O_repeats)};
+    int code = report(wn_kernels_tune(&t, on_tune, NULL, &text));
+    if (code == EXIT_OK && cache && !replace_file(cache, text, strlen(text))) code = EXIT_FAILED;
+    if (code == EXIT_OK && !cache) fputs(text, stdout);
+    free(text);
+    return code;
+}
+
 int command_KERNELS(const options *o) {
+    if (opt_flag(o, O_tune)) return tune(o);
     if (opt_flag(o, O_check)) return check(o);
     if (opt_flag(o, O_time)) return time_variants(o);
     if (opt_text(o, O_problem) && !opt_text(o, O_op)) return usage_error("--problem needs --op");

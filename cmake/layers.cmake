@@ -136,7 +136,7 @@ function(wn_tests)
     target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
     target_compile_definitions(${program} PRIVATE WN_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures"
                                                   WN_FAKES="${CMAKE_BINARY_DIR}/fake")
-    if(program STREQUAL "tensor_test_cuda_abi" AND WN_CUDA_INCLUDE)
+    if(program MATCHES "_abi$" AND WN_CUDA_INCLUDE)
       target_include_directories(${program} SYSTEM PRIVATE ${WN_CUDA_INCLUDE})
       target_compile_definitions(${program} PRIVATE WN_HAVE_CUDA_H=1)
     endif()

@@ -32,6 +32,12 @@ WN_API void wn_kernel_get(size_t i, wn_kernel_info *out);
  * The environment variable WN_KERNEL counts. */
 WN_API WN_NODISCARD wn_status wn_plan_explain(const char *op, const char *problem, char **out);
 
+/* The same on a device, "cpu" or "cuda" (UNSUPPORTED: there is none here), with the choices of a
+ * cache of wn_kernels_tune (NULL: none). device NULL: nothing is planned, and the text says what
+ * the cache has for the problem on whichever device it was measured. */
+WN_API WN_NODISCARD wn_status wn_plan_explain_on(const char *op, const char *problem,
+                                                 const char *device, const char *cache, char **out);
+
 /* The sizes and options of an op's problems, one a line with its default: "m: 64 (at least 0)",
  * "dtype: f32 (f64, f32, bf16, f16)". Malloc'ed. */
 WN_API WN_NODISCARD wn_status wn_problem_describe(const char *op, char **out);
@@ -73,6 +79,27 @@ typedef void wn_time_fn(void *ctx, const wn_time_result *result);
 WN_API WN_NODISCARD wn_status wn_kernels_time(const char *op, const char *variant,
                                               const char *problem, int threads, int repeats,
                                               wn_time_fn *fn, void *ctx);
+
+/* Chooses by measuring: every variant of an op that takes the problem on the device is checked
+ * against ref (on a smaller problem of the same kind where ref would take minutes), those that
+ * agree are timed as wn_kernels_time does, and the fastest joins the choices of the cache file,
+ * which may be missing. */
+typedef struct wn_tune_options {
+    const char *op, *problem; /* as in wn_kernels_time */
+    const char *device;       /* "cpu" or "cuda" */
+    const char *cache;        /* a file of choices to begin with, or NULL */
+    int threads, repeats;
+} wn_tune_options;
+typedef struct wn_tune_result {
+    const char *name;    /* of the row */
+    double seconds;      /* median; 0: it was not timed, */
+    const char *refused; /* for this reason; "" when it was */
+    bool chosen;
+} wn_tune_result;
+typedef void wn_tune_fn(void *ctx, const wn_tune_result *result);
+/* *text: all choices, malloc'ed, as the cache file is to hold them. */
+WN_API WN_NODISCARD wn_status wn_kernels_tune(const wn_tune_options *options, wn_tune_fn *fn,
+                                              void *ctx, char **text);
 
 #ifdef __cplusplus
 }

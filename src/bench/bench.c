@@ -2,6 +2,7 @@
 // wn_bench: options, the machine, a suite, its result.
 #include "base/cpu.h"
 #include "base/fail.h"
+#include "bench/gpu.h"
 #include "bench/pin.h"
 #include "bench/suite.h"
 #include "kernels/peak.h"
@@ -35,6 +36,34 @@ static const plan plans[] = {
 };
 enum { PLANS = sizeof plans / sizeof *plans };
 
+// On a GPU. Its clock is its own affair, so repeats of a sustained run are few and long.
+#define GPU_SHAPES "2048x768,6656x1664,1664x6656,4096x4096,11008x4096,4096x11008,28672x8192"
+static const plan gpu_plans[] = {
+    {"gemm", wn__gpu_bench_run, GPU_SHAPES, "256,1024,4096,16384", 7},
+    {"decode", wn__gpu_bench_run, GPU_SHAPES, "1,8,16,32,64", 7},
+    {"prune", wn__gpu_bench_run, "4096x4096,11008x4096,8192x8192", "", 7},
+};
+enum { GPU_PLANS = sizeof gpu_plans / sizeof *gpu_plans, SUSTAINED_REPEATS = 2 };
+
+static bool on_gpu(const wn__suite *s) {
+    return s->o->device != NULL && strcmp(s->o->device, "cuda") == 0;
+}
+
+static wn_status find_gpu_plan(const char *name, const plan **out) {
+    for (int i = 0; i < GPU_PLANS; i++)
+        if (name && strcmp(gpu_plans[i].name, name) == 0) {
+            *out = gpu_plans + i;
+            return WN_OK;
+        }
+    return wn__fail(WN_INVALID,
+                    "no suite on a GPU is called '%.40s'; there are gemm, decode, prune",
+                    name ? name : "");
+}
+
+static const char *work_name(const wn__suite *s, const plan *p, int i) {
+    return on_gpu(s) ? wn__gpu_work_name(p->name, i) : wn__work_name(p->name, i);
+}
+
 static wn_status find_plan(const char *name, const plan **out) {
     for (int i = 0; i < PLANS; i++)
         if (name && strcmp(plans[i].name, name) == 0) {
@@ -47,17 +76,19 @@ static wn_status find_plan(const char *name, const plan **out) {
                     name ? name : "");
 }
 
-static wn_status find_dtype(const char *text, const char **out) {
-    static const char *const words[][2] = {{"f32", "f32"},   {"float32", "f32"},
-                                           {"bf16", "bf16"}, {"bfloat16", "bf16"},
-                                           {"int8", "int8"}, {"int4", "int4"}};
-    *out = "f32";
+static wn_status find_dtype(const wn__suite *s, const char *text, const char **out) {
+    static const char *const words[][2] = {
+        {"f32", "f32"},   {"float32", "f32"}, {"bf16", "bf16"}, {"bfloat16", "bf16"},
+        {"int8", "int8"}, {"int4", "int4"},   {"f16", "f16"},   {"float16", "f16"}};
+    enum { WORDS = sizeof words / sizeof *words, HOST_WORDS = WORDS - 2 };
+    *out = on_gpu(s) ? "bf16" : "f32";
     if (!text) return WN_OK;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    for (int i = 0; i < (on_gpu(s) ? WORDS : HOST_WORDS); i++)
         if (strcmp(words[i][0], text) == 0) {
             *out = words[i][1];
             return WN_OK;
         }
+    if (on_gpu(s)) return wn__fail(WN_INVALID, "dtype: f32, bf16 or f16, not '%.40s'", text);
     return wn__fail(WN_INVALID, "dtype: f32, bf16, int8 or int4, not '%.40s'", text);
 }
 
@@ -103,27 +134,29 @@ static wn_status parse_rows(wn__suite *s, const char *text) {
 
 static wn_status check_work(const wn__suite *s, const plan *p) {
     const char *name;
-    bool any = wn__work_name(p->name, 0) == NULL; // suites without works
-    for (int i = 0; (name = wn__work_name(p->name, i)) != NULL; i++)
+    bool any = work_name(s, p, 0) == NULL; // suites without works
+    for (int i = 0; (name = work_name(s, p, i)) != NULL; i++)
         any = any || wn__suite_wants(s, name);
     if (any) return WN_OK;
     return wn__fail(WN_INVALID, "work: nothing of %s begins with '%.60s'; the first is '%s'",
-                    p->name, s->o->work, wn__work_name(p->name, 0));
+                    p->name, s->o->work, work_name(s, p, 0));
 }
 
 // Whether work that is asked for is there in a dtype.
 static bool takes(const wn__suite *s, const plan *p, const char *dtype) {
     const char *name;
-    for (int i = 0; (name = wn__work_name(p->name, i)) != NULL; i++)
-        if (wn__suite_wants(s, name) && wn__work_takes(p->name, name, dtype)) return true;
+    for (int i = 0; (name = work_name(s, p, i)) != NULL; i++)
+        if (wn__suite_wants(s, name) && (on_gpu(s) ? wn__gpu_work_takes(p->name, name, dtype)
+                                                   : wn__work_takes(p->name, name, dtype)))
+            return true;
     return false;
 }
 
 static wn_status check_dtype(const wn__suite *s, const plan *p) {
-    static const char *const dtypes[] = {"f32", "bf16", "int8", "int4"};
+    static const char *const dtypes[] = {"f32", "bf16", "f16", "int8", "int4"};
     char there[64] = "";
     size_t used = 0;
-    if (wn__work_name(p->name, 0) == NULL || takes(s, p, s->dtype)) return WN_OK;
+    if (work_name(s, p, 0) == NULL || takes(s, p, s->dtype)) return WN_OK;
     for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
         if (takes(s, p, dtypes[i]))
             used += (size_t)snprintf(there + used, sizeof there - used, "%s%s",
@@ -133,18 +166,36 @@ static wn_status check_dtype(const wn__suite *s, const plan *p) {
                     s->o->work ? "'" : "", s->dtype, there);
 }
 
+static wn_status check_protocol(const wn__suite *s) {
+    const char *word = s->o->protocol;
+    if (word == NULL) return WN_OK;
+    if (!on_gpu(s)) return wn__fail(WN_INVALID, "protocol '%.40s': of a GPU only", word);
+    if (strcmp(word, "burst") == 0 || strcmp(word, "sustained") == 0) return WN_OK;
+    return wn__fail(WN_INVALID, "protocol: burst or sustained, not '%.40s'", word);
+}
+
 static wn_status parse(wn__suite *s, const plan **p) {
     const wn_bench_options *o = s->o;
-    if (o->device && strcmp(o->device, "cpu") != 0)
-        return wn__fail(WN_UNSUPPORTED, "device '%.40s': only cpu is measured", o->device);
-    WN_TRY(find_plan(o->suite, p));
-    WN_TRY(find_dtype(o->dtype, &s->dtype));
+    if (o->device && strcmp(o->device, "cpu") != 0 && !on_gpu(s))
+        return wn__fail(WN_UNSUPPORTED, "device '%.40s': only cpu and cuda are measured",
+                        o->device);
+    WN_TRY(on_gpu(s) ? find_gpu_plan(o->suite, p) : find_plan(o->suite, p));
+    WN_TRY(check_protocol(s));
+    WN_TRY(find_dtype(s, o->dtype, &s->dtype));
     WN_TRY(parse_shapes(s, o->shapes ? o->shapes : (*p)->shapes));
     WN_TRY(parse_rows(s, o->rows ? o->rows : (*p)->rows));
-    s->repeats = o->repeats > 0 ? o->repeats : (*p)->repeats;
+    s->repeats = o->repeats > 0                                                 ? o->repeats
+                 : o->protocol != NULL && strcmp(o->protocol, "sustained") == 0 ? SUSTAINED_REPEATS
+                                                                                : (*p)->repeats;
     if (o->merge) WN_TRY(wn__result_open(o->merge, &s->merged));
     WN_TRY(check_work(s, *p));
     return check_dtype(s, *p);
+}
+
+static wn_status make_lists(wn__suite *s) {
+    s->list = wn__json_new_array();
+    s->notes = wn__json_new_array();
+    return s->list && s->notes ? WN_OK : wn__fail(WN_NOMEM, "no memory for a result");
 }
 
 // Libraries first: what binds threads is read when they are opened.
@@ -164,10 +215,7 @@ static wn_status prepare(wn__suite *s, wn__pin *pin, int threads) {
         s->peak = fmax(s->peak, wn__peak_flops(&x));
         s->rate = fmax(s->rate, wn__read_rate_of(&s->stream));
     }
-    s->list = wn__json_new_array();
-    s->notes = wn__json_new_array();
-    if (!s->list || !s->notes) return wn__fail(WN_NOMEM, "no memory for a result");
-    return WN_OK;
+    return make_lists(s);
 }
 
 // Pinned threads cannot step aside for a neighbour, so times of a busy machine say little.
@@ -190,6 +238,7 @@ static void today(char out[16]) {
 }
 
 static void close_suite(wn__suite *s) {
+    wn__gpu_bench_close(s);
     wn__read_rate_close(&s->stream);
     wn__peers_close(&s->peers);
     wn__pool_free(s->pool);
@@ -198,11 +247,29 @@ static void close_suite(wn__suite *s) {
     wn__json_free(s->merged);
 }
 
+static wn_bench_head head_of(const wn__suite *s, int threads, const char *date) {
+    const wn_bench_options *o = s->o;
+    const bool gpu = s->gpu != NULL;
+    return (wn_bench_head){.machine = gpu ? s->gpu->machine : wn__cpu_model(),
+                           .date = date,
+                           .commit = o->commit ? o->commit : "",
+                           .command = o->command ? o->command : "",
+                           .version = wn_version(),
+                           .device = gpu ? "cuda" : "cpu",
+                           .protocol = !gpu                ? ""
+                                       : s->gpu->sustained ? "sustained"
+                                                           : "burst",
+                           .threads = gpu ? 0 : threads,
+                           .peak = s->peak,
+                           .stream = s->rate};
+}
+
 wn_status wn_bench(const wn_bench_options *o, const wn_bench_events *events, char **json) {
     static const wn_bench_events silent;
     wn__suite s = {.o = o, .events = events ? events : &silent};
     wn__pin pin = {.count = 0};
     const plan *p = NULL;
+    wn_bench_head head;
     char date[16];
     double load = 0;
     wn_status status;
@@ -211,22 +278,20 @@ wn_status wn_bench(const wn_bench_options *o, const wn_bench_events *events, cha
     today(date);
     (void)getloadavg(&load, 1); // before this adds to it
     WN_TRY_OUT(parse(&s, &p));
-    WN_TRY_OUT(prepare(&s, &pin, threads));
-    const wn_bench_head head = {.machine = wn__cpu_model(),
-                                .date = date,
-                                .commit = o->commit ? o->commit : "",
-                                .command = o->command ? o->command : "",
-                                .version = wn_version(),
-                                .threads = threads,
-                                .peak = s.peak,
-                                .stream = s.rate};
+    if (on_gpu(&s)) {
+        WN_TRY_OUT(make_lists(&s));
+        WN_TRY_OUT(wn__gpu_bench_open(&s));
+    } else {
+        WN_TRY_OUT(prepare(&s, &pin, threads));
+    }
+    head = head_of(&s, threads, date);
     if (s.events->head) s.events->head(s.events->ctx, &head);
     wn__tell_libraries(&s);
-    WN_TRY_OUT(note_load(&s, load));
+    if (s.gpu == NULL) WN_TRY_OUT(note_load(&s, load));
     WN_TRY_OUT(p->run(&s));
     if (json) status = wn__result_json(&s, &head, json);
 out:
-    wn__pin_release(&pin);
+    if (pin.count > 0) wn__pin_release(&pin);
     close_suite(&s);
     return status;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Cells: entries sampled together, and what their times say about one another.
 #include "base/fail.h"
+#include "bench/gpu.h"
 #include "bench/suite.h"
 
 #include <stdarg.h>
@@ -91,6 +92,8 @@ static wn_bench_row row_of(const wn__cell *c, const wn__entry *e) {
                           .bytes = e->bytes,
                           .tokens = e->tokens,
                           .interrupted = e->lane.interrupted,
+                          .watts = e->ran > 0 ? e->joules / e->ran : 0,
+                          .megahertz = e->megahertz,
                           .peer_name = ""};
 }
 
@@ -98,7 +101,7 @@ static wn_status tell(const wn__cell *c, wn_bench_row *r) {
     wn__suite *s = c->suite;
     if (r->flops > 0 && s->peak > 0) r->peak_share = r->flops / r->seconds.median / s->peak;
     if (r->bytes > 0 && s->rate > 0) r->stream_share = r->bytes / r->seconds.median / s->rate;
-    if (r->peak_share > 1.05 && strcmp(s->dtype, "f32") == 0)
+    if (r->peak_share > 1.05 && s->gpu == NULL && strcmp(s->dtype, "f32") == 0)
         WN_TRY(wn__suite_note(s, "more than the measured peak was reached: other work kept the "
                                  "processor from it when it was measured"));
     if (s->events->row) s->events->row(s->events->ctx, r);
@@ -157,7 +160,9 @@ wn_status wn__cell_measure(wn__cell *c) {
     wn_status status = WN_OK;
     for (int i = 0; i < c->count; i++)
         lane[i] = c->entry[i].lane;
-    if (c->count > 0) status = wn__lanes_sample(lane, c->count, c->suite->repeats);
+    if (c->count > 0)
+        status = c->suite->gpu != NULL ? wn__gpu_sample(c)
+                                       : wn__lanes_sample(lane, c->count, c->suite->repeats);
     for (int i = 0; i < c->count; i++)
         c->entry[i].lane.interrupted = lane[i].interrupted;
     if (c->count > 0 && status == WN_OK) status = tell_rows(c);

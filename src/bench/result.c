@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Results as JSON, and read again.
 #include "base/fail.h"
+#include "bench/gpu.h"
 #include "bench/suite.h"
 
 #include <stdio.h>
@@ -62,6 +63,8 @@ wn__json *wn__row_json(const wn_bench_row *r) {
     put_spread(&j, "over_peer", &r->peer);
     put_spread(&j, "over_best", &r->best);
     if (r->peer_name[0]) put_text(&j, "peer", r->peer_name);
+    put_real(&j, "watts", r->watts);
+    put_real(&j, "megahertz", r->megahertz);
     if (r->interrupted) put(&j, "interrupted", wn__json_new_int(r->interrupted));
     return finish(&j);
 }
@@ -106,6 +109,8 @@ wn_status wn__row_read(const wn__json *j, const char *path, wn_bench_row *out) {
     r.tokens = wn__json_real(wn__json_get(j, "tokens"));
     r.peak_share = wn__json_real(wn__json_get(j, "peak_share"));
     r.stream_share = wn__json_real(wn__json_get(j, "stream_share"));
+    r.watts = wn__json_real(wn__json_get(j, "watts"));
+    r.megahertz = wn__json_real(wn__json_get(j, "megahertz"));
     r.dense = read_spread(j, "over_dense");
     r.peer = read_spread(j, "over_peer");
     r.best = read_spread(j, "over_best");
@@ -123,18 +128,33 @@ static wn_bench_library library_of(const wn__peer *p) {
                               .why = p->handle ? "" : p->why};
 }
 
-void wn__tell_libraries(const wn__suite *s) {
-    for (int i = 0; s->events->library && i < WN__PEERS; i++) {
-        wn_bench_library l = library_of(s->peers.peer + i);
-        s->events->library(s->events->ctx, &l);
+// Library i of those that a suite looked for.
+static bool library_at(const wn__suite *s, int i, wn_bench_library *out) {
+    const wn__gpu_bench *g = s->gpu;
+    if (g == NULL) {
+        if (i < WN__PEERS) *out = library_of(s->peers.peer + i);
+        return i < WN__PEERS;
     }
+    const bool first = i == 0, there = first ? g->have_cublaslt : g->have_cusparselt;
+    const char *text = first ? g->cublaslt : g->cusparselt;
+    *out = (wn_bench_library){.name = first ? "cublaslt" : "cusparselt",
+                              .version = there ? text : "",
+                              .path = there ? (first ? g->cublaslt_file : g->cusparselt_file) : "",
+                              .why = there ? "" : text};
+    return i < 2;
+}
+
+void wn__tell_libraries(const wn__suite *s) {
+    wn_bench_library l;
+    for (int i = 0; s->events->library && library_at(s, i, &l); i++)
+        s->events->library(s->events->ctx, &l);
 }
 
 static wn__json *libraries_json(const wn__suite *s) {
     wn__json *list = wn__json_new_array();
     wn_status status = WN_OK;
-    for (int i = 0; status == WN_OK && i < WN__PEERS; i++) {
-        wn_bench_library l = library_of(s->peers.peer + i);
+    wn_bench_library l;
+    for (int i = 0; status == WN_OK && library_at(s, i, &l); i++) {
         object j = {wn__json_new_object(), WN_OK};
         put_text(&j, "name", l.name);
         put(&j, "found", wn__json_new_bool(l.why[0] == '\0'));
@@ -160,6 +180,8 @@ wn_status wn__result_json(const wn__suite *s, const wn_bench_head *h, char **out
     put_text(&j, "date", h->date);
     put_text(&j, "commit", h->commit);
     put_text(&j, "command", h->command);
+    put_text(&j, "device", h->device);
+    if (h->protocol[0]) put_text(&j, "protocol", h->protocol);
     put(&j, "threads", wn__json_new_int(h->threads));
     put(&j, "repeats", wn__json_new_int(s->repeats));
     put_real(&j, "peak_flops", h->peak);
@@ -188,7 +210,7 @@ wn_status wn__result_open(const char *path, wn__json **out) {
 }
 
 static wn_status tell_head(const wn__json *j, const char *path, const wn_bench_events *e) {
-    static const char *const none = "";
+    static const char *const none = "", *const cpu = "cpu";
     static const double zero = 0;
     wn_bench_head h = {0};
     int64_t threads;
@@ -197,6 +219,8 @@ static wn_status tell_head(const wn__json *j, const char *path, const wn_bench_e
     WN_TRY(wn__json_get_string(j, path, "commit", &none, &h.commit));
     WN_TRY(wn__json_get_string(j, path, "command", &none, &h.command));
     WN_TRY(wn__json_get_string(j, path, "version", &none, &h.version));
+    WN_TRY(wn__json_get_string(j, path, "device", &cpu, &h.device));
+    WN_TRY(wn__json_get_string(j, path, "protocol", &none, &h.protocol));
     WN_TRY(wn__json_get_int(j, path, "threads", NULL, &threads));
     WN_TRY(wn__json_get_real(j, path, "peak_flops", &zero, &h.peak));
     WN_TRY(wn__json_get_real(j, path, "stream_bytes_per_second", &zero, &h.stream));

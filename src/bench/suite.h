@@ -29,8 +29,9 @@ typedef struct wn__suite {
     wn__pool *pool;
     wn__peers peers;
     wn__read_rate stream;
-    double peak, rate; /* FLOP/s, bytes/s */
-    wn__json *list;    /* rows so far */
+    double peak, rate;         /* FLOP/s, bytes/s */
+    struct wn__gpu_bench *gpu; /* NULL: the processor is measured (gpu.h) */
+    wn__json *list;            /* rows so far */
     wn__json *notes, *merged;
 } wn__suite;
 
@@ -40,7 +41,9 @@ typedef struct wn__entry {
     wn_bench_role role;
     wn__lane lane;
     double flops, bytes, tokens;
-    void (*release)(void *ctx); /* of lane.ctx; NULL: nothing */
+    int copies; /* on a GPU: runs until the first data have their turn again; 0: 1 */
+    double megahertz, joules, ran; /* of a GPU while it ran, 0: unknown; of all samples, seconds */
+    void (*release)(void *ctx);    /* of lane.ctx; NULL: nothing */
     const wn__peer *peer;
 } wn__entry;
 
@@ -73,6 +76,10 @@ bool wn__suite_wants(const wn__suite *s, const char *work);
 WN_NODISCARD wn_status wn__work_add(wn__cell *c, const char *suite, bool cold);
 /* Number i of the works of a suite, NULL behind the last; each name once. */
 const char *wn__work_name(const char *suite, int i);
+/* The template of a problem with the cell's sizes put in: "m={T},n={out}". */
+void wn__put_sizes(const wn__cell *c, const char *text, char *out, size_t n);
+/* Whether words between blanks have that one. */
+bool wn__has_word(const char *words, const char *word);
 /* Whether any line of a work is for that dtype. */
 bool wn__work_takes(const char *suite, const char *work, const char *dtype);
 

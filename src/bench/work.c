@@ -25,7 +25,7 @@ static const line lines[] = {
 
 enum { LINES = sizeof lines / sizeof *lines, STEPS = 4, OP_NAME = 64 };
 
-static bool has_word(const char *words, const char *word) {
+bool wn__has_word(const char *words, const char *word) {
     size_t n = strlen(word);
     for (const char *at = words; (at = strstr(at, word)) != NULL; at += n)
         if ((at == words || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0')) return true;
@@ -45,7 +45,7 @@ const char *wn__work_name(const char *suite, int i) {
 bool wn__work_takes(const char *suite, const char *work, const char *dtype) {
     for (int at = 0; at < LINES; at++)
         if (strcmp(lines[at].suite, suite) == 0 && strcmp(lines[at].work, work) == 0 &&
-            has_word(lines[at].dtypes, dtype))
+            wn__has_word(lines[at].dtypes, dtype))
             return true;
     return false;
 }
@@ -88,7 +88,7 @@ static void take(const char **text, char mark, char *out, size_t n) {
 }
 
 // "m={T},n={out}" with the cell's sizes put in.
-static void put_sizes(const wn__cell *c, const char *text, char *out, size_t n) {
+void wn__put_sizes(const wn__cell *c, const char *text, char *out, size_t n) {
     FILE *f = fmemopen(out, n, "w");
     if (!f) return;
     for (; *text; text++) {
@@ -140,7 +140,7 @@ static wn_status add_step(wn__cell *c, chain *ch, const char *name, const char *
     wn__op op;
     const wn__kernel *k = NULL;
     int i = ch->count;
-    put_sizes(c, sizes, problem, sizeof problem);
+    wn__put_sizes(c, sizes, problem, sizeof problem);
     WN_TRY(wn__op_find(name, strlen(name), &op));
     wn_status status = wn__timed_case(op, problem, &ch->c[i]);
     if (status == WN_OK) status = plan(c, op, ch->c[i], &k);
@@ -212,7 +212,7 @@ wn_status wn__work_add(wn__cell *c, const char *suite, bool cold) {
     for (int i = 0; i < LINES; i++) {
         const line *l = lines + i;
         if (strcmp(l->suite, suite) == 0 && strcmp(l->work, c->work) == 0 &&
-            has_word(l->dtypes, c->suite->dtype))
+            wn__has_word(l->dtypes, c->suite->dtype))
             WN_TRY(add_line(c, l, cold));
     }
     return WN_OK;

@@ -6,8 +6,8 @@
  * as a packed one); c has unit stride along n. c overlaps neither a nor b. m, n, k may be 0 (k = 0:
  * zeros plus bias). Accuracy: |c - exact| <= u|c| + 2 k u' sum|a||b| with u the unit round-off of
  * c's dtype and u' that of the sums, which is u but for BF16 and F16 that of F32; plus the same for
- * c and bias as terms. Deterministic: any thread count gives the same bits. NaN and infinity
- * propagate.
+ * c and bias as terms. Deterministic: any thread count gives the same bits (a
+ * library's variant: at the same alignment of its operands). NaN and infinity propagate.
  *
  * BF16, and F32 with rounded16: a processor's product of bfloat16 pairs takes subnormal operands
  * for zeros, flushes subnormal sums and looks at no rounding mode. Such variants may be off by a

@@ -74,8 +74,10 @@ struct wn__exec {
                   */
     const char *force; /* borrowed; "matmul:ref,spmm24:avx2" or NULL: these variants or an error;
                           the last of an op counts */
-    size_t need;       /* largest workspace any op has asked for so far */
-    char *scratch;     /* borrowed block of scratch_size bytes, 64-byte aligned */
+    const struct wn__tuned *tuned; /* borrowed; choices that were measured (kernels/tuned.h); NULL:
+                                      by rank alone */
+    size_t need;                   /* largest workspace any op has asked for so far */
+    char *scratch;                 /* borrowed block of scratch_size bytes, 64-byte aligned */
     size_t scratch_size;
     uint8_t *used; /* optional, one byte for each row of the table, set when the row was chosen */
     struct wn__profile *profile; /* borrowed; NULL: nothing is timed (kernels/profile.h) */

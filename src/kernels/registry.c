@@ -3,8 +3,10 @@
 #include "kernels/registry.h"
 #include "base/cpu.h"
 #include "base/fail.h"
+#include "kernels/cuda/blaslt.h"
 #include "kernels/declare.h"
 #include "kernels/profile.h"
+#include "kernels/tuned.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -64,8 +66,10 @@ static const char *gpu_text(uint32_t needs) {
 }
 
 bool wn__kernel_available(const wn__kernel *k) {
-    uint32_t here = wn__kernel_on_gpu(k) ? wn__gpu_flags() : wn__cpu_flags();
-    return (k->needs & ~here) == 0;
+    if (!wn__kernel_on_gpu(k)) return (k->needs & ~wn__cpu_flags()) == 0;
+    // a library is only looked for where a GPU could use it
+    return (k->needs & WN_GPU_ANY & ~wn__gpu_flags()) == 0 &&
+           ((k->needs & WN_GPU_LIBRARY) == 0 || wn__blaslt_there());
 }
 
 const char *wn__needs_text(uint32_t needs, char *out, size_t n) {
@@ -96,8 +100,12 @@ static bool fits_gpu(const wn__exec *x, const wn__kernel *k, char *why, size_t n
         (void)snprintf(why, n, "runs on a GPU only");
         return false;
     }
+    if (x->gpu == NULL) {
+        (void)snprintf(why, n, "no GPU is open");
+        return false;
+    }
     int compute = wn__cuda_info(wn__gpu_device(x->gpu))->compute;
-    if ((k->needs & ~wn__gpu_flags_of(compute)) == 0) return true;
+    if ((k->needs & WN_GPU_ANY & ~wn__gpu_flags_of(compute)) == 0) return true;
     (void)snprintf(why, n, "needs %s, this is %d.%d", gpu_text(k->needs), compute / 10,
                    compute % 10);
     return false;
@@ -153,6 +161,16 @@ static wn_status check(wn__op op, const void *args) {
     return ops[op].check(args);
 }
 
+// What was measured to be fastest for such arguments, if it can still run.
+static const wn__kernel *measured(const wn__exec *x, wn__op op, const void *args) {
+    char why[160];
+    const wn__tuned_line *l = wn__tuned_find(x, op, args);
+    for (const wn__kernel *k = table; l != NULL && k < table + ROWS; k++)
+        if (k->op == op && strcmp(k->variant, l->variant) == 0)
+            return wn__kernel_fits(x, k, args, why, sizeof why) ? k : NULL;
+    return NULL;
+}
+
 // As wn__plan, with arguments that passed the check.
 static wn_status choose(const wn__exec *x, wn__op op, const void *args, const wn__kernel **out) {
     char refused[800] = "";
@@ -165,7 +183,12 @@ static wn_status choose(const wn__exec *x, wn__op op, const void *args, const wn
         *out = forced;
         return WN_OK;
     }
-    const wn__kernel *k = best(x, op, args, &only_ref, refused, sizeof refused);
+    const wn__kernel *k = x->tuned != NULL ? measured(x, op, args) : NULL;
+    if (k != NULL) {
+        *out = k;
+        return WN_OK;
+    }
+    k = best(x, op, args, &only_ref, refused, sizeof refused);
     if (!k) return wn__fail(WN_UNSUPPORTED, "no variant of %s can run: %s", ops[op].name, refused);
     if (x->strict && is_ref(k) && !only_ref)
         return wn__fail(WN_UNSUPPORTED, "%s would fall back to ref: %s", ops[op].name, refused);

@@ -6,13 +6,14 @@
  * [T,k], y and residual [T,n], each with unit stride along its columns and any row stride; y may be
  * residual, and overlaps nothing else. T, n, k may be 0; none has to be a multiple of anything:
  * blocks are padded inside. Both slots of every group are multiplied, zeros of short groups too, so
- * an infinity of x there gives NaN; slots beyond k are not. Sums are kept in float32 and rounded
- * once, when y is stored. Their error is at most that of adding the k/2 kept products and the bias
- * in any order with each sum cut (not rounded) to 24 bits, as the tensor cores of GPUs add; relu^2
- * and the residual add a rounding each. A NaN stays one under relu^2. Deterministic: the same bits
- * for any thread count and from run to run, on one variant. x, bias, residual and y have one dtype,
- * which is `values` but in ref; all data begin at multiples of 16 bytes. Places in blocks are
- * trusted: they came from block24. */
+ * an infinity of x there gives NaN; slots beyond k are not. Where a row of x has an infinity or a
+ * NaN, a variant may give NaN for that token: one that multiplies dense rows does. Sums are kept in
+ * float32 and rounded once, when y is stored. Their error is at most that of adding the k/2 kept
+ * products and the bias in any order with each sum cut (not rounded) to 24 bits, as the tensor
+ * cores of GPUs add; relu^2 and the residual add a rounding each. A NaN stays one under relu^2.
+ * Deterministic: the same bits for any thread count and from run to run, on one variant. x, bias,
+ * residual and y have one dtype, which is `values` but in ref; all data begin at multiples of 16
+ * bytes. Places in blocks are trusted: they came from block24. */
 #ifndef WN_KERNELS_SPMM24_BLOCKS_H
 #define WN_KERNELS_SPMM24_BLOCKS_H
 

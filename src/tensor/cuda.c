@@ -55,6 +55,7 @@ static wn_status read_about(wn__cuda *d, int index) {
     const struct {
         int attribute, *value;
     } wanted[] = {{WN_CU_MULTIPROCESSORS, &a->multiprocessors},
+                  {WN_CU_CLOCK, &a->clock},
                   {WN_CU_SHARED_OPTIN, &a->shared_bytes},
                   {WN_CU_L2_BYTES, &l2}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)

@@ -28,6 +28,7 @@ typedef struct wn__cuda_about {
     int driver;  /* 13000: it speaks CUDA 13.0 */
     int compute; /* 90: compute capability 9.0 */
     int multiprocessors;
+    int clock;        /* the highest of them, kHz */
     int shared_bytes; /* of a block, when it asks for them */
     size_t memory, l2;
 } wn__cuda_about;

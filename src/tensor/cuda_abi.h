@@ -24,6 +24,7 @@ enum { WN_CU_OUT_OF_MEMORY = 2, WN_CU_NO_DEVICE = 100, WN_CU_NO_BINARY = 209 };
 
 /* of a device */
 enum {
+    WN_CU_CLOCK = 13, /* the highest of its multiprocessors, kHz */
     WN_CU_MULTIPROCESSORS = 16,
     WN_CU_L2_BYTES = 38,
     WN_CU_COMPUTE_MAJOR = 75,

@@ -10,6 +10,7 @@ run 0 doctor
 prints "gpu        none: no NVIDIA driver: $dir/no-such-driver.so: cannot open shared object file"
 
 export WN_LIBCUDA="$fake"
+export WN_LIBCUBLASLT="$WN_BUILD/fake/libfake_cublaslt.so"
 run 0 doctor
 prints "gpu 0      Fake GPU 0, compute capability 9.0, 4 multiprocessors, 0.1 GiB, driver for CUDA 13.0"
 if ! grep -q "gpu code   not built" "$out"; then

@@ -165,16 +165,24 @@ static void bound(wn__case *c, const wn__round *r) {
     const wn__part *bias = wn__case_find(c, "bias"), *residual = wn__case_find(c, "residual");
     wn__part *y = wn__case_find(c, "y");
     kept *row = calloc((size_t)v[K] + 4, sizeof *row);
-    for (int64_t o = 0; o < v[N] && row != NULL; o++) {
+    bool *finite = calloc((size_t)v[T] + 1, sizeof *finite);
+    for (int64_t t = 0; t < v[T] && finite != NULL; t++) {
+        finite[t] = true;
+        for (int64_t k = 0; k < v[K]; k++)
+            finite[t] = finite[t] && isfinite(x->before[t * v[K] + k]);
+    }
+    for (int64_t o = 0; o < v[N] && row != NULL && finite != NULL; o++) {
         const int64_t count = row_of(c, blocks, o, row);
         for (int64_t t = 0; t < v[T]; t++) {
             const int64_t i = t * v[N] + o;
             const sums s =
                 sums_of(x->before + t * v[K], row, count, bias != NULL ? bias->before[o] : 0);
             y->bound[i] = bound_of(c, r, s, residual != NULL ? residual->before[i] : 0, y->want[i]);
+            if (!finite[t]) y->bound[i] = -y->bound[i]; // or a NaN
         }
     }
     free(row);
+    free(finite);
 }
 
 static double flops(const wn__problem *p) {

@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "kernels/check/harness.h"
 #include "kernels/registry.h"
+#include "kernels/tuned.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,26 +38,76 @@ static wn_status close_text(FILE *f, char **text, char **out) {
     return WN_OK;
 }
 
-wn_status wn_plan_explain(const char *op, const char *problem, char **out) {
-    wn__exec x = {.planning = true, .force = getenv("WN_KERNEL")};
-    const wn__kernel *chosen;
-    wn__op which;
-    wn__problem p;
-    wn__case *c = NULL;
+// What a cache has for this class, whichever device it was measured on.
+static void write_choices(FILE *f, const wn__tuned *t, const wn__case *c) {
+    char class[WN__CLASS_TEXT];
+    size_t shown = 0;
+    wn__class_of(c->type->op, c->args, class);
+    for (size_t i = 0; i < t->count; i++) {
+        const wn__tuned_line *l = &t->line[i];
+        if (strcmp(l->op, wn__op_name(c->type->op)) != 0 || strcmp(l->class, class) != 0) continue;
+        fprintf(f, "measured on %s, driver %s: %s_%s, %.4g us, checked on %s\n", l->device,
+                l->driver, l->op, l->variant, l->seconds * 1e6, l->checked);
+        shown++;
+    }
+    if (shown == 0) fprintf(f, "nothing was measured for %s\n", class);
+}
+
+typedef struct question {
+    wn__case *c;
+    wn__exec x;
+    wn__tuned tuned;
+    const char *device;
+    bool cached;
+} question;
+
+static wn_status answer(const question *q, char **out) {
+    const wn__kernel *chosen = NULL;
     char *text = NULL;
     size_t size;
+    wn_status status = WN_OK;
+    if (q->device != NULL) status = wn__plan(&q->x, q->c->type->op, q->c->args, &chosen);
+    if (status != WN_OK && status != WN_UNSUPPORTED) return status;
+    FILE *f = open_memstream(&text, &size);
+    if (f == NULL) return wn__fail_errno("cannot write text to memory");
+    if (q->device != NULL) write_rows(f, &q->x, q->c, status == WN_OK ? chosen : NULL);
+    if (q->cached) write_choices(f, &q->tuned, q->c);
+    return close_text(f, &text, out);
+}
+
+wn_status wn_plan_explain_on(const char *op, const char *problem, const char *device,
+                             const char *cache, char **out) {
+    question q = {.x = {.planning = true, .force = getenv("WN_KERNEL")},
+                  .device = device,
+                  .cached = cache != NULL};
+    wn__op which;
+    wn__problem p;
+    wn_status status = WN_OK;
     *out = NULL;
     WN_TRY(wn__op_find(op, strlen(op), &which));
     WN_TRY(wn__problem_parse(wn__case_type_of(which), problem, &p));
-    WN_TRY(wn__case_create(wn__case_type_of(which), &p, 0, false, &c));
-    wn_status status = wn__plan(&x, which, c->args, &chosen);
-    if (status == WN_OK || status == WN_UNSUPPORTED) {
-        FILE *f = open_memstream(&text, &size);
-        if (f) write_rows(f, &x, c, status == WN_OK ? chosen : NULL);
-        status = f ? close_text(f, &text, out) : wn__fail_errno("cannot write text to memory");
+    if (device != NULL && strcmp(device, "cpu") != 0 && strcmp(device, "cuda") != 0)
+        return wn__fail(WN_UNSUPPORTED, "device '%.40s': there are cpu and cuda", device);
+    WN_TRY_OUT(wn__case_create(wn__case_type_of(which), &p, 0, false, &q.c));
+    if (cache != NULL) WN_TRY_OUT(wn__tuned_read(&q.tuned, cache));
+    q.x.tuned = &q.tuned;
+    if (device != NULL && strcmp(device, "cuda") == 0) {
+        WN_TRY_OUT(wn__gpu_create(0, &q.x.gpu));
+        q.x.device.kind = WN_DEVICE_CUDA;
+    } else {
+        WN_TRY_OUT(wn__pool_create(0, &q.x.pool));
     }
-    wn__case_free(c);
+    status = answer(&q, out);
+out:
+    wn__case_free(q.c);
+    wn__tuned_free(&q.tuned);
+    wn__gpu_free(q.x.gpu);
+    wn__pool_free(q.x.pool);
     return status;
+}
+
+wn_status wn_plan_explain(const char *op, const char *problem, char **out) {
+    return wn_plan_explain_on(op, problem, "cpu", NULL, out);
 }
 
 // "m: 64", "dtype: f32 (f64, f32, bf16, f16)".

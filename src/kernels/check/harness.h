@@ -72,7 +72,7 @@ typedef struct wn__part {
     void *exact;    /* written parts of exact ops: what ref gives */
     double *want;   /* written parts of other ops: what ref gives in double, */
     double *sum;    /* the sum of the magnitudes of the terms (multilinear ops), */
-    double *bound;  /* and the largest error allowed */
+    double *bound;  /* and the largest error allowed; less than zero: or a NaN */
 } wn__part;
 
 typedef enum wn__compare {

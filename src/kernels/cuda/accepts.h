@@ -10,6 +10,12 @@
 wn__accepts_fn wn__accepts_gpu_mask24;
 /* Elements of 2 and 4 bytes, for ops whose arguments begin with the tensor that sets the dtype. */
 wn__accepts_fn wn__accepts_gpu_pack24;
+/* F32, BF16 and F16, where cuBLASLt is found. */
+wn__accepts_fn wn__accepts_gpu_matmul;
+wn__workspace_fn wn__workspace_matmul_cublaslt;
+/* The same on unpacked blocks, without relu^2. */
+wn__accepts_fn wn__accepts_gpu_blocks_dense;
+wn__workspace_fn wn__workspace_spmm24_blocks_cublaslt;
 /* No more blocks than a grid holds. */
 wn__accepts_fn wn__accepts_gpu_block24;
 /* 16-bit numbers, row strides of multiples of eight, something to add up. */

@@ -36,6 +36,21 @@ typedef struct wn__gpu_unpack24 {
     unsigned int *fault, number;
 } wn__gpu_unpack24;
 
+/* Dense rows of packed blocks, padding too. */
+typedef struct wn__gpu_unblock24 {
+    const uint8_t *blocks;
+    uint16_t *w; /* [64 panels, 64 across] */
+    int64_t panels, across;
+} wn__gpu_unblock24;
+
+/* Normal numbers. */
+typedef struct wn__gpu_random_values {
+    void *to;
+    int64_t count;
+    uint64_t seed;
+    double scale;
+} wn__gpu_random_values;
+
 enum {
     WN_GPU_THREADS = 256,
     WN_GPU_ROW_BLOCKS = 32768, /* most of a grid along y: blocks go through the rows in steps */

@@ -3,6 +3,7 @@
 #include "kernels/cuda/gpu.h"
 
 #include "base/fail.h"
+#include "kernels/cuda/blaslt.h"
 #include "kernels/cuda/images.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -23,7 +24,8 @@ struct wn__gpu {
     unsigned *word, *copy, *counters;
     record *record;
     size_t count, capacity;
-    size_t captured; // records below this belong to graphs
+    size_t captured;    // records below this belong to graphs
+    wn__blaslt *blaslt; // NULL until it is asked for
 };
 
 uint32_t wn__gpu_flags_of(int compute) {
@@ -78,6 +80,7 @@ wn_status wn__gpu_create(int index, wn__gpu **out) {
 
 void wn__gpu_free(wn__gpu *g) {
     if (g == NULL) return;
+    wn__blaslt_close(g->blaslt);
     wn__arena_free(&g->words);
     wn__arena_free(&g->host);
     wn__cuda_close(g->device);
@@ -87,6 +90,13 @@ void wn__gpu_free(wn__gpu *g) {
 
 wn__cuda *wn__gpu_device(const wn__gpu *g) {
     return g->device;
+}
+
+wn_status wn__gpu_blaslt(wn__gpu *g, wn__blaslt **out) {
+    *out = NULL;
+    if (g->blaslt == NULL) WN_TRY(wn__blaslt_open(g->device, &g->blaslt));
+    *out = g->blaslt;
+    return WN_OK;
 }
 
 wn_status wn__gpu_guard(wn__gpu *g, const wn__gpu_refusal *r, const void *args,

@@ -14,6 +14,9 @@
 
 /* Beside WN_CPU_* in a row's needs. SM80: compute capability 8.0 or later; SM90A: 9.0. */
 enum { WN_GPU_SM80 = 1 << 16, WN_GPU_SM90A = 1 << 17, WN_GPU_ANY = WN_GPU_SM80 | WN_GPU_SM90A };
+/* Of a row that calls a library, beside the others: it gives the same bits at the same addresses,
+ * and may choose another order of sums where operands are aligned otherwise. */
+enum { WN_GPU_LIBRARY = 1 << 18 };
 
 typedef struct wn__gpu wn__gpu;
 
@@ -25,6 +28,10 @@ uint32_t wn__gpu_flags(void);
 WN_NODISCARD wn_status wn__gpu_create(int index, wn__gpu **out);
 void wn__gpu_free(wn__gpu *g); /* NULL is fine */
 wn__cuda *wn__gpu_device(const wn__gpu *g);
+/* cuBLASLt on it, opened by the first call, never while a graph is captured. UNSUPPORTED: there is
+ * none. */
+struct wn__blaslt;
+WN_NODISCARD wn_status wn__gpu_blaslt(wn__gpu *g, struct wn__blaslt **out);
 
 /* Waits for all work; the error of the first variant that refused its data. */
 WN_NODISCARD wn_status wn__gpu_finish(wn__gpu *g);

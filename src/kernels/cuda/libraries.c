@@ -4,12 +4,14 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct known {
     const char *name, *what_for;
-    const char *file[3]; // newest first
-    const char *symbol;  // tells the version
+    const char *variable; // of the environment: a file to open instead
+    const char *file[3];  // newest first
+    const char *symbol;   // tells the version
     void (*version)(void *symbol, char *out, size_t n);
 } known;
 
@@ -61,45 +63,69 @@ static void cusparselt_version(void *symbol, char *out, size_t n) {
 static const known libraries[] = {
     {"cuBLASLt",
      "dense products",
+     "WN_LIBCUBLASLT",
      {"libcublasLt.so.13", "libcublasLt.so.12", NULL},
      "cublasLtGetVersion",
      cublaslt_version},
     {"cuSPARSELt",
      "2:4 products to compare with",
+     "WN_LIBCUSPARSELT",
      {"libcusparseLt.so.0", NULL, NULL},
      "cusparseLtGetProperty",
      cusparselt_version},
     {"cuDNN",
      "attention",
+     "WN_LIBCUDNN",
      {"libcudnn.so.9", "libcudnn.so.8", NULL},
      "cudnnGetVersion",
      cudnn_version},
-    {"NCCL", "several GPUs", {"libnccl.so.2", NULL, NULL}, "ncclGetVersion", nccl_version},
+    {"NCCL",
+     "several GPUs",
+     "WN_LIBNCCL",
+     {"libnccl.so.2", NULL, NULL},
+     "ncclGetVersion",
+     nccl_version},
 };
 
-static void look(void *handle, const char *file, const known *k, wn__cuda_library *out) {
+enum { LIBRARIES = sizeof libraries / sizeof *libraries };
+
+// NULL and why[n] when it is not there. What was opened stays: closing one leaks what it set up.
+static void *open_library(const known *k, const char **file, char *why, size_t n) {
+    const char *named = getenv(k->variable);
+    why[0] = '\0';
+    for (int f = 0; f < 3 && (named != NULL ? f == 0 : k->file[f] != NULL); f++) {
+        *file = named != NULL ? named : k->file[f];
+        void *handle = dlopen(*file, RTLD_LAZY | RTLD_LOCAL);
+        if (handle != NULL) return handle;
+        if (f == 0) (void)snprintf(why, n, "not found: %s", dlerror());
+    }
+    return NULL;
+}
+
+bool wn__cuda_library_open(const char *name, void **handle, char *why, size_t n) {
+    const char *file;
+    *handle = NULL;
+    for (int i = 0; i < LIBRARIES; i++)
+        if (strcmp(libraries[i].name, name) == 0)
+            *handle = open_library(&libraries[i], &file, why, n);
+    if (*handle != NULL) why[0] = '\0';
+    return *handle != NULL;
+}
+
+bool wn__cuda_library_find(size_t i, wn__cuda_library *out) {
+    if (i >= LIBRARIES) return false;
+    const known *k = &libraries[i];
+    const char *file;
+    *out = (wn__cuda_library){.name = k->name, .what_for = k->what_for};
+    void *handle = open_library(k, &file, out->text, sizeof out->text);
+    if (handle == NULL) return true;
     void *symbol = dlsym(handle, k->symbol);
     if (symbol == NULL) {
         (void)snprintf(out->text, sizeof out->text, "%s has no %s", file, k->symbol);
-        return;
+        return true;
     }
     (void)snprintf(out->version, sizeof out->version, "unknown version");
     k->version(symbol, out->version, sizeof out->version);
     (void)snprintf(out->text, sizeof out->text, "%s", file);
-}
-
-bool wn__cuda_library_find(size_t i, wn__cuda_library *out) {
-    if (i >= sizeof libraries / sizeof *libraries) return false;
-    const known *k = &libraries[i];
-    *out = (wn__cuda_library){.name = k->name, .what_for = k->what_for};
-    for (int f = 0; k->file[f] != NULL; f++) {
-        void *handle = dlopen(k->file[f], RTLD_LAZY | RTLD_LOCAL);
-        if (handle == NULL) {
-            if (f == 0) (void)snprintf(out->text, sizeof out->text, "not found: %s", dlerror());
-            continue;
-        }
-        look(handle, k->file[f], k, out); // and stays: closing one leaks what it set up
-        break;
-    }
     return true;
 }

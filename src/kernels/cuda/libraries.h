@@ -13,6 +13,10 @@ typedef struct wn__cuda_library {
     char text[256];       /* the file that was opened, or why none was */
 } wn__cuda_library;
 
+/* Opens one by its name for as long as the process lives: the newest file that is found, or what
+ * WN_LIBCUBLASLT, WN_LIBCUSPARSELT, WN_LIBCUDNN or WN_LIBNCCL names. False and why[n] (in one line)
+ * when it is not there. */
+bool wn__cuda_library_open(const char *name, void **handle, char *why, size_t n);
 /* Looks for library i and says in *out whether it is there. False: i is past the last one. */
 bool wn__cuda_library_find(size_t i, wn__cuda_library *out);
 

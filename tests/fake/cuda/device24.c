@@ -15,6 +15,8 @@ typedef enum kind {
     PACK_ROWS,
     PACK_COLUMNS,
     UNPACK,
+    UNBLOCK,
+    RANDOM,
     BLOCKS,
     BLOCKS_BOTH,
     PRODUCT,
@@ -39,6 +41,10 @@ static const struct {
     {"wn_pack24_columns_2", PACK_COLUMNS, 2, 0},
     {"wn_unpack24_4", UNPACK, 4, 0},
     {"wn_unpack24_2", UNPACK, 2, 0},
+    {"wn_unblock24", UNBLOCK, 2, 0},
+    {"wn_random_f32", RANDOM, 4, 0},
+    {"wn_random_f16", RANDOM, 2, 0},
+    {"wn_random_bf16", RANDOM, 2, 0},
     {"wn_block24", BLOCKS, 2, 0},
     {"wn_block24_both", BLOCKS_BOTH, 2, 0},
     {"wn_spmm24_blocks_bf16", PRODUCT, 2, 7},
@@ -74,6 +80,10 @@ unsigned long fake_device24_bytes(int which) {
         return sizeof(wn__gpu_flips24);
     case UNPACK:
         return sizeof(wn__gpu_unpack24);
+    case UNBLOCK:
+        return sizeof(wn__gpu_unblock24);
+    case RANDOM:
+        return sizeof(wn__gpu_random_values);
     case BLOCKS:
     case BLOCKS_BOTH:
         return sizeof(wn__gpu_block24);
@@ -249,6 +259,29 @@ static void unpack(const wn__gpu_unpack24 *p, int size) {
         }
 }
 
+// Element (row, 16 q + 4 group + j) of a block, as its header describes it.
+static void unblock(const wn__gpu_unblock24 *p) {
+    for (int64_t i = 0; i < 64 * p->panels; i++)
+        for (int64_t j = 0; j < 64 * p->across; j++) {
+            const uint8_t *block = p->blocks + (i / 64 * p->across + j / 64) * 4608;
+            const int row = (int)(i % 64), q = (int)(j % 64 / 16), group = (int)(j % 16 / 4);
+            uint32_t word;
+            uint16_t w = 0;
+            memcpy(&word, block + 4096 + 4 * (row / 16 * 32 + row % 8 * 4 + q), sizeof word);
+            for (int s = 0; s < 2; s++)
+                if ((int64_t)(word >> (16 * (row / 8 % 2) + 4 * group + 2 * s) & 3) == j % 4)
+                    memcpy(&w, block + row * 64 + (q ^ (row / 2 % 4)) * 16 + (2 * group + s) * 2,
+                           sizeof w);
+            p->w[i * 64 * p->across + j] = w;
+        }
+}
+
+// Whatever is small enough for every type.
+static void random_values(const wn__gpu_random_values *p, int size) {
+    for (int64_t i = 0; i < p->count; i++)
+        put_bits(p->to, i, size, (uint32_t)((uint64_t)i * 2654435761U + p->seed) & 0x3CFF3CFFU);
+}
+
 int fake_device24_run(int which, const void *argument) {
     const int size = kernels[which].size, mantissa = kernels[which].bits;
     switch (kernels[which].kind) {
@@ -269,6 +302,12 @@ int fake_device24_run(int which, const void *argument) {
         break;
     case UNPACK:
         unpack(argument, size);
+        break;
+    case UNBLOCK:
+        unblock(argument);
+        break;
+    case RANDOM:
+        random_values(argument, size);
         break;
     case BLOCKS:
     case BLOCKS_BOTH:

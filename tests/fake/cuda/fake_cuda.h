@@ -18,4 +18,11 @@ typedef struct fake_cuda_state {
     int refuse_images; /* modules have no code for this device */
 } fake_cuda_state;
 
+/* For libraries that stand in for NVIDIA's, looked up with dlsym: work that they queue, on a copy
+ * of `data`, at once or when the graph that is captured runs; and whether bytes at p are the
+ * device's (or pinned). */
+typedef void fake_cuda_work(const void *data);
+int fake_cuda_submit(fake_cuda_work *run, const void *data, size_t bytes);
+int fake_cuda_holds(const void *p, size_t bytes);
+
 #endif

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// Dense products by cuBLASLt at its best: each of its choices is tried, the fastest is kept.
+#include "base/fail.h"
+#include "bench/gpu.h"
+#include "kernels/cuda/blaslt.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TRIES = 5, RUNS = 16, WORKSPACE = 64 << 20 };
+
+typedef struct dense {
+    wn__matmul p;
+    wn__blaslt *library;
+    const wn__lt_plan *plan;
+    int choice;
+    wn__arena memory;
+    void *workspace;
+    char *first; // copies of the weight
+    size_t step;
+    int copies, next;
+} dense;
+
+static void release(void *ctx) {
+    dense *j = ctx;
+    wn__arena_free(&j->memory);
+    free(j);
+}
+
+static wn_status run(void *ctx) {
+    dense *j = ctx;
+    j->p.b.data = j->first + (size_t)j->next * j->step;
+    j->next = (j->next + 1) % j->copies;
+    return wn__blaslt_run(j->library, j->plan, j->choice, &j->p, NULL, j->workspace);
+}
+
+static size_t bytes_of(int64_t a, int64_t b) {
+    return (size_t)(a * b) * 2;
+}
+
+static wn_status place(const wn__cell *c, dense *j, wn__product what, wn_dtype dtype, bool cold) {
+    const int64_t T = c->rows, out = c->shape.out, in = c->shape.in;
+    const int64_t n = what == WN__FORWARD ? out : in, k = what == WN__FORWARD ? in : out;
+    void *p;
+    j->copies = wn__gpu_copies((double)bytes_of(n, k), cold);
+    j->step = (bytes_of(n, k) / WN_CUDA_ALIGN + 1) * WN_CUDA_ALIGN;
+    WN_TRY(wn__cuda_arena(c->suite->gpu->d, "a dense product",
+                          WORKSPACE + bytes_of(T, n) + bytes_of(T, k) +
+                              (size_t)j->copies * j->step + 8 * WN_CUDA_ALIGN,
+                          &j->memory));
+    WN_TRY(wn__tensor_alloc2(&j->memory, dtype, T, k, &j->p.a));
+    WN_TRY(wn__tensor_alloc2(&j->memory, dtype, T, n, &j->p.c));
+    WN_TRY(wn__arena_alloc(&j->memory, WORKSPACE, &j->workspace));
+    WN_TRY(wn__arena_alloc(&j->memory, (size_t)j->copies * j->step, &p));
+    j->first = p;
+    j->p.b = wn__tensor2(p, dtype, k, n);
+    if (what == WN__FORWARD) { // W^T of W [out, in]
+        j->p.b.stride[0] = 1;
+        j->p.b.stride[1] = k;
+    }
+    WN_TRY(wn__gpu_random(c->suite->gpu, j->p.a.data, dtype, T * k, 3));
+    return wn__gpu_random(c->suite->gpu, p, dtype, (int64_t)((size_t)j->copies * j->step / 2), 5);
+}
+
+// Runs of one choice as a graph, so that the host does not count.
+static wn_status capture(wn__gpu_bench *g, dense *j, wn__cuda_graph **out) {
+    WN_TRY(run(j)); // what it loads is not to be loaded in a graph
+    WN_TRY(wn__cuda_wait(g->d));
+    WN_TRY(wn__cuda_capture_begin(g->d));
+    wn_status status = WN_OK;
+    for (int n = 0; n < RUNS && status == WN_OK; n++)
+        status = run(j);
+    wn_status ended = wn__cuda_capture_end(g->d, out);
+    return status != WN_OK ? status : ended;
+}
+
+// The least of some times of a choice.
+static wn_status try_choice(wn__gpu_bench *g, dense *j, double *least) {
+    wn__cuda_graph *graph = NULL;
+    wn_status status = capture(g, j, &graph);
+    for (int i = -1; i < TRIES && status == WN_OK; i++) {
+        double seconds = 0;
+        status = wn__cuda_time_start(g->d);
+        if (status == WN_OK) status = wn__cuda_graph_run(g->d, graph);
+        if (status == WN_OK) status = wn__cuda_time_stop(g->d, &seconds);
+        if (i <= 0 || seconds < *least) *least = seconds;
+    }
+    wn__cuda_graph_free(g->d, graph);
+    return status;
+}
+
+static wn_status choose(wn__gpu_bench *g, dense *j) {
+    double best = 0;
+    int at = 0;
+    for (int i = 0; i < j->plan->found; i++) {
+        double least = 0;
+        j->choice = i;
+        WN_TRY(try_choice(g, j, &least));
+        if (i > 0 && least >= best) continue;
+        best = least;
+        at = i;
+    }
+    j->choice = at;
+    j->next = 0;
+    return WN_OK;
+}
+
+static wn_status open_dense(const wn__cell *c, dense *j, wn__product what, bool cold) {
+    wn__gpu_bench *g = c->suite->gpu;
+    const wn_dtype dtype = strcmp(c->suite->dtype, "f16") == 0 ? WN_DTYPE_F16 : WN_DTYPE_BF16;
+    wn__lt_shape s;
+    char why[160];
+    WN_TRY(wn__gpu_blaslt(g->gpu, &j->library));
+    WN_TRY(place(c, j, what, dtype, cold));
+    if (!wn__blaslt_shape(&j->p, NULL, &s, why, sizeof why))
+        return wn__fail(WN_UNSUPPORTED, "%s", why);
+    s.workspace = WORKSPACE;
+    s.reductions = WN_LT_REDUCE_IN_PLACE | WN_LT_REDUCE_SUMS | WN_LT_REDUCE_RESULTS; // all it likes
+    WN_TRY(wn__blaslt_plan(j->library, &s, WN_LT_CHOICES, &j->plan));
+    return choose(g, j);
+}
+
+wn_status wn__gpu_dense_add(wn__cell *c, wn__product what, bool cold) {
+    if (!c->suite->gpu->have_cublaslt || what == WN__NO_PRODUCT) return WN_OK;
+    dense *j = calloc(1, sizeof *j);
+    if (j == NULL) return wn__fail(WN_NOMEM, "no memory for a product");
+    wn_status status = open_dense(c, j, what, cold);
+    if (status != WN_OK) {
+        release(j);
+        if (status != WN_UNSUPPORTED && status != WN_DEVICE) return status;
+        return wn__suite_note(c->suite, "cuBLASLt: %s", wn_last_error());
+    }
+    char name[96];
+    wn__entry *e;
+    const int copies = j->copies;
+    (void)snprintf(name, sizeof name, "cuBLASLt %.40s, best of %d", c->suite->gpu->cublaslt,
+                   j->plan->found);
+    WN_TRY(wn__cell_add(c, name, WN_BENCH_DENSE, run, j, release, &e));
+    e->copies = copies;
+    e->flops = 2 * (double)c->rows * (double)c->shape.out * (double)c->shape.in;
+    e->bytes = 2 * ((double)c->rows * (double)(c->shape.out + c->shape.in) +
+                    (double)c->shape.out * (double)c->shape.in);
+    return WN_OK;
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+// Choosing by measurement: what agrees with ref is timed, the fastest is kept.
+#include "base/fail.h"
+#include "base/file.h"
+#include "base/sample.h"
+#include "kernels/check/timed.h"
+#include "kernels/registry.h"
+#include "kernels/tuned.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// What ref does in a few seconds.
+#define REF_FLOPS 6e7
+
+enum { MOST = 24 };
+
+typedef struct tuning {
+    const wn_tune_options *options;
+    wn_tune_fn *fn;
+    void *ctx;
+    wn__check_pools pools;
+    wn__exec x;
+    wn__case *full, *small; // the problem, and one that ref can do
+    wn__timed timed[MOST];
+    wn__lane lane[MOST];
+    int count, repeats;
+    wn__tuned tuned;
+} tuning;
+
+static void tell(const tuning *t, const wn__kernel *k, double seconds, const char *why,
+                 bool chosen) {
+    if (t->fn == NULL) return;
+    t->fn(t->ctx, &(wn_tune_result){k->name, seconds, why, chosen});
+}
+
+// Halves the largest size until ref can do it; whole sixteens stay whole.
+static void shrink(const wn__case_type *type, wn__problem *p) {
+    while (type->flops != NULL && type->flops(p) > REF_FLOPS) {
+        int largest = -1;
+        for (int i = 0; i < type->field_count; i++)
+            if (type->fields[i].sweep > 0 && (largest < 0 || p->value[i] > p->value[largest]))
+                largest = i;
+        if (largest < 0 || p->value[largest] < 32) return;
+        int64_t half = p->value[largest] / 2;
+        p->value[largest] = p->value[largest] % 16 == 0 ? (half + 15) / 16 * 16 : half;
+        if (type->settle != NULL) type->settle(p);
+    }
+}
+
+static wn_status make_cases(tuning *t) {
+    wn__op op;
+    const char *name = t->options->op, *problem = t->options->problem;
+    wn__problem p;
+    WN_TRY(wn__op_find(name, strlen(name), &op));
+    WN_TRY(wn__timed_case(op, problem ? problem : "", &t->full));
+    p = t->full->problem;
+    shrink(t->full->type, &p);
+    return wn__case_create(t->full->type, &p, 1, true, &t->small);
+}
+
+// Whether k agrees with ref on the smaller problem; if not, says why in why[n].
+static wn_status verify(tuning *t, const wn__kernel *k, char *why, size_t n) {
+    bool fits;
+    double worst;
+    if (!wn__kernel_fits(&t->x, k, t->small->args, why, n)) {
+        char reason[160];
+        (void)snprintf(reason, sizeof reason, "%.150s", why);
+        (void)snprintf(why, n, "cannot be checked on %.100s: %s", t->small->text, reason);
+        return WN_OK;
+    }
+    return wn__check_kernel(t->small, k, &t->pools, &fits, &worst, why, n);
+}
+
+static wn_status add(tuning *t, const wn__kernel *k) {
+    if (t->count == MOST) return wn__fail(WN_BUG, "more than %d variants of an op", MOST);
+    const int i = t->count++;
+    t->lane[i] = (wn__lane){.run = wn__timed_run, .ctx = t->timed + i};
+    t->lane[i].seconds = calloc((size_t)t->repeats, sizeof(double));
+    if (!t->lane[i].seconds) return wn__fail(WN_NOMEM, "no memory for %d samples", t->repeats);
+    return wn__timed_open(t->timed + i, k, t->full, t->x.pool, t->x.gpu);
+}
+
+static wn_status gather(tuning *t) {
+    size_t rows;
+    const wn__kernel *table = wn__kernel_table(&rows);
+    for (size_t i = 0; i < rows; i++) {
+        const wn__kernel *k = table + i;
+        char why[640];
+        if (k->op != t->full->type->op) continue;
+        if (!wn__kernel_fits(&t->x, k, t->full->args, why, sizeof why)) {
+            tell(t, k, 0, why, false);
+            continue;
+        }
+        // ref is what the others are measured against, and nobody waits for it on a large problem
+        if (strcmp(k->variant, "ref") == 0 && t->small->type->flops != NULL &&
+            t->full->type->flops(&t->full->problem) > REF_FLOPS) {
+            tell(t, k, 0, "the reference, on a large problem", false);
+            continue;
+        }
+        WN_TRY(verify(t, k, why, sizeof why));
+        if (*why != '\0')
+            tell(t, k, 0, why, false);
+        else
+            WN_TRY(add(t, k));
+    }
+    if (t->count > 0) return WN_OK;
+    return wn__fail(WN_UNSUPPORTED, "no variant of %s takes %s and agrees with ref",
+                    wn__op_name(t->full->type->op), t->full->text);
+}
+
+static wn_status keep_fastest(tuning *t) {
+    double seconds[MOST] = {0};
+    int best = 0;
+    for (int i = 0; i < t->count; i++) {
+        wn__spread s;
+        WN_TRY(wn__spread_of(t->lane[i].seconds, t->repeats, &s));
+        seconds[i] = s.median / t->timed[i].batch;
+        if (seconds[i] < seconds[best]) best = i;
+    }
+    for (int i = 0; i < t->count; i++)
+        tell(t, t->timed[i].kernel, seconds[i], "", i == best);
+    wn__tuned_line line = {.seconds = seconds[best]};
+    wn__tuned_device(&t->x, &line);
+    (void)snprintf(line.op, sizeof line.op, "%s", t->options->op);
+    (void)snprintf(line.variant, sizeof line.variant, "%s", t->timed[best].kernel->variant);
+    (void)snprintf(line.checked, sizeof line.checked, "%s", *t->small->text ? t->small->text : "-");
+    wn__class_of(t->full->type->op, t->full->args, line.class);
+    return wn__tuned_put(&t->tuned, &line);
+}
+
+static wn_status open_device(tuning *t) {
+    WN_TRY(wn__pool_create(t->options->threads, &t->pools.many));
+    t->x.pool = t->pools.many;
+    if (strcmp(t->options->device, "cpu") == 0) return WN_OK;
+    if (strcmp(t->options->device, "cuda") != 0)
+        return wn__fail(WN_UNSUPPORTED, "device '%.40s': there are cpu and cuda",
+                        t->options->device);
+    WN_TRY(wn__gpu_create(0, &t->pools.gpu));
+    t->x.gpu = t->pools.gpu;
+    t->x.device.kind = WN_DEVICE_CUDA;
+    return WN_OK;
+}
+
+wn_status wn_kernels_tune(const wn_tune_options *options, wn_tune_fn *fn, void *ctx, char **text) {
+    tuning t = {.options = options,
+                .fn = fn,
+                .ctx = ctx,
+                .repeats = options->repeats > 0 ? options->repeats : 9};
+    wn_status status = WN_OK;
+    *text = NULL;
+    if (options->cache != NULL && wn__file_exists(options->cache))
+        WN_TRY_OUT(wn__tuned_read(&t.tuned, options->cache));
+    WN_TRY_OUT(open_device(&t));
+    WN_TRY_OUT(make_cases(&t));
+    WN_TRY_OUT(gather(&t));
+    WN_TRY_OUT(wn__lanes_sample(t.lane, t.count, t.repeats));
+    WN_TRY_OUT(keep_fastest(&t));
+    status = wn__tuned_text(&t.tuned, text);
+out:
+    for (int i = 0; i < t.count; i++) {
+        wn__timed_close(t.timed + i);
+        free(t.lane[i].seconds);
+    }
+    wn__case_free(t.full);
+    wn__case_free(t.small);
+    wn__gpu_free(t.pools.gpu);
+    wn__pool_free(t.pools.many);
+    wn__tuned_free(&t.tuned);
+    return status;
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+/* Dense products by NVIDIA's cuBLASLt, which is opened at run time where it is found. */
+#ifndef WN_KERNELS_CUDA_BLASLT_H
+#define WN_KERNELS_CUDA_BLASLT_H
+
+#include "kernels/cuda/blaslt_abi.h"
+#include "kernels/matmul.h"
+#include "tensor/cuda.h"
+
+enum { WN_LT_CHOICES = 8 };
+
+/* The functions of the library, opened once a process. UNSUPPORTED says why there are none. */
+WN_NODISCARD wn_status wn__blaslt_find(const wn__lt_api **out);
+
+/* Whether there are; the last error stays what it was. */
+bool wn__blaslt_there(void);
+
+/* The library on one device, and what it said about the products it was asked for. */
+typedef struct wn__blaslt wn__blaslt;
+WN_NODISCARD wn_status wn__blaslt_open(wn__cuda *d, wn__blaslt **out);
+void wn__blaslt_close(wn__blaslt *b); /* NULL is fine */
+
+/* A product in the library's words: column-major, so the transposes of c = a b, and with its
+ * alignments. Zeroed before it is filled, for it is compared byte by byte. */
+typedef struct wn__lt_shape {
+    int64_t rows, columns, inner;           /* n, m, k of matmul */
+    int64_t lead_a, lead_b, lead_c, lead_d; /* c: what is added, d the result */
+    int in, out;                            /* types of data */
+    int transposed_a, transposed_b;         /* a is matmul's b and b its a */
+    int bias, reductions;                   /* which reductions may be made */
+    uint32_t align_a, align_b, align_c, align_d;
+    size_t workspace;
+} wn__lt_shape;
+
+/* False and why[n]: what cuBLASLt cannot do, or is not asked to. added: what takes the place of the
+ * old c; NULL: c itself, where p accumulates. */
+bool wn__blaslt_shape(const wn__matmul *p, const wn_tensor *added, wn__lt_shape *out, char *why,
+                      size_t n);
+/* Bytes of workspace worth having. */
+size_t wn__blaslt_workspace(const wn__matmul *p);
+
+typedef struct wn__lt_plan {
+    wn__lt_shape shape;
+    int wanted, found;
+    wn__lt_choice choice[WN_LT_CHOICES]; /* the library's first choice first */
+    wn__lt_matmul matmul;
+    wn__lt_layout a, b, c, d;
+    struct wn__lt_plan *next;
+} wn__lt_plan;
+
+/* Up to `wanted` ways to do it, asked of the library once and kept; never while a graph is
+ * captured. UNSUPPORTED: it has none. */
+WN_NODISCARD wn_status wn__blaslt_plan(wn__blaslt *b, const wn__lt_shape *s, int wanted,
+                                       const wn__lt_plan **out);
+/* Queues way i of a plan. */
+WN_NODISCARD wn_status wn__blaslt_run(wn__blaslt *b, const wn__lt_plan *plan, int i,
+                                      const wn__matmul *p, const wn_tensor *added, void *workspace);
+
+#endif

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+// Measured choices: their file, classes of arguments, and looking one up.
+#include "kernels/tuned.h"
+
+#include "base/cpu.h"
+#include "base/fail.h"
+#include "base/file.h"
+#include "kernels/act24.h"
+#include "kernels/adamw.h"
+#include "kernels/attention.h"
+#include "kernels/block24.h"
+#include "kernels/columns24.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/elementwise.h"
+#include "kernels/embed.h"
+#include "kernels/mask24.h"
+#include "kernels/matmul.h"
+#include "kernels/mlp.h"
+#include "kernels/mvue24_tokens.h"
+#include "kernels/numeric.h"
+#include "kernels/pack24.h"
+#include "kernels/pack24_tokens.h"
+#include "kernels/reduce.h"
+#include "kernels/registry.h"
+#include "kernels/rmsnorm.h"
+#include "kernels/rope.h"
+#include "kernels/soft24.h"
+#include "kernels/spmm24.h"
+#include "kernels/spmm24_blocks.h"
+#include "kernels/spmm24_rows.h"
+#include "kernels/tile24.h"
+#include "kernels/update.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEADER  "winnow choices 1"
+#define LARGEST ((size_t)16 << 20)
+
+enum { FIELDS = 7 };
+
+// Ops that share the arguments of another.
+typedef wn__reduce wn__sum;
+typedef wn__reduce wn__sumsq;
+typedef wn__reduce wn__nonfinite;
+
+// The operands that a class is made of: those that costs.def counts.
+static const struct {
+    wn__op op;
+    const char *name;
+    size_t offset;
+} operands[] = {
+#define MOVES(op, operand, times) {WN__OP_##op, #operand, offsetof(wn__##op, operand)},
+#include "kernels/costs.def"
+#undef MOVES
+};
+
+static int64_t power_above(int64_t n) {
+    int64_t p = 1;
+    while (p < n)
+        p *= 2;
+    return n == 0 ? 0 : p;
+}
+
+void wn__class_of(wn__op op, const void *args, char out[WN__CLASS_TEXT]) {
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < sizeof operands / sizeof *operands; i++) {
+        const wn_tensor *t = (const void *)((const char *)args + operands[i].offset);
+        if (operands[i].op != op || !wn__given(t)) continue;
+#define PUT(...)                                                                                   \
+    if (used < WN__CLASS_TEXT)                                                                     \
+    used += (size_t)snprintf(out + used, WN__CLASS_TEXT - used, __VA_ARGS__)
+        PUT("%s%s=%s:", used > 0 ? "," : "", operands[i].name, wn_dtype_name(t->dtype));
+        for (int d = 0; d < t->ndim; d++)
+            PUT("%s%lld", d > 0 ? "x" : "", (long long)power_above(t->shape[d]));
+        if (t->ndim == 2 && t->stride[1] != 1) PUT("t");
+#undef PUT
+    }
+}
+
+void wn__tuned_device(const wn__exec *x, wn__tuned_line *out) {
+    if (x->device.kind == WN_DEVICE_CUDA) {
+        const wn__cuda_about *a = wn__cuda_info(wn__gpu_device(x->gpu));
+        (void)snprintf(out->device, sizeof out->device, "%.90s", a->name);
+        (void)snprintf(out->driver, sizeof out->driver, "%d", a->driver);
+    } else {
+        (void)snprintf(out->device, sizeof out->device, "%.70s, %d threads", wn__cpu_model(),
+                       wn__pool_threads(x->pool));
+        (void)snprintf(out->driver, sizeof out->driver, "-");
+    }
+}
+
+static bool same_key(const wn__tuned_line *a, const wn__tuned_line *b) {
+    return strcmp(a->op, b->op) == 0 && strcmp(a->class, b->class) == 0 &&
+           strcmp(a->device, b->device) == 0 && strcmp(a->driver, b->driver) == 0;
+}
+
+wn_status wn__tuned_put(wn__tuned *t, const wn__tuned_line *line) {
+    for (size_t i = 0; i < t->count; i++)
+        if (same_key(&t->line[i], line)) {
+            t->line[i] = *line;
+            return WN_OK;
+        }
+    if ((t->count & (t->count - 1)) == 0) { // full: at every power of two
+        wn__tuned_line *more = realloc(t->line, (t->count ? 2 * t->count : 1) * sizeof *more);
+        if (more == NULL) return wn__fail(WN_NOMEM, "no memory for %zu choices", t->count + 1);
+        t->line = more;
+    }
+    t->line[t->count++] = *line;
+    return WN_OK;
+}
+
+void wn__tuned_free(wn__tuned *t) {
+    free(t->line);
+    *t = (wn__tuned){0};
+}
+
+const wn__tuned_line *wn__tuned_find(const wn__exec *x, wn__op op, const void *args) {
+    wn__tuned_line key = {0};
+    if (x->tuned == NULL) return NULL;
+    wn__tuned_device(x, &key);
+    (void)snprintf(key.op, sizeof key.op, "%s", wn__op_name(op));
+    wn__class_of(op, args, key.class);
+    for (size_t i = 0; i < x->tuned->count; i++)
+        if (same_key(&x->tuned->line[i], &key)) return &x->tuned->line[i];
+    return NULL;
+}
+
+// One field of a line, which must be there and fit.
+static wn_status take(const char **at, const char *end, char *out, size_t n, bool last,
+                      const char *path, long number) {
+    const size_t left = (size_t)(end - *at);
+    const char *tab = memchr(*at, '\t', left);
+    const size_t length = last || tab == NULL ? left : (size_t)(tab - *at);
+    if (last ? tab != NULL : tab == NULL)
+        return wn__fail(WN_FORMAT, "%s:%ld: %s than %d fields between tabs", path, number,
+                        last ? "more" : "fewer", FIELDS);
+    if (length == 0 || length >= n || memchr(*at, '\0', length) != NULL)
+        return wn__fail(WN_FORMAT, "%s:%ld: a field is %s", path, number,
+                        length == 0   ? "empty"
+                        : length >= n ? "too long"
+                                      : "not text");
+    memcpy(out, *at, length);
+    out[length] = '\0';
+    *at += length + (last ? 0 : 1);
+    return WN_OK;
+}
+
+// The op and the variant are those of this program's table.
+static wn_status check_names(const wn__tuned_line *l, const char *path, long number) {
+    char force[96];
+    const wn__kernel *k;
+    (void)snprintf(force, sizeof force, "%s:%s", l->op, l->variant);
+    wn_status status =
+        strchr(force, ',') != NULL ? wn__fail(WN_INVALID, "'%.60s' names no kernel", force) : WN_OK;
+    wn__op op = WN__OP_COUNT;
+    if (status == WN_OK) status = wn__op_find(l->op, strlen(l->op), &op);
+    if (status == WN_OK) status = wn__force_find(force, op, &k);
+    if (status == WN_OK) return WN_OK;
+    char why[400];
+    (void)snprintf(why, sizeof why, "%s", wn_last_error());
+    return wn__fail(WN_FORMAT, "%s:%ld: %s", path, number, why);
+}
+
+static wn_status parse_line(wn__tuned *t, const char *at, const char *end, const char *path,
+                            long number) {
+    wn__tuned_line l = {0};
+    char time[32], *stop;
+    WN_TRY(take(&at, end, l.device, sizeof l.device, false, path, number));
+    WN_TRY(take(&at, end, l.driver, sizeof l.driver, false, path, number));
+    WN_TRY(take(&at, end, l.op, sizeof l.op, false, path, number));
+    WN_TRY(take(&at, end, l.class, sizeof l.class, false, path, number));
+    WN_TRY(take(&at, end, l.variant, sizeof l.variant, false, path, number));
+    WN_TRY(take(&at, end, time, sizeof time, false, path, number));
+    WN_TRY(take(&at, end, l.checked, sizeof l.checked, true, path, number));
+    l.seconds = strtod(time, &stop) / 1e6;
+    if (*stop != '\0' || !(l.seconds > 0) || !isfinite(l.seconds))
+        return wn__fail(WN_FORMAT, "%s:%ld: '%s' is not a number of microseconds", path, number,
+                        time);
+    WN_TRY(check_names(&l, path, number));
+    return wn__tuned_put(t, &l);
+}
+
+wn_status wn__tuned_parse(wn__tuned *t, const char *text, const char *path) {
+    long number = 0;
+    for (const char *at = text; *at != '\0';) {
+        const char *end = at + strcspn(at, "\n");
+        const char *line_end = end > at && end[-1] == '\r' ? end - 1 : end;
+        number++;
+        if (number == 1) {
+            if ((size_t)(line_end - at) != strlen(HEADER) ||
+                strncmp(at, HEADER, strlen(HEADER)) != 0)
+                return wn__fail(WN_FORMAT, "%s:1: a file of choices begins with '%s'", path,
+                                HEADER);
+        } else if (line_end > at && *at != '#') {
+            WN_TRY(parse_line(t, at, line_end, path, number));
+        }
+        at = *end == '\0' ? end : end + 1;
+    }
+    return number > 0 ? WN_OK : wn__fail(WN_FORMAT, "%s: an empty file of choices", path);
+}
+
+wn_status wn__tuned_read(wn__tuned *t, const char *path) {
+    char *text;
+    size_t size;
+    WN_TRY(wn__file_read(path, LARGEST, &text, &size));
+    wn_status status = strlen(text) == size
+                           ? wn__tuned_parse(t, text, path)
+                           : wn__fail(WN_FORMAT, "%s: byte %zu is zero", path, strlen(text));
+    free(text);
+    return status;
+}
+
+wn_status wn__tuned_text(const wn__tuned *t, char **out) {
+    char *text = NULL;
+    size_t size;
+    *out = NULL;
+    FILE *f = open_memstream(&text, &size);
+    if (f == NULL) return wn__fail_errno("cannot write text to memory");
+    fprintf(f, "%s\n# device, driver, op, class, variant, microseconds, checked on\n", HEADER);
+    for (size_t i = 0; i < t->count; i++) {
+        const wn__tuned_line *l = &t->line[i];
+        fprintf(f, "%s\t%s\t%s\t%s\t%s\t%.4g\t%s\n", l->device, l->driver, l->op, l->class,
+                l->variant, l->seconds * 1e6, l->checked);
+    }
+    const bool bad = ferror(f) != 0;
+    if (fclose(f) != 0 || bad) {
+        free(text);
+        return wn__fail(WN_NOMEM, "no memory for the text");
+    }
+    *out = text;
+    return WN_OK;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+/* Choices of variants that were measured, by device, driver, op and class of arguments. They are
+ * kept in a text file, which another machine can read: one choice a line, fields between tabs. */
+#ifndef WN_KERNELS_TUNED_H
+#define WN_KERNELS_TUNED_H
+
+#include "kernels/op.h"
+
+enum { WN__CLASS_TEXT = 256 };
+
+/* All texts without tabs and line ends. */
+typedef struct wn__tuned_line {
+    char device[96]; /* "NVIDIA H200", or a processor and its threads */
+    char driver[24]; /* "13000", "-" */
+    char op[40];     /* "matmul" */
+    char class[WN__CLASS_TEXT];
+    char variant[40];  /* "cublaslt" */
+    double seconds;    /* of it */
+    char checked[320]; /* the problem on which it agreed with ref */
+} wn__tuned_line;
+
+typedef struct wn__tuned {
+    wn__tuned_line *line;
+    size_t count;
+} wn__tuned;
+
+/* Adds the choices of a file. FORMAT names the file, the line and what is wrong with it. */
+WN_NODISCARD wn_status wn__tuned_read(wn__tuned *t, const char *path);
+/* The same of a text; path appears in messages. */
+WN_NODISCARD wn_status wn__tuned_parse(wn__tuned *t, const char *text, const char *path);
+void wn__tuned_free(wn__tuned *t); /* safe on a zeroed struct */
+/* In place of a choice for the same device, driver, op and class. */
+WN_NODISCARD wn_status wn__tuned_put(wn__tuned *t, const wn__tuned_line *line);
+/* The file's text, malloc'ed. */
+WN_NODISCARD wn_status wn__tuned_text(const wn__tuned *t, char **out);
+
+/* What device and driver are called there. */
+void wn__tuned_device(const wn__exec *x, wn__tuned_line *out);
+/* The class of (checked) arguments: dtypes, and sizes rounded up to powers of two, 't' behind those
+ * of transposed matrices: "a=bf16:16x4096,b=bf16:4096x4096t,c=bf16:16x4096". */
+void wn__class_of(wn__op op, const void *args, char out[WN__CLASS_TEXT]);
+/* The choice for these arguments on x, NULL if there is none. */
+const wn__tuned_line *wn__tuned_find(const wn__exec *x, wn__op op, const void *args);
+
+#endif

@@ -1,0 +1,67 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# winnow bench and kernels on a GPU: none, and behind a driver and a library that stand in for NVIDIA's. Nothing is timed here.
+. "$(dirname "$0")/lib.sh"
+[ -f "$WN_BUILD/fake/libfake_cuda.so" ] || { echo "the stand-in driver was not built"; exit 1; }
+
+export WN_LIBCUDA="$dir/no-such-driver.so"
+run 4 bench gemm --device cuda; says "no NVIDIA driver: $dir/no-such-driver.so"
+run 4 kernels --op matmul --problem m=8,n=8,k=8 --device cuda; says "no NVIDIA driver"
+run 4 kernels --op matmul --problem m=8,n=8,k=8 --device tpu; says "there are cpu and cuda"
+run 1 bench gemm --protocol burst; says "of a GPU only"
+
+export WN_LIBCUDA="$WN_BUILD/fake/libfake_cuda.so"
+export FAKE_CUDA_MIB=512
+run 0 kernels --op mask24
+if ! grep -q mask24_sm80 "$out"; then
+    run 4 bench gemm --device cuda; says "not built"
+    exit 0
+fi
+run 1 bench layer --device cuda; says "there are gemm, decode, prune"
+run 1 bench gemm --device cuda --peers openblas; says "cublaslt, cusparselt"
+run 1 bench gemm --device cuda --dtype f8; says "f32, bf16 or f16"
+run 1 bench gemm --device cuda --dtype int8; says "nothing of gemm is there in int8; there is bf16, f16"
+run 1 bench gemm --device cuda --dtype f32; says "nothing of gemm is there in f32; there is bf16, f16"
+run 1 bench gemm --device cuda --protocol often; says "burst or sustained"
+
+# without the library a product is refused with the reason
+export WN_LIBCUBLASLT="$dir/none.so"
+run 0 kernels --op matmul --problem m=8,n=8,k=8 --device cuda; prints "no cuBLASLt: not found: $dir/none.so"; prints "refused: runs on the cpu only"
+run 0 bench gemm --device cuda --shapes 64x64 --rows 16 --repeats 2 --work forward; prints "no cuBLASLt"
+
+export WN_LIBCUBLASLT="$WN_BUILD/fake/libfake_cublaslt.so"
+export WN_LIBCUSPARSELT="$dir/none.so"
+run 0 kernels --op matmul --problem m=8,n=8,k=8,bt=1,dtype=bf16 --device cuda; prints "* matmul_cublaslt"
+for suite in gemm decode; do
+    run 0 bench $suite --device cuda --shapes 64x128,128x64 --rows 16,32 --repeats 2 --json "$dir/$suite.json" --svg "$dir/$suite.svg"
+    prints "cuBLASLt 13.1.0, best of 8"
+    prints "matmul_cublaslt"
+    prints "spmm24_blocks_"
+    prints "burst samples"
+    grep -q '"device": "cuda"' "$dir/$suite.json" || fail "no device in $suite.json"
+done
+run 0 bench gemm --device cuda --work forward --shapes 64x64 --rows 16 --protocol sustained --peers none --dtype f16; prints "sustained samples"; prints "not asked for"
+run 0 bench prune --device cuda --shapes 64x128 --repeats 2 --json "$dir/prune.json"; prints "mask24_sm80"; prints "x copy"
+run 0 bench prune --device cuda --shapes 64x128 --repeats 2 --dtype f32 --work pack; prints "pack24_sm80"
+
+# choices are measured, kept, replayed elsewhere and heeded
+run 0 kernels --tune --op matmul --problem m=16,n=64,k=64,bt=1,dtype=bf16 --device cuda --repeats 2 --cache "$dir/choices"
+prints "* matmul_cublaslt"
+run 0 kernels --tune --op spmm24_blocks --problem T=16,n=64,k=64,dtype=bf16 --device cuda --repeats 2 --cache "$dir/choices"
+[ "$(grep -c "^Fake GPU 0" "$dir/choices")" = 2 ] || fail "two choices: $(cat "$dir/choices")"
+run 0 bench gemm --device cuda --work forward --shapes 64x64 --rows 16 --repeats 2 --peers none --tuned "$dir/choices"
+WN_LIBCUDA="$dir/none.so" "$WINNOW" kernels --op matmul --problem m=15,n=60,k=64,bt=1,dtype=bf16 --cache "$dir/choices" >"$out" 2>"$err" || fail "replay"
+prints "measured on Fake GPU 0, driver 13000: matmul_cublaslt"
+run 0 kernels --op matmul --problem m=15,n=60,k=64,bt=1,dtype=bf16 --cache "$dir/choices" --device cuda; prints "* matmul_cublaslt"
+run 0 kernels --tune --op matmul --problem m=8,n=8,k=8 --repeats 2; prints "winnow choices 1"; prints "* matmul_"
+echo "x	y" >>"$dir/choices"
+run 1 kernels --op matmul --problem m=8,n=8,k=8 --cache "$dir/choices"; says "choices:5: fewer than 7 fields"
+run 2 kernels --tune; says "--op"
+
+# a folder's results in one picture, what is none of them left out
+echo '{"format": "other"}' >"$dir/other.json"
+run 0 bench summary "$dir" --svg "$dir/all.svg"; says "left out: $dir/other.json"
+grep -q "choose tiles" "$dir/all.svg" || fail "prune is not in the picture"
+mkdir "$dir/empty"
+run 1 bench summary "$dir/empty" --svg "$dir/x.svg"; says "no results in this folder"
+exit 0

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+/* What tests ask of the library that stands in for cuBLASLt. */
+#ifndef WN_TESTS_FAKE_CUBLASLT_H
+#define WN_TESTS_FAKE_CUBLASLT_H
+
+typedef struct fake_cublaslt_state {
+    int asked; /* calls of the heuristic */
+    int alive; /* handles and descriptions that nobody destroyed */
+    int run;   /* products queued */
+    int found; /* choices that the heuristic gives, at most what is wanted: 8 to begin with */
+    int fail_product; /* not 0: the status that the next product returns */
+} fake_cublaslt_state;
+
+#endif

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// Dense products on a GPU by cuBLASLt, over a driver and a library that stand in for NVIDIA's: the
+// harness on every case, choices asked for once a shape, graphs, errors in the library's words.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fake/cublaslt/fake_cublaslt.h"
+#include "fake/cuda/open.h"
+#include "kernels/cuda/images.h"
+#include "kernels/matmul.h"
+#include "kernels/op.h"
+#include <string.h>
+
+static fake_cuda_state *fake;
+static fake_cublaslt_state *library;
+
+static void on_result(void *ctx, const wn_check_result *r) {
+    (void)ctx;
+    if (!r->passed) print_error("%s %s: %s\n", r->name, r->problem, r->message);
+}
+
+static void check(const char *op) {
+    const wn_check_options o = {.op = op, .variant = "cublaslt", .seed = 5, .quick = true};
+    int64_t cases = 0, failed = 1;
+    assert_int_equal(wn_kernels_check(&o, on_result, NULL, &cases, &failed), WN_OK);
+    assert_true(cases > 20);
+    assert_int_equal(failed, 0);
+    assert_int_equal(fake->alive, 0);
+    assert_int_equal(library->alive, 0);
+}
+
+static void test_cases(void **state) {
+    (void)state;
+    if (!wn__device_code_built()) skip();
+    fake->memory_bytes = (size_t)1 << 30;
+    check("matmul");
+    check("spmm24_blocks");
+}
+
+typedef struct scene {
+    wn__gpu *gpu;
+    wn__arena memory, scratch;
+    wn__exec x;
+} scene;
+
+static void begin(scene *s) {
+    *s = (scene){0};
+    assert_int_equal(wn__gpu_create(0, &s->gpu), WN_OK);
+    assert_int_equal(wn__cuda_arena(wn__gpu_device(s->gpu), "test", 1 << 16, &s->memory), WN_OK);
+    assert_int_equal(wn__cuda_arena(wn__gpu_device(s->gpu), "space", 4 << 20, &s->scratch), WN_OK);
+    s->x = (wn__exec){.gpu = s->gpu,
+                      .device = {.kind = WN_DEVICE_CUDA},
+                      .scratch = s->scratch.base,
+                      .scratch_size = s->scratch.size};
+}
+
+static void end(scene *s) {
+    wn__arena_free(&s->memory);
+    wn__arena_free(&s->scratch);
+    wn__gpu_free(s->gpu);
+    assert_int_equal(fake->alive, 0);
+    assert_int_equal(library->alive, 0);
+}
+
+static wn_tensor place(scene *s, int64_t rows, int64_t columns, float value) {
+    wn_tensor t;
+    float data[256];
+    assert_int_equal(wn__tensor_alloc2(&s->memory, WN_DTYPE_F32, rows, columns, &t), WN_OK);
+    t.device.kind = WN_DEVICE_CUDA;
+    for (int64_t i = 0; i < rows * columns; i++)
+        data[i] = value;
+    assert_int_equal(wn__cuda_copy_in(wn__gpu_device(s->gpu), t.data, data, wn__tensor_bytes(&t)),
+                     WN_OK);
+    return t;
+}
+
+static float first(scene *s, const wn_tensor *t) {
+    float f = 0;
+    assert_int_equal(wn__cuda_copy_out(wn__gpu_device(s->gpu), &f, t->data, sizeof f), WN_OK);
+    assert_int_equal(wn__gpu_finish(s->gpu), WN_OK);
+    return f;
+}
+
+// The library is asked once about a shape, and never while a graph is captured.
+static void test_plans(void **state) {
+    (void)state;
+    scene s;
+    wn__cuda_graph *g;
+    if (!wn__device_code_built()) skip();
+    begin(&s);
+    wn__cuda *d = wn__gpu_device(s.gpu);
+    const wn__matmul p = {
+        .a = place(&s, 4, 8, 1), .b = place(&s, 8, 4, 2), .c = place(&s, 4, 4, 0)};
+    wn__matmul other = p;
+    other.b = place(&s, 8, 3, 2);
+    other.c = place(&s, 4, 3, 0);
+    const int asked = library->asked;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(wn__run(&s.x, WN__OP_matmul, &p), WN_OK);
+    assert_int_equal(library->asked, asked + 1);
+    assert_true(first(&s, &p.c) == 16);
+
+    wn__matmul more = p;
+    more.accumulate = true; // the same shape
+    assert_int_equal(wn__cuda_capture_begin(d), WN_OK);
+    assert_int_equal(wn__run(&s.x, WN__OP_matmul, &more), WN_OK);
+    assert_int_equal(wn__run(&s.x, WN__OP_matmul, &other), WN_BUG);
+    assert_non_null(strstr(wn_last_error(), "asking cuBLASLt about a product"));
+    assert_int_equal(wn__cuda_capture_end(d, &g), WN_OK);
+    assert_int_equal(library->asked, asked + 1);
+    assert_true(first(&s, &p.c) == 16);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(wn__cuda_graph_run(d, g), WN_OK);
+    assert_true(first(&s, &p.c) == 48);
+    wn__cuda_graph_free(d, g);
+    end(&s);
+}
+
+static void test_errors(void **state) {
+    (void)state;
+    scene s;
+    const wn__kernel *k;
+    if (!wn__device_code_built()) skip();
+    begin(&s);
+    wn__matmul p = {.a = place(&s, 4, 8, 1), .b = place(&s, 8, 4, 2), .c = place(&s, 4, 4, 0)};
+    assert_int_equal(wn__plan(&s.x, WN__OP_matmul, &p, &k), WN_OK);
+    assert_string_equal(k->name, "matmul_cublaslt");
+    library->fail_product = 14;
+    assert_int_equal(wn__run(&s.x, WN__OP_matmul, &p), WN_DEVICE);
+    assert_string_equal(wn_last_error(), "cublasLtMatmul: CUBLAS_STATUS_INTERNAL_ERROR (14)");
+    library->found = 0;
+    p.a.shape[0] = p.c.shape[0] = 3;
+    assert_int_equal(wn__run(&s.x, WN__OP_matmul, &p), WN_UNSUPPORTED);
+    assert_string_equal(wn_last_error(), "cuBLASLt has no way to multiply [3, 8] by [8, 4]");
+    library->found = 8;
+    p.a.shape[1] = p.b.shape[0] = 0;
+    assert_int_equal(wn__run(&s.x, WN__OP_matmul, &p), WN_UNSUPPORTED);
+    assert_non_null(strstr(wn_last_error(), "cublaslt: k=0 leaves nothing to multiply"));
+    end(&s);
+}
+
+static int set_up(void **state) {
+    (void)state;
+    const char *path = WN_FAKES "/libfake_cublaslt.so";
+    fake = fake_cuda_open();
+    if (fake == NULL || setenv("WN_LIBCUBLASLT", path, 1) != 0) return -1;
+    void *handle = dlopen(path, RTLD_NOW);
+    library = handle == NULL ? NULL : dlsym(handle, "fake_cublaslt");
+    return library == NULL ? -1 : 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_plans),
+        cmocka_unit_test(test_errors),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}

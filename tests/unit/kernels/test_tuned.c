@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+// Files of measured choices: what they may hold, bad lines by number, and that plans heed them.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "kernels/matmul.h"
+#include "kernels/tuned.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define HEAD "winnow choices 1\n"
+#define LINE "GPU\t13000\tmatmul\ta=BF16:16x64\tcublaslt\t12.5\tm=8\n"
+
+static void test_lines(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *why;
+    } bad[] = {
+        {"", "f: an empty file of choices"},
+        {"winnow choices 2\n", "f:1: a file of choices begins with 'winnow choices 1'"},
+        {HEAD "GPU\t13000\tmatmul\n", "f:2: fewer than 7 fields between tabs"},
+        {HEAD "\n# told\nGPU\t1\tmatmul\tc\tref\t1\tx\ty\n", "f:4: more than 7 fields"},
+        {HEAD LINE "GPU\t\tmatmul\tc\tref\t1\tx\n", "f:3: a field is empty"},
+        {HEAD "GPU\t1\tmatmul\tc\tref\tsoon\tx\n", "f:2: 'soon' is not a number of microseconds"},
+        {HEAD "GPU\t1\tmatmul\tc\tref\t-1\tx\n", "f:2: '-1' is not a number of microseconds"},
+        {HEAD "GPU\t1\tmatmul\tc\tref\tnan\tx\n", "f:2: 'nan' is not a number of microseconds"},
+        {HEAD "GPU\t1\tmatmull\tc\tref\t1\tx\n", "f:2: "},
+        {HEAD "GPU\t1\tmatmul\tc\treff\t1\tx\n", "f:2: "},
+        {HEAD "GPU\t1\tmatmul\tc\tref,x\t1\tx\n", "f:2: "},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        wn__tuned t = {0};
+        assert_int_equal(wn__tuned_parse(&t, bad[i].text, "f"), WN_FORMAT);
+        if (strncmp(wn_last_error(), bad[i].why, strlen(bad[i].why)) != 0)
+            print_error("%s: %s\n", bad[i].why, wn_last_error());
+        assert_int_equal(strncmp(wn_last_error(), bad[i].why, strlen(bad[i].why)), 0);
+        wn__tuned_free(&t);
+    }
+}
+
+// The nearest name is said.
+static void test_names(void **state) {
+    (void)state;
+    wn__tuned t = {0};
+    assert_int_equal(wn__tuned_parse(&t, HEAD "G\t1\tmatmull\tc\tref\t1\tx\n", "f"), WN_FORMAT);
+    assert_non_null(strstr(wn_last_error(), "'matmul'"));
+    wn__tuned_free(&t);
+}
+
+static void test_round_trip(void **state) {
+    (void)state;
+    wn__tuned t = {0}, again = {0};
+    wn__tuned_line l = {.device = "GPU",
+                        .driver = "1",
+                        .op = "matmul",
+                        .class = "c",
+                        .variant = "ref",
+                        .seconds = 3e-6,
+                        .checked = "m=8"};
+    char *text;
+    for (int i = 0; i < 9; i++) {
+        l.class[0] = (char)('a' + i % 7); // two of them take the place of others
+        assert_int_equal(wn__tuned_put(&t, &l), WN_OK);
+    }
+    assert_int_equal(t.count, 7);
+    assert_int_equal(wn__tuned_text(&t, &text), WN_OK);
+    assert_int_equal(wn__tuned_parse(&again, text, "f"), WN_OK);
+    assert_int_equal(again.count, 7);
+    assert_string_equal(again.line[6].class, "g");
+    assert_true(again.line[6].seconds == 3e-6);
+    free(text);
+    wn__tuned_free(&t);
+    wn__tuned_free(&again);
+}
+
+static wn_tensor matrix(int64_t rows, int64_t columns) {
+    return wn__tensor2(NULL, WN_DTYPE_F32, rows, columns);
+}
+
+static void test_plan(void **state) {
+    (void)state;
+    wn__tuned t = {0};
+    wn__exec x = {.tuned = &t};
+    const wn__kernel *k, *usual;
+    wn__matmul p = {.a = matrix(5, 9), .b = matrix(9, 16), .c = matrix(5, 16)};
+    wn__tuned_line l = {.op = "matmul", .variant = "ref", .seconds = 1e-6, .checked = "-"};
+    wn__class_of(WN__OP_matmul, &p, l.class);
+    assert_string_equal(l.class, "a=F32:8x16,b=F32:16x16,c=F32:8x16");
+    wn__tuned_device(&x, &l);
+    assert_int_equal(wn__plan(&x, WN__OP_matmul, &p, &usual), WN_OK);
+    assert_int_equal(wn__tuned_put(&t, &l), WN_OK);
+    assert_int_equal(wn__plan(&x, WN__OP_matmul, &p, &k), WN_OK);
+    assert_string_equal(k->name, "matmul_ref");
+    x.force = "matmul:nothing";
+    assert_int_equal(wn__plan(&x, WN__OP_matmul, &p, &k), WN_INVALID); // forced goes first
+    x.force = NULL;
+    p.a = matrix(50, 9); // another class
+    p.c = matrix(50, 16);
+    assert_int_equal(wn__plan(&x, WN__OP_matmul, &p, &k), WN_OK);
+    assert_ptr_equal(k, usual);
+    // one that cannot run here is not heeded
+    p.a = matrix(5, 9);
+    p.c = matrix(5, 16);
+    strcpy(l.variant, "amx");
+    assert_int_equal(wn__tuned_put(&t, &l), WN_OK);
+    assert_int_equal(wn__plan(&x, WN__OP_matmul, &p, &k), WN_OK);
+    assert_ptr_equal(k, usual);
+    wn__tuned_free(&t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_plan),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
