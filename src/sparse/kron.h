@@ -14,9 +14,9 @@
 #ifndef WN_SPARSE_KRON_H
 #define WN_SPARSE_KRON_H
 
-#include "tensor/tensor.h"
+#include "kernels/kron_mul.h"
 
-enum { WN__KRON_MAX = 64, WN__KRON_PATTERN_TEXT = 88 };
+enum { WN__KRON_MAX = WN__KRON_FACTORS, WN__KRON_PATTERN_TEXT = 88 };
 
 typedef struct wn__kron {
     int64_t a, b, c, d;
@@ -120,6 +120,8 @@ WN_NODISCARD wn_status wn__kron_chain_butterfly(int64_t n, wn__kron_chain *out);
  * truncated SVD in disguise. INVALID: a size or rank below 1, 1 x 1. */
 WN_NODISCARD wn_status wn__kron_chain_legacy(int64_t out_features, int64_t in_features,
                                              int64_t rank, wn__kron_chain *out);
+/* The rank of the bottleneck of such a chain, 0 of any other and of one without a bottleneck. */
+int64_t wn__kron_chain_legacy_rank(const wn__kron_chain *c);
 /* Monarch, or block low rank: blocks [b,c] of rank r, for any b that divides out and c that divides
  * in: left (1, b, in/c r, out/b), right (in/c, out/b r, c, 1). r = 1 is the Monarch of the papers;
  * r(out in)(1/b + 1/c) parameters. INVALID names the nearest divisor, or r beyond min(b,c). */

@@ -78,6 +78,21 @@ wn_status wn__kron_chain_butterfly(int64_t n, wn__kron_chain *out) {
     return WN_OK;
 }
 
+// The original's chain of the power of two p.
+static void build_legacy(int64_t out_features, int64_t in_features, int64_t rank, int64_t p,
+                         wn__kron_chain *c) {
+    *c = (wn__kron_chain){.count = 0};
+    if (in_features != p) {
+        push(c, 1, rank, in_features, 1);
+        push(c, 1, p, rank, 1);
+    }
+    push_butterfly(c, p);
+    if (out_features != p) {
+        push(c, 1, rank, p, 1);
+        push(c, 1, out_features, rank, 1);
+    }
+}
+
 wn_status wn__kron_chain_legacy(int64_t out_features, int64_t in_features, int64_t rank,
                                 wn__kron_chain *out) {
     *out = (wn__kron_chain){0};
@@ -93,19 +108,25 @@ wn_status wn__kron_chain_legacy(int64_t out_features, int64_t in_features, int64
                 "neither %lld outputs nor %lld inputs is a power of two that holds both: the "
                 "butterfly is of %lld, behind bottlenecks of rank %lld",
                 (long long)out_features, (long long)in_features, (long long)p, (long long)rank);
-    wn__kron_chain c = {.count = 0};
-    if (in_features != p) {
-        push(&c, 1, rank, in_features, 1);
-        push(&c, 1, p, rank, 1);
-    }
-    push_butterfly(&c, p);
-    if (out_features != p) {
-        push(&c, 1, rank, p, 1);
-        push(&c, 1, out_features, rank, 1);
-    }
+    wn__kron_chain c;
+    build_legacy(out_features, in_features, rank, p, &c);
     WN_TRY(wn__kron_chain_check(&c));
     *out = c;
     return WN_OK;
+}
+
+int64_t wn__kron_chain_legacy_rank(const wn__kron_chain *c) {
+    if (c->count < 3) return 0; // two of a bottleneck, one of a butterfly
+    int64_t out = wn__kron_chain_rows(c), in = wn__kron_chain_columns(c);
+    int64_t p = round_up(out > in ? out : in);
+    if (in == p && out == p) return 0;
+    int64_t rank = in != p ? c->factor[0].b : c->factor[c->count - 1].c;
+    wn__kron_chain same;
+    build_legacy(out, in, rank, p, &same);
+    if (same.count != c->count) return 0;
+    for (int t = 0; t < c->count; t++)
+        if (!wn__kron_same(&same.factor[t], &c->factor[t])) return 0;
+    return rank;
 }
 
 int64_t wn__kron_divisor(int64_t n, int64_t wanted) {
