@@ -31,6 +31,8 @@ static void show(const wn_ks_result *r) {
            (long long)r->dense, r->ratio, 100 * r->saved);
     printf("relative error %.6f", r->relative_error);
     if (r->least > 0) printf(" (no chain of these patterns is below %.6f)", r->least);
+    if (r->activation_error > 0)
+        printf("\nrelative error of the outputs %.6f", r->activation_error);
     printf("\nval loss %.6g", r->val_loss);
     if (r->best_epoch > 0)
         printf(", best %.6g in epoch %lld", r->best_val_loss, (long long)r->best_epoch);
@@ -48,6 +50,7 @@ static void show_json(const wn_ks_result *r) {
     put_real(&j, "compression_ratio", r->ratio);
     put_real(&j, "memory_savings_percent", 100 * r->saved);
     put_real(&j, "relative_error", r->relative_error);
+    put_real(&j, "activation_error", r->activation_error);
     put_real(&j, "least_relative_error", r->least);
     put_real(&j, "val_loss", r->val_loss);
     put_real(&j, "best_val_loss", r->best_val_loss);
@@ -64,6 +67,7 @@ static wn_ks_options options_of(const options *o) {
                            .rank = opt_int(o, O_ks_rank),
                            .method = opt_text(o, O_ks_method),
                            .data = opt_text(o, O_ks_data),
+                           .calib = opt_text(o, O_calib),
                            .data_std = opt_real(o, O_data_std),
                            .samples = opt_int(o, O_num_samples),
                            .val_split = opt_real(o, O_val_split),

@@ -22,6 +22,10 @@ typedef struct wn_ks_options {
     const char *data;   /* what gradients see: "random", normal vectors, or "exact", the scaled unit
                            vectors, whose mean loss is that of all normal vectors [random; of auto
                            exact] */
+    const char *calib;  /* inputs the layer really gets, a matrix [n, in] in a .pth or .safetensors:
+                           the  error is that of its outputs on them, tr((W - P) H (W - P)^T) with H
+                           =  X^T X / n and a hundredth of its mean diagonal added, instead of that of
+                           the weight; `data` and the samples do not count then */
     double data_std;    /* standard deviation of an input */
     int64_t samples;    /* random vectors, of which a share of val_split is held out */
     double val_split;
@@ -61,9 +65,10 @@ typedef void wn_ks_fn(void *ctx, const wn_ks_epoch *epoch);
 typedef struct wn_ks_result {
     int64_t out, in, dense, params; /* params without the bias */
     int factors;
-    double ratio, saved;   /* dense / params; 1 - params / dense */
-    double relative_error; /* ||W - product||_F / ||W||_F of what was written last */
-    double least;          /* closed form: no chain of these patterns has a smaller one; else 0 */
+    double ratio, saved;     /* dense / params; 1 - params / dense */
+    double relative_error;   /* ||W - product||_F / ||W||_F of what was written last */
+    double activation_error; /* the same of the outputs on the calibration's inputs; else 0 */
+    double least;            /* closed form: no chain of these patterns has a smaller one; else 0 */
     double val_loss, best_val_loss;
     int64_t best_epoch; /* 0: none */
     char final_path[1024];

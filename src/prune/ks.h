@@ -15,6 +15,18 @@
 WN_NODISCARD wn_status wn__ks_weight(const char *path, const char *tensor, float **w, int64_t *out,
                                      int64_t *in);
 
+/* k->root of the inputs in a file; INVALID: not [n, in]. */
+struct wn__ks;
+WN_NODISCARD wn_status wn__ks_calibrate(struct wn__ks *k, const char *path);
+/* w [out, in] times what makes errors in all directions weigh the same, as far as the rightmost
+ * factor can take it back: S, or the roots of H's diagonal. */
+void wn__ks_whiten(const struct wn__ks *k, double *w);
+/* Takes it back: the rightmost factor, canonical. */
+void wn__ks_unwhiten(const struct wn__ks *k, double *factor);
+/* The vectors of a calibration: columns of S, scaled so that the mean loss is the objective over
+ * the outputs, and turned around. */
+void wn__ks_columns(const struct wn__ks *k, float *to);
+
 /* Vectors and what W makes of them, row after row; exact: the unit vectors times `scale`,
  * and turned around, with the columns of W. */
 typedef struct wn__ks_data {
@@ -38,7 +50,8 @@ typedef struct wn__ks {
     wn__epochs schedule;
     wn__pool *pool;
     wn__exec x;
-    wn__ks_data train, val;
+    double *root; /* of a calibration: S [in, in] lower triangular, S S^T = H; else NULL */
+    wn__ks_data train, val;     /* no rows of val: train stands for it */
     int64_t batch;              /* rows of the buffers */
     float *used[WN__KRON_MAX];  /* weights as products see them: masters, or rounded ones */
     float *h[WN__KRON_MAX + 1]; /* what goes into each factor, and comes out of the last */

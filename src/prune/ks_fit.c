@@ -109,17 +109,16 @@ static wn_status read_options(wn__ks *k) {
 
 // ---- data
 
-static wn_status draw(wn__ks *k, wn__ks_data *d, uint64_t stream) {
-    if (d->rows == 0) return WN_OK;
+// Room for the vectors of d and for what W makes of them.
+static wn_status reserve(const wn__ks *k, wn__ks_data *d) {
     d->input = malloc((size_t)(d->rows * k->in) * sizeof(float));
     d->target = malloc((size_t)(d->rows * k->out) * sizeof(float));
-    if (d->input == NULL || d->target == NULL)
-        return wn__fail(WN_NOMEM, "out of memory for %" PRId64 " vectors", d->rows);
-    float z[4] = {0};
-    for (int64_t i = 0; i < d->rows * k->in; i++) {
-        if (i % 4 == 0) wn__philox_normal(k->o->seed, stream, (uint64_t)i / 4, z);
-        d->input[i] = z[i % 4] * (float)d->scale;
-    }
+    if (d->input != NULL && d->target != NULL) return WN_OK;
+    return wn__fail(WN_NOMEM, "out of memory for %" PRId64 " vectors", d->rows);
+}
+
+// target = input W^T
+static wn_status aim(const wn__ks *k, const wn__ks_data *d) {
     const wn_tensor w = wn__tensor2(k->w, WN_DTYPE_F32, k->out, k->in);
     const wn__matmul product = {.a = wn__tensor2(d->input, WN_DTYPE_F32, d->rows, k->in),
                                 .b = wn__tensor_transpose(&w),
@@ -135,12 +134,30 @@ static wn_status draw(wn__ks *k, wn__ks_data *d, uint64_t stream) {
     return status;
 }
 
+static wn_status draw(wn__ks *k, wn__ks_data *d, uint64_t stream) {
+    if (d->rows == 0) return WN_OK;
+    WN_TRY(reserve(k, d));
+    float z[4] = {0};
+    for (int64_t i = 0; i < d->rows * k->in; i++) {
+        if (i % 4 == 0) wn__philox_normal(k->o->seed, stream, (uint64_t)i / 4, z);
+        d->input[i] = z[i % 4] * (float)d->scale;
+    }
+    return aim(k, d);
+}
+
 static wn_status make_data(wn__ks *k, method m) {
     const wn_ks_options *o = k->o;
     bool exact = is(o->data, "exact") || (o->data == NULL && m == AUTO);
     if (!exact && o->data != NULL && !is(o->data, "random"))
         return wn__fail(WN_INVALID, "data '%s': exact or random expected", o->data);
     k->batch = o->batch_size;
+    if (o->calib != NULL) {
+        WN_TRY(wn__ks_calibrate(k, o->calib));
+        k->train.rows = 2 * k->in;
+        WN_TRY(reserve(k, &k->train));
+        wn__ks_columns(k, k->train.input);
+        return aim(k, &k->train);
+    }
     if (exact || m == SVD) { // all unit vectors stand for all vectors
         k->train = (wn__ks_data){
             .exact = true, .scale = o->data_std * sqrt((double)k->in), .rows = 2 * k->in};
@@ -166,6 +183,7 @@ static wn_status start_closed(wn__ks *k, wn_ks_result *out) {
     if (w == NULL) status = wn__fail(WN_NOMEM, "out of memory");
     for (int64_t i = 0; status == WN_OK && i < k->out * k->in; i++)
         w[i] = (double)k->w[i];
+    if (status == WN_OK && k->root != NULL) wn__ks_whiten(k, w);
     for (int t = 0; status == WN_OK && t < k->chain.count; t++) {
         factor[t] = malloc((size_t)wn__kron_params(&k->chain.factor[t]) * sizeof(double));
         if (factor[t] == NULL) status = wn__fail(WN_NOMEM, "out of memory");
@@ -173,6 +191,7 @@ static wn_status start_closed(wn__ks *k, wn_ks_result *out) {
     bool bound = k->chain.count > 2;
     if (status == WN_OK)
         status = wn__kron_fit_dense(NULL, &k->x, &k->chain, w, factor, bound, &report);
+    if (status == WN_OK && k->root != NULL) wn__ks_unwhiten(k, factor[0]);
     for (int t = 0; status == WN_OK && t < k->chain.count; t++) {
         const wn__kron *p = &k->chain.factor[t];
         wn_tensor from = wn__kron_view(p, WN__KRON_CANONICAL, factor[t], WN_DTYPE_F64);
@@ -183,7 +202,9 @@ static wn_status start_closed(wn__ks *k, wn_ks_result *out) {
     for (int t = 0; t < k->chain.count; t++)
         free(factor[t]);
     free(w);
-    out->least = report.norm > 0 ? (bound ? report.least : report.error) / report.norm : 0;
+    out->least = report.norm > 0 && k->root == NULL
+                     ? (bound ? report.least : report.error) / report.norm
+                     : 0;
     return status;
 }
 
@@ -207,11 +228,15 @@ static void start_random(wn__ks *k) {
 
 // ---- epochs
 
+static const wn__ks_data *held_out(const wn__ks *k) {
+    return k->val.rows > 0 ? &k->val : &k->train;
+}
+
 static wn_status run_epoch(wn__ks *k, int64_t epoch, wn_ks_fn *fn, void *ctx, wn__ks_state *s,
                            wn__ks_sums *sums) {
     double lr = k->schedule.lr;
     WN_TRY(wn__ks_train_epoch(k, epoch, sums));
-    WN_TRY(wn__ks_loss(k, k->val.rows > 0 ? &k->val : &k->train, &s->val, NULL));
+    WN_TRY(wn__ks_loss(k, held_out(k), &s->val, NULL));
     s->epoch = epoch;
     s->train = sums->loss;
     s->sums = sums;
@@ -234,6 +259,15 @@ static wn_status run_epoch(wn__ks *k, int64_t epoch, wn_ks_fn *fn, void *ctx, wn
     return WN_OK;
 }
 
+static wn_status activation_error(wn__ks *k, double *out) {
+    double loss, squares, whole = 0;
+    WN_TRY(wn__ks_loss(k, &k->train, &loss, &squares));
+    for (int64_t i = 0; i < k->train.rows * k->out; i++)
+        whole += (double)k->train.target[i] * (double)k->train.target[i];
+    *out = whole > 0 ? sqrt(squares / whole) : 0;
+    return WN_OK;
+}
+
 static wn_status finish(wn__ks *k, const wn__ks_state *s, wn_ks_result *out) {
     const wn__ks_data all = {.exact = true, .scale = sqrt((double)k->in), .rows = 2 * k->in};
     double loss, squares, square = 0;
@@ -241,6 +275,7 @@ static wn_status finish(wn__ks *k, const wn__ks_state *s, wn_ks_result *out) {
     for (int64_t i = 0; i < k->out * k->in; i++)
         square += (double)k->w[i] * (double)k->w[i];
     out->relative_error = square > 0 ? sqrt(squares / (double)all.rows / square) : 0;
+    if (k->root != NULL) WN_TRY(activation_error(k, &out->activation_error));
     out->val_loss = s->val;
     out->best_val_loss = k->best;
     out->best_epoch = k->best_epoch;
@@ -252,7 +287,7 @@ static wn_status run(wn__ks *k, method m, wn_ks_fn *fn, void *ctx, wn_ks_result 
     wn__ks_sums sums = {0};
     wn__ks_state state = {.sums = &sums};
     int64_t done = 0;
-    bool closed = k->chain.count <= 2 || wn__kron_chain_legacy_rank(&k->chain) > 0;
+    bool closed = (k->chain.count <= 2 || wn__kron_chain_legacy_rank(&k->chain) > 0) && !k->root;
     if (k->o->resume != NULL)
         WN_TRY(wn__ks_resume(k, k->o->resume, &done));
     else if (m == SGD)
@@ -261,7 +296,7 @@ static wn_status run(wn__ks *k, method m, wn_ks_fn *fn, void *ctx, wn_ks_result 
         WN_TRY(start_closed(k, out));
     wn__ks_round(k);
     if (m == SVD || (m == AUTO && closed)) {
-        WN_TRY(wn__ks_loss(k, &k->val, &state.val, NULL));
+        WN_TRY(wn__ks_loss(k, held_out(k), &state.val, NULL));
         state.train = k->best = state.val;
         WN_TRY(wn__ks_note(k, &state));
         return finish(k, &state, out);

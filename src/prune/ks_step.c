@@ -316,5 +316,6 @@ void wn__ks_free(wn__ks *k) {
     free(k->train.target);
     free(k->val.input);
     free(k->val.target);
+    free(k->root);
     free(k->w);
 }

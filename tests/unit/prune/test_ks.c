@@ -264,6 +264,64 @@ static void test_sources(void **state) {
     assert_non_null(strstr(wn_last_error(), "row 0, column 5 is not finite"));
 }
 
+// Inputs whose numbers have very different sizes and are correlated: [n, in] into a file.
+static const char *write_inputs(void **state, int64_t n, int64_t in, float *x) {
+    const char *path = scratch_path(state, "x.pth");
+    for (int64_t i = 0; i < n; i++) {
+        float common[4];
+        wn__philox_normal(8, WN_STREAM_TEST, (uint64_t)i, common);
+        for (int64_t c = 0; c < in; c++) {
+            float z[4];
+            wn__philox_normal(9, WN_STREAM_TEST, (uint64_t)(i * in + c), z);
+            x[i * in + c] = (z[0] + common[c % 4]) / (float)(1 + c);
+        }
+    }
+    wn_tensor t = wn__tensor2(x, WN_DTYPE_F32, n, in);
+    wn__pth_writer *writer;
+    assert_ok(wn__pth_create(path, &writer));
+    wn__pth_put_tensor(writer, &t);
+    assert_ok(wn__pth_commit(writer));
+    return path;
+}
+
+// With a calibration the outputs come closer than by the plain fit; a bottleneck's closed form is
+// the optimum, which gradients do not beat.
+static void test_calibrated(void **state) {
+    static float w[OUT * IN], x[200 * IN];
+    const char *path = write_weight(state, OUT, IN, w), *inputs = write_inputs(state, 200, IN, x);
+    wn_ks_options o = options_for(state, "calibrated");
+    static const char *const chains[] = {"legacy", "monarch:4", "monarch:4x8:2"};
+    for (int c = 0; c < 3; c++) {
+        wn_ks_result plain, start, after;
+        o.chain = chains[c];
+        o.method = "svd";
+        o.calib = NULL;
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &plain));
+        assert_true(plain.activation_error == 0);
+        o.calib = inputs;
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &start));
+        o.method = "auto";
+        o.epochs = 100;
+        o.lr = 1e-2;
+        o.scheduler = "cosine";
+        o.weight_decay = 0;
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &after));
+        assert_true(start.relative_error >= plain.relative_error);
+        assert_true(start.activation_error < plain.relative_error); // H weighs few directions
+        if (c == 0)
+            assert_true(after.activation_error > start.activation_error * (1 - 1e-4));
+        else
+            assert_true(after.activation_error < start.activation_error);
+    }
+    o.calib = path; // [24, 16]: as many numbers as the weight takes
+    o.method = "svd";
+    wn_ks_result r;
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+    o.calib = WN_FIXTURES "/formats/pth/bare.pth";
+    assert_int_equal(wn_ks_fit(path, &o, NULL, NULL, &r), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "inputs of 3 numbers, the weight takes 16"));
+}
+
 static void refuse(const char *path, wn_ks_options o, const char *words) {
     wn_ks_result r;
     assert_int_equal(wn_ks_fit(path, &o, NULL, NULL, &r), WN_INVALID);
@@ -303,8 +361,8 @@ static void test_refusals(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
 static const struct CMUnitTest tests[] = {
-    TEST(test_closed), TEST(test_reaches), TEST(test_resume),
-    TEST(test_ways),   TEST(test_sources), TEST(test_refusals),
+    TEST(test_closed),  TEST(test_reaches),    TEST(test_resume),   TEST(test_ways),
+    TEST(test_sources), TEST(test_calibrated), TEST(test_refusals),
 };
 
 int main(void) {
