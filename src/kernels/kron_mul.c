@@ -48,7 +48,7 @@ wn_status wn__check_kron_mul(const void *args) {
         {"x", &p->x, 2, WN_DTYPE_NONE, 0, 0},
         {"y", &p->y, 2, WN_DTYPE_NONE, WN__WRITTEN, 0},
     };
-    char name[WN__KRON_FACTORS][8];
+    char name[WN__KRON_FACTORS][16];
     for (int t = 0; t < p->count; t++) {
         (void)snprintf(name[t], sizeof name[t], "w[%d]", t);
         o[t + 2] = (wn__operand){name[t], &p->w[t], 4, WN_DTYPE_NONE, 0, 0};
