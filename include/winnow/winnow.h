@@ -6,6 +6,7 @@
 #include "winnow/bench.h"
 #include "winnow/data.h"
 #include "winnow/kernels.h"
+#include "winnow/ks.h"
 #include "winnow/model.h"
 #include "winnow/prune.h"
 #include "winnow/status.h"

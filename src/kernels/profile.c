@@ -11,6 +11,8 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/elementwise.h"
 #include "kernels/embed.h"
+#include "kernels/kron_grad.h"
+#include "kernels/kron_mul.h"
 #include "kernels/mask24.h"
 #include "kernels/matmul.h"
 #include "kernels/mlp.h"

@@ -65,6 +65,12 @@ static wn_status run_wide(wn__case *c, const wn__kernel *ref, bool magnitudes) {
     for (int i = 0; i < c->parts; i++)
         if (c->part[i].same >= 0)
             tensor_of(c, args, i)->data = tensor_of(c, args, c->part[i].same)->data;
+    x.scratch_size = ref->workspace ? ref->workspace(args, 1) : 0;
+    x.scratch = malloc(x.scratch_size + 1);
+    if (!x.scratch) {
+        status = wn__fail(WN_NOMEM, "no memory for the workspace of a case");
+        goto out;
+    }
     WN_TRY_OUT(wn__run_kernel(&x, ref, args));
     for (int i = 0; i < c->parts; i++) {
         wn__part *p = c->part + i;
@@ -74,6 +80,7 @@ static wn_status run_wide(wn__case *c, const wn__kernel *ref, bool magnitudes) {
 out:
     for (int i = 0; i < c->parts; i++)
         free(data[i]);
+    free(x.scratch);
     free(args);
     return status;
 }

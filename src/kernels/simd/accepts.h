@@ -19,6 +19,7 @@ wn__accepts_fn wn__accepts_f32_mask24;
 /* In groups of 4. */
 wn__accepts_fn wn__accepts_f32_mvue24;
 wn__accepts_fn wn__accepts_matmul_cblas;
+wn__accepts_fn wn__accepts_kron_mul_cblas;
 /* One dtype, and rows that are contiguous on both sides. */
 wn__accepts_fn wn__accepts_copy_rows;
 
@@ -36,6 +37,11 @@ wn__workspace_fn wn__workspace_spmm24_rows_avx2, wn__workspace_spmm24_rows_avx51
 wn__workspace_fn wn__workspace_spmm24_columns_avx2, wn__workspace_spmm24_columns_avx512;
 /* x of a pass as the weights meet it. */
 wn__workspace_fn wn__workspace_stream_avx2, wn__workspace_stream_avx512;
+/* Packed factors, places, and panels of each worker; ref: two vectors of each. */
+wn__workspace_fn wn__workspace_kron_mul_ref, wn__workspace_kron_mul_avx2,
+    wn__workspace_kron_mul_avx512, wn__workspace_kron_mul_cblas;
+/* Sums and what they are made of, of each worker. */
+wn__workspace_fn wn__workspace_kron_grad_avx2, wn__workspace_kron_grad_avx512;
 /* A result for each chunk of sum, sumsq and nonfinite. */
 wn__workspace_fn wn__workspace_reduce;
 /* The sum of dweight over each part of the rows. */

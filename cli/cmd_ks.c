@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+/* winnow ks */
+#include "command.h"
+#include "json_out.h"
+#include <string.h>
+#include <winnow/ks.h>
+
+typedef struct reporter {
+    const options *o;
+    bool quiet;
+} reporter;
+
+static void on_epoch(void *ctx, const wn_ks_epoch *e) {
+    const reporter *r = ctx;
+    bool due = e->epoch % opt_int(r->o, O_log_interval) == 0 || opt_flag(r->o, O_verbose) ||
+               e->epoch == e->epochs;
+    if (r->quiet || !due) return;
+    fprintf(stderr, "epoch %lld/%lld | train %.6g | val %.6g | gnorm %.4g | lr %.4g%s\n",
+            (long long)e->epoch, (long long)e->epochs, e->train_loss, e->val_loss, e->grad_norm,
+            e->lr, e->best ? " | best" : "");
+    if (!opt_flag(r->o, O_log_grad_norm)) return;
+    fprintf(stderr, "  factors");
+    for (int t = 0; t < e->factors; t++)
+        fprintf(stderr, " %.4g", e->factor_norm[t]);
+    fprintf(stderr, "\n");
+}
+
+static void show(const wn_ks_result *r) {
+    printf("%lld x %lld in %d factors: %lld of %lld parameters, %.2fx, %.2f %% saved\n",
+           (long long)r->out, (long long)r->in, r->factors, (long long)r->params,
+           (long long)r->dense, r->ratio, 100 * r->saved);
+    printf("relative error %.6f", r->relative_error);
+    if (r->least > 0) printf(" (no chain of these patterns is below %.6f)", r->least);
+    if (r->activation_error > 0)
+        printf("\nrelative error of the outputs %.6f", r->activation_error);
+    printf("\nval loss %.6g", r->val_loss);
+    if (r->best_epoch > 0)
+        printf(", best %.6g in epoch %lld", r->best_val_loss, (long long)r->best_epoch);
+    printf("\n%s, %.1f s\n", r->final_path, r->seconds);
+}
+
+static void show_json(const wn_ks_result *r) {
+    json_out j = {.file = stdout};
+    put_open(&j, NULL, '{');
+    put_int(&j, "out_features", r->out);
+    put_int(&j, "in_features", r->in);
+    put_int(&j, "factors", r->factors);
+    put_int(&j, "dense_parameters", r->dense);
+    put_int(&j, "sparse_parameters", r->params);
+    put_real(&j, "compression_ratio", r->ratio);
+    put_real(&j, "memory_savings_percent", 100 * r->saved);
+    put_real(&j, "relative_error", r->relative_error);
+    put_real(&j, "activation_error", r->activation_error);
+    put_real(&j, "least_relative_error", r->least);
+    put_real(&j, "val_loss", r->val_loss);
+    put_real(&j, "best_val_loss", r->best_val_loss);
+    put_int(&j, "best_epoch", r->best_epoch);
+    put_text(&j, "path", r->final_path);
+    put_real(&j, "seconds", r->seconds);
+    put_close(&j, '}');
+    putchar('\n');
+}
+
+static wn_ks_options options_of(const options *o) {
+    return (wn_ks_options){.tensor = opt_text(o, O_tensor),
+                           .chain = opt_text(o, O_chain),
+                           .rank = opt_int(o, O_ks_rank),
+                           .method = opt_text(o, O_ks_method),
+                           .data = opt_text(o, O_ks_data),
+                           .calib = opt_text(o, O_calib),
+                           .data_std = opt_real(o, O_data_std),
+                           .samples = opt_int(o, O_num_samples),
+                           .val_split = opt_real(o, O_val_split),
+                           .batch_last = opt_flag(o, O_bs_last),
+                           .impl = opt_text(o, O_impl),
+                           .dtype = opt_text(o, O_ks_dtype),
+                           .batch_size = opt_int(o, O_ks_batch),
+                           .epochs = opt_int(o, O_num_epochs),
+                           .lr = opt_real(o, O_ks_lr),
+                           .weight_decay = opt_real(o, O_ks_decay),
+                           .optimizer = opt_text(o, O_ks_optimizer),
+                           .scheduler = opt_text(o, O_ks_scheduler),
+                           .patience = opt_int(o, O_scheduler_patience),
+                           .factor = opt_real(o, O_scheduler_factor),
+                           .step_size = opt_int(o, O_step_size),
+                           .gamma = opt_real(o, O_gamma),
+                           .max_grad_norm = opt_real(o, O_max_grad_norm),
+                           .output_dir = opt_text(o, O_output_dir),
+                           .prefix = opt_text(o, O_save_prefix),
+                           .save_interval = opt_int(o, O_save_interval),
+                           .resume = opt_text(o, O_ks_resume),
+                           .seed = (uint64_t)opt_int(o, O_seed),
+                           .threads = (int)opt_int(o, O_threads)};
+}
+
+int command_KS(const options *o) {
+    if (strcmp(o->argument[0], "fit") != 0)
+        return usage_error("winnow ks %s: fit expected", o->argument[0]);
+    const char *path = o->arguments > 1 ? o->argument[1] : opt_text(o, O_weight_path);
+    if (!path || (o->arguments > 1 && opt_text(o, O_weight_path)))
+        return usage_error("winnow ks fit needs one weight: WEIGHT or --weight-path");
+    const char *device = opt_text(o, O_ks_device);
+    if (device && strncmp(device, "cuda", 4) == 0)
+        fprintf(stderr, "winnow: no GPU code for this; the fit runs on the CPU\n");
+    else if (device && strcmp(device, "cpu") != 0)
+        return usage_error("--device %s: cpu or cuda expected", device);
+    reporter r = {o, opt_flag(o, O_quiet)};
+    wn_ks_options k = options_of(o);
+    wn_ks_result result;
+    wn_status status = wn_ks_fit(path, &k, on_epoch, &r, &result);
+    if (status != WN_OK) return report(status);
+    if (opt_flag(o, O_json))
+        show_json(&result);
+    else
+        show(&result);
+    return EXIT_OK;
+}

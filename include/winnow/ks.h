@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+/* Chains of Kronecker-sparse factors in place of one dense weight: fitting them, in closed form or
+ * by gradients, and files that torch reads. */
+#ifndef WINNOW_KS_H
+#define WINNOW_KS_H
+
+#include "winnow/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* All strings are borrowed for the call; NULL stands for the default in brackets. */
+typedef struct wn_ks_options {
+    const char *tensor; /* which one of the file; NULL: its only matrix */
+    const char *chain;  /* "legacy" (a butterfly of the next power of two behind bottlenecks of
+                           `rank`) [that], "butterfly", or "monarch:B[xC][:R]", blocks of B rows and
+                           C  columns of rank R [R 1, C B] */
+    int64_t rank;       /* of legacy's bottlenecks */
+    const char *method; /* "svd": closed form; "sgd": gradients from random factors; "auto": closed
+                           form, then gradients where that is not the optimum [auto] */
+    const char *data;   /* what gradients see: "random", normal vectors, or "exact", the scaled unit
+                           vectors, whose mean loss is that of all normal vectors [random; of auto
+                           exact] */
+    const char *calib;  /* inputs the layer really gets, a matrix [n, in] in a .pth or .safetensors:
+                           the  error is that of its outputs on them, tr((W - P) H (W - P)^T) with H
+                           =  X^T X / n and a hundredth of its mean diagonal added, instead of that of
+                           the weight; `data` and the samples do not count then */
+    double data_std;    /* standard deviation of an input */
+    int64_t samples;    /* random vectors, of which a share of val_split is held out */
+    double val_split;
+    bool batch_last;   /* activations lie [features, batch] */
+    const char *impl;  /* "triton": the fused kernels; "bmm": permuted copies and batched products,
+                          where this build has a CBLAS [triton] */
+    const char *dtype; /* float32, or float16: rounded weights over float32 masters [float32] */
+    int64_t batch_size, epochs;
+    double lr, weight_decay;
+    const char *optimizer; /* adamw, adam, sgd (momentum 0.9) [adamw] */
+    const char *scheduler; /* plateau, cosine, step, none [plateau] */
+    int64_t patience;      /* plateau */
+    double factor;
+    int64_t step_size; /* step */
+    double gamma;
+    double max_grad_norm;   /* 0: no clipping */
+    const char *output_dir; /* ["./trained_models"] */
+    const char *prefix;     /* of file names ["ks_chain"] */
+    int64_t save_interval;  /* epochs between checkpoints; 0: none but the best and the final one */
+    const char *resume;     /* a checkpoint written here, to go on from bit for bit */
+    uint64_t seed;
+    int threads; /* 0: all. The result never depends on it */
+} wn_ks_options;
+
+/* After each epoch. */
+typedef struct wn_ks_epoch {
+    int64_t epoch, epochs; /* from 1 */
+    double train_loss, val_loss;
+    double grad_norm;          /* of the factors, before clipping; mean over the batches */
+    const double *factor_norm; /* [factors] likewise */
+    int factors;
+    double lr; /* of this epoch */
+    bool best; /* so far */
+} wn_ks_epoch;
+typedef void wn_ks_fn(void *ctx, const wn_ks_epoch *epoch);
+
+typedef struct wn_ks_result {
+    int64_t out, in, dense, params; /* params without the bias */
+    int factors;
+    double ratio, saved;     /* dense / params; 1 - params / dense */
+    double relative_error;   /* ||W - product||_F / ||W||_F of what was written last */
+    double activation_error; /* the same of the outputs on the calibration's inputs; else 0 */
+    double least;            /* closed form: no chain of these patterns has a smaller one; else 0 */
+    double val_loss, best_val_loss;
+    int64_t best_epoch; /* 0: none */
+    char final_path[1024];
+    double seconds;
+} wn_ks_result;
+
+/* Fits a chain to a matrix [out, in] of a .pth, a .safetensors or a Hugging Face directory. Writes
+ * PREFIX_best.pth, PREFIX_final.pth, PREFIX_epoch_N.pth, PREFIX_training_log.json and
+ * PREFIX_rank_R_loss_curves.json and .csv into output_dir; a closed form alone writes the final one
+ * and the log. Loss: the mean over batch and outputs of the squared difference to x W^T; with
+ * inputs of standard deviation s its expectation is s^2 ||W - product||_F^2 / out.
+ *
+ * INVALID: an option, with what is legal; a weight that is no finite matrix; a checkpoint of
+ * another chain. FORMAT, IO, UNSUPPORTED name the file. */
+WN_API WN_NODISCARD wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn,
+                                        void *ctx, wn_ks_result *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+// Cases of kron_mul and kron_grad: one factor, chainable pairs of any inner rank, a third and a
+// fourth factor around them; factors in every layout, transposed ones too; batch first and last.
+// Bound: the sums of all factors, whose terms add up, and one rounding between two of them.
+#include "kernels/check/harness.h"
+#include "kernels/kron_grad.h"
+#include "kernels/kron_mul.h"
+
+#include <stdio.h>
+
+enum { N, A, B, C, D, S, T, R, COUNT, DTYPE, DATA, BATCH, LAYOUT, ACCUMULATE, FIELDS };
+_Static_assert((int)FIELDS <= (int)WN__MAX_FIELDS, "a problem has room for its fields");
+
+static const char *const batch_words[] = {"first", "last", "in", "out", NULL};
+static const char *const layout_words[] = {"canonical", "groups-bc", "groups-cb", NULL};
+enum { LAST = 1, LAST_IN = 2, LAST_OUT = 3 };
+
+static const wn__field fields[FIELDS] = {
+    WN__FIELD_SIZE("n", 0, 512, 70, 500),
+    WN__FIELD_SIZE("a", 1, 1, 3, 4),
+    WN__FIELD_SIZE("b", 1, 16, 9, 40),
+    WN__FIELD_SIZE("c", 1, 16, 9, 40),
+    WN__FIELD_SIZE("d", 1, 1, 5, 19),
+    WN__FIELD_SIZE("s", 1, 16, 4, 9),
+    WN__FIELD_SIZE("t", 1, 16, 4, 20),
+    WN__FIELD_SIZE("r", 1, 1, 4, 9),
+    WN__FIELD_CHOICE("count", 1, 4, 2),
+    WN__FIELD_DTYPE,
+    WN__FIELD_DATA(WN__DATA_WILD),
+    WN__FIELD_WORDS("batch", LAST_OUT, 0, batch_words),
+    WN__FIELD_WORDS("layout", 2, 0, layout_words),
+    WN__FIELD_FLAG("accumulate", 0),
+};
+
+// Factor t of a problem: the pair (1 alone: its right one), one before it, one behind it.
+static wn__kron_size factor(const int64_t *v, int t) {
+    int first = v[COUNT] > 2; // the pair begins at
+    if (t < first) return (wn__kron_size){v[A] * v[S], v[C], v[C], v[D]};
+    if (t == first) return (wn__kron_size){v[A] * v[S], v[R] * v[T], v[C], v[D]};
+    if (t == first + 1) return (wn__kron_size){v[A], v[B], v[S] * v[R], v[T] * v[D]};
+    return (wn__kron_size){v[A], 2, v[B], v[T] * v[D]};
+}
+
+// [a,b,c,d] in a layout; blocks that are read the other way round are as good.
+static wn_tensor view_of(wn_dtype dtype, wn__kron_size s, int64_t layout) {
+    wn_tensor w = wn__tensor4(NULL, dtype, s.a, s.b, s.c, s.d);
+    if (layout == 0) return w;
+    w.stride[0] = s.d * s.b * s.c;
+    w.stride[1] = layout == 1 ? s.c : 1;
+    w.stride[2] = layout == 1 ? 1 : s.b;
+    w.stride[3] = s.b * s.c;
+    return w;
+}
+
+static wn_tensor batch_of(wn_dtype dtype, int64_t n, int64_t features, bool last) {
+    return last ? wn__view2_transposed(dtype, n, features, 3) : wn__view2(dtype, n, features, 5);
+}
+
+static void declare_mul(wn__case *c) {
+    static const char *const names[] = {"w0", "w1", "w2", "w3"};
+    wn__kron_mul *p = c->args;
+    const int64_t *v = c->problem.value;
+    wn_dtype dtype = wn__case_dtype(c, DTYPE);
+    p->count = (int)v[COUNT];
+    p->accumulate = v[ACCUMULATE];
+    wn__kron_size right = factor(v, 0), left = factor(v, p->count - 1);
+    wn__case_part(c, "x", &p->x, WN__READ,
+                  batch_of(dtype, v[N], right.a * right.c * right.d,
+                           v[BATCH] == LAST || v[BATCH] == LAST_IN));
+    for (int t = 0; t < p->count; t++)
+        wn__case_part(c, names[t], &p->w[t], WN__READ, view_of(dtype, factor(v, t), v[LAYOUT]));
+    wn__case_part(
+        c, "y", &p->y, v[ACCUMULATE] ? WN__UPDATE : WN__WRITE,
+        batch_of(dtype, v[N], left.a * left.b * left.d, v[BATCH] == LAST || v[BATCH] == LAST_OUT));
+}
+
+static void fill(wn__case *c) {
+    wn__case_fill(c, (wn__data)c->problem.value[DATA]);
+}
+
+static void bound_mul(wn__case *c, const wn__round *r) {
+    const int64_t *v = c->problem.value;
+    double terms = (double)(v[COUNT] + v[ACCUMULATE]);
+    for (int t = 0; t < v[COUNT]; t++)
+        terms += (double)factor(v, t).c;
+    wn__bound_sum(wn__case_find(c, "y"), r, terms, v[DATA] == WN__DATA_INTEGERS);
+}
+
+static double flops_mul(const wn__problem *p) {
+    double all = 0;
+    for (int t = 0; t < p->value[COUNT]; t++) {
+        wn__kron_size s = factor(p->value, t);
+        all += (double)s.a * (double)s.b * (double)s.c * (double)s.d;
+    }
+    return 2 * all * (double)p->value[N];
+}
+
+static void baseline_mul(const wn__problem *p, wn__op *op, char *text, size_t n) {
+    const int64_t *v = p->value;
+    wn__kron_size right = factor(v, 0), left = factor(v, (int)v[COUNT] - 1);
+    *op = WN__OP_matmul;
+    (void)snprintf(text, n, "m=%lld,n=%lld,k=%lld,bt=1,dtype=%s,accumulate=%lld", (long long)v[N],
+                   (long long)(left.a * left.b * left.d), (long long)(right.a * right.c * right.d),
+                   wn__dtype_words[v[DTYPE]], (long long)v[ACCUMULATE]);
+}
+
+const wn__case_type wn__cases_kron_mul = {.op = WN__OP_kron_mul,
+                                          .args_size = sizeof(wn__kron_mul),
+                                          .fields = fields,
+                                          .field_count = FIELDS,
+                                          .multilinear = true,
+                                          .declare = declare_mul,
+                                          .fill = fill,
+                                          .bound = bound_mul,
+                                          .flops = flops_mul,
+                                          .baseline = baseline_mul};
+
+// ---- kron_grad: of the factor (a, b, c, d)
+
+enum { GN, GA, GB, GC, GD, GDTYPE, GDATA, GBATCH, GLAYOUT, GACCUMULATE, GFIELDS };
+
+static const wn__field grad_fields[GFIELDS] = {
+    WN__FIELD_SIZE("n", 0, 512, 70, 500),
+    WN__FIELD_SIZE("a", 1, 16, 4, 9),
+    WN__FIELD_SIZE("b", 1, 16, 9, 70),
+    WN__FIELD_SIZE("c", 1, 16, 9, 70),
+    WN__FIELD_SIZE("d", 1, 16, 9, 40),
+    WN__FIELD_DTYPE,
+    WN__FIELD_DATA(WN__DATA_INFINITE),
+    WN__FIELD_WORDS("batch", LAST_OUT, 0, batch_words),
+    WN__FIELD_WORDS("layout", 2, 0, layout_words),
+    WN__FIELD_FLAG("accumulate", 0),
+};
+
+static wn__kron_size grad_size(const int64_t *v) {
+    return (wn__kron_size){v[GA], v[GB], v[GC], v[GD]};
+}
+
+static void declare_grad(wn__case *c) {
+    wn__kron_grad *p = c->args;
+    const int64_t *v = c->problem.value;
+    wn_dtype dtype = wn__case_dtype(c, GDTYPE);
+    wn__kron_size s = grad_size(v);
+    p->accumulate = v[GACCUMULATE];
+    wn__case_part(
+        c, "x", &p->x, WN__READ,
+        batch_of(dtype, v[GN], s.a * s.c * s.d, v[GBATCH] == LAST || v[GBATCH] == LAST_IN));
+    wn__case_part(
+        c, "dy", &p->dy, WN__READ,
+        batch_of(dtype, v[GN], s.a * s.b * s.d, v[GBATCH] == LAST || v[GBATCH] == LAST_OUT));
+    wn__case_part(c, "dw", &p->dw, v[GACCUMULATE] ? WN__UPDATE : WN__WRITE,
+                  view_of(dtype, s, v[GLAYOUT]));
+}
+
+static void fill_grad(wn__case *c) {
+    wn__case_fill(c, (wn__data)c->problem.value[GDATA]);
+}
+
+static void bound_grad(wn__case *c, const wn__round *r) {
+    const int64_t *v = c->problem.value;
+    wn__bound_sum(wn__case_find(c, "dw"), r, (double)(v[GN] + v[GACCUMULATE]),
+                  v[GDATA] == WN__DATA_INTEGERS);
+}
+
+static double flops_grad(const wn__problem *p) {
+    const int64_t *v = p->value;
+    return 2.0 * (double)v[GN] * (double)v[GA] * (double)v[GB] * (double)v[GC] * (double)v[GD];
+}
+
+static void baseline_grad(const wn__problem *p, wn__op *op, char *text, size_t n) {
+    const int64_t *v = p->value;
+    *op = WN__OP_matmul;
+    (void)snprintf(text, n, "m=%lld,n=%lld,k=%lld,at=1,dtype=%s,accumulate=%lld",
+                   (long long)(v[GA] * v[GB] * v[GD]), (long long)(v[GA] * v[GC] * v[GD]),
+                   (long long)v[GN], wn__dtype_words[v[GDTYPE]], (long long)v[GACCUMULATE]);
+}
+
+const wn__case_type wn__cases_kron_grad = {.op = WN__OP_kron_grad,
+                                           .args_size = sizeof(wn__kron_grad),
+                                           .fields = grad_fields,
+                                           .field_count = GFIELDS,
+                                           .multilinear = true,
+                                           .declare = declare_grad,
+                                           .fill = fill_grad,
+                                           .bound = bound_grad,
+                                           .flops = flops_grad,
+                                           .baseline = baseline_grad};

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+// The contract checks of kron_mul and kron_grad.
+#include "kernels/kron_mul.h"
+#include "base/fail.h"
+#include "kernels/contract.h"
+#include "kernels/declare.h"
+#include "kernels/kron_grad.h"
+
+#include <stdio.h>
+
+// A factor has no empty side, and neither rows nor columns are more than 2^31 - 1.
+static wn_status check_factor(const char *op, const char *name, const wn_tensor *w) {
+    int64_t outer, rows, columns;
+    for (int i = 0; i < 4; i++)
+        if (w->shape[i] < 1)
+            return wn__fail(WN_INVALID, "%s: %s has a size of %lld, at least 1 expected", op, name,
+                            (long long)w->shape[i]);
+    if (__builtin_mul_overflow(w->shape[0], w->shape[3], &outer) ||
+        __builtin_mul_overflow(outer, w->shape[1], &rows) ||
+        __builtin_mul_overflow(outer, w->shape[2], &columns) || rows > INT32_MAX ||
+        columns > INT32_MAX)
+        return wn__fail(WN_INVALID, "%s: %s has more than 2^31 - 1 rows or columns", op, name);
+    return WN_OK;
+}
+
+static int64_t rows_of(const wn_tensor *w) {
+    return w->shape[0] * w->shape[1] * w->shape[3];
+}
+
+static int64_t columns_of(const wn_tensor *w) {
+    return w->shape[0] * w->shape[2] * w->shape[3];
+}
+
+static wn_status check_layout(const char *op, const char *name, const wn_tensor *t) {
+    for (int i = 0; i < 2; i++)
+        if (t->stride[i] == 1 || t->shape[i] < 2) return WN_OK;
+    return wn__fail(WN_INVALID, "%s: %s has strides [%lld, %lld], unit stride along one expected",
+                    op, name, (long long)t->stride[0], (long long)t->stride[1]);
+}
+
+wn_status wn__check_kron_mul(const void *args) {
+    const wn__kron_mul *p = args;
+    const char *op = "kron_mul";
+    if (p->count < 1 || p->count > WN__KRON_FACTORS)
+        return wn__fail(WN_INVALID, "%s: %d factors, 1 to %d expected", op, p->count,
+                        WN__KRON_FACTORS);
+    wn__operand o[WN__KRON_FACTORS + 2] = {
+        {"x", &p->x, 2, WN_DTYPE_NONE, 0, 0},
+        {"y", &p->y, 2, WN_DTYPE_NONE, WN__WRITTEN, 0},
+    };
+    char name[WN__KRON_FACTORS][16];
+    for (int t = 0; t < p->count; t++) {
+        (void)snprintf(name[t], sizeof name[t], "w[%d]", t);
+        o[t + 2] = (wn__operand){name[t], &p->w[t], 4, WN_DTYPE_NONE, 0, 0};
+    }
+    WN_TRY(wn__check_operands(op, o, p->count + 2));
+    for (int t = 0; t < p->count; t++)
+        WN_TRY(check_factor(op, name[t], &p->w[t]));
+    for (int t = 1; t < p->count; t++)
+        if (columns_of(&p->w[t]) != rows_of(&p->w[t - 1]))
+            return wn__fail(WN_INVALID, "%s: w[%d] takes %lld numbers, w[%d] gives %lld", op, t,
+                            (long long)columns_of(&p->w[t]), t - 1,
+                            (long long)rows_of(&p->w[t - 1]));
+    WN_TRY(wn__check_size(op, o, 1, columns_of(&p->w[0]), "the columns of w[0]"));
+    WN_TRY(
+        wn__check_size(op, o + 1, 1, rows_of(&p->w[p->count - 1]), "the rows of the last factor"));
+    WN_TRY(wn__check_same(op, "batch", o, 0, o + 1, 0));
+    WN_TRY(check_layout(op, "x", &p->x));
+    return check_layout(op, "y", &p->y);
+}
+
+int64_t wn__kron_mul_width(const wn__kron_mul *p) {
+    int64_t most = p->x.shape[1];
+    for (int t = 0; t < p->count; t++)
+        if (rows_of(&p->w[t]) > most) most = rows_of(&p->w[t]);
+    return most;
+}
+
+wn_status wn__check_kron_grad(const void *args) {
+    const wn__kron_grad *p = args;
+    const char *op = "kron_grad";
+    const wn__operand o[] = {
+        {"x", &p->x, 2, WN_DTYPE_NONE, 0, 0},
+        {"dy", &p->dy, 2, WN_DTYPE_NONE, 0, 0},
+        {"dw", &p->dw, 4, WN_DTYPE_NONE, WN__WRITTEN, 0},
+    };
+    WN_TRY(wn__check_operands(op, o, 3));
+    WN_TRY(check_factor(op, "dw", &p->dw));
+    WN_TRY(wn__check_size(op, o, 1, columns_of(&p->dw), "the columns of the factor"));
+    WN_TRY(wn__check_size(op, o + 1, 1, rows_of(&p->dw), "the rows of the factor"));
+    WN_TRY(wn__check_same(op, "batch", o, 0, o + 1, 0));
+    WN_TRY(check_layout(op, "x", &p->x));
+    return check_layout(op, "dy", &p->dy);
+}

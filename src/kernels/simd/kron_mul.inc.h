@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: MIT
+/* kron_mul over panels of two vectors of lanes: see simd/kron_plan.h. */
+#include "kernels/simd/kron_plan.h"
+#include "kernels/simd/vec.h"
+
+#if VF == 16
+#define LANES WN_KRON_AVX512_LANES
+#define ROWS  WN_KRON_AVX512_ROWS
+#else
+#define LANES WN_KRON_AVX2_LANES
+#define ROWS  WN_KRON_AVX2_ROWS
+#endif
+
+typedef struct kron_job {
+    const wn__kron_mul *p;
+    wn__kron_plan plan;
+    float *weights;
+    int32_t *place;
+    float *workers;
+    int factor; /* that is being packed */
+} kron_job;
+
+static int64_t kron_least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* ---- the register tile: J outputs of a block from its c inputs. w[c][J], x[c][LANES]. */
+ALWAYS void kron_tile(const int J, int64_t c, const float *w, const float *x, const int32_t *place,
+                      float *out) {
+    vf sum[ROWS][2];
+    UNROLL
+    for (int j = 0; j < J; j++)
+        sum[j][0] = sum[j][1] = vf_zero();
+    for (int64_t k = 0; k < c; k++, w += J, x += LANES) {
+        vf x0 = vf_load(x), x1 = vf_load(x + VF);
+        UNROLL
+        for (int j = 0; j < J; j++) {
+            vf weight = vf_set(w[j]);
+            sum[j][0] = vf_fma(weight, x0, sum[j][0]);
+            sum[j][1] = vf_fma(weight, x1, sum[j][1]);
+        }
+    }
+    UNROLL
+    for (int j = 0; j < J; j++) {
+        float *to = out + (int64_t)place[j] * LANES;
+        vf_store(to, sum[j][0]);
+        vf_store(to + VF, sum[j][1]);
+    }
+}
+
+/* Panels of x and out that pass together. */
+typedef struct kron_panels {
+    int64_t count, x, out; /* floats from one to the next */
+} kron_panels;
+
+#define KRON_CASE(J)                                                                               \
+    case J:                                                                                        \
+        for (int64_t i = 0; i < n->count; i++)                                                     \
+            kron_tile(J, c, w, x + i * n->x, place, out + i * n->out);                             \
+        break;
+
+static void kron_tiles(int64_t rows, int64_t c, const float *w, const float *x,
+                       const int32_t *place, float *out, const kron_panels *n) {
+    switch (rows) {
+        KRON_CASE(1)
+        KRON_CASE(2)
+        KRON_CASE(3)
+        KRON_CASE(4)
+        KRON_CASE(5)
+#if VF == 16
+        KRON_CASE(6)
+        KRON_CASE(7)
+        KRON_CASE(8)
+        KRON_CASE(9)
+        KRON_CASE(10)
+        KRON_CASE(11)
+#endif
+    default:
+        for (int64_t i = 0; i < n->count; i++)
+            kron_tile(ROWS, c, w, x + i * n->x, place, out + i * n->out);
+    }
+}
+
+/* A block's outputs are cut into tiles of nearly one size. */
+static int64_t kron_tile_rows(int64_t outputs, int64_t tiles, int64_t i) {
+    return outputs / tiles + (i < outputs % tiles);
+}
+
+/* All outputs of a block: output o goes to row place[o] of out. */
+static void kron_block(int64_t outputs, int64_t c, const float *w, const float *x,
+                       const int32_t *place, float *out, const kron_panels *n) {
+    int64_t tiles = (outputs + ROWS - 1) / ROWS;
+    for (int64_t i = 0, o = 0; i < tiles; i++) {
+        int64_t rows = kron_tile_rows(outputs, tiles, i);
+        kron_tiles(rows, c, w + o * c, x, place + o, out, n);
+        o += rows;
+    }
+}
+
+/* ---- packing: tile after tile, each [c][its rows]. Output o of a block is its row (o % r) t + u +
+ * o / r. */
+static void kron_pack_block(const wn_tensor *w, int64_t i, int64_t l, int64_t outputs, int64_t r,
+                            int64_t t, int64_t u, float *to) {
+    const float *from = (const float *)w->data + i * w->stride[0] + l * w->stride[3];
+    int64_t c = w->shape[2], tiles = (outputs + ROWS - 1) / ROWS;
+    for (int64_t tile = 0, o0 = 0; tile < tiles; tile++) {
+        int64_t rows = kron_tile_rows(outputs, tiles, tile);
+        for (int64_t o = 0; o < rows; o++) {
+            int64_t j = (o0 + o) % r * t + u + (o0 + o) / r;
+            const float *row = from + j * w->stride[1];
+            for (int64_t k = 0; k < c; k++)
+                to[(o0 * c) + k * rows + o] = row[k * w->stride[2]];
+        }
+        o0 += rows;
+    }
+}
+
+static float *kron_weights(const kron_job *job, int factor) {
+    float *w = job->weights;
+    for (int t = 0; t < factor; t++) {
+        wn__kron_size s = wn__kron_size_of(&job->p->w[t]);
+        w += wn__kron_line(s.a * s.b * s.c * s.d);
+    }
+    return w;
+}
+
+static void kron_pack(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const kron_job *job = ctx;
+    const wn_tensor *w = &job->p->w[job->factor];
+    wn__kron_size s = wn__kron_size_of(w);
+    float *to = kron_weights(job, job->factor);
+    for (int64_t g = begin; g < end; g++)
+        kron_pack_block(w, g / s.d, g % s.d, s.b, 1, 1, 0, to + g * s.b * s.c);
+}
+
+/* The right factor of a pair: for each (i1, l) chunk after chunk, in each all v. */
+static void kron_pack_right(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const kron_job *job = ctx;
+    const wn__kron_plan *n = &job->plan;
+    const wn_tensor *w = &job->p->w[0];
+    wn__kron_size size = wn__kron_size_of(w);
+    for (int64_t g = begin; g < end; g++) {
+        int64_t i1 = g / size.d, l = g % size.d, unit = n->r * size.c;
+        float *to = job->weights + g * n->s * n->t * unit;
+        for (int64_t u = 0; u < n->t; u += n->chunk) {
+            int64_t some = kron_least(n->chunk, n->t - u);
+            for (int64_t v = 0; v < n->s; v++, to += some * unit)
+                kron_pack_block(w, i1 * n->s + v, l, some * n->r, n->r, n->t, u, to);
+        }
+    }
+}
+
+/* ---- places */
+
+/* Where input `column` of a factor stands in its panel. */
+static int32_t kron_input(const wn__kron_size *s, int64_t column) {
+    int64_t l = column % s->d, k = column / s->d % s->c, i = column / (s->d * s->c);
+    return (int32_t)((i * s->d + l) * s->c + k);
+}
+
+/* place: of the inputs; then of each factor its outputs, block after block. */
+static void kron_place(kron_job *job) {
+    const wn__kron_mul *p = job->p;
+    wn__kron_size s = wn__kron_size_of(&p->w[0]);
+    int32_t *place = job->place;
+    for (int64_t c = 0; c < job->plan.in; c++)
+        place[c] = kron_input(&s, c);
+    place += wn__kron_line(job->plan.in);
+    if (job->plan.pair) {
+        wn__kron_size left = wn__kron_size_of(&p->w[1]);
+        int64_t r = job->plan.r, row = job->plan.s * r;
+        for (int64_t o = 0; o < job->plan.chunk * r; o++)
+            place[o] = (int32_t)(o / r * row + o % r);
+        place += wn__kron_line(s.a * s.b * s.d);
+        for (int64_t j = 0; j < left.b; j++)
+            place[j] = (int32_t)(j * left.d);
+        return;
+    }
+    for (int t = 0; t < p->count; t++) {
+        s = wn__kron_size_of(&p->w[t]);
+        for (int64_t g = 0, o = 0; g < s.a * s.d; g++)
+            for (int64_t j = 0; j < s.b; j++, o++) {
+                int64_t row = (g / s.d * s.b + j) * s.d + g % s.d;
+                wn__kron_size next = wn__kron_size_of(&p->w[t + 1 < p->count ? t + 1 : t]);
+                place[o] = t + 1 < p->count ? kron_input(&next, row) : (int32_t)row;
+            }
+        place += wn__kron_line(s.a * s.b * s.d);
+    }
+}
+
+/* ---- x into a panel, a panel into y */
+
+static bool kron_batch_first(const wn_tensor *t) {
+    return t->stride[1] == 1 || t->shape[1] < 2;
+}
+
+static void kron_bring_in(const kron_job *job, int64_t t0, float *panel) {
+    const wn_tensor *x = &job->p->x;
+    int64_t n = kron_least(LANES, x->shape[0] - t0), in = x->shape[1];
+    if (!kron_batch_first(x)) {
+        for (int64_t c = 0; c < in; c++) {
+            const float *from = (const float *)x->data + c * x->stride[1] + t0;
+            float *to = panel + (int64_t)job->place[c] * LANES;
+            for (int64_t t = 0; t < LANES; t += VF) {
+                int64_t some = n - t < 0 ? 0 : kron_least(VF, n - t);
+                vf_store(to + t, vf_get(from + (some > 0 ? t : 0), some));
+            }
+        }
+        return;
+    }
+    for (int64_t t = 0; t < LANES; t += VF) {
+        int64_t rows = n - t < 0 ? 0 : kron_least(VF, n - t);
+        const float *from = (const float *)x->data + (t0 + (rows > 0 ? t : 0)) * x->stride[0];
+        for (int64_t c = 0; c < in; c += VF) {
+            int64_t some = kron_least(VF, in - c);
+            vf block[VF];
+            vf_read_block(from + c, x->stride[0], rows, some, block);
+            vf_transpose(block);
+            UNROLL
+            for (int64_t i = 0; i < VF; i++)
+                if (i < some) vf_store(panel + (int64_t)job->place[c + i] * LANES + t, block[i]);
+        }
+    }
+}
+
+static void kron_send_out(const kron_job *job, int64_t t0, const float *panel) {
+    const wn_tensor *y = &job->p->y;
+    int64_t n = kron_least(LANES, y->shape[0] - t0), out = y->shape[1];
+    bool add = job->p->accumulate;
+    if (!kron_batch_first(y)) {
+        for (int64_t r = 0; r < out; r++) {
+            float *to = (float *)y->data + r * y->stride[1] + t0;
+            for (int64_t t = 0; t < n; t += VF) {
+                int64_t some = kron_least(VF, n - t);
+                vf v = vf_load(panel + r * LANES + t);
+                if (add) v = vf_add(vf_get(to + t, some), v);
+                vf_put(to + t, v, some);
+            }
+        }
+        return;
+    }
+    for (int64_t t = 0; t < n; t += VF) {
+        int64_t rows = kron_least(VF, n - t);
+        float *to = (float *)y->data + (t0 + t) * y->stride[0];
+        for (int64_t r = 0; r < out; r += VF) {
+            int64_t some = kron_least(VF, out - r);
+            vf block[VF];
+            vf_read_block(panel + r * LANES + t, LANES, some, VF, block);
+            vf_transpose(block);
+            if (add) {
+                UNROLL
+                for (int64_t i = 0; i < VF; i++)
+                    if (i < rows)
+                        block[i] = vf_add(vf_get(to + i * y->stride[0] + r, some), block[i]);
+            }
+            vf_write_block(to + r, y->stride[0], rows, some, block);
+        }
+    }
+}
+
+/* ---- a few panels through all factors */
+
+static void kron_pair(const kron_job *job, const float *x, float *middle, float *y) {
+    const wn__kron_plan *n = &job->plan;
+    wn__kron_size right = wn__kron_size_of(&job->p->w[0]), left = wn__kron_size_of(&job->p->w[1]);
+    const int32_t *between = job->place + wn__kron_line(n->in);
+    const int32_t *behind = between + wn__kron_line(right.a * right.b * right.d);
+    const float *w0 = job->weights, *w1 = kron_weights(job, 1);
+    int64_t row = n->s * n->r;
+    kron_panels first = {n->panels, n->in * LANES, n->middle * LANES};
+    kron_panels second = {n->panels, n->middle * LANES, n->out * LANES};
+    for (int64_t g = 0; g < left.a * right.d; g++) {
+        int64_t i = g / right.d, l = g % right.d;
+        for (int64_t u = 0; u < n->t; u += n->chunk) {
+            int64_t some = kron_least(n->chunk, n->t - u);
+            for (int64_t v = 0; v < n->s; v++, w0 += some * n->r * right.c)
+                kron_block(some * n->r, right.c, w0,
+                           x + ((i * n->s + v) * right.d + l) * right.c * LANES, between,
+                           middle + v * n->r * LANES, &first);
+            for (int64_t q = 0; q < some; q++) {
+                int64_t l1 = (u + q) * right.d + l;
+                kron_block(left.b, left.c, w1 + (i * left.d + l1) * left.b * left.c,
+                           middle + q * row * LANES, behind, y + (i * left.b * left.d + l1) * LANES,
+                           &second);
+            }
+        }
+    }
+}
+
+/* Returns the panels that hold the result. */
+static float *kron_chain(const kron_job *job, float *now, float *next) {
+    const wn__kron_plan *n = &job->plan;
+    const float *w = job->weights;
+    const int32_t *place = job->place + wn__kron_line(n->in);
+    kron_panels step = {n->panels, n->middle * LANES, n->middle * LANES};
+    for (int t = 0; t < job->p->count; t++) {
+        wn__kron_size s = wn__kron_size_of(&job->p->w[t]);
+        for (int64_t g = 0; g < s.a * s.d; g++)
+            kron_block(s.b, s.c, w + g * s.b * s.c, now + g * s.c * LANES, place + g * s.b, next,
+                       &step);
+        w += wn__kron_line(s.a * s.b * s.c * s.d);
+        place += wn__kron_line(s.a * s.b * s.d);
+        float *swap = now;
+        now = next;
+        next = swap;
+    }
+    return now;
+}
+
+static void kron_run(void *ctx, int64_t begin, int64_t end, int worker) {
+    const kron_job *job = ctx;
+    const wn__kron_plan *n = &job->plan;
+    float *x = job->workers + worker * n->worker;
+    int64_t width = n->pair ? n->in : n->middle, back = n->pair ? n->out : n->middle;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t t0 = i * n->panels * LANES;
+        int64_t there = kron_least(n->panels, (job->p->x.shape[0] - t0 + LANES - 1) / LANES);
+        float *y = x + width * LANES * n->panels, *result = y;
+        for (int64_t panel = 0; panel < n->panels; panel++)
+            kron_bring_in(job, kron_least(t0 + panel * LANES, job->p->x.shape[0]),
+                          x + panel * width * LANES);
+        if (n->pair)
+            kron_pair(job, x, y + back * LANES * n->panels, y);
+        else
+            result = kron_chain(job, x, y);
+        for (int64_t panel = 0; panel < there; panel++)
+            kron_send_out(job, t0 + panel * LANES, result + panel * back * LANES);
+    }
+}
+
+static wn_status kron_mul(const void *args, wn__exec *x) {
+    const wn__kron_mul *p = args;
+    kron_job job = {.p = p, .plan = wn__kron_plan_for(p, LANES)};
+    if (p->x.shape[0] == 0) return WN_OK;
+    job.weights = (float *)(void *)x->scratch;
+    job.place = (int32_t *)(void *)(job.weights + job.plan.weights);
+    job.workers = job.weights + job.plan.weights + job.plan.places;
+    kron_place(&job);
+    for (job.factor = 0; job.factor < p->count; job.factor++) {
+        wn__kron_size s = wn__kron_size_of(&p->w[job.factor]);
+        if (job.plan.pair && job.factor == 0)
+            wn__parallel_for(x->pool, s.a / job.plan.s * s.d, 1, kron_pack_right, &job);
+        else
+            wn__parallel_for(x->pool, s.a * s.d, 1, kron_pack, &job);
+    }
+    int64_t step = job.plan.panels * LANES;
+    wn__parallel_for(x->pool, (p->x.shape[0] + step - 1) / step, 1, kron_run, &job);
+    return WN_OK;
+}

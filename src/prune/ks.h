@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+/* What the files of a fit share: ks_weight.c finds the matrix, ks_step.c runs the chain and its
+ * gradients, ks_save.c writes and reads checkpoints, ks_fit.c puts them in order. */
+#ifndef WN_PRUNE_KS_H
+#define WN_PRUNE_KS_H
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "optim/epochs.h"
+#include "optim/optimizer.h"
+#include "sparse/kron_fit.h"
+#include "winnow/ks.h"
+
+/* The matrix, packed F32; malloc'ed. */
+WN_NODISCARD wn_status wn__ks_weight(const char *path, const char *tensor, float **w, int64_t *out,
+                                     int64_t *in);
+
+/* k->root of the inputs in a file; INVALID: not [n, in]. */
+struct wn__ks;
+WN_NODISCARD wn_status wn__ks_calibrate(struct wn__ks *k, const char *path);
+/* w [out, in] times what makes errors in all directions weigh the same, as far as the rightmost
+ * factor can take it back: S, or the roots of H's diagonal. */
+void wn__ks_whiten(const struct wn__ks *k, double *w);
+/* Takes it back: the rightmost factor, canonical. */
+void wn__ks_unwhiten(const struct wn__ks *k, double *factor);
+/* The vectors of a calibration: columns of S, scaled so that the mean loss is the objective over
+ * the outputs, and turned around. */
+void wn__ks_columns(const struct wn__ks *k, float *to);
+
+/* Vectors and what W makes of them, row after row; exact: the unit vectors times `scale`,
+ * and turned around, with the columns of W. */
+typedef struct wn__ks_data {
+    bool exact;
+    double scale;
+    int64_t rows;
+    float *input, *target; /* NULL when exact */
+} wn__ks_data;
+
+typedef struct wn__ks {
+    const wn_ks_options *o;
+    int64_t out, in;
+    float *w;
+    wn__kron_chain chain;
+    bool half, batch_last;
+    wn__params
+        params; /* "bias", then "weights.N", F32 [a d, c, b], as the original's files have them */
+    wn__arena arena;
+    wn__optimizer *optimizer;
+    wn__optimizer_kind kind;
+    wn__epochs schedule;
+    wn__pool *pool;
+    wn__exec x;
+    double *root; /* of a calibration: S [in, in] lower triangular, S S^T = H; else NULL */
+    wn__ks_data train, val;     /* no rows of val: train stands for it */
+    int64_t batch;              /* rows of the buffers */
+    float *used[WN__KRON_MAX];  /* weights as products see them: masters, or rounded ones */
+    float *h[WN__KRON_MAX + 1]; /* what goes into each factor, and comes out of the last */
+    float *g[2], *wanted;       /* gradients on the way back, targets of a batch */
+    int64_t *order;
+    int64_t updates;
+    double best;
+    int64_t best_epoch;
+    wn__json *log;
+} wn__ks;
+
+/* Sums over the batches of an epoch. */
+typedef struct wn__ks_sums {
+    double loss, norm, factor[WN__KRON_MAX];
+    int64_t batches;
+} wn__ks_sums;
+
+/* Buffers, optimizer states, plans; after chain, w and data are there. */
+WN_NODISCARD wn_status wn__ks_build(wn__ks *k);
+void wn__ks_free(wn__ks *k);
+/* Weights as products see them, after masters changed. */
+void wn__ks_round(wn__ks *k);
+WN_NODISCARD wn_status wn__ks_train_epoch(wn__ks *k, int64_t epoch, wn__ks_sums *out);
+/* Mean of the batches' losses; *squares (may be NULL): the sum of all squared differences. */
+WN_NODISCARD wn_status wn__ks_loss(wn__ks *k, const wn__ks_data *data, double *loss,
+                                   double *squares);
+
+/* What is known of an epoch. */
+typedef struct wn__ks_state {
+    int64_t epoch;
+    double train, val;
+    const wn__ks_sums *sums;
+} wn__ks_state;
+/* One more entry of the log. */
+WN_NODISCARD wn_status wn__ks_note(wn__ks *k, const wn__ks_state *s);
+/* output_dir/PREFIX + tail into out[n]. */
+WN_NODISCARD wn_status wn__ks_path(const wn__ks *k, const char *tail, char *out, size_t n);
+/* PREFIX + name + ".pth", and the log as it is. */
+WN_NODISCARD wn_status wn__ks_save(const wn__ks *k, const char *name, const wn__ks_state *s);
+/* Puts back what save kept; *epoch: that are over. The log goes on where it was. */
+WN_NODISCARD wn_status wn__ks_resume(wn__ks *k, const char *path, int64_t *epoch);
+/* PREFIX_rank_R_loss_curves.json and .csv, from the log. */
+WN_NODISCARD wn_status wn__ks_curves(const wn__ks *k);
+
+#endif

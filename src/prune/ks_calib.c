@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+// Fits that know what a layer's inputs look like: their second moments H, a root S of them, and
+// what a chain's rightmost factor can absorb of it (Wang et al., "SVD-LLM", 2024, for all of S).
+#include "base/fail.h"
+#include "prune/ks.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#define DAMPING 0.01 // of the mean diagonal
+
+// h = x^T x / n, damped.
+static wn_status moments(wn__ks *k, const float *x, int64_t n, double *h) {
+    int64_t in = k->in;
+    double *wide = malloc((size_t)(n * in) * sizeof *wide), mean = 0;
+    if (wide == NULL) return wn__fail(WN_NOMEM, "out of memory for %" PRId64 " inputs", n);
+    for (int64_t i = 0; i < n * in; i++)
+        wide[i] = (double)x[i] / sqrt((double)n);
+    const wn_tensor b = wn__tensor2(wide, WN_DTYPE_F64, n, in), a = wn__tensor_transpose(&b);
+    const wn_tensor c = wn__tensor2(h, WN_DTYPE_F64, in, in);
+    wn__exec exec = {.pool = k->pool};
+    wn_status status = wn__linalg_product(wn__linalg_reference(), &exec, &a, &b, &c);
+    free(wide);
+    for (int64_t i = 0; i < in; i++)
+        mean += h[i * in + i] / (double)in;
+    if (status == WN_OK && !(mean > 0))
+        return wn__fail(WN_INVALID, "inputs that are all zero say nothing");
+    for (int64_t i = 0; i < in; i++)
+        h[i * in + i] += DAMPING * mean;
+    return status;
+}
+
+// h = S S^T in place, zeros above (Cholesky; H is far from singular).
+static void factorize(double *h, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j <= i; j++) {
+            double sum = h[i * n + j];
+            for (int64_t q = 0; q < j; q++)
+                sum -= h[i * n + q] * h[j * n + q];
+            h[i * n + j] = i == j ? sqrt(sum) : sum / h[j * n + j];
+            if (i != j) h[j * n + i] = 0;
+        }
+}
+
+wn_status wn__ks_calibrate(wn__ks *k, const char *path) {
+    float *x = NULL;
+    int64_t n = 0, in = 0;
+    WN_TRY(wn__ks_weight(path, NULL, &x, &n, &in));
+    wn_status status = WN_OK;
+    if (in != k->in)
+        status =
+            wn__fail(WN_INVALID, "%s: inputs of %" PRId64 " numbers, the weight takes %" PRId64,
+                     path, in, k->in);
+    if (status == WN_OK) {
+        k->root = malloc((size_t)(in * in) * sizeof *k->root);
+        status = k->root != NULL ? moments(k, x, n, k->root)
+                                 : wn__fail(WN_NOMEM, "%s: out of memory", path);
+    }
+    if (status == WN_OK) factorize(k->root, in);
+    free(x);
+    return status;
+}
+
+// Whether the rightmost factor is a dense matrix.
+static bool dense_right(const wn__ks *k) {
+    return k->chain.factor[0].a == 1 && k->chain.factor[0].d == 1;
+}
+
+static double diagonal(const wn__ks *k, int64_t i) {
+    double sum = 0;
+    for (int64_t j = 0; j <= i; j++)
+        sum += k->root[i * k->in + j] * k->root[i * k->in + j];
+    return sqrt(sum);
+}
+
+void wn__ks_whiten(const wn__ks *k, double *w) {
+    int64_t in = k->in;
+    const double *s = k->root;
+    for (int64_t c = 0; c < in; c++) { // column c of w S needs w's from c on
+        double scale = dense_right(k) ? 0 : diagonal(k, c);
+        for (int64_t r = 0; r < k->out; r++) {
+            double sum = 0;
+            for (int64_t q = c; dense_right(k) && q < in; q++)
+                sum += w[r * in + q] * s[q * in + c];
+            w[r * in + c] = dense_right(k) ? sum : w[r * in + c] * scale;
+        }
+    }
+}
+
+void wn__ks_unwhiten(const wn__ks *k, double *factor) {
+    const wn__kron *p = &k->chain.factor[0];
+    int64_t in = k->in;
+    const double *s = k->root;
+    if (dense_right(k)) { // v S = factor, row by row from the last column
+        for (int64_t r = 0; r < p->b; r++, factor += in)
+            for (int64_t c = in; c-- > 0;) {
+                for (int64_t q = c + 1; q < in; q++)
+                    factor[c] -= factor[q] * s[q * in + c];
+                factor[c] /= s[c * in + c];
+            }
+        return;
+    }
+    for (int64_t i = 0; i < p->a; i++)
+        for (int64_t j = 0; j < p->b; j++)
+            for (int64_t c = 0; c < p->c; c++)
+                for (int64_t l = 0; l < p->d; l++)
+                    *factor++ /= diagonal(k, (i * p->c + c) * p->d + l);
+}
+
+void wn__ks_columns(const wn__ks *k, float *to) {
+    int64_t in = k->in;
+    double scale = sqrt((double)in);
+    for (int64_t i = 0; i < in; i++)
+        for (int64_t c = 0; c < in; c++) {
+            to[i * in + c] = (float)(scale * k->root[c * in + i]);
+            to[(in + i) * in + c] = -to[i * in + c];
+        }
+}

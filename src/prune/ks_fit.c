@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: MIT
+// Fitting a chain to a matrix: what to make, from where to start, epoch after epoch.
+#include "base/fail.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/philox.h"
+#include "kernels/matmul.h"
+#include "prune/ks.h"
+#include "winnow/kernels.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef enum method { SVD, SGD, AUTO } method;
+
+static bool is(const char *text, const char *word) {
+    return text != NULL && strcmp(text, word) == 0;
+}
+
+// ---- the chain
+
+// A number from 1 on at the front of a text, and what follows it.
+static bool number(const char **at, int64_t *out) {
+    char *end;
+    if (**at < '1' || **at > '9') return false;
+    errno = 0;
+    *out = strtoll(*at, &end, 10);
+    *at = end;
+    return errno == 0;
+}
+
+// "monarch:B[xC][:R]"
+static bool parse_monarch(const char *text, int64_t *b, int64_t *c, int64_t *r) {
+    if (strncmp(text, "monarch:", 8) != 0) return false;
+    const char *at = text + 8;
+    if (!number(&at, b)) return false;
+    *c = *b;
+    *r = 1;
+    if (*at == 'x' && (at++, !number(&at, c))) return false;
+    if (*at == ':' && (at++, !number(&at, r))) return false;
+    return *at == 0;
+}
+
+static wn_status make_chain(wn__ks *k) {
+    const char *text = k->o->chain;
+    int64_t b, c, r;
+    if (text == NULL || is(text, "legacy"))
+        return wn__kron_chain_legacy(k->out, k->in, k->o->rank, &k->chain);
+    if (is(text, "butterfly")) {
+        if (k->out != k->in)
+            return wn__fail(WN_INVALID, "a butterfly is square, not %" PRId64 " x %" PRId64, k->out,
+                            k->in);
+        return wn__kron_chain_butterfly(k->in, &k->chain);
+    }
+    if (parse_monarch(text, &b, &c, &r))
+        return wn__kron_chain_monarch(k->out, k->in, b, c, r, &k->chain);
+    return wn__fail(WN_INVALID, "chain '%s': legacy, butterfly or monarch:B[xC][:R] expected",
+                    text);
+}
+
+// ---- options
+
+static wn_status parse_method(const char *text, method *out) {
+    *out = text == NULL || is(text, "auto") ? AUTO : is(text, "svd") ? SVD : SGD;
+    if (*out != SGD || is(text, "sgd")) return WN_OK;
+    return wn__fail(WN_INVALID, "method '%s': svd, sgd or auto expected", text);
+}
+
+static wn_status check_numbers(const wn_ks_options *o) {
+    if (o->batch_size < 1 || o->epochs < 1 || o->save_interval < 0 || o->samples < 1)
+        return wn__fail(WN_INVALID,
+                        "batch size %" PRId64 ", epochs %" PRId64 ", samples %" PRId64
+                        ": at least 1 each",
+                        o->batch_size, o->epochs, o->samples);
+    if (!(o->val_split >= 0 && o->val_split < 1) || !(o->data_std > 0) || !(o->lr >= 0) ||
+        !(o->weight_decay >= 0) || !(o->max_grad_norm >= 0))
+        return wn__fail(WN_INVALID,
+                        "a validation share is in [0, 1), a deviation above 0, rates and "
+                        "norms from 0 on");
+    return WN_OK;
+}
+
+static wn_status read_options(wn__ks *k) {
+    const wn_ks_options *o = k->o;
+    WN_TRY(check_numbers(o));
+    WN_TRY(wn__optimizer_parse(o->optimizer != NULL ? o->optimizer : "adamw", &k->kind));
+    if (k->kind != WN_OPTIMIZER_ADAMW && k->kind != WN_OPTIMIZER_ADAM &&
+        k->kind != WN_OPTIMIZER_SGD)
+        return wn__fail(WN_INVALID, "optimizer '%s': adamw, adam or sgd expected", o->optimizer);
+    WN_TRY(wn__epochs_parse(o->scheduler != NULL ? o->scheduler : "plateau", &k->schedule.kind));
+    bool plateau = k->schedule.kind == WN__EPOCHS_PLATEAU;
+    k->schedule.factor = plateau ? o->factor : o->gamma;
+    k->schedule.patience = plateau ? o->patience : o->step_size;
+    k->schedule.total = o->epochs;
+    wn__epochs_start(&k->schedule, o->lr);
+    k->half = is(o->dtype, "float16");
+    k->batch_last = o->batch_last;
+    if (!k->half && o->dtype != NULL && !is(o->dtype, "float32"))
+        return wn__fail(WN_INVALID, "dtype '%s': float32 or float16 expected", o->dtype);
+    if (o->impl != NULL && !is(o->impl, "bmm") && !is(o->impl, "triton"))
+        return wn__fail(WN_INVALID, "impl '%s': triton or bmm expected", o->impl);
+    return WN_OK;
+}
+
+// ---- data
+
+// Room for the vectors of d and for what W makes of them.
+static wn_status reserve(const wn__ks *k, wn__ks_data *d) {
+    d->input = malloc((size_t)(d->rows * k->in) * sizeof(float));
+    d->target = malloc((size_t)(d->rows * k->out) * sizeof(float));
+    if (d->input != NULL && d->target != NULL) return WN_OK;
+    return wn__fail(WN_NOMEM, "out of memory for %" PRId64 " vectors", d->rows);
+}
+
+// target = input W^T
+static wn_status aim(const wn__ks *k, const wn__ks_data *d) {
+    const wn_tensor w = wn__tensor2(k->w, WN_DTYPE_F32, k->out, k->in);
+    const wn__matmul product = {.a = wn__tensor2(d->input, WN_DTYPE_F32, d->rows, k->in),
+                                .b = wn__tensor_transpose(&w),
+                                .c = wn__tensor2(d->target, WN_DTYPE_F32, d->rows, k->out)};
+    wn__exec x = {.pool = k->pool, .planning = true};
+    WN_TRY(wn__run(&x, WN__OP_matmul, &product));
+    x.planning = false;
+    x.scratch_size = x.need;
+    x.scratch = aligned_alloc(64, (x.need + 127) / 64 * 64);
+    if (x.scratch == NULL) return wn__fail(WN_NOMEM, "out of memory for a workspace");
+    wn_status status = wn__run(&x, WN__OP_matmul, &product);
+    free(x.scratch);
+    return status;
+}
+
+static wn_status draw(wn__ks *k, wn__ks_data *d, uint64_t stream) {
+    if (d->rows == 0) return WN_OK;
+    WN_TRY(reserve(k, d));
+    float z[4] = {0};
+    for (int64_t i = 0; i < d->rows * k->in; i++) {
+        if (i % 4 == 0) wn__philox_normal(k->o->seed, stream, (uint64_t)i / 4, z);
+        d->input[i] = z[i % 4] * (float)d->scale;
+    }
+    return aim(k, d);
+}
+
+static wn_status make_data(wn__ks *k, method m) {
+    const wn_ks_options *o = k->o;
+    bool exact = is(o->data, "exact") || (o->data == NULL && m == AUTO);
+    if (!exact && o->data != NULL && !is(o->data, "random"))
+        return wn__fail(WN_INVALID, "data '%s': exact or random expected", o->data);
+    k->batch = o->batch_size;
+    if (o->calib != NULL) {
+        WN_TRY(wn__ks_calibrate(k, o->calib));
+        k->train.rows = 2 * k->in;
+        WN_TRY(reserve(k, &k->train));
+        wn__ks_columns(k, k->train.input);
+        return aim(k, &k->train);
+    }
+    if (exact || m == SVD) { // all unit vectors stand for all vectors
+        k->train = (wn__ks_data){
+            .exact = true, .scale = o->data_std * sqrt((double)k->in), .rows = 2 * k->in};
+        k->val = k->train;
+        return WN_OK;
+    }
+    k->train.rows = (int64_t)((double)o->samples * (1 - o->val_split));
+    k->val.rows = o->samples - k->train.rows;
+    k->train.scale = k->val.scale = o->data_std;
+    if (k->train.rows < 1)
+        return wn__fail(WN_INVALID, "%" PRId64 " samples with a share of %g held out leave none",
+                        o->samples, o->val_split);
+    WN_TRY(draw(k, &k->train, WN_STREAM_SAMPLE));
+    return draw(k, &k->val, WN_STREAM_SAMPLE + 1);
+}
+
+// ---- where to start
+
+static wn_status start_closed(wn__ks *k, wn_ks_result *out) {
+    double *factor[WN__KRON_MAX] = {NULL}, *w = malloc((size_t)(k->out * k->in) * sizeof *w);
+    wn__kron_fit report = {0};
+    wn_status status = WN_OK;
+    if (w == NULL) status = wn__fail(WN_NOMEM, "out of memory");
+    for (int64_t i = 0; status == WN_OK && i < k->out * k->in; i++)
+        w[i] = (double)k->w[i];
+    if (status == WN_OK && k->root != NULL) wn__ks_whiten(k, w);
+    for (int t = 0; status == WN_OK && t < k->chain.count; t++) {
+        factor[t] = malloc((size_t)wn__kron_params(&k->chain.factor[t]) * sizeof(double));
+        if (factor[t] == NULL) status = wn__fail(WN_NOMEM, "out of memory");
+    }
+    bool bound = k->chain.count > 2;
+    if (status == WN_OK)
+        status = wn__kron_fit_dense(NULL, &k->x, &k->chain, w, factor, bound, &report);
+    if (status == WN_OK && k->root != NULL) wn__ks_unwhiten(k, factor[0]);
+    for (int t = 0; status == WN_OK && t < k->chain.count; t++) {
+        const wn__kron *p = &k->chain.factor[t];
+        wn_tensor from = wn__kron_view(p, WN__KRON_CANONICAL, factor[t], WN_DTYPE_F64);
+        wn_tensor to =
+            wn__kron_view(p, WN__KRON_COLUMNS, k->params.item[t + 1].w.data, WN_DTYPE_F32);
+        status = wn__kron_copy(&from, &to);
+    }
+    for (int t = 0; t < k->chain.count; t++)
+        free(factor[t]);
+    free(w);
+    out->least = report.norm > 0 && k->root == NULL
+                     ? (bound ? report.least : report.error) / report.norm
+                     : 0;
+    return status;
+}
+
+// Uniform numbers of variance 1/c keep that of a vector; the last factor brings it to W's.
+static void start_random(wn__ks *k) {
+    double square = 0;
+    for (int64_t i = 0; i < k->out * k->in; i++)
+        square += (double)k->w[i] * (double)k->w[i];
+    for (int t = 0; t < k->chain.count; t++) {
+        const wn__kron *p = &k->chain.factor[t];
+        float *w = k->params.item[t + 1].w.data;
+        double range = sqrt(3 / (double)p->c);
+        if (t + 1 == k->chain.count) range *= sqrt(square / (double)k->out);
+        for (int64_t i = 0; i < wn__kron_params(p); i++) {
+            uint32_t word[4];
+            wn__philox_draw(k->o->seed, WN_STREAM_INIT + (uint64_t)t + 1, (uint64_t)i, word);
+            w[i] = (float)(range * (2 * (double)wn__philox_uniform(word[0]) - 1));
+        }
+    }
+}
+
+// ---- epochs
+
+static const wn__ks_data *held_out(const wn__ks *k) {
+    return k->val.rows > 0 ? &k->val : &k->train;
+}
+
+static wn_status run_epoch(wn__ks *k, int64_t epoch, wn_ks_fn *fn, void *ctx, wn__ks_state *s,
+                           wn__ks_sums *sums) {
+    double lr = k->schedule.lr;
+    WN_TRY(wn__ks_train_epoch(k, epoch, sums));
+    WN_TRY(wn__ks_loss(k, held_out(k), &s->val, NULL));
+    s->epoch = epoch;
+    s->train = sums->loss;
+    s->sums = sums;
+    wn__epochs_step(&k->schedule, s->val);
+    bool best = s->val < k->best;
+    if (best) {
+        k->best = s->val;
+        k->best_epoch = epoch;
+    }
+    WN_TRY(wn__ks_note(k, s));
+    if (best) WN_TRY(wn__ks_save(k, "_best", s));
+    if (k->o->save_interval > 0 && epoch % k->o->save_interval == 0) {
+        char name[40];
+        (void)snprintf(name, sizeof name, "_epoch_%" PRId64, epoch);
+        WN_TRY(wn__ks_save(k, name, s));
+    }
+    const wn_ks_epoch event = {epoch,        k->o->epochs,   s->train, s->val, sums->norm,
+                               sums->factor, k->chain.count, lr,       best};
+    if (fn != NULL) fn(ctx, &event);
+    return WN_OK;
+}
+
+static wn_status activation_error(wn__ks *k, double *out) {
+    double loss, squares, whole = 0;
+    WN_TRY(wn__ks_loss(k, &k->train, &loss, &squares));
+    for (int64_t i = 0; i < k->train.rows * k->out; i++)
+        whole += (double)k->train.target[i] * (double)k->train.target[i];
+    *out = whole > 0 ? sqrt(squares / whole) : 0;
+    return WN_OK;
+}
+
+static wn_status finish(wn__ks *k, const wn__ks_state *s, wn_ks_result *out) {
+    const wn__ks_data all = {.exact = true, .scale = sqrt((double)k->in), .rows = 2 * k->in};
+    double loss, squares, square = 0;
+    WN_TRY(wn__ks_loss(k, &all, &loss, &squares)); // in ||W - product||^2, and the bias's square
+    for (int64_t i = 0; i < k->out * k->in; i++)
+        square += (double)k->w[i] * (double)k->w[i];
+    out->relative_error = square > 0 ? sqrt(squares / (double)all.rows / square) : 0;
+    if (k->root != NULL) WN_TRY(activation_error(k, &out->activation_error));
+    out->val_loss = s->val;
+    out->best_val_loss = k->best;
+    out->best_epoch = k->best_epoch;
+    WN_TRY(wn__ks_save(k, "_final", s));
+    return wn__ks_path(k, "_final.pth", out->final_path, sizeof out->final_path);
+}
+
+static wn_status run(wn__ks *k, method m, wn_ks_fn *fn, void *ctx, wn_ks_result *out) {
+    wn__ks_sums sums = {0};
+    wn__ks_state state = {.sums = &sums};
+    int64_t done = 0;
+    bool closed = (k->chain.count <= 2 || wn__kron_chain_legacy_rank(&k->chain) > 0) && !k->root;
+    if (k->o->resume != NULL)
+        WN_TRY(wn__ks_resume(k, k->o->resume, &done));
+    else if (m == SGD)
+        start_random(k);
+    else
+        WN_TRY(start_closed(k, out));
+    wn__ks_round(k);
+    if (m == SVD || (m == AUTO && closed)) {
+        WN_TRY(wn__ks_loss(k, held_out(k), &state.val, NULL));
+        state.train = k->best = state.val;
+        WN_TRY(wn__ks_note(k, &state));
+        return finish(k, &state, out);
+    }
+    if (done >= k->o->epochs)
+        return wn__fail(WN_INVALID, "%s: %" PRId64 " epochs are over, %" PRId64 " were asked for",
+                        k->o->resume, done, k->o->epochs);
+    for (int64_t epoch = done + 1; epoch <= k->o->epochs; epoch++)
+        WN_TRY(run_epoch(k, epoch, fn, ctx, &state, &sums));
+    WN_TRY(finish(k, &state, out));
+    return wn__ks_curves(k);
+}
+
+static void count(const wn__ks *k, wn_ks_result *out) {
+    wn__kron_counts n;
+    if (wn__kron_chain_counts(&k->chain, 0, &n) != WN_OK) return;
+    out->out = k->out;
+    out->in = k->in;
+    out->factors = k->chain.count;
+    out->dense = n.dense;
+    out->params = n.params;
+    out->ratio = n.ratio;
+    out->saved = n.saved;
+}
+
+static double seconds_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void *ctx,
+                    wn_ks_result *out) {
+    wn__ks *k = calloc(1, sizeof *k);
+    double begin = seconds_now();
+    method m;
+    wn_status status;
+    *out = (wn_ks_result){0};
+    if (k == NULL) return wn__fail(WN_NOMEM, "out of memory");
+    k->o = o;
+    k->best = INFINITY;
+    WN_TRY_OUT(parse_method(o->method, &m));
+    WN_TRY_OUT(read_options(k));
+    WN_TRY_OUT(wn__ks_weight(path, o->tensor, &k->w, &k->out, &k->in));
+    WN_TRY_OUT(make_chain(k));
+    count(k, out);
+    WN_TRY_OUT(wn__pool_create(o->threads, &k->pool));
+    k->x.pool = k->pool;
+    if (is(o->impl, "bmm")) k->x.force = "kron_mul:cblas";
+    k->log = wn__json_new_array();
+    WN_TRY_OUT(make_data(k, m));
+    WN_TRY_OUT(wn__dir_make(o->output_dir != NULL ? o->output_dir : "./trained_models"));
+    WN_TRY_OUT(wn__ks_build(k));
+    WN_TRY_OUT(run(k, m, fn, ctx, out));
+    out->seconds = seconds_now() - begin;
+out:
+    wn__ks_free(k);
+    free(k);
+    return status;
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+// Chains of Kronecker-sparse factors through every variant: a worked example with its gradients,
+// layouts and batch orders that must agree to the bit, the adjoint, whole butterflies against a
+// dense matrix, and what the contract refuses.
+#include "base/fail.h"
+#include "kernels/kron_grad.h"
+#include "kernels/kron_mul.h"
+#include "variants.h"
+
+static wn_tensor factor(float *w, int64_t a, int64_t b, int64_t c, int64_t d) {
+    return wn__tensor4(w, WN_DTYPE_F32, a, b, c, d);
+}
+
+static wn_tensor turned(const wn_tensor *w) {
+    wn_tensor t = *w;
+    t.shape[1] = w->shape[2];
+    t.shape[2] = w->shape[1];
+    t.stride[1] = w->stride[2];
+    t.stride[2] = w->stride[1];
+    return t;
+}
+
+static void count_up(float *to, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        to[i] = (float)(i + 1);
+}
+
+// W = K1 K0 of two factors of 1 .. 8; the loss is the mean of the squares of y.
+static void test_example(void **state) {
+    (void)state;
+    static const float want_y[8] = {122, 234, 298, 490, 22, 42, 54, 90};
+    static const float want_dx[8] = {2959, 4214, 11563, 13390, 541, 770, 2109, 2442};
+    static const float want_dw[2][8] = {{476, 806, 1008, 1704, 1728, 2674, 3420, 5300},
+                                        {158, 675, 1228, 3195, 386, 1415, 3000, 6695}};
+    float x[8] = {1, 2, 3, 4, 1, 0, -1, 2}, w0[8], w1[8], h[8], y[8], dy[8], dh[8], dx[8], dw[8];
+    count_up(w0, 8);
+    count_up(w1, 8);
+    const wn_tensor k0 = factor(w0, 2, 2, 2, 1), k1 = factor(w1, 1, 2, 2, 2);
+    const wn_tensor tx = wn__tensor2(x, WN_DTYPE_F32, 2, 4),
+                    th = wn__tensor2(h, WN_DTYPE_F32, 2, 4);
+    const wn_tensor ty = wn__tensor2(y, WN_DTYPE_F32, 2, 4),
+                    tdy = wn__tensor2(dy, WN_DTYPE_F32, 2, 4);
+    const wn_tensor tdh = wn__tensor2(dh, WN_DTYPE_F32, 2, 4);
+    const wn__kron_mul all = {.x = tx, .y = ty, .w = {k0, k1}, .count = 2};
+    for (int v = 0; variant(WN__OP_kron_mul, &all, v) != NULL; v++) {
+        const wn__kernel *k = variant(WN__OP_kron_mul, &all, v);
+        assert_ok(run_row(k, &all, NULL));
+        assert_memory_equal(y, want_y, sizeof y);
+        double loss = 0;
+        for (int i = 0; i < 8; i++) {
+            dy[i] = y[i] / 4;
+            loss += (double)y[i] * (double)y[i] / 8;
+        }
+        assert_true(loss == 51476);
+        wn__kron_mul back = {.x = tdy, .y = wn__tensor2(dx, WN_DTYPE_F32, 2, 4), .count = 2};
+        back.w[0] = turned(&k1);
+        back.w[1] = turned(&k0);
+        assert_ok(run_row(k, &back, NULL));
+        assert_memory_equal(dx, want_dx, sizeof dx);
+        const wn__kron_mul one = {.x = tx, .y = th, .w = {k0}, .count = 1};
+        assert_ok(run_row(k, &one, NULL));
+        const wn__kron_mul half = {.x = tdy, .y = tdh, .w = {turned(&k1)}, .count = 1};
+        assert_ok(run_row(k, &half, NULL));
+        const wn__kron_grad g0 = {.x = tx, .dy = tdh, .dw = factor(dw, 2, 2, 2, 1)};
+        const wn__kron_grad g1 = {.x = th, .dy = tdy, .dw = factor(dw, 1, 2, 2, 2)};
+        for (int g = 0; variant(WN__OP_kron_grad, &g0, g) != NULL; g++) {
+            assert_ok(run_row(variant(WN__OP_kron_grad, &g0, g), &g0, NULL));
+            assert_memory_equal(dw, want_dw[0], sizeof dw);
+            assert_ok(run_row(variant(WN__OP_kron_grad, &g0, g), &g1, NULL));
+            assert_memory_equal(dw, want_dw[1], sizeof dw);
+        }
+    }
+}
+
+static float draw(uint64_t i) {
+    float z[4];
+    wn__philox_normal(11, WN_STREAM_TEST, i / 4, z);
+    return z[i % 4];
+}
+
+static float *random_floats(int64_t n, uint64_t first) {
+    float *p = zeros((size_t)n * sizeof *p);
+    for (int64_t i = 0; i < n; i++)
+        p[i] = draw(first + (uint64_t)i);
+    return p;
+}
+
+// Batch last is batch first of transposed views: the same bits. So is a factor in another layout.
+static void test_layouts(void **state) {
+    (void)state;
+    enum { N = 37, IN = 3 * 5 * 2, OUT = 3 * 4 * 2 };
+    float *x = random_floats(N * IN, 0), *w = random_floats(3 * 4 * 5 * 2, 5000);
+    float *xt = zeros(N * IN * sizeof *x), *wt = zeros(120 * sizeof *w);
+    float *y = zeros(N * OUT * sizeof *y), *yt = zeros(N * OUT * sizeof *y);
+    wn_tensor canonical = factor(w, 3, 4, 5, 2), groups = factor(wt, 3, 4, 5, 2);
+    groups.stride[0] = 40;
+    groups.stride[1] = 1;
+    groups.stride[2] = 4;
+    groups.stride[3] = 20;
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 4; j++)
+            for (int k = 0; k < 5; k++)
+                for (int l = 0; l < 2; l++)
+                    wt[i * 40 + j + k * 4 + l * 20] = w[((i * 4 + j) * 5 + k) * 2 + l];
+    for (int n = 0; n < N; n++)
+        for (int c = 0; c < IN; c++)
+            xt[c * N + n] = x[n * IN + c];
+    wn_tensor last_x = wn__tensor2(xt, WN_DTYPE_F32, IN, N);
+    wn_tensor last_y = wn__tensor2(yt, WN_DTYPE_F32, OUT, N);
+    const wn__kron_mul first = {.x = wn__tensor2(x, WN_DTYPE_F32, N, IN),
+                                .y = wn__tensor2(y, WN_DTYPE_F32, N, OUT),
+                                .w = {canonical},
+                                .count = 1};
+    const wn__kron_mul last = {.x = wn__tensor_transpose(&last_x),
+                               .y = wn__tensor_transpose(&last_y),
+                               .w = {groups},
+                               .count = 1};
+    for (int v = 0; variant(WN__OP_kron_mul, &first, v) != NULL; v++) {
+        assert_ok(run_row(variant(WN__OP_kron_mul, &first, v), &first, NULL));
+        assert_ok(run_row(variant(WN__OP_kron_mul, &first, v), &last, NULL));
+        for (int n = 0; n < N; n++)
+            for (int r = 0; r < OUT; r++)
+                assert_true(y[n * OUT + r] == yt[r * N + n]);
+    }
+    free(x), free(xt), free(w), free(wt), free(y), free(yt);
+}
+
+typedef struct chain {
+    int count;
+    int64_t size[5][4];
+} chain;
+
+static const chain chains[] = {
+    {5, {{16, 2, 2, 1}, {8, 2, 2, 2}, {4, 2, 2, 4}, {2, 2, 2, 8}, {1, 2, 2, 16}}}, // a butterfly
+    {2, {{8, 24, 6, 1}, {1, 5, 16, 12}}},                             // block low rank, r = 2
+    {2, {{2, 6, 5, 3}, {4, 7, 3, 3}}},                                // not chainable
+    {4, {{1, 3, 20, 1}, {1, 16, 3, 1}, {4, 4, 4, 1}, {1, 9, 16, 1}}}, // a bottleneck
+};
+
+// <dy, W x> = <W^T dy, x>, and d<dy, W x>/dw along w is that product again: W is linear in each.
+static void test_adjoint(void **state) {
+    (void)state;
+    enum { N = 21 };
+    for (int c = 0; c < LENGTH(chains); c++) {
+        const chain *ch = &chains[c];
+        wn__kron_mul there = {.count = ch->count}, back = {.count = ch->count};
+        float *w[5], *h[6], *g[6];
+        int64_t width[6];
+        for (int t = 0; t < ch->count; t++) {
+            const int64_t *s = ch->size[t];
+            w[t] = random_floats(s[0] * s[1] * s[2] * s[3], (uint64_t)(10000 * (t + 1)));
+            there.w[t] = factor(w[t], s[0], s[1], s[2], s[3]);
+            back.w[ch->count - 1 - t] = turned(&there.w[t]);
+            width[t] = s[0] * s[2] * s[3];
+            width[t + 1] = s[0] * s[1] * s[3];
+        }
+        for (int t = 0; t <= ch->count; t++) {
+            h[t] = random_floats(N * width[t], 77);
+            g[t] = random_floats(N * width[t], 999);
+        }
+        there.x = wn__tensor2(h[0], WN_DTYPE_F32, N, width[0]);
+        there.y = wn__tensor2(h[ch->count], WN_DTYPE_F32, N, width[ch->count]);
+        back.x = wn__tensor2(g[ch->count], WN_DTYPE_F32, N, width[ch->count]);
+        back.y = wn__tensor2(g[0], WN_DTYPE_F32, N, width[0]);
+        assert_ok(run_best(WN__OP_kron_mul, &there, NULL));
+        assert_ok(run_best(WN__OP_kron_mul, &back, NULL));
+        double one = 0, two = 0, size = 0;
+        for (int64_t i = 0; i < N * width[ch->count]; i++) {
+            one += (double)g[ch->count][i] * (double)h[ch->count][i];
+            size += fabs((double)g[ch->count][i] * (double)h[ch->count][i]);
+        }
+        for (int64_t i = 0; i < N * width[0]; i++)
+            two += (double)g[0][i] * (double)h[0][i];
+        // every element carries a relative error of at most 2 (c + 1) 2^-24 of its terms for each
+        // factor; the terms are no more than 100 times their sum here
+        assert_true(fabs(one - two) <= 100 * 2 * 60 * 0x1p-24 * size);
+        for (int t = 0; t < ch->count; t++) { // the factor's own gradient
+            const int64_t *s = ch->size[t];
+            int64_t n = s[0] * s[1] * s[2] * s[3];
+            float *dw = zeros((size_t)n * sizeof *dw);
+            const wn__kron_mul before = {.x = there.x,
+                                         .y = wn__tensor2(h[t], WN_DTYPE_F32, N, width[t]),
+                                         .w = {there.w[0], there.w[1], there.w[2], there.w[3]},
+                                         .count = t};
+            wn__kron_mul behind = {.x = back.x,
+                                   .y = wn__tensor2(g[t + 1], WN_DTYPE_F32, N, width[t + 1]),
+                                   .count = ch->count - 1 - t};
+            memcpy(behind.w, back.w, sizeof behind.w);
+            if (t > 0) assert_ok(run_best(WN__OP_kron_mul, &before, NULL));
+            if (behind.count > 0) assert_ok(run_best(WN__OP_kron_mul, &behind, NULL));
+            const wn__kron_grad grad = {.x = wn__tensor2(h[t], WN_DTYPE_F32, N, width[t]),
+                                        .dy = wn__tensor2(g[t + 1], WN_DTYPE_F32, N, width[t + 1]),
+                                        .dw = factor(dw, s[0], s[1], s[2], s[3])};
+            assert_ok(run_best(WN__OP_kron_grad, &grad, NULL));
+            double along = 0;
+            for (int64_t i = 0; i < n; i++)
+                along += (double)dw[i] * (double)w[t][i];
+            assert_true(fabs(along - one) <= 100 * 2 * 60 * 0x1p-24 * size);
+            free(dw);
+        }
+        for (int t = 0; t <= ch->count; t++)
+            free(h[t]), free(g[t]);
+        for (int t = 0; t < ch->count; t++)
+            free(w[t]);
+    }
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    float data[64] = {0};
+    wn__kron_mul p = {.x = wn__tensor2(data, WN_DTYPE_F32, 2, 4),
+                      .y = wn__tensor2(data + 8, WN_DTYPE_F32, 2, 4),
+                      .w = {factor(data + 16, 2, 2, 2, 1), factor(data + 24, 1, 2, 2, 2)},
+                      .count = 2};
+    assert_ok(wn__check_kron_mul(&p));
+    p.count = 0;
+    assert_refused(wn__check_kron_mul(&p), "0 factors, 1 to 64 expected");
+    p.count = 2;
+    p.w[1] = factor(data + 24, 1, 2, 3, 2);
+    assert_refused(wn__check_kron_mul(&p), "w[1] takes 6 numbers, w[0] gives 4");
+    p.w[1] = factor(data + 24, 1, 2, 0, 2);
+    assert_refused(wn__check_kron_mul(&p), "w[1] has a size of 0");
+    p.w[1] = factor(data + 24, 1, 2, 2, 2);
+    p.y = wn__tensor2(data + 6, WN_DTYPE_F32, 2, 4);
+    assert_refused(wn__check_kron_mul(&p), "overlap");
+    p.y = wn__tensor2(data + 8, WN_DTYPE_F32, 2, 3);
+    assert_refused(wn__check_kron_mul(&p), "the rows of the last factor");
+    p.y = wn__tensor2(data + 32, WN_DTYPE_F32, 2, 4);
+    p.x.stride[0] = 8;
+    p.x.stride[1] = 2;
+    assert_refused(wn__check_kron_mul(&p), "x has strides [8, 2]");
+    wn__kron_grad g = {.x = wn__tensor2(data, WN_DTYPE_F32, 2, 4),
+                       .dy = wn__tensor2(data + 8, WN_DTYPE_F32, 3, 4),
+                       .dw = factor(data + 32, 1, 2, 2, 2)};
+    assert_refused(wn__check_kron_grad(&g), "batch");
+    g.dy = wn__tensor2(data + 8, WN_DTYPE_F32, 2, 5);
+    assert_refused(wn__check_kron_grad(&g), "the rows of the factor");
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_example),
+    cmocka_unit_test(test_layouts),
+    cmocka_unit_test(test_adjoint),
+    cmocka_unit_test(test_refusals),
+};
+
+int main(void) {
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

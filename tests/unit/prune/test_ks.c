@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: MIT
+// Fits of whole chains: closed forms and training reach what theory says, checkpoints are read
+// back, runs go on bit for bit, and what cannot be is refused.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/philox.h"
+#include "formats/pth.h"
+#include "formats/safetensors.h"
+#include "sparse/kron.h"
+#include "unit/base/scratch.h"
+#include "winnow/ks.h"
+
+enum { OUT = 24, IN = 16 };
+
+static void assert_ok(wn_status status) {
+    if (status != WN_OK) fail_msg("%s: %s", wn_status_name(status), wn_last_error());
+}
+
+static void draw(float *w, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        float z[4];
+        wn__philox_normal(4, WN_STREAM_TEST, (uint64_t)i, z);
+        w[i] = z[0];
+    }
+}
+
+static const char *write_weight(void **state, int64_t out, int64_t in, float *w) {
+    const char *path = scratch_path(state, "w.pth");
+    wn_tensor t = wn__tensor2(w, WN_DTYPE_F32, out, in);
+    wn__pth_writer *writer;
+    draw(w, out * in);
+    assert_ok(wn__pth_create(path, &writer));
+    wn__pth_put_tensor(writer, &t);
+    assert_ok(wn__pth_commit(writer));
+    return path;
+}
+
+static wn_ks_options options_for(void **state, const char *folder) {
+    return (wn_ks_options){.rank = 2,
+                           .data_std = 2,
+                           .samples = 100,
+                           .val_split = 0.2,
+                           .batch_size = 32,
+                           .epochs = 4,
+                           .lr = 1e-2,
+                           .weight_decay = 1e-4,
+                           .patience = 10,
+                           .factor = 0.5,
+                           .step_size = 30,
+                           .gamma = 0.1,
+                           .max_grad_norm = 1,
+                           .output_dir = scratch_path(state, folder),
+                           .seed = 3,
+                           .threads = 1};
+}
+
+// ||W - product||_F / ||W||_F of what a checkpoint holds, by dense matrices in double.
+static double error_of(const char *path, const float *w, int64_t out, int64_t in) {
+    wn__pth p;
+    assert_ok(wn__pth_open(path, &p));
+    const wn__pickle_value *patterns = wn__pickle_get(p.root, "patterns");
+    int count = (int)wn__pickle_count(patterns);
+    wn_tensor factor[WN__KRON_MAX];
+    float *copy[WN__KRON_MAX];
+    for (int t = 0; t < count; t++) {
+        const wn__pickle_value *list = wn__pickle_at(patterns, (size_t)t);
+        char name[64];
+        (void)snprintf(name, sizeof name, "model_state_dict.weights.%d", t);
+        const wn__kron k = {wn__pickle_at(list, 0)->integer, wn__pickle_at(list, 1)->integer,
+                            wn__pickle_at(list, 2)->integer, wn__pickle_at(list, 3)->integer};
+        copy[t] = malloc((size_t)wn__kron_params(&k) * sizeof(float));
+        wn__pth_copy(&wn__pth_find(&p, name)->view, copy[t]);
+        factor[t] = wn__kron_view(&k, WN__KRON_COLUMNS, copy[t], WN_DTYPE_F32);
+    }
+    double *dense = calloc((size_t)(out * in), sizeof *dense), error = 0, norm = 0;
+    wn_tensor d = wn__tensor2(dense, WN_DTYPE_F64, out, in);
+    assert_ok(wn__kron_chain_dense(factor, count, NULL, NULL, &d));
+    for (int64_t i = 0; i < out * in; i++) {
+        error += ((double)w[i] - dense[i]) * ((double)w[i] - dense[i]);
+        norm += (double)w[i] * (double)w[i];
+    }
+    for (int t = 0; t < count; t++)
+        free(copy[t]);
+    free(dense);
+    wn__pth_close(&p);
+    return sqrt(error / norm);
+}
+
+// A closed form says what it left over, and the loss is s^2 ||W - product||^2 / out.
+static void test_closed(void **state) {
+    float w[OUT * IN];
+    const char *path = write_weight(state, OUT, IN, w);
+    wn_ks_options o = options_for(state, "closed");
+    wn_ks_result r;
+    o.method = "svd";
+    double norm = 0;
+    for (int i = 0; i < OUT * IN; i++)
+        norm += (double)w[i] * (double)w[i];
+    static const char *const chains[] = {"legacy", "monarch:4", "monarch:4x2", "monarch:4x8:2"};
+    for (int c = 0; c < 4; c++) {
+        o.chain = chains[c];
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+        double error = error_of(r.final_path, w, OUT, IN);
+        assert_true(fabs(error - r.relative_error) < 1e-5);
+        assert_true(fabs(r.least - error) < 1e-5);
+        assert_true(fabs(r.val_loss - 4 * error * error * norm / OUT) < 1e-4 * r.val_loss);
+        assert_int_equal(r.out, OUT);
+        assert_int_equal(r.dense, OUT * IN);
+    }
+}
+
+// Gradients of exact data reach the optimum of two factors from random ones.
+static void test_reaches(void **state) {
+    float w[OUT * IN];
+    const char *path = write_weight(state, OUT, IN, w);
+    wn_ks_options o = options_for(state, "reaches");
+    wn_ks_result best, r;
+    o.chain = "monarch:4";
+    o.method = "svd";
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &best));
+    o.method = "sgd";
+    o.data = "exact";
+    o.epochs = 1000;
+    o.lr = 3e-2;
+    o.batch_size = 2 * IN; // the exact gradient
+    o.weight_decay = 0;
+    o.save_interval = 0;
+    o.scheduler = "cosine";
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+    if (r.relative_error >= best.relative_error * 1.01)
+        fail_msg("%g, the optimum is %g", r.relative_error, best.relative_error);
+    assert_true(r.relative_error > best.relative_error * (1 - 1e-5)); // nothing is nearer
+}
+
+static void same_files(const char *a, const char *b) {
+    char *one, *two;
+    size_t n, m;
+    assert_ok(wn__file_read(a, 0, &one, &n));
+    assert_ok(wn__file_read(b, 0, &two, &m));
+    assert_int_equal(n, m);
+    assert_memory_equal(one, two, n);
+    free(one);
+    free(two);
+}
+
+static const char *in_folder(void **state, const char *folder, const char *name) {
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return scratch_path(state, path);
+}
+
+// Two epochs and two more are four, on any number of threads, with every optimizer and schedule.
+static void test_resume(void **state) {
+    static const char *const kinds[][2] = {
+        {"adamw", "plateau"}, {"adam", "step"}, {"sgd", "none"}, {"adamw", "cosine"}};
+    float w[OUT * IN];
+    const char *path = write_weight(state, OUT, IN, w);
+    for (int i = 0; i < 4; i++) {
+        wn_ks_options o = options_for(state, "whole");
+        wn_ks_result r;
+        o.method = "sgd";
+        o.optimizer = kinds[i][0];
+        o.scheduler = kinds[i][1];
+        o.save_interval = 2;
+        o.step_size = 3;
+        o.threads = 2;
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+        o.threads = 1;
+        o.output_dir = scratch_path(state, "parts");
+        assert_ok(wn__dir_make(o.output_dir));
+        wn__names names;
+        assert_ok(wn__dir_list(scratch_path(state, "whole"), &names));
+        wn__names_free(&names);
+        o.resume = in_folder(state, "whole", "ks_chain_epoch_2.pth");
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+        same_files(in_folder(state, "whole", "ks_chain_final.pth"), r.final_path);
+        same_files(in_folder(state, "whole", "ks_chain_epoch_4.pth"),
+                   in_folder(state, "parts", "ks_chain_epoch_4.pth"));
+        o.optimizer = i == 0 ? "adam" : "adamw";
+        if (strcmp(kinds[i][0], o.optimizer) != 0)
+            assert_int_equal(wn_ks_fit(path, &o, NULL, NULL, &r), WN_INVALID);
+        assert_ok(wn__dir_remove(scratch_path(state, "whole")));
+        assert_ok(wn__dir_remove(scratch_path(state, "parts")));
+    }
+}
+
+typedef struct seen {
+    int epochs, best;
+    double last;
+} seen;
+
+static void see(void *ctx, const wn_ks_epoch *e) {
+    seen *s = ctx;
+    s->epochs++;
+    s->best += e->best;
+    s->last = e->val_loss;
+    assert_int_equal(e->epoch, s->epochs);
+    double square = 0;
+    for (int t = 0; t < e->factors; t++)
+        square += e->factor_norm[t] * e->factor_norm[t];
+    assert_true(e->grad_norm > 0 && square > 0);
+}
+
+// Batch last, rounded weights and batched products are the same run but for rounding.
+static void test_ways(void **state) {
+    float w[OUT * IN];
+    const char *path = write_weight(state, OUT, IN, w);
+    wn_ks_options o = options_for(state, "ways");
+    wn_ks_result plain, r;
+    seen s = {0};
+    o.method = "sgd";
+    assert_ok(wn_ks_fit(path, &o, see, &s, &plain));
+    assert_int_equal(s.epochs, 4);
+    assert_true(s.best >= 1 && s.last == plain.val_loss);
+    o.batch_last = true;
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+    assert_true(fabs(r.val_loss - plain.val_loss) < 1e-3 * plain.val_loss);
+    o.dtype = "float16";
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+    assert_true(fabs(r.val_loss - plain.val_loss) < 5e-2 * plain.val_loss);
+    assert_true(r.val_loss != plain.val_loss);
+}
+
+// The same matrix out of a safetensors file, by name.
+static void test_sources(void **state) {
+    float w[OUT * IN], bias[3] = {0};
+    const char *path = write_weight(state, OUT, IN, w);
+    const char *other = scratch_path(state, "w.safetensors");
+    const wn__st_item items[2] = {
+        {.name = "layer.weight", .view = wn__tensor2(w, WN_DTYPE_F32, OUT, IN)},
+        {.name = "layer.bias", .view = wn__tensor1(bias, WN_DTYPE_F32, 3)}};
+    assert_ok(wn__safetensors_write(other, items, 2, NULL, 0, NULL, NULL));
+    wn_ks_options o = options_for(state, "sources");
+    wn_ks_result a, b;
+    o.method = "svd";
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &a));
+    assert_ok(wn_ks_fit(other, &o, NULL, NULL, &b));
+    assert_true(a.relative_error == b.relative_error);
+    o.tensor = "layer.weight";
+    assert_ok(wn_ks_fit(other, &o, NULL, NULL, &b));
+    o.tensor = "layer.bias";
+    assert_int_equal(wn_ks_fit(other, &o, NULL, NULL, &b), WN_INVALID);
+    assert_non_null(
+        strstr(wn_last_error(), "'layer.bias' is F32 [3], a matrix of floats expected"));
+    o.tensor = "layer";
+    assert_int_equal(wn_ks_fit(other, &o, NULL, NULL, &b), WN_INVALID);
+    w[5] = NAN;
+    wn__pth_writer *writer;
+    wn_tensor t = wn__tensor2(w, WN_DTYPE_F32, OUT, IN);
+    assert_ok(wn__pth_create(path, &writer));
+    wn__pth_put_tensor(writer, &t);
+    assert_ok(wn__pth_commit(writer));
+    o.tensor = NULL;
+    assert_int_equal(wn_ks_fit(path, &o, NULL, NULL, &b), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "row 0, column 5 is not finite"));
+}
+
+// Inputs whose numbers have very different sizes and are correlated: [n, in] into a file.
+static const char *write_inputs(void **state, int64_t n, int64_t in, float *x) {
+    const char *path = scratch_path(state, "x.pth");
+    for (int64_t i = 0; i < n; i++) {
+        float common[4];
+        wn__philox_normal(8, WN_STREAM_TEST, (uint64_t)i, common);
+        for (int64_t c = 0; c < in; c++) {
+            float z[4];
+            wn__philox_normal(9, WN_STREAM_TEST, (uint64_t)(i * in + c), z);
+            x[i * in + c] = (z[0] + common[c % 4]) / (float)(1 + c);
+        }
+    }
+    wn_tensor t = wn__tensor2(x, WN_DTYPE_F32, n, in);
+    wn__pth_writer *writer;
+    assert_ok(wn__pth_create(path, &writer));
+    wn__pth_put_tensor(writer, &t);
+    assert_ok(wn__pth_commit(writer));
+    return path;
+}
+
+// With a calibration the outputs come closer than by the plain fit; a bottleneck's closed form is
+// the optimum, which gradients do not beat.
+static void test_calibrated(void **state) {
+    static float w[OUT * IN], x[200 * IN];
+    const char *path = write_weight(state, OUT, IN, w), *inputs = write_inputs(state, 200, IN, x);
+    wn_ks_options o = options_for(state, "calibrated");
+    static const char *const chains[] = {"legacy", "monarch:4", "monarch:4x8:2"};
+    for (int c = 0; c < 3; c++) {
+        wn_ks_result plain, start, after;
+        o.chain = chains[c];
+        o.method = "svd";
+        o.calib = NULL;
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &plain));
+        assert_true(plain.activation_error == 0);
+        o.calib = inputs;
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &start));
+        o.method = "auto";
+        o.epochs = 100;
+        o.lr = 1e-2;
+        o.scheduler = "cosine";
+        o.weight_decay = 0;
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &after));
+        assert_true(start.relative_error >= plain.relative_error);
+        assert_true(start.activation_error < plain.relative_error); // H weighs few directions
+        if (c == 0)
+            assert_true(after.activation_error > start.activation_error * (1 - 1e-4));
+        else
+            assert_true(after.activation_error < start.activation_error);
+    }
+    o.calib = path; // [24, 16]: as many numbers as the weight takes
+    o.method = "svd";
+    wn_ks_result r;
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+    o.calib = WN_FIXTURES "/formats/pth/bare.pth";
+    assert_int_equal(wn_ks_fit(path, &o, NULL, NULL, &r), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "inputs of 3 numbers, the weight takes 16"));
+}
+
+static void refuse(const char *path, wn_ks_options o, const char *words) {
+    wn_ks_result r;
+    assert_int_equal(wn_ks_fit(path, &o, NULL, NULL, &r), WN_INVALID);
+    if (!strstr(wn_last_error(), words)) fail_msg("\"%s\" lacks \"%s\"", wn_last_error(), words);
+}
+
+static void test_refusals(void **state) {
+    float w[OUT * IN];
+    const char *path = write_weight(state, OUT, IN, w);
+    wn_ks_options o = options_for(state, "refusals"), p;
+    p = o, p.method = "als";
+    refuse(path, p, "method 'als': svd, sgd or auto expected");
+    p = o, p.chain = "monarch:5";
+    refuse(path, p, "blocks of 5 do not divide 24 outputs; the nearest that do: 6");
+    p = o, p.chain = "monarch:4x:2";
+    refuse(path, p, "monarch:B[xC][:R] expected");
+    p = o, p.chain = "butterfly";
+    refuse(path, p, "a butterfly is square, not 24 x 16");
+    p = o, p.optimizer = "adafactor";
+    refuse(path, p, "adamw, adam or sgd expected");
+    p = o, p.scheduler = "linear";
+    refuse(path, p, "plateau, cosine, step or none");
+    p = o, p.dtype = "int8";
+    refuse(path, p, "float32 or float16 expected");
+    p = o, p.impl = "cuda";
+    refuse(path, p, "triton or bmm expected");
+    p = o, p.data = "text", p.method = "sgd";
+    refuse(path, p, "exact or random expected");
+    p = o, p.method = "sgd", p.samples = 2, p.val_split = 0.9;
+    refuse(path, p, "leave none");
+    p = o, p.prefix = "a/b";
+    refuse(path, p, "no file name begins with 'a/b'");
+    p = o, p.resume = path;
+    refuse(path, p, "no checkpoint of winnow ks fit");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
+
+static const struct CMUnitTest tests[] = {
+    TEST(test_closed),  TEST(test_reaches),    TEST(test_resume),   TEST(test_ways),
+    TEST(test_sources), TEST(test_calibrated), TEST(test_refusals),
+};
+
+int main(void) {
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
