@@ -53,6 +53,8 @@ static const char *problem_of(wn__op op) {
         return "T=3,n=5,k=12,bias=1";
     case WN__OP_spmm24_rows:
         return "n=5,m=3,k=12,order=shuffled,extra=some";
+    case WN__OP_sddmm24:
+        return "T=3,n=5,k=12";
     case WN__OP_spmm24_columns:
         return "T=3,r=63,c=12";
     case WN__OP_mvue24_tokens:
