@@ -4,7 +4,7 @@
 
 #include "base/fail.h"
 #include "kernels/act24.h"
-#include "kernels/adamw.h"
+#include "kernels/adamw24.h"
 #include "kernels/attention.h"
 #include "kernels/columns24.h"
 #include "kernels/cross_entropy.h"

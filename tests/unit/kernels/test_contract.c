@@ -70,6 +70,8 @@ static const char *problem_of(wn__op op) {
         return "n=5,k=12";
     case WN__OP_pack24:
         return "r=16,c=20,outputs=both";
+    case WN__OP_adamw24:
+        return "r=16,c=20,outputs=both";
     case WN__OP_tile24:
         return "r=16,c=20";
     case WN__OP_mask24:
