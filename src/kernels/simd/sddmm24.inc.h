@@ -95,17 +95,19 @@ static void sddmm24_bring_dy(void *ctx, int64_t begin, int64_t end, int worker) 
     }
 }
 
-/* The products of a row of dy with the rows of the panel that eight places name, two bits each. The
- * compiler must not see through the addresses: it would share parts of them and run out of
- * registers. */
+/* The products of a row of dy with the rows of the panel that eight places name, two bits each.
+ * Where two FMAs are started every cycle, each place has two sums. The compiler must not see
+ * through the addresses: it would share parts of them and run out of registers. */
 ALWAYS void dot_places(int turn, int64_t lanes, const float *dy, const float *panel, uint64_t bits,
                        vf *out) {
+    const int sets = VF == 16 && turn > 1 ? 2 : 1;
     const float *row[AT_ONCE];
+    vf sum[2][AT_ONCE];
     UNROLL
     for (int i = 0; i < AT_ONCE; i++) {
         row[i] = panel + (i / 2 * 4 + (int64_t)(bits >> (2 * i) & 3)) * lanes;
         __asm__("" : "+r"(row[i]));
-        out[i] = vf_zero();
+        sum[0][i] = sum[1][i] = vf_zero();
     }
     for (int64_t t = 0; t < lanes; t += turn * VF) {
         UNROLL
@@ -113,12 +115,15 @@ ALWAYS void dot_places(int turn, int64_t lanes, const float *dy, const float *pa
             vf d = vf_load(dy + t + VF * v);
             UNROLL
             for (int i = 0; i < AT_ONCE; i++)
-                out[i] = vf_fma(d, vf_load(row[i] + VF * v), out[i]);
+                sum[v % sets][i] = vf_fma(d, vf_load(row[i] + VF * v), sum[v % sets][i]);
         }
         UNROLL
         for (int i = 0; i < AT_ONCE; i++)
             row[i] += turn * VF;
     }
+    UNROLL
+    for (int i = 0; i < AT_ONCE; i++)
+        out[i] = sets == 2 ? vf_add(sum[0][i], sum[1][i]) : sum[0][i];
 }
 
 /* Four vectors become one: lane 4 q + i has what quarter q of vector i adds up to. */

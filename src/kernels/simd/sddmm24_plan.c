@@ -6,7 +6,7 @@
 #define MOST_TOKENS  1024
 #define MOST_OUTPUTS 4096 // of a part: 16 MiB of dy
 #define MOST_COLUMNS 4096
-#define BLOCK        128 // outputs: with the tokens of a part 512 KiB of dy
+#define BLOCK        256 // outputs: with the tokens of a part 1 MiB of dy
 
 static int64_t smaller(int64_t a, int64_t b) {
     return a < b ? a : b;
