@@ -112,7 +112,7 @@ static wn_status open_rig(rig *r, const wn__cell *c, const wn__structure *struct
     const wn__suite *s = c->suite;
     r->exec = (wn__exec){.pool = s->pool, .force = s->o->kernels};
     if (!r->exec.force) r->exec.force = getenv("WN_KERNEL");
-    r->pass = (wn__pass){.seed = 1, .learning = true};
+    r->pass = (wn__pass){.seed = 1, .update = 1, .learning = true};
     r->whole = strcmp(c->work, "step") == 0;
     WN_TRY(make(r, c, structure));
     for (size_t i = 0; i < r->params.count; i++)
@@ -126,6 +126,7 @@ static wn_status add(wn__cell *c, const char *text) {
     wn__structure base = wn__structure_defaults(), structure;
     char name[WN_STRUCTURE_NAME];
     WN_TRY(wn__structure_parse(text, &base, &structure));
+    if (structure.kept) structure.freeze_after = 1; // the first mask stays
     rig *r = calloc(1, sizeof *r);
     if (!r) return wn__fail(WN_NOMEM, "no memory for a layer");
     wn_status status = open_rig(r, c, &structure);

@@ -75,6 +75,7 @@ static wn_status add(wn__cell *c, const folder *f, const char *text) {
     o.threads = wn__pool_threads(s->pool);
     o.sparsity = &text;
     o.sparsity_count = text ? 1 : 0;
+    if (text && strstr(text, "+kept")) o.mask_freeze_after = 1; // the first masks stay
     wn__trainer *t = calloc(1, sizeof *t);
     if (!t) return wn__fail(WN_NOMEM, "no memory for a trainer");
     wn_status status = wn__trainer_open(t, &o, NULL, NULL, NULL);

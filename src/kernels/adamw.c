@@ -9,6 +9,15 @@ static bool inside(double x, double low, double below) {
     return x >= low && x < below;
 }
 
+wn_status wn__adamw_check_scalars(const char *op, const wn__adamw *p) {
+    if (p->step < 1)
+        return wn__fail(WN_INVALID, "%s: step %lld; steps count from 1", op, (long long)p->step);
+    if (!inside(p->beta1, 0, 1) || !inside(p->beta2, 0, 1))
+        return wn__fail(WN_INVALID, "%s: beta1 = %g and beta2 = %g must be in [0, 1)", op, p->beta1,
+                        p->beta2);
+    return WN_OK;
+}
+
 wn_status wn__check_adamw(const void *args) {
     const wn__adamw *p = args;
     const wn__operand o[] = {
@@ -23,10 +32,5 @@ wn_status wn__check_adamw(const void *args) {
             return wn__fail(WN_INVALID, "adamw: w has %lld elements, %s has %lld",
                             (long long)wn__tensor_count(&p->w), o[i].name,
                             (long long)wn__tensor_count(o[i].t));
-    if (p->step < 1)
-        return wn__fail(WN_INVALID, "adamw: step %lld; steps count from 1", (long long)p->step);
-    if (!inside(p->beta1, 0, 1) || !inside(p->beta2, 0, 1))
-        return wn__fail(WN_INVALID, "adamw: beta1 = %g and beta2 = %g must be in [0, 1)", p->beta1,
-                        p->beta2);
-    return WN_OK;
+    return wn__adamw_check_scalars("adamw", p);
 }

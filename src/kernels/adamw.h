@@ -16,4 +16,7 @@ typedef struct wn__adamw {
     int64_t step;
 } wn__adamw;
 
+/* INVALID names a step or a beta that is not legal. */
+WN_NODISCARD wn_status wn__adamw_check_scalars(const char *op, const wn__adamw *p);
+
 #endif

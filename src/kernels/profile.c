@@ -4,7 +4,7 @@
 
 #include "base/fail.h"
 #include "kernels/act24.h"
-#include "kernels/adamw.h"
+#include "kernels/adamw24.h"
 #include "kernels/attention.h"
 #include "kernels/block24.h"
 #include "kernels/columns24.h"
@@ -23,6 +23,7 @@
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
+#include "kernels/sddmm24.h"
 #include "kernels/soft24.h"
 #include "kernels/spmm24.h"
 #include "kernels/spmm24_blocks.h"
@@ -60,6 +61,8 @@ static double bytes_of(wn__op op, const void *args) {
         bytes += (double)wn__tensor_bytes(&((const wn__matmul *)args)->c);
     if (op == WN__OP_spmm24_rows && ((const wn__spmm24_rows *)args)->accumulate)
         bytes += (double)wn__tensor_bytes(&((const wn__spmm24_rows *)args)->c);
+    if (op == WN__OP_sddmm24 && ((const wn__sddmm24 *)args)->accumulate)
+        bytes += (double)wn__tensor_bytes(&((const wn__sddmm24 *)args)->v);
     if (op == WN__OP_spmm24_columns && ((const wn__spmm24_columns *)args)->accumulate)
         bytes += (double)wn__tensor_bytes(&((const wn__spmm24_columns *)args)->y);
     if (op == WN__OP_spmm24 && ((const wn__spmm24 *)args)->accumulate)
@@ -79,6 +82,7 @@ static double flops_of(wn__op op, const void *args) {
     const wn__spmm24_blocks *blocks = args;
     const wn__spmm24_rows *rows = args;
     const wn__spmm24_columns *columns = args;
+    const wn__sddmm24 *kept = args;
     const wn__attention *attention = args;
     const wn__attention_grad *grad = args;
     switch (op) {
@@ -92,6 +96,8 @@ static double flops_of(wn__op op, const void *args) {
         return 2 * (double)wn__tensor_count(&rows->values) * (double)rows->c.shape[1];
     case WN__OP_spmm24_columns: // half of each row is kept
         return (double)wn__tensor_count(&columns->x) * (double)columns->y.shape[1];
+    case WN__OP_sddmm24:
+        return 2 * (double)wn__tensor_count(&kept->v) * (double)kept->x.shape[0];
     case WN__OP_attention:
         return 4 * attention_pairs(&attention->q, &attention->k);
     case WN__OP_attention_grad:

@@ -3,8 +3,8 @@
 // then, and after every update the kept values are packed for the forward product and, when
 // training, packed or listed by column for the input gradient. The weight gradient goes straight
 // through the mask to the master (Hubara et al. 2021; Zhou et al. 2021), perhaps from an output
-// gradient that is itself 2:4 (Hu et al. 2024). At the end of training the weight may become dense
-// again.
+// gradient that is itself 2:4 (Hu et al. 2024), or only at kept places once the mask is frozen. At
+// the end of training the weight may become dense again.
 #include "base/fail.h"
 #include "kernels/elementwise.h"
 #include "kernels/mask24.h"
@@ -31,7 +31,35 @@ static wn_status build_training(wn__linear *l, wn__build *b) {
     return add_state(l, "dense", &s->dense);
 }
 
+static wn_status check_kept(const wn__linear *l) {
+    const wn__structure *s = &l->structure;
+    if (s->freeze_after == 0)
+        return wn__fail(WN_INVALID,
+                        "%s: gradients at kept places (+kept) need a mask that is frozen: "
+                        "mask_freeze_after is 0, at least 1 expected",
+                        l->name);
+    if (!s->fp8) return WN_OK;
+    return wn__fail(
+        WN_INVALID,
+        "%s: gradients at kept places (+kept) are not made in FP8: leave out one of the "
+        "two",
+        l->name);
+}
+
+// The optimizer may pack the master that it has just updated.
+static void tell_packs(wn__linear *l) {
+    const wn__weight24 *w = &l->as.sparse24->weight;
+    wn__param *p = wn__linear_weight(l);
+    if (!w->spec.backward || wn__given(&p->master)) return;
+    p->packs = (wn__param_packs){.mask = w->mask,
+                                 .values = w->values,
+                                 .index = w->index,
+                                 .values_t = w->values_t,
+                                 .index_t = w->index_t};
+}
+
 static wn_status sparse24_build(wn__linear *l, wn__build *b) {
+    if (b->training && l->structure.kept) WN_TRY(check_kept(l));
     WN_TRY(wn__linear_add_params(l, b));
     struct wn__linear_sparse24 *s = l->as.sparse24 = calloc(1, sizeof *s);
     if (s == NULL) return wn__fail(WN_NOMEM, "%s: no memory for the layer", l->name);
@@ -46,6 +74,7 @@ static wn_status sparse24_build(wn__linear *l, wn__build *b) {
     wn__linear_tell_padding(l, b, "in_features", l->in);
     wn__scratch_wish(b->scratch, wn__product_scratch(&l->structure, b, l->out, l->in));
     l->positions = l->out * l->in;
+    tell_packs(l);
     WN_TRY(add_state(l, "mask", &s->weight.mask));
     return b->training ? build_training(l, b) : WN_OK;
 }
@@ -69,6 +98,17 @@ static bool renewal_due(const wn__linear *l, int64_t step) {
            (s->freeze_after == 0 || step < s->freeze_after);
 }
 
+// Whether the next update leaves the weight under the mask of now.
+static bool rests(const wn__linear *l, int64_t step) {
+    int64_t dense = l->structure.dense_after;
+    return !renewal_due(l, step + 1) && (dense == 0 || step + 1 < dense);
+}
+
+// Whether the mask will not change any more, and gradients of what it drops are not wanted.
+static bool frozen(const wn__linear *l) {
+    return l->structure.kept && l->pass->update >= l->structure.freeze_after;
+}
+
 // Whether the weight is dense from this step on.
 static bool turn_dense(wn__linear *l, const wn__exec *x, int64_t step) {
     const wn_tensor *flag = &l->as.sparse24->dense;
@@ -79,21 +119,28 @@ static bool turn_dense(wn__linear *l, const wn__exec *x, int64_t step) {
 
 static wn_status sparse24_prepare(wn__linear *l, wn__exec *x, int64_t step) {
     wn__weight24 *w = &l->as.sparse24->weight;
+    wn__param *p = wn__linear_weight(l);
+    bool packed = p->packs.done; // by the optimizer
     l->flips = -1;
+    p->packs.done = p->packs.rests = false;
     if (turn_dense(l, x, step)) {
         l->ready = true;
         return WN_OK;
     }
+    p->packs.rests = !x->planning && rests(l, step);
     if (!l->ready) w->chosen = false; // the masters are new: an old mask says nothing about them
-    if (l->ready && !renewal_due(l, step)) return repack(l, x);
-    WN_TRY(wn__weight24_make(w, x, &wn__linear_weight(l)->w, &l->flips));
+    if (l->ready && !renewal_due(l, step))
+        return packed ? wn__weight24_follow(w, x, &p->w) : repack(l, x);
+    WN_TRY(wn__weight24_make(w, x, &p->w, &l->flips));
     if (!x->planning) l->ready = true;
     return WN_OK;
 }
 
 static wn_status sparse24_restore(wn__linear *l, wn__exec *x) {
     const wn_tensor *flag = &l->as.sparse24->dense;
+    wn__param *p = wn__linear_weight(l);
     l->flips = -1;
+    p->packs.done = p->packs.rests = false;
     if (wn__given(flag) && *(const uint8_t *)flag->data > 1)
         return wn__fail(WN_INVALID, "the state 'dense' is %d, 0 or 1 expected",
                         *(const uint8_t *)flag->data);
@@ -120,6 +167,7 @@ static wn__weight_view view_of(const wn__linear *l) {
                              .index_t = s->weight.index_t,
                              .lists = s->weight.lists,
                              .mvue = l->structure.mvue,
+                             .kept = frozen(l) ? s->weight.mask : (wn_tensor){0},
                              .operands = l->operands};
 }
 
@@ -146,7 +194,9 @@ static wn_status backward_by(wn__linear *l, wn__exec *x, const wn__weight_view *
 
 static wn_status sparse24_backward(wn__linear *l, wn__exec *x, const wn_tensor *in,
                                    const wn_tensor *dy, const wn_tensor *dx, bool accumulate) {
-    const wn__weight_view w = view_of(l), dense = dense_view(l);
+    const wn__weight_view dense = dense_view(l);
+    wn__weight_view w = view_of(l);
+    if (l->structure.kept && x->planning) w.kept = l->as.sparse24->weight.mask;
     WN_TRY(wn__linear_check_ready(l, x));
     if (plans_dense(l, x)) WN_TRY(backward_by(l, x, &dense, in, dy, dx, accumulate));
     return backward_by(l, x, &w, in, dy, dx, accumulate);
@@ -190,7 +240,7 @@ static void sparse24_bytes(const wn__linear *l, wn__linear_bytes *out) {
 }
 
 // Two products for each group of four, of padding too but where columns are listed; the weight
-// gradient is dense unless half of dy is zero.
+// gradient is dense unless half of dy is zero or only kept places are wanted.
 static void sparse24_flops(const wn__linear *l, wn__linear_flops *out) {
     double dense = 2.0 * (double)l->in * (double)l->out;
     double forward = 4.0 * (double)wn__groups24(l->in) * (double)l->out;
@@ -201,6 +251,7 @@ static void sparse24_flops(const wn__linear *l, wn__linear_flops *out) {
     }
     wn__product_flops(&l->structure, &l->operands, dense, out);
     out->forward = forward;
+    if (frozen(l)) out->weight_gradient = forward;
     out->input_gradient = listed ? 2.0 * (double)wn__lists24_kept(l->out, l->in) : forward;
 }
 

@@ -12,6 +12,7 @@
 #include "kernels/pack24.h"
 #include "kernels/pack24_tokens.h"
 #include "kernels/registry.h"
+#include "kernels/sddmm24.h"
 #include "kernels/soft24.h"
 #include "kernels/spmm24.h"
 #include "kernels/spmm24_rows.h"
@@ -292,8 +293,24 @@ static wn_status prune(const wn__linear *l, wn__exec *x, const wn__weight_view *
     return wn__run(x, WN__OP_mvue24_tokens, &draw);
 }
 
-wn_status wn__product_weight(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
-                             const wn_tensor *in, const wn_tensor *dy, wn__param *param) {
+// g (+)= dy^T x at kept places, zeros elsewhere: what was there before is packed like the weight,
+// added to and unpacked again.
+static wn_status weight_kept(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
+                             const wn_tensor *in, const wn_tensor *dy, const wn__param *param) {
+    int64_t at = w->scratch;
+    const operand v = take_pack(l, param->g.dtype, param->g.shape[0], param->g.shape[1], 0, &at);
+    const wn__pack24 before = {.w = param->g, .mask = w->kept, .values = v.t, .index = v.index};
+    const wn__sddmm24 kept = {
+        .dy = *dy, .x = *in, .index = w->index, .v = v.t, .accumulate = !param->fresh};
+    const wn__unpack24 after = {.values = v.t, .index = w->index, .w = param->g};
+    if (!param->fresh || x->planning) WN_TRY(wn__run(x, WN__OP_pack24, &before));
+    WN_TRY(wn__run(x, WN__OP_sddmm24, &kept));
+    return wn__run(x, WN__OP_unpack24, &after);
+}
+
+// The dense gradient, or that of a pruned dy.
+static wn_status weight_whole(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
+                              const wn_tensor *in, const wn_tensor *dy, const wn__param *param) {
     product p = {.a = {.t = *dy, .transposed = true},
                  .b = {.t = *in},
                  .c = param->g,
@@ -301,12 +318,16 @@ wn_status wn__product_weight(const wn__linear *l, wn__exec *x, const wn__weight_
                  .rounded16 = l->round16 && w->mvue == WN_MVUE_OFF, // draws are not rounded
                  .format = WN_FP8_E5M2};
     int64_t at = w->scratch;
-    if (w->mvue == WN_MVUE_OFF) {
-        WN_TRY(run_tokens(l, x, at, &w->operands, &p));
-    } else {
-        WN_TRY(prune(l, x, w, &at, &p.a));
-        WN_TRY(run(l, x, at, &p));
-    }
+    if (w->mvue == WN_MVUE_OFF) return run_tokens(l, x, at, &w->operands, &p);
+    WN_TRY(prune(l, x, w, &at, &p.a));
+    return run(l, x, at, &p);
+}
+
+wn_status wn__product_weight(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
+                             const wn_tensor *in, const wn_tensor *dy, wn__param *param) {
+    bool kept = wn__given(&w->kept);
+    if (!kept || x->planning) WN_TRY(weight_whole(l, x, w, in, dy, param));
+    if (kept) WN_TRY(weight_kept(l, x, w, in, dy, param));
     if (!x->planning) param->fresh = false;
     return WN_OK;
 }
@@ -332,6 +353,7 @@ int64_t wn__product_scratch(const wn__structure *s, const wn__build *b, int64_t 
     int64_t packed = wn__scratch_cost(out, 2 * groups);
     if (pruned)
         cost = packed + wn__scratch_cost(1, elements_of(b->dtype, out * ((groups + 1) / 2)));
+    if (b->training && s->kept) cost = larger(cost, pack_cost(b->dtype, out, in, 0));
     if (!s->fp8) return larger(cost, b->packs24);
     // Two operands, their scales and a product: of x, dy and W with its padding, packed or listed,
     // in any order.

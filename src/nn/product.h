@@ -33,9 +33,11 @@ typedef struct wn__weight_view {
     wn_tensor values_t, index_t; /* that of the transpose, for input */
     wn__lists24 lists;           /* column lists, for input where there is none; absent: dense */
     wn__mvue mvue;               /* T */
-    wn__operands24 operands;     /* what of x and dy is 2:4 */
-    int factor;                  /* 0: the layer's weight, or M; 1: N */
-    int64_t scratch;             /* elements of the shared block that the caller has in use */
+    wn_tensor
+        kept; /* mask: the weight gradient is made where it keeps, zero elsewhere; or absent */
+    wn__operands24 operands; /* what of x and dy is 2:4 */
+    int factor;              /* 0: the layer's weight, or M; 1: N */
+    int64_t scratch;         /* elements of the shared block that the caller has in use */
 } wn__weight_view;
 
 WN_NODISCARD wn_status wn__product_forward(const wn__linear *l, wn__exec *x,

@@ -4,8 +4,9 @@
  * STRUCTURE is one of
  *
  *   dense
- *   2:4[:tile|row|greedy|sste][+mvue|+mvue-approx]
- *       "2:4" is 2:4:tile, "2:4:mvue" is 2:4:tile+mvue
+ *   2:4[:tile|row|greedy|sste][+mvue|+mvue-approx][+kept]
+ *       "2:4" is 2:4:tile, "2:4:mvue" is 2:4:tile+mvue; +kept is of tile and row, whose masks are
+ *       frozen at some update: from then on no gradient of what they drop
  *   lowrank:R[+2:4[:in|out]][+mvue|+mvue-approx]
  *       factors of rank R; +2:4: S-STE on both of them, or on one
  *   adapter:R[:ALPHA]
@@ -79,7 +80,9 @@ typedef struct wn__structure {
                             0: never */
     double decay;        /* masked decay lambda (SR-STE), 0: off */
     wn__mvue mvue;       /* SPARSE24, SSTE, LOWRANK (both factors, sparse or not), IN24 */
-    bool scale_norm;     /* S-STE's scale keeps the norm instead of being nearest */
+    bool kept; /* SPARSE24: from freeze_after on the weight gradient at kept places only, not drawn
+                */
+    bool scale_norm; /* S-STE's scale keeps the norm instead of being nearest */
     wn__scale_rule scale_rule;
     bool fp8; /* products in simulated FP8: e4m3 forward, e5m2 gradients */
     /* LOWRANK, ADAPTER */

@@ -10,6 +10,7 @@
 
 #define LEGAL                                                                                      \
     "dense, 2:4[:tile|row|greedy|sste|mvue][+mvue|+mvue-approx] (2:4 is 2:4:tile), "               \
+    "2:4:tile|row with +kept, "                                                                    \
     "lowrank:R[+2:4[:in|out]][+mvue|+mvue-approx] and adapter:R[:ALPHA] with R of at least 1, "    \
     "ALPHA above 0, "                                                                              \
     "in2:4:soft|mvue[+mvue|+mvue-approx|+dense-dw], "                                              \
@@ -107,9 +108,10 @@ static bool read_alpha(const char **p, double *alpha) {
     return true;
 }
 
-// "+2:4[:in|out]", "+mvue", "+mvue-approx", each at most once, in any order.
+// "+2:4[:in|out]", "+mvue", "+mvue-approx", "+kept", each at most once, in any order.
 static bool read_options(const char **p, bool factors, bool pruned, wn__structure *s) {
-    bool sparse = !factors;
+    bool sparse = !factors,
+         freezes = s->kind == WN_STRUCTURE_SPARSE24 && s->method != WN_MASK24_GREEDY;
     while (**p == '+') {
         const char *from = *p + 1;
         int mvue = pruned ? -1 : choose(p, '+', mvue_words, COUNT(mvue_words));
@@ -122,6 +124,9 @@ static bool read_options(const char **p, bool factors, bool pruned, wn__structur
             s->sparse_out = one != 0;
             *p = from;
             sparse = true;
+        } else if (freezes && !s->kept && take(&from, "kept")) {
+            s->kept = true;
+            *p = from;
         } else {
             return false;
         }
@@ -240,7 +245,8 @@ const char *wn__structure_name(const wn__structure *s, char *out, size_t n) {
     switch (s->kind) {
     case WN_STRUCTURE_SPARSE24:
     case WN_STRUCTURE_SSTE:
-        (void)snprintf(out, n, "2:4 %s%s", weight_method(s), mvue_name(s));
+        (void)snprintf(out, n, "2:4 %s%s%s", weight_method(s), mvue_name(s),
+                       s->kept ? " + kept" : "");
         break;
     case WN_STRUCTURE_LOWRANK:
         (void)snprintf(out, n, "lowrank %lld%s%s", (long long)s->rank, sparse_factors(s),

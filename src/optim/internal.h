@@ -68,7 +68,8 @@ WN_NODISCARD wn_status wn__state_like(wn__param *p, int which, wn__arena *arena)
 /* m and v like the master, as states 0 and 1. */
 WN_NODISCARD wn_status wn__moments_build(wn__optimizer *o, wn__params *p, size_t i,
                                          wn__arena *arena);
-/* adamw.h on w with states 0 and 1 and the gradient times scale. */
+/* adamw.h on w with states 0 and 1 and the gradient times scale; packs that rest are made as well.
+ */
 WN_NODISCARD wn_status wn__adamw_step(const wn__optimizer_step *s, size_t i, int64_t t,
                                       double scale, double decay);
 /* y = a x + b y */

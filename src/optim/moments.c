@@ -2,7 +2,7 @@
 // What several rules share: moments like the master, AdamW's kernel, directions and moves along
 // them.
 #include "base/fail.h"
-#include "kernels/adamw.h"
+#include "kernels/adamw24.h"
 #include "kernels/update.h"
 #include "optim/internal.h"
 #include <math.h>
@@ -18,9 +18,22 @@ wn_status wn__moments_build(wn__optimizer *o, wn__params *p, size_t i, wn__arena
     return wn__state_like(&p->item[i], 1, arena);
 }
 
+// A planned step may come to packs or not.
+static wn_status adamw_and_pack(wn__exec *x, const wn__adamw *update, wn__param_packs *to) {
+    const wn__adamw24 both = {.update = *update,
+                              .mask = to->mask,
+                              .values = to->values,
+                              .index = to->index,
+                              .values_t = to->values_t,
+                              .index_t = to->index_t};
+    WN_TRY(wn__run(x, WN__OP_adamw24, &both));
+    to->done = !x->planning;
+    return WN_OK;
+}
+
 wn_status wn__adamw_step(const wn__optimizer_step *s, size_t i, int64_t t, double scale,
                          double decay) {
-    const wn__param *p = &s->p->item[i];
+    wn__param *p = &s->p->item[i];
     const wn__optimizer_options *o = &s->o->options;
     const wn__adamw update = {.w = *wn__param_master(p),
                               .m = p->state[0],
@@ -33,7 +46,11 @@ wn_status wn__adamw_step(const wn__optimizer_step *s, size_t i, int64_t t, doubl
                               .weight_decay = decay,
                               .grad_scale = scale,
                               .step = t};
-    return wn__run(s->x, WN__OP_adamw, &update);
+    bool packs = wn__given(&p->packs.mask);
+    if (packs && (p->packs.rests || s->x->planning))
+        WN_TRY(adamw_and_pack(s->x, &update, &p->packs));
+    return packs && p->packs.rests && !s->x->planning ? WN_OK
+                                                      : wn__run(s->x, WN__OP_adamw, &update);
 }
 
 wn_status wn__axpby_run(wn__exec *x, double a, const wn_tensor *from, double b,

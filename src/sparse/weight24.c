@@ -118,6 +118,10 @@ wn_status wn__weight24_pack(const wn__weight24 *s, wn__exec *x, const wn_tensor 
                              .values_t = s->values_t,
                              .index_t = s->index_t};
     WN_TRY(wn__run(x, WN__OP_pack24, &pack));
+    return wn__weight24_follow(s, x, w);
+}
+
+wn_status wn__weight24_follow(const wn__weight24 *s, wn__exec *x, const wn_tensor *w) {
     return wn__given(&s->lists.start) ? wn__lists24_make(&s->lists, x, w, &s->mask) : WN_OK;
 }
 

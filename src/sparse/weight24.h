@@ -51,6 +51,8 @@ WN_NODISCARD wn_status wn__weight24_adopt(wn__weight24 *s);
 /* Packs the kept entries of w, for both products if `backward`. INVALID before a mask was chosen or
  * adopted. */
 WN_NODISCARD wn_status wn__weight24_pack(const wn__weight24 *s, wn__exec *x, const wn_tensor *w);
+/* The same where values and index are made already (kernels/adamw24.h): what is left, the lists. */
+WN_NODISCARD wn_status wn__weight24_follow(const wn__weight24 *s, wn__exec *x, const wn_tensor *w);
 /* out[r,c] = what the packed form multiplies by, zeros written out. */
 WN_NODISCARD wn_status wn__weight24_unpack(const wn__weight24 *s, wn__exec *x,
                                            const wn_tensor *out);

@@ -17,6 +17,15 @@ typedef enum wn__param_role {
 
 #define WN_PARAM_STATES 4
 
+/* The 2:4 packs of a parameter (kernels/adamw24.h), which an optimizer may bring up to date while
+ * it has the parameter in hand. */
+typedef struct wn__param_packs {
+    wn_tensor mask; /* absent: there are none */
+    wn_tensor values, index, values_t, index_t;
+    bool rests; /* the layer says: packed under this mask after the next update */
+    bool done;  /* the optimizer says: so it was */
+} wn__param_packs;
+
 typedef struct wn__param {
     char name[WN_NAME_MAX]; /* Hugging Face's: "model.layers.0.mlp.up_proj.weight" */
     wn_tensor w;            /* what layers read */
@@ -29,6 +38,7 @@ typedef struct wn__param {
     bool by_product; /* every backward pass multiplies into g before anything else adds to it, so
                         that zeroing g needs no pass over memory */
     bool fresh; /* such a g counts as zeros, whatever it holds: the next product overwrites it */
+    wn__param_packs packs; /* of w, where w is the master itself */
 } wn__param;
 
 /* A list that grows while a model is built; addresses are stable only afterwards. */

@@ -22,6 +22,10 @@ static void dense_end(wn_train_options *o) {
     o->mask_dense_after = 8;
     o->mask_every = 3;
 }
+static void frozen(wn_train_options *o) { // half way, after masks that rested now and then
+    o->mask_every = 2;
+    o->mask_freeze_after = 6;
+}
 static void norm_scale(wn_train_options *o) {
     o->scale_norm = true;
 }
@@ -31,6 +35,8 @@ static const method masks[] = {
     {"sste_mvue", {"mlp.*=2:4:sste+mvue"}, NULL, "mask", "flips"},
     {"sste_approx", {"*_proj=2:4:sste+mvue-approx"}, norm_scale, "mask", "flips"},
     {"tile_mvue", {"mlp.*=2:4:tile+mvue"}, dense_end, "mask", "flips"},
+    {"tile_kept", {"mlp.*=2:4:tile+kept"}, frozen, "mask", "flips"},
+    {"row_kept", {"*_proj=2:4:row+mvue+kept"}, frozen, "mask", "flips"},
     {"greedy", {"mlp.*=2:4:greedy+mvue"}, NULL, "mask", "flips"},
 };
 
@@ -153,6 +159,10 @@ static void bf16_loro(wn_train_options *o) {
     loro(o);
     o->dtype = "bfloat16";
 }
+static void bf16_frozen(wn_train_options *o) {
+    frozen(o);
+    o->dtype = "bfloat16";
+}
 static void recompute(wn_train_options *o) {
     act_permuted(o);
     o->recompute = true;
@@ -162,6 +172,8 @@ static const method numerics[] = {
     {"fp8", {NULL}, fp8, NULL, NULL},
     {"fp8_sste", {"mlp.*=2:4:sste+mvue"}, fp8, "mask", "flips"},
     {"bf16", {NULL}, bf16, NULL, NULL},
+    {"bf16_tile", {"mlp.*=2:4:tile+mvue"}, bf16, "mask", "flips"},
+    {"bf16_kept", {"mlp.*=2:4:tile+kept"}, bf16_frozen, "mask", "flips"},
     {"bf16_loro_24", {"*_proj=lowrank:4+2:4"}, bf16_loro, "exact", "loss"},
     {"recompute", {"mlp.act=act2:4:mvue"}, recompute, "act", "zeros"},
 };

@@ -239,7 +239,7 @@ static wn_status allocate_part(const wn__case *c, wn__part *p) {
     p->image = malloc(bytes + 1);
     if (p->image) memset(p->image, 0xFF, bytes + 1);
     if (wn__is_float(p->view.dtype)) ok = allocate(&p->before, p->count);
-    if (written && c->compare != WN__WITHIN_BOUND) {
+    if (written && (c->compare != WN__WITHIN_BOUND || !wn__is_float(p->view.dtype))) {
         p->exact = calloc(bytes + 1, 1);
         ok = ok && p->exact;
     } else if (written) {

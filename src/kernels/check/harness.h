@@ -69,7 +69,7 @@ typedef struct wn__part {
     int64_t count;
     void *image;    /* elements before the run; poison if written only */
     double *before; /* the same as double; NULL for integers */
-    void *exact;    /* written parts of exact ops: what ref gives */
+    void *exact;    /* written parts of exact ops, and integers: what ref gives */
     double *want;   /* written parts of other ops: what ref gives in double, */
     double *sum;    /* the sum of the magnitudes of the terms (multilinear ops), */
     double *bound;  /* and the largest error allowed; less than zero: or a NaN */

@@ -57,7 +57,7 @@ static void pack_row(wn__case *k, wn__part *values, uint8_t *index, int64_t row,
         unsigned mask = wn__mask_draw(k, columns_of(c, g), full);
         unsigned nibble = wn__nibble_of_mask24[mask];
         for (int slot = 0; slot < 2; slot++)
-            if (!(mask >> (nibble >> (2 * slot) & 3) & 1))
+            if (values != NULL && !(mask >> (nibble >> (2 * slot) & 3) & 1))
                 wn__part_set(values, 2 * (row * groups + g) + slot, 0);
         if (g % 2 == 0)
             index[g / 2] = (uint8_t)(nibble | 0xE0);

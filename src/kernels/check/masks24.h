@@ -17,7 +17,8 @@ extern const char *const wn__masks_words[];
 void wn__masks_fill(wn__case *k, wn__part *mask, int64_t c, wn__masks kind);
 /* A mask of at most two among the first `columns` of a group; full: two if there are two. */
 unsigned wn__mask_draw(wn__case *k, int64_t columns, bool full);
-/* Draws masks for the rows of c columns that values, filled already, and index are packs of. */
+/* Draws masks for the rows of c columns that values, filled already or NULL, and index are packs
+ * of. */
 void wn__packed_fill(wn__case *k, wn__part *values, wn__part *index, int64_t c, bool full);
 
 #endif

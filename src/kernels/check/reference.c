@@ -75,7 +75,10 @@ static wn_status run_wide(wn__case *c, const wn__kernel *ref, bool magnitudes) {
     for (int i = 0; i < c->parts; i++) {
         wn__part *p = c->part + i;
         double *to = magnitudes ? p->sum : p->want;
-        if (to) memcpy(to, tensor_of(c, args, i)->data, (size_t)p->count * sizeof *to);
+        const void *from = tensor_of(c, args, i)->data;
+        if (to) memcpy(to, from, (size_t)p->count * sizeof *to);
+        if (p->exact && !magnitudes)
+            memcpy(p->exact, from, (size_t)p->count * wn_dtype_size(p->view.dtype));
     }
 out:
     for (int i = 0; i < c->parts; i++)

@@ -35,6 +35,7 @@ wn__workspace_fn wn__workspace_matmul_avx2, wn__workspace_matmul_avx512,
 wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512, wn__workspace_spmm24_amx;
 wn__workspace_fn wn__workspace_spmm24_rows_avx2, wn__workspace_spmm24_rows_avx512;
 wn__workspace_fn wn__workspace_spmm24_columns_avx2, wn__workspace_spmm24_columns_avx512;
+wn__workspace_fn wn__workspace_sddmm24_avx2, wn__workspace_sddmm24_avx512;
 /* x of a pass as the weights meet it. */
 wn__workspace_fn wn__workspace_stream_avx2, wn__workspace_stream_avx512;
 /* Packed factors, places, and panels of each worker; ref: two vectors of each. */

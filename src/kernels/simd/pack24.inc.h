@@ -562,16 +562,26 @@ static bool streams(const wn_tensor *t) {
            wn__tensor_bytes(t) >= STREAM_BYTES;
 }
 
+static pack24_job pack24_job_of(const wn__pack24 *p) {
+    return (pack24_job){.p = p,
+                        .across = (p->w.shape[1] + ITEM_COLUMNS - 1) / ITEM_COLUMNS,
+                        .stream_rows = streams(&p->values),
+                        .stream_columns = streams(&p->values_t)};
+}
+
+static bool mask_is_legal(pack24_job *job, wn__exec *x) {
+    int64_t r = job->p->w.shape[0], c = job->p->w.shape[1];
+    wn__parallel_for(x->pool, (r + 3) / 4, PIECE / (c + 1) + 1, look_at_mask, job);
+    return !atomic_load(&job->bad);
+}
+
+static int64_t item_count(const pack24_job *job) {
+    return (job->p->w.shape[0] + 4 * ITEM_BLOCKS - 1) / (4 * ITEM_BLOCKS) * job->across;
+}
+
 static wn_status pack24(const void *args, wn__exec *x) {
-    const wn__pack24 *p = args;
-    int64_t r = p->w.shape[0], c = p->w.shape[1];
-    pack24_job job = {.p = p,
-                      .across = (c + ITEM_COLUMNS - 1) / ITEM_COLUMNS,
-                      .stream_rows = streams(&p->values),
-                      .stream_columns = streams(&p->values_t)};
-    wn__parallel_for(x->pool, (r + 3) / 4, PIECE / (c + 1) + 1, look_at_mask, &job);
-    if (atomic_load(&job.bad)) return wn__pack24_refuse_mask(p);
-    int64_t items = (r + 4 * ITEM_BLOCKS - 1) / (4 * ITEM_BLOCKS) * job.across;
-    wn__parallel_for(x->pool, items, 1, pack_items, &job);
+    pack24_job job = pack24_job_of(args);
+    if (!mask_is_legal(&job, x)) return wn__pack24_refuse_mask(job.p);
+    wn__parallel_for(x->pool, item_count(&job), 1, pack_items, &job);
     return WN_OK;
 }

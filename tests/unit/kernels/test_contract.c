@@ -57,6 +57,8 @@ static const char *problem_of(wn__op op) {
         return "r=16,c=20,outputs=both";
     case WN__OP_spmm24_rows:
         return "n=5,m=3,k=12,order=shuffled,extra=some";
+    case WN__OP_sddmm24:
+        return "T=3,n=5,k=12";
     case WN__OP_spmm24_columns:
         return "T=3,r=63,c=12";
     case WN__OP_mvue24_tokens:
@@ -71,6 +73,8 @@ static const char *problem_of(wn__op op) {
     case WN__OP_stream_unpack:
         return "n=5,k=12";
     case WN__OP_pack24:
+        return "r=16,c=20,outputs=both";
+    case WN__OP_adamw24:
         return "r=16,c=20,outputs=both";
     case WN__OP_tile24:
         return "r=16,c=20";

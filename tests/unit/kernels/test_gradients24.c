@@ -6,7 +6,9 @@
 #include "base/fail.h"
 #include "kernels/columns24.h"
 #include "kernels/mask24.h"
+#include "kernels/pack24.h"
 #include "kernels/pack24_tokens.h"
+#include "kernels/sddmm24.h"
 #include "kernels/soft24.h"
 #include "kernels/spmm24_rows.h"
 #include "variants.h"
@@ -154,6 +156,95 @@ static void drawn_gradient_is_unbiased(void **state) {
     free(index.data);
 }
 
+// ---- dW at kept places
+
+// The sum over tokens at [o, j], in whole numbers.
+static double whole_product(const wn_tensor *dy, const wn_tensor *x, int64_t o, int64_t j) {
+    double sum = 0;
+    for (int64_t t = 0; t < x->shape[0]; t++)
+        sum += at2(dy, t, o) * at2(x, t, j);
+    return sum;
+}
+
+static void check_kept_gradient(int64_t T, int64_t n, int64_t k) {
+    int64_t groups = (k + 3) / 4;
+    wn_tensor dy = make2(WN_DTYPE_F32, T, n + 3), x = make2(WN_DTYPE_F32, T, k + 1);
+    wn_tensor w = make2(WN_DTYPE_F32, n, k), mask = make2(WN_DTYPE_U8, n, groups);
+    wn_tensor values = make2(WN_DTYPE_F32, n, 2 * groups), dw = make2(WN_DTYPE_F32, n, k),
+              index = make2(WN_DTYPE_U8, n, (groups + 1) / 2);
+    fill_whole(&dy, 3, 1);
+    fill_whole(&x, 4, 2);
+    fill_normal(&w, 3);
+    dy.shape[1] = n; // rows longer than they are wide
+    x.shape[1] = k;
+    const wn__mask24 choose = {.w = w, .mask = mask, .method = WN_MASK24_ROW};
+    const wn__pack24 pack = {.w = w, .mask = mask, .values = values, .index = index};
+    const wn__sddmm24 multiply = {
+        .dy = dy, .x = x, .index = index, .v = values, .accumulate = true};
+    const wn__unpack24 unpack = {.values = values, .index = index, .w = dw};
+    const wn__kernel *kernel;
+    assert_ok(run_best(WN__OP_mask24, &choose, NULL));
+    for (int v = 0; (kernel = variant(WN__OP_sddmm24, &multiply, v)) != NULL; v++)
+        for (int threads = 1; threads < 5; threads += 3) {
+            assert_ok(run_best(WN__OP_pack24, &pack, NULL));
+            for (int64_t i = 0; i < n * 2 * groups; i++)
+                ((float *)values.data)[i] = ((float *)values.data)[i] != 0 ? 5 : 0;
+            run_threads(kernel, &multiply, threads);
+            assert_ok(run_best(WN__OP_unpack24, &unpack, NULL));
+            for (int64_t o = 0; o < n; o++)
+                for (int64_t j = 0; j < k; j++) {
+                    bool kept = ((uint8_t *)mask.data)[o * groups + j / 4] >> (j % 4) & 1;
+                    double want = kept ? 5 + whole_product(&dy, &x, o, j) : 0;
+                    if (at2(&dw, o, j) != want)
+                        fail_msg("%s, [%lld, %lld] is %g, expected %g", kernel->name, (long long)o,
+                                 (long long)j, at2(&dw, o, j), want);
+                }
+        }
+    free(dy.data);
+    free(x.data);
+    free(w.data);
+    free(mask.data);
+    free(values.data);
+    free(index.data);
+    free(dw.data);
+}
+
+static void kept_gradient(void **state) {
+    (void)state;
+    check_kept_gradient(1, 1, 2);
+    check_kept_gradient(9, 5, 31);
+    check_kept_gradient(40, 150, 66);
+    check_kept_gradient(700, 33, 131);
+    check_kept_gradient(1100, 9, 64);
+}
+
+// An infinite gradient makes no NaN of slots that stand for columns beyond the matrix.
+static void kept_gradient_keeps_padding_zero(void **state) {
+    (void)state;
+    enum { T = 3, N = 2, K = 17 }; // the last group has one column, and its other slot none
+    wn_tensor dy = make2(WN_DTYPE_F32, T, N), x = make2(WN_DTYPE_F32, T, K);
+    wn_tensor index = make2(WN_DTYPE_U8, N, 3), v = make2(WN_DTYPE_F32, N, 10);
+    for (int64_t i = 0; i < T * N; i++)
+        wn__set(&dy, i, INFINITY);
+    for (int64_t i = 0; i < T * K; i++)
+        wn__set(&x, i, 1);
+    static const uint8_t row[3] = {0x44, 0xE9, 0xEC}; // 0,1 0,1 | 1,2 2,3 | 0,3
+    for (int o = 0; o < N; o++)
+        memcpy((uint8_t *)index.data + 3 * o, row, 3);
+    const wn__sddmm24 multiply = {.dy = dy, .x = x, .index = index, .v = v};
+    const wn__kernel *kernel;
+    for (int i = 0; (kernel = variant(WN__OP_sddmm24, &multiply, i)) != NULL; i++) {
+        assert_ok(run_row(kernel, &multiply, NULL));
+        for (int64_t o = 0; o < N; o++)
+            for (int64_t s = 0; s < 10; s++)
+                assert_true(at2(&v, o, s) == (s == 9 ? 0 : (double)INFINITY));
+    }
+    free(dy.data);
+    free(x.data);
+    free(index.data);
+    free(v.data);
+}
+
 // ---- dx = dy W
 
 static void check_input_gradient(int64_t T, int64_t r, int64_t c) {
@@ -269,6 +360,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weight_gradient),
         cmocka_unit_test(drawn_gradient_is_unbiased),
+        cmocka_unit_test(kept_gradient),
+        cmocka_unit_test(kept_gradient_keeps_padding_zero),
         cmocka_unit_test(input_gradient),
         cmocka_unit_test(uneven_columns),
         cmocka_unit_test(refuses_bad_orders_and_marks),

@@ -167,6 +167,60 @@ static void new_masters_forget_the_mask(void **state) {
     close_layer(&r);
 }
 
+// From freeze_after on nothing reaches what the mask drops; what it keeps gets the dense gradient,
+// summed over passes.
+static void frozen_masks_take_no_gradient_of_what_they_drop(void **state) {
+    (void)state;
+    static const char *const structures[] = {"2:4:tile+kept", "2:4:row+mvue+kept"};
+    for (int which = 0; which < 2; which++) {
+        rig r;
+        flow f;
+        layer_spec s = {.structure = structures[which],
+                        .base = wn__structure_defaults(),
+                        .in = 20,
+                        .out = 12,
+                        .training = true};
+        s.base.freeze_after = 3;
+        open_layer(&r, &s);
+        open_flow(&f, &r, 9);
+        wn__param *w = wn__linear_weight(&r.l);
+        for (int64_t step = 2; step < 4; step++) {
+            r.pass.update = step;
+            OK(wn__linear_prepare(&r.l, &r.rt->exec, step));
+            w->fresh = true;
+            for (int pass = 0; pass < 2; pass++)
+                OK(wn__linear_backward(&r.l, &r.rt->exec, &f.x, &f.dy, &f.dx, false));
+            int64_t other = 0;
+            for (int64_t o = 0; o < 12; o++)
+                for (int64_t i = 0; i < 20; i++) {
+                    double want = 0, got = *(double *)wn__tensor_at(&w->g, o, i);
+                    for (int64_t n = 0; n < 9; n++)
+                        want += 2 * at2(&f.dy, n, o) * at2(&f.x, n, i);
+                    if (step == 3) NEAR(got, kept(&r, o, i) ? want : 0);
+                    other += !kept(&r, o, i) && got != 0;
+                }
+            assert_true((other > 0) == (step == 2));
+        }
+        close_layer(&r);
+    }
+}
+
+static void kept_gradients_need_a_frozen_mask(void **state) {
+    (void)state;
+    rig r = {0};
+    layer_spec s = {.structure = "2:4:tile+kept",
+                    .base = wn__structure_defaults(),
+                    .in = 8,
+                    .out = 8,
+                    .training = true};
+    wn__arena_measure("weights", &r.weights);
+    FAILS(build_layer(&r, &s), WN_INVALID, "mask_freeze_after is 0, at least 1 expected");
+    s.base.freeze_after = 1;
+    s.base.fp8 = true;
+    FAILS(build_layer(&r, &s), WN_INVALID, "block.part: gradients at kept places (+kept)");
+    wn__params_free(&r.params);
+}
+
 static void decay_touches_what_is_not_kept(void **state) {
     (void)state;
     rig r;
@@ -354,6 +408,8 @@ int main(void) {
         cmocka_unit_test(products),
         cmocka_unit_test(masks_follow_the_schedule),
         cmocka_unit_test(new_masters_forget_the_mask),
+        cmocka_unit_test(frozen_masks_take_no_gradient_of_what_they_drop),
+        cmocka_unit_test(kept_gradients_need_a_frozen_mask),
         cmocka_unit_test(decay_touches_what_is_not_kept),
         cmocka_unit_test(restores_a_saved_mask),
         cmocka_unit_test(refuses_use_before_prepare),

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT
+/* sddmm24 with tokens in lanes: both matrices are transposed into panels [column][tokens of a
+ * chunk], so that a kept place is a product of two rows, one of dy and one of x, which stays in the
+ * first cache, at an address made of two bits of the index. Eight places take turns: fewer would
+ * not hide the latency of an FMA. The VF places of a slice of columns are added up across their
+ * lanes together, into one vector: 14 or 30 shuffles for a chunk, hundreds of FMAs.
+ *
+ * A block of outputs passes over a slice chunk after chunk; its sums wait in the first cache. Each
+ * element adds the tokens of a chunk lane by lane, the lanes in one tree, and chunks and parts in
+ * ascending order. */
+#include "kernels/op.h"
+#include "kernels/sddmm24.h"
+#include "kernels/simd/sddmm24_plan.h"
+#include "kernels/simd/vec.h"
+
+#include <string.h>
+
+#define SLICE   (2 * VF) /* columns whose kept places make a vector */
+#define CHUNK   (WN_SDDMM24_SLICE / SLICE)
+#define AT_ONCE 8
+#define TURN    8 /* vectors of tokens: a chunk has a multiple of them, or 4, 2 or 1 */
+
+typedef struct sddmm24_job {
+    const wn__sddmm24 *p;
+    wn__sddmm24_plan plan;
+    float *x, *dy, *sums;
+    int64_t t0, t, o0, o, c0, c; /* the part: first and number of tokens, outputs, columns */
+    int64_t chunks, slices;
+    bool add; /* to what v holds */
+} sddmm24_job;
+
+/* One chunk of the tokens of a part. */
+typedef struct chunk24 {
+    int64_t t0, tokens; /* in the part */
+    int64_t vecs;
+} chunk24;
+
+static chunk24 chunk_of(const sddmm24_job *job, int64_t i) {
+    chunk24 chunk = {.t0 = i * CHUNK, .tokens = job->t - i * CHUNK, .vecs = 1};
+    if (chunk.tokens > CHUNK) chunk.tokens = CHUNK;
+    while (chunk.vecs < TURN && chunk.vecs * VF < chunk.tokens)
+        chunk.vecs *= 2;
+    if (chunk.tokens > TURN * VF) chunk.vecs = (chunk.tokens + TURN * VF - 1) / (TURN * VF) * TURN;
+    return chunk;
+}
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* Columns of a part as panels have them: whole slices. */
+static int64_t padded(int64_t columns) {
+    return (columns + SLICE - 1) / SLICE * SLICE;
+}
+
+/* to[c][t] = from[t][c] for VF columns; zeros for what does not exist. */
+ALWAYS void transpose_columns(const float *from, int64_t stride, int64_t tokens, int64_t columns,
+                              int64_t rows, int64_t vecs, float *to) {
+    for (int64_t t = 0; t < VF * vecs; t += VF) {
+        int64_t n = tokens - t < 0 ? 0 : least(tokens - t, VF);
+        vf r[VF];
+        vf_read_block(from + (n > 0 ? t * stride : 0), stride, n, columns, r);
+        vf_transpose(r);
+        vf_write_block(to + t, VF * vecs, rows, VF, r);
+    }
+}
+
+/* Columns c .. c + VF of a chunk of a matrix; panel: of the whole matrix, `width` rows a chunk. */
+static void bring_in(const sddmm24_job *job, const wn_tensor *from, int64_t first, int64_t count,
+                     int64_t width, const chunk24 *chunk, int64_t c, float *panel) {
+    int64_t stride = from->stride[0], exist = count - c < 0 ? 0 : least(count - c, VF);
+    const float *at = (const float *)from->data + (job->t0 + chunk->t0) * stride + first;
+    float *to = panel + chunk->t0 * width + c * VF * chunk->vecs;
+    transpose_columns(at + (exist > 0 ? c : 0), stride, chunk->tokens, exist, least(width - c, VF),
+                      chunk->vecs, to);
+}
+
+static void sddmm24_bring_x(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const sddmm24_job *job = ctx;
+    int64_t width = padded(job->c), across = width / VF;
+    for (int64_t i = begin; i < end; i++) {
+        const chunk24 chunk = chunk_of(job, i / across);
+        bring_in(job, &job->p->x, job->c0, job->c, width, &chunk, i % across * VF, job->x);
+    }
+}
+
+static void sddmm24_bring_dy(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const sddmm24_job *job = ctx;
+    int64_t across = (job->o + VF - 1) / VF;
+    for (int64_t i = begin; i < end; i++) {
+        const chunk24 chunk = chunk_of(job, i / across);
+        bring_in(job, &job->p->dy, job->o0, job->o, job->o, &chunk, i % across * VF, job->dy);
+    }
+}
+
+/* The products of a row of dy with the rows of the panel that eight places name, two bits each.
+ * Where two FMAs are started every cycle, each place has two sums. The compiler must not see
+ * through the addresses: it would share parts of them and run out of registers. */
+ALWAYS void dot_places(int turn, int64_t lanes, const float *dy, const float *panel, uint64_t bits,
+                       vf *out) {
+    const int sets = VF == 16 && turn > 1 ? 2 : 1;
+    const float *row[AT_ONCE];
+    vf sum[2][AT_ONCE];
+    UNROLL
+    for (int i = 0; i < AT_ONCE; i++) {
+        row[i] = panel + (i / 2 * 4 + (int64_t)(bits >> (2 * i) & 3)) * lanes;
+        __asm__("" : "+r"(row[i]));
+        sum[0][i] = sum[1][i] = vf_zero();
+    }
+    for (int64_t t = 0; t < lanes; t += turn * VF) {
+        UNROLL
+        for (int v = 0; v < turn; v++) {
+            vf d = vf_load(dy + t + VF * v);
+            UNROLL
+            for (int i = 0; i < AT_ONCE; i++)
+                sum[v % sets][i] = vf_fma(d, vf_load(row[i] + VF * v), sum[v % sets][i]);
+        }
+        UNROLL
+        for (int i = 0; i < AT_ONCE; i++)
+            row[i] += turn * VF;
+    }
+    UNROLL
+    for (int i = 0; i < AT_ONCE; i++)
+        out[i] = sets == 2 ? vf_add(sum[0][i], sum[1][i]) : sum[0][i];
+}
+
+/* Four vectors become one: lane 4 q + i has what quarter q of vector i adds up to. */
+ALWAYS vf add_up_four(const vf *a) {
+#if VF == 16
+    vf s = vf_add(_mm512_unpacklo_ps(a[0], a[1]), _mm512_unpackhi_ps(a[0], a[1]));
+    vf t = vf_add(_mm512_unpacklo_ps(a[2], a[3]), _mm512_unpackhi_ps(a[2], a[3]));
+    return vf_add(_mm512_shuffle_ps(s, t, 0x44), _mm512_shuffle_ps(s, t, 0xEE));
+#else
+    vf s = vf_add(_mm256_unpacklo_ps(a[0], a[1]), _mm256_unpackhi_ps(a[0], a[1]));
+    vf t = vf_add(_mm256_unpacklo_ps(a[2], a[3]), _mm256_unpackhi_ps(a[2], a[3]));
+    return vf_add(_mm256_shuffle_ps(s, t, 0x44), _mm256_shuffle_ps(s, t, 0xEE));
+#endif
+}
+
+/* The sums of VF places, one in each lane. */
+ALWAYS vf slice_sums(int turn, int64_t lanes, const float *dy, const float *panel, uint64_t bits) {
+    vf four[VF / 4];
+    UNROLL
+    for (int i = 0; i < VF; i += AT_ONCE) {
+        vf place[AT_ONCE];
+        dot_places(turn, lanes, dy, panel + 2 * i * lanes, bits >> (2 * i), place);
+        four[i / 4] = add_up_four(place);
+        four[i / 4 + 1] = add_up_four(place + 4);
+    }
+#if VF == 16
+    vf low = vf_add(_mm512_shuffle_f32x4(four[0], four[1], 0x88),
+                    _mm512_shuffle_f32x4(four[0], four[1], 0xDD));
+    vf high = vf_add(_mm512_shuffle_f32x4(four[2], four[3], 0x88),
+                     _mm512_shuffle_f32x4(four[2], four[3], 0xDD));
+    return vf_add(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xDD));
+#else
+    return vf_add(_mm256_permute2f128_ps(four[0], four[1], 0x20),
+                  _mm256_permute2f128_ps(four[0], four[1], 0x31));
+#endif
+}
+
+/* The index of a row at a slice; what the row does not have is 0. */
+ALWAYS uint64_t slice_bits(const uint8_t *index, int64_t exist) {
+    uint64_t bits = 0;
+    if (exist >= SLICE / 8)
+        memcpy(&bits, index, SLICE / 8);
+    else
+        memcpy(&bits, index, (size_t)exist);
+    return bits;
+}
+
+/* What the outputs of a block do with one chunk of a slice. */
+typedef struct visit24 {
+    const float *dy, *panel;
+    int64_t outputs, lanes;
+    const uint8_t *index; /* of the first output, at the slice */
+    int64_t bytes, exist; /* from row to row; of a row from there on */
+    float *sums;          /* a vector for each output */
+    bool first;
+} visit24;
+
+/* The index of the next output is read while this one is multiplied. */
+ALWAYS void add_chunk(int turn, int64_t lanes, const visit24 *at) {
+    uint64_t next = slice_bits(at->index, at->exist);
+    for (int64_t o = 0; o < at->outputs; o++) {
+        uint64_t bits = next;
+        int64_t after = o + 1 < at->outputs ? o + 1 : o;
+        next = slice_bits(at->index + after * at->bytes, at->exist);
+        vf sum = slice_sums(turn, lanes, at->dy + o * lanes, at->panel, bits);
+        float *to = at->sums + o * VF;
+        vf_store(to, at->first ? sum : vf_add(vf_load(to), sum));
+    }
+}
+
+static void add_long_chunk(const visit24 *at) {
+    add_chunk(TURN, at->lanes, at);
+}
+
+static void add_short_chunk(const visit24 *at) {
+    if (at->lanes == 4 * VF)
+        add_chunk(4, 4 * VF, at);
+    else if (at->lanes == 2 * VF)
+        add_chunk(2, 2 * VF, at);
+    else
+        add_chunk(1, VF, at);
+}
+
+/* Slots of the last group that name a padding column: what dy times its zeros is does not matter.
+ */
+static void drop_padding(const uint8_t *index, int64_t group, int64_t columns, float *slots) {
+    unsigned nibble = (unsigned)index[group / 2] >> (group % 2 * 4);
+    for (int s = 0; s < 2; s++)
+        if (4 * group + (nibble >> (2 * s) & 3) >= columns) slots[s] = 0;
+}
+
+/* The sums of a block of outputs and a slice, to v. */
+static void write_out(const sddmm24_job *job, int64_t o, int64_t outputs, int64_t slice,
+                      float *sums) {
+    const wn__sddmm24 *p = job->p;
+    int64_t k = p->x.shape[1], first = job->c0 / 2 + slice * VF, length = p->v.shape[1],
+            n = least(length - first, VF);
+    for (int64_t i = job->o0 + o; i < job->o0 + o + outputs; i++, sums += VF) {
+        float *v = (float *)p->v.data + i * length + first;
+        const uint8_t *index = (const uint8_t *)p->index.data + i * p->index.shape[1];
+        if (k % 4 != 0 && first + n == length) drop_padding(index, k / 4, k, sums + n - 2);
+        vf sum = vf_load(sums);
+        vf_put(v, job->add ? vf_add(vf_get(v, n), sum) : sum, n);
+    }
+}
+
+static void sddmm24_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
+    const sddmm24_job *job = ctx;
+    const wn__sddmm24 *p = job->p;
+    int64_t width = padded(job->c), bytes = p->index.shape[1];
+    float *sums = job->sums + (size_t)worker * job->plan.sums_floats;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t slice = i % job->slices, o = i / job->slices * job->plan.block,
+                outputs = least(job->o - o, job->plan.block), c = slice * SLICE,
+                byte = (job->c0 + c) / 8;
+        if (job->chunks == 0) memset(sums, 0, job->plan.sums_floats * sizeof *sums);
+        for (int64_t t = 0; t < job->chunks; t++) {
+            const chunk24 chunk = chunk_of(job, t);
+            int64_t lanes = VF * chunk.vecs;
+            const visit24 at = {.dy = job->dy + chunk.t0 * job->o + o * lanes,
+                                .panel = job->x + chunk.t0 * width + c * lanes,
+                                .outputs = outputs,
+                                .lanes = lanes,
+                                .index =
+                                    (const uint8_t *)p->index.data + (job->o0 + o) * bytes + byte,
+                                .bytes = bytes,
+                                .exist = bytes - byte,
+                                .sums = sums,
+                                .first = t == 0};
+            if (chunk.vecs < TURN)
+                add_short_chunk(&at);
+            else
+                add_long_chunk(&at);
+        }
+        write_out(job, o, outputs, slice, sums);
+    }
+}
+
+/* All columns of one part of tokens and outputs. */
+static void run_columns(sddmm24_job *job, wn__exec *x) {
+    int64_t k = job->p->x.shape[1];
+    wn__parallel_for(x->pool, job->chunks * ((job->o + VF - 1) / VF), 4, sddmm24_bring_dy, job);
+    for (job->c0 = 0; job->c0 < k; job->c0 += job->c) {
+        job->c = least(k - job->c0, job->plan.columns);
+        job->slices = (job->c + SLICE - 1) / SLICE;
+        wn__parallel_for(x->pool, job->chunks * (padded(job->c) / VF), 4, sddmm24_bring_x, job);
+        int64_t blocks = (job->o + job->plan.block - 1) / job->plan.block;
+        wn__parallel_for(x->pool, blocks * job->slices, 1, sddmm24_blocks, job);
+    }
+}
+
+static wn_status sddmm24(const void *args, wn__exec *x) {
+    const wn__sddmm24 *p = args;
+    sddmm24_job job = {.p = p,
+                       .plan = wn__sddmm24_plan_for(p, VF, wn__pool_threads(x->pool)),
+                       .add = p->accumulate};
+    int64_t T = p->x.shape[0], n = p->dy.shape[1];
+    job.x = (float *)(void *)x->scratch;
+    job.dy = job.x + job.plan.x_floats;
+    job.sums = job.dy + job.plan.dy_floats;
+    do { /* once where there are no tokens */
+        job.t = least(T - job.t0, job.plan.tokens);
+        job.chunks = (job.t + CHUNK - 1) / CHUNK;
+        for (job.o0 = 0; job.o0 < n; job.o0 += job.o) {
+            job.o = least(n - job.o0, job.plan.outputs);
+            run_columns(&job, x);
+        }
+        job.t0 += job.t;
+        job.add = true;
+    } while (job.t0 < T);
+    return WN_OK;
+}
