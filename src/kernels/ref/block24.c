@@ -45,7 +45,7 @@ static unsigned mask_of(const source *s, int64_t row, int64_t g) {
     if (!s->transposed) return m[row * mask->shape[1] + g];
     unsigned kept = 0;
     for (int i = 0; i < n; i++)
-        kept |= (m[(4 * g + i) * mask->shape[1] + row / 4] >> (row % 4) & 1U) << i;
+        kept |= ((unsigned)m[(4 * g + i) * mask->shape[1] + row / 4] >> (row % 4) & 1U) << i;
     return kept;
 }
 

@@ -43,17 +43,19 @@ struct work {
 
 static __device__ __forceinline__ work work_of(const wn__gpu_spmm24_blocks &p, int index,
                                                int rank) {
-    work w;
-    w.part = index % p.split;
-    w.tile = index / p.split;
+    work w = {0, 0, index, 0, 0, p.steps};
+    if (p.split > 1) { // a division takes longer than most of what is done for a tile
+        w.part = index % p.split;
+        w.tile = index / p.split;
+        w.first = p.steps * w.part / p.split;
+        w.steps = p.steps * (w.part + 1) / p.split - w.first;
+    }
     // groups of `group` tiles along the features, all tokens of a group before the next
     const int in_group = p.group * p.tiles_n, group = w.tile / in_group, first = group * p.group;
     const int left = p.tiles_m - first, wide = left < p.group ? left : p.group;
     const int at = w.tile - group * in_group;
     w.m = (first + at % wide) * p.cluster + rank;
     w.n = at / wide;
-    w.first = (int)((int64_t)p.steps * w.part / p.split);
-    w.steps = (int)((int64_t)p.steps * (w.part + 1) / p.split) - w.first;
     w.tile = w.tile * p.cluster + rank;
     return w;
 }
