@@ -18,11 +18,6 @@
 #endif
 
 #define BLOCK_TILES 4 /* tiles of a block of work */
-#define SLICE_BYTES 8192
-/* Bytes from what is read to what is fetched: far enough for DRAM with one pass, a whole slice with
- * several. */
-#define AHEAD_ONE  1024
-#define AHEAD_MANY SLICE_BYTES
 
 typedef struct stream_job {
     const wn__stream *p;
@@ -204,8 +199,8 @@ ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, i
                   .blocks = all - b < slice ? all - b : slice,
                   .t = t0,
                   .ahead = t0 > 0 ? 0
-                           : many ? AHEAD_MANY
-                                  : AHEAD_ONE};
+                           : many ? FETCH_MANY
+                                  : FETCH_ONE};
         while (u.t < t0 + tokens) {
             int count = turn_tokens(t0 + tokens - u.t, most);
             take_turn_of(type, sparse, count, job, &u, sums + 16 * (u.t - t0));
