@@ -3,6 +3,7 @@
 #include "kernels/declare.h"
 
 #define STREAM_FLOATS   1
+#define STREAM_TOKENS   1
 #define STREAM_INTEGERS "kernels/simd/stream_int.inc.h"
 #include "kernels/simd/stream.inc.h"
 

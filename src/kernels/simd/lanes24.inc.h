@@ -190,6 +190,10 @@ static void run_block(const lanes24 *job, const tile24 *tile, int64_t o0, float 
         transpose_out(job, tile, sums, o0, outputs);
 }
 
+static int64_t block_count(const lanes24 *job) {
+    return (job->outputs + job->plan.block - 1) / job->plan.block;
+}
+
 /* A worker's sums; its own panel follows. */
 static float *worker_sums(const lanes24 *job, int worker) {
     return (float *)(void *)(job->scratch + (size_t)worker * job->plan.worker_bytes);
@@ -217,11 +221,14 @@ static void lanes24_bring_in(void *ctx, int64_t begin, int64_t end, int worker) 
     }
 }
 
+/* All blocks of a tile before the next one: it stays in L2, and only weights, which are fetched
+ * ahead, come from further away. */
 static void lanes24_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
     const lanes24 *job = ctx;
+    int64_t blocks = block_count(job);
     for (int64_t i = begin; i < end; i++) {
-        tile24 tile = tile_at(job, i % job->tiles);
-        run_block(job, &tile, i / job->tiles * job->plan.block, worker_sums(job, worker));
+        tile24 tile = tile_at(job, i / blocks);
+        run_block(job, &tile, i % blocks * job->plan.block, worker_sums(job, worker));
     }
 }
 
@@ -232,8 +239,7 @@ static void run_shared(lanes24 *job, wn__pool *pool) {
         job->t1 = job->t0 + at_most(job->lanes - job->t0, job->plan.chunk);
         job->tiles = tile_count(job->t1 - job->t0);
         wn__parallel_for(pool, job->tiles, 1, lanes24_bring_in, job);
-        int64_t blocks = (job->outputs + job->plan.block - 1) / job->plan.block;
-        wn__parallel_for(pool, job->tiles * blocks, 1, lanes24_blocks, job);
+        wn__parallel_for(pool, job->tiles * block_count(job), 1, lanes24_blocks, job);
     }
 }
 

@@ -237,15 +237,13 @@ ALWAYS void fetch_block(const float *x, int64_t stride) {
         _mm_prefetch((const char *)(x + i * stride), _MM_HINT_T0);
 }
 
-/* rows: from this block on. */
+/* rows: from this block on. y may be a buffer for one block, then p->y has only its stride. */
 ALWAYS void prune_block(const draws24 *d, const wn__mvue24 *p, wn__mvue24_method method,
                         const float *x, float *y, int64_t rows, int64_t n) {
     int64_t j = 0;
     for (; rows >= 4 && j + VF <= n; j += VF) {
-        if (rows >= 8) {
-            fetch_block(x + j, p->x.stride[0]);
-            fetch_block(y + j, p->y.stride[0]);
-        }
+        if (rows >= 8) fetch_block(x + j, p->x.stride[0]);
+        if (rows >= 8 && wn__given(&p->y)) fetch_block(y + j, p->y.stride[0]);
         block_step(d, p, method, x, y, 4, j, VF);
     }
     for (; j < n; j += VF)

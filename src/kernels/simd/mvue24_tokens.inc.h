@@ -11,7 +11,7 @@ typedef struct drawn24 {
 } drawn24;
 
 static void draw_block(const wn__mvue24 *p, const place24 *at, int64_t block, drawn24 *d) {
-    int64_t i0 = at->i0 + 4 * block, rows = clamp24(p->x.shape[0] - i0, 4);
+    int64_t i0 = at->i0 + 4 * block, rows = p->x.shape[0] - i0;
     const float *x = (const float *)p->x.data + i0 * p->x.stride[0] + at->j0;
     draw_words(&d->draws, i0 / 4 * p->x.shape[1] + at->j0, at->columns);
     if (p->method == WN_MVUE24_EXACT)

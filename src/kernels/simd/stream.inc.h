@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* stream, with STREAM_FLOATS of F32 and BF16, with STREAM_INTEGERS, which names the header of their
- * loops, of INT8 and INT4. x is laid out in scratch, then blocks of tiles pass over the weights
- * once, in the order in which they lie. A few tokens at a time share what they read of a tile; up
- * to 16 take turns over a slice of it that stays in L1, and the slice after it is fetched
- * meanwhile. More tokens come after them, while the tile is in L2. */
+/* stream, with STREAM_FLOATS of F32 and BF16 (with STREAM_TOKENS by another loop for 16 tokens),
+ * with STREAM_INTEGERS, which names the header of their loops, of INT8 and INT4. x is laid out in
+ * scratch, then blocks of tiles pass over the weights once, in the order in which they lie. A few
+ * tokens at a time share what they read of a tile; up to 16 take turns over a slice of it that
+ * stays in L1, and the slice after it is fetched meanwhile. More tokens come after them, while the
+ * tile is in L2. */
 #include "base/fail.h"
 #include "kernels/op.h"
 #include "kernels/simd/stream_plan.h"
@@ -13,16 +14,14 @@
 #ifdef STREAM_FLOATS
 #include "kernels/simd/stream_float.inc.h"
 #endif
+#ifdef STREAM_TOKENS
+#include "kernels/simd/stream_tokens.inc.h"
+#endif
 #ifdef STREAM_INTEGERS
 #include STREAM_INTEGERS
 #endif
 
 #define BLOCK_TILES 4 /* tiles of a block of work */
-#define SLICE_BYTES 8192
-/* Bytes from what is read to what is fetched: far enough for DRAM with one pass, a whole slice with
- * several. */
-#define AHEAD_ONE  1024
-#define AHEAD_MANY SLICE_BYTES
 
 typedef struct stream_job {
     const wn__stream *p;
@@ -80,10 +79,26 @@ static void lay_row(const stream_job *job, int64_t t) {
 }
 #endif
 
+#ifdef STREAM_TOKENS
+/* Where x of a block of tokens is a panel. */
+static bool in_panel(const wn__stream_format *f, int64_t tokens) {
+    return f->sparse && !wn__stream_quantised(f) && tokens == WN_STREAM_BATCH;
+}
+#endif
+
 /* Blocks of 16 tokens. */
 static void lay_rows(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const stream_job *job = ctx;
+#ifdef STREAM_TOKENS
+    const wn__stream *p = job->p;
+    if (in_panel(&p->format, end - begin)) {
+        lay_panel((const float *)p->x.data + (job->t0 + begin) * p->x.stride[0], p->x.stride[0],
+                  p->format.k, job->plan.columns,
+                  (float *)(void *)(job->rows + begin * job->plan.row));
+        return;
+    }
+#endif
     for (int64_t t = begin; t < end; t++)
         lay_row(job, t);
 }
@@ -204,8 +219,8 @@ ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, i
                   .blocks = all - b < slice ? all - b : slice,
                   .t = t0,
                   .ahead = t0 > 0 ? 0
-                           : many ? AHEAD_MANY
-                                  : AHEAD_ONE};
+                           : many ? FETCH_MANY
+                                  : FETCH_ONE};
         while (u.t < t0 + tokens) {
             int count = turn_tokens(t0 + tokens - u.t, most);
             take_turn_of(type, sparse, count, job, &u, sums + 16 * (u.t - t0));
@@ -223,13 +238,46 @@ ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, i
     }
 }
 
+#ifdef STREAM_TOKENS
+/* The same for 16 tokens of a panel: four outputs at a time take turns over a slice. */
+ALWAYS void run_panel(wn__stream_type type, const stream_job *job, int64_t i, int64_t t0) {
+    const wn__stream_format *f = &job->p->format;
+    const int64_t bytes = wn__stream_block_bytes(&(wn__stream_format){type, true, 0, 0});
+    const int64_t slice = SLICE_BYTES / bytes, all = wn__stream_blocks(f);
+    const uint8_t *w = (const uint8_t *)job->p->stream.data + i * wn__stream_tile_bytes(f);
+    const char *panel = (const char *)job->rows + t0 * job->plan.row;
+    _Alignas(64) float sums[16 * WN_STREAM_BATCH], turned[16 * WN_STREAM_BATCH];
+    memset(sums, 0, sizeof sums);
+    for (int64_t b = 0; b < all; b += slice) {
+        int64_t blocks = all - b < slice ? all - b : slice;
+        for (int lane = 0; lane < 16; lane += PANEL_OUTPUTS)
+            token_lanes(type, w + b * bytes, panel + b * 32 * PANEL_BYTES, blocks,
+                        t0 > 0 || lane > 0 ? 0 : FETCH_MANY, lane, sums + lane * WN_STREAM_BATCH);
+    }
+    turn_sums(sums, turned);
+    for (int64_t t = 0; t < WN_STREAM_BATCH; t++)
+        finish_token(job->p, job->t0 + t0 + t, i * WN_STREAM_LANES, turned + 16 * t);
+}
+#endif
+
+ALWAYS void run_some(wn__stream_type type, bool sparse, const stream_job *job, int64_t i,
+                     int64_t t0, int64_t tokens) {
+#ifdef STREAM_TOKENS
+    if (in_panel(&(wn__stream_format){type, sparse, 0, 0}, tokens)) {
+        run_panel(type, job, i, t0);
+        return;
+    }
+#endif
+    run_tile(type, sparse, job, i, t0, tokens);
+}
+
 #define STREAM_TILES(name, type, sparse)                                                           \
     static void name(void *ctx, int64_t begin, int64_t end, int worker) {                          \
         (void)worker;                                                                              \
         const stream_job *job = ctx;                                                               \
         for (int64_t i = begin; i < end; i++)                                                      \
             for (int64_t t = 0; t < job->tokens; t += WN_STREAM_BATCH)                             \
-                run_tile(type, sparse, job, i, t,                                                  \
+                run_some(type, sparse, job, i, t,                                                  \
                          job->tokens - t < WN_STREAM_BATCH ? job->tokens - t : WN_STREAM_BATCH);   \
     }
 #ifdef STREAM_FLOATS

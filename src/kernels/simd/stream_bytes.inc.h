@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What streams of INT8 and INT4 share whatever the instructions: x in 8 bits, and where a pass
  * finds it. */
+#include "kernels/simd/stream_fetch.h"
 #include "kernels/simd/vec.h"
 #include "kernels/stream_layout.h"
 
@@ -13,14 +14,6 @@ typedef struct int_rows {
     const uint8_t *scales;
     int64_t down, columns;
 } int_rows;
-
-/* Lines of `bytes` bytes, a few at a time: what waits for memory has few places. */
-ALWAYS void fetch_ahead(const uint8_t *w, int64_t bytes, int64_t ahead) {
-    if (ahead == 0) return;
-    UNROLL
-    for (int64_t line = 0; line < bytes; line += 64)
-        _mm_prefetch((const char *)w + ahead + line, _MM_HINT_T0);
-}
 
 /* The scale of x of a token and group b. */
 ALWAYS float scale_of_group(const int_rows *r, int t, int64_t b) {

@@ -3,6 +3,7 @@
  * element of x; of a 2:4 tile each lane picks its column out of a group of four with one
  * permutation within 128 bits, whose control is made of the index once for all tokens: with AVX-512
  * by a shift for each lane, with AVX2 out of a table, four lanes at a time. */
+#include "kernels/simd/stream_fetch.h"
 #include "kernels/simd/stream_pick.h"
 #include "kernels/simd/vec.h"
 #include "kernels/stream_layout.h"
@@ -66,16 +67,7 @@ ALWAYS vf group_pick(vf x, stream_bits control) {
 }
 #endif
 
-/* Lines that a part of a block fetches; few at a time, since what waits for memory has few places.
- */
-ALWAYS void fetch_lines(const uint8_t *w, int64_t begin, int64_t end, int64_t ahead) {
-    if (ahead == 0) return;
-    UNROLL
-    for (int64_t line = begin; line < end; line += 64)
-        _mm_prefetch((const char *)w + ahead + line, _MM_HINT_T0);
-}
-
-/* The same for group g of eight of a 2:4 block; the first one takes the index. */
+/* The lines of group g of eight of a 2:4 block; the first one takes the index. */
 ALWAYS void fetch_group(wn__stream_type type, const uint8_t *w, int g, int64_t ahead) {
     const int64_t each = type == WN_STREAM_F32 ? 128 : 64;
     fetch_lines(w, g == 0 ? 0 : 64 + each * g, 64 + each * (g + 1), ahead);

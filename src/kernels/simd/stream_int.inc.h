@@ -67,7 +67,7 @@ ALWAYS void int8_sparse_block(int tokens, const uint8_t *w, const int_rows *r, i
                               int64_t ahead, int8_sums *sums) {
     UNROLL
     for (int step = 0; step < 4; step++) {
-        fetch_ahead(w + (step == 0 ? 0 : 64 + 64 * step), step == 0 ? 128 : 64, ahead);
+        fetch_lines(w, step == 0 ? 0 : 64 + 64 * step, 128 + 64 * step, ahead);
         UNROLL
         for (int h = 0; h < 2; h++) {
             v8 control = int8_control(w + 32 * h, step);
@@ -95,7 +95,7 @@ ALWAYS void int8_pass(bool sparse, int tokens, const uint8_t *w, const int_rows 
         if (sparse) {
             int8_sparse_block(tokens, w, r, 32 * b, ahead, &sums);
         } else {
-            fetch_ahead(w, bytes, ahead);
+            fetch_lines(w, 0, bytes, ahead);
             int8_dense_block(tokens, w, r, 4 * b, &sums);
         }
     }
@@ -125,7 +125,7 @@ ALWAYS void int4_dense_block(int tokens, const uint8_t *w, const int_rows *r, in
         sums[t][0] = sums[t][1] = _mm256_setzero_si256();
     for (int64_t j = 0; j < 8; j++) {
         v8 first = v8_load(w + 32 + 64 * j), second = v8_load(w + 64 + 64 * j);
-        fetch_ahead(w + 32 + 64 * j, 64, ahead);
+        fetch_lines(w, 32 + 64 * j, 96 + 64 * j, ahead);
         UNROLL
         for (int high = 0; high < 2; high++) {
             v8 a = nibbles(first, high), c = nibbles(second, high);
@@ -171,7 +171,7 @@ ALWAYS void int4_sparse_block(int tokens, const uint8_t *w, const int_rows *r, i
         sums[t] = _mm256_setzero_si256();
     UNROLL
     for (int m = 0; m < 8; m++) {
-        if (m < 6) fetch_ahead(w + 64 * m, 64, ahead);
+        if (m < 6) fetch_lines(w, 64 * m, 64 * m + 64, ahead);
         v8 both = v8_load(w + 128 + 32 * m), control = int4_control(w, m);
         v8 first = _mm256_sub_epi8(nibbles(both, false), _mm256_set1_epi8(8));
         v8 second = _mm256_sub_epi8(nibbles(both, true), _mm256_set1_epi8(8));

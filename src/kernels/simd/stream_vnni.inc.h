@@ -64,11 +64,12 @@ ALWAYS void int8_dense_block(int tokens, const uint8_t *w, const int_rows *r, in
 }
 
 ALWAYS void int8_sparse_block(int tokens, const uint8_t *w, const int_rows *r, int64_t column,
-                              lane_sums *sums, vi *offset) {
+                              int64_t ahead, lane_sums *sums, vi *offset) {
     const vi second = _mm512_set1_epi32(0x04040000);
     vi index = vi_load(w);
     UNROLL
     for (int step = 0; step < 4; step++) {
+        fetch_lines(w, step == 0 ? 0 : 64 + 64 * step, 128 + 64 * step, ahead);
         vi control = and_or(_mm512_srli_epi32(index, (unsigned)(2 * step)), each_byte(3), second);
         vi weights = vi_load(w + 64 + 64 * step);
         *offset = add_dots(*offset, each_byte(0x80), weights);
@@ -90,11 +91,12 @@ ALWAYS void int8_pass(bool sparse, int tokens, const uint8_t *w, const int_rows 
     for (int t = 0; t < tokens; t++)
         sums.of[t] = vi_load(to + 16 * t);
     for (int64_t b = 0; b < blocks; b++, w += bytes) {
-        fetch_ahead(w, bytes, ahead);
-        if (sparse)
-            int8_sparse_block(tokens, w, r, 32 * b, &sums, &offset);
-        else
+        if (sparse) {
+            int8_sparse_block(tokens, w, r, 32 * b, ahead, &sums, &offset);
+        } else {
+            fetch_lines(w, 0, bytes, ahead);
             int8_dense_block(tokens, w, r, 4 * b, &sums);
+        }
     }
     UNROLL
     for (int t = 0; t < tokens; t++)
@@ -113,9 +115,10 @@ ALWAYS void scale_int8(const uint8_t *tile, const uint8_t *x, float *sums) {
 /* ---- INT4 */
 
 ALWAYS void int4_dense_block(int tokens, const uint8_t *w, const int_rows *r, int64_t b,
-                             lane_sums *sums) {
+                             int64_t ahead, lane_sums *sums) {
     UNROLL
     for (int j = 0; j < 8; j++) {
+        fetch_lines(w, 32 + 64 * j, 96 + 64 * j, ahead);
         vi both = vi_load(w + 32 + 64 * j);
         vi low = _mm512_and_si512(both, each_byte(15));
         vi high = _mm512_and_si512(_mm512_srli_epi32(both, 4), each_byte(15));
@@ -163,11 +166,12 @@ ALWAYS vi int4_weights(const uint8_t *w, int m) {
 }
 
 ALWAYS void int4_sparse_block(int tokens, const uint8_t *w, const int_rows *r, int64_t b,
-                              lane_sums *sums) {
+                              int64_t ahead, lane_sums *sums) {
     const vi planes[3] = {plane_of(w, 0), plane_of(w, 1), plane_of(w, 2)};
     vi offset = _mm512_setzero_si512();
     UNROLL
     for (int m = 0; m < 8; m++) {
+        if (m < 6) fetch_lines(w, 64 * m, 64 * m + 64, ahead);
         vi control = int4_control(planes, m), weights = int4_weights(w, m);
         offset = add_dots(offset, each_byte(0x80), weights);
         UNROLL
@@ -186,12 +190,11 @@ ALWAYS void int4_pass(bool sparse, int tokens, const uint8_t *w, const int_rows 
     const int64_t bytes = sparse ? 384 : 544;
     for (int64_t b = 0; b < blocks; b++, w += bytes) {
         lane_sums sums;
-        fetch_ahead(w, bytes, ahead);
         begin_sums(sparse, tokens, r, b, &sums);
         if (sparse)
-            int4_sparse_block(tokens, w, r, b, &sums);
+            int4_sparse_block(tokens, w, r, b, ahead, &sums);
         else
-            int4_dense_block(tokens, w, r, b, &sums);
+            int4_dense_block(tokens, w, r, b, ahead, &sums);
         vf scales = scales_of(w, 0);
         UNROLL
         for (int t = 0; t < tokens; t++) {

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+/* Lines of a stream that are fetched before they are read. */
+#ifndef WN_KERNELS_SIMD_STREAM_FETCH_H
+#define WN_KERNELS_SIMD_STREAM_FETCH_H
+
+#include "kernels/simd/vec.h"
+
+#define SLICE_BYTES 8192
+/* Bytes from what is read to what is fetched: with one pass over a tile far enough for DRAM, with
+ * several a whole slice. Processors with vectors of 64 bytes have more places for what is on its
+ * way to the second level than to the first: their lines come there first, from FETCH_FAR on. */
+#define FETCH_ONE  (VF == 16 ? 2048 : 1024)
+#define FETCH_MANY SLICE_BYTES
+#define FETCH_FAR  (VF == 16 ? 8192 : 0)
+
+/* Lines of w from byte `begin` to `end`; 0 ahead: none. Few at a time, since what waits for memory
+ * has few places. */
+ALWAYS void fetch_lines(const uint8_t *w, int64_t begin, int64_t end, int64_t ahead) {
+    if (ahead == 0) return;
+    UNROLL
+    for (int64_t line = begin; line < end; line += 64) {
+        _mm_prefetch((const char *)w + ahead + line, _MM_HINT_T0);
+        if (FETCH_FAR > 0) _mm_prefetch((const char *)w + FETCH_FAR + line, _MM_HINT_T1);
+    }
+}
+
+#endif
