@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const wn__linear_type *const types[] = {&wn__linear_dense,   &wn__linear_sparse24,
-                                               &wn__linear_sste,    &wn__linear_lowrank,
-                                               &wn__linear_adapter, &wn__linear_in24};
+static const wn__linear_type *const types[] = {
+    &wn__linear_dense,   &wn__linear_sparse24, &wn__linear_sste, &wn__linear_lowrank,
+    &wn__linear_adapter, &wn__linear_in24,     &wn__linear_kron};
 
 wn_status wn__linear_build(wn__linear *l, const char *name, int64_t in, int64_t out, bool bias,
                            const wn__structure *structure, wn__build *b) {
@@ -78,6 +78,7 @@ bool wn__linear_owns(const wn__linear *l, size_t param) {
     wn__structure_kind kind = l->structure.kind;
     bool factors = kind == WN_STRUCTURE_LOWRANK || kind == WN_STRUCTURE_ADAPTER;
     if (factors && (param == l->factor_in || param == l->factor_out)) return true;
+    if (kind == WN_STRUCTURE_KRON) return param >= l->factor_in && param <= l->factor_out;
     return kind != WN_STRUCTURE_LOWRANK && param == l->weight;
 }
 

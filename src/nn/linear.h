@@ -2,9 +2,9 @@
 /* A linear layer y = x W^T (+ bias) whose weight has a structure.
  *
  * One small interface, one file for each structure (linear_dense.c, linear_sparse24.c,
- * linear_stream.c, linear_sste.c, linear_lowrank.c, linear_in24.c). A model, an optimizer, a
- * checkpoint and a session never ask which one they hold. Adding a structure: a new file with a
- * wn__linear_type, a line in linear.c's list, a name in structure.c. */
+ * linear_stream.c, linear_sste.c, linear_lowrank.c, linear_in24.c, linear_kron.c). A model, an
+ * optimizer, a checkpoint and a session never ask which one they hold. Adding a structure: a new
+ * file with a wn__linear_type, a line in linear.c's list, a name in structure.c. */
 #ifndef WN_NN_LINEAR_H
 #define WN_NN_LINEAR_H
 
@@ -94,7 +94,7 @@ struct wn__linear {
     size_t weight,
         bias; /* their numbers in params; weight is 0 where factored without a frozen one */
     size_t factor_in, factor_out; /* LOWRANK, ADAPTER: N^T [r,in] "<name>.weight_in", M [out,r]
-                                     "<name>.weight_out" */
+                                     "<name>.weight_out"; KRON: the first and the last factor */
     bool factored;  /* no parameter "<name>.weight" is trained: the weight is made by merge */
     int64_t number; /* of the layer, for random streams */
     const wn__pass *pass;
@@ -116,6 +116,7 @@ struct wn__linear {
         struct wn__linear_sste *sste;
         struct wn__linear_lowrank *lowrank;
         struct wn__linear_in24 *in24;
+        struct wn__linear_kron *kron;
         struct wn__linear_stream *stream;
     } as;
 };
@@ -172,7 +173,7 @@ void wn__linear_tell_padding(const wn__linear *l, wn__build *b, const char *what
 WN_NODISCARD wn_status wn__linear_check_ready(const wn__linear *l, const wn__exec *x);
 wn__param *wn__linear_weight(const wn__linear *l);
 extern const wn__linear_type wn__linear_dense, wn__linear_sparse24, wn__linear_stream,
-    wn__linear_sste, wn__linear_lowrank, wn__linear_adapter, wn__linear_in24;
+    wn__linear_sste, wn__linear_lowrank, wn__linear_adapter, wn__linear_in24, wn__linear_kron;
 /* Whether the weight, dense or 2:4, is a stream and no parameter. */
 static inline bool wn__linear_streams(const wn__linear *l) {
     return l->type == &wn__linear_stream;

@@ -221,7 +221,9 @@ wn_status wn__product_packs24(const wn__linear *l, const wn__exec *x, const wn_t
     *why = NULL;
     WN_TRY(wn__force_find(x->force, WN__OP_spmm24_rows, &forced));
     WN_TRY(wn__plan(&asking, WN__OP_spmm24_rows, &args, &chosen));
-    if (l->structure.fp8)
+    if (l->structure.kind == WN_STRUCTURE_KRON)
+        *why = "factors of a chain read no packs";
+    else if (l->structure.fp8)
         *why = "FP8 rounds them in dense form";
     else if (forced != NULL)
         *why = NULL;

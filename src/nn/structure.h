@@ -14,6 +14,9 @@
  *   in2:4:soft|mvue[+mvue|+mvue-approx|+dense-dw]
  *       dense weights, 2:4 inputs in the forward pass. +mvue is meant unless another is written:
  *       the method has always pruned the output gradient of the weight's product; +dense-dw: not
+ *   kron:butterfly | kron:monarch:B[xC][:R]
+ *       a chain of Kronecker-sparse factors: dyadic ones of a square power of two, or two with
+ * blocks of B rows and C columns (without it B) of rank R (without it 1)
  *   act2:4[:naive|mvue|soft|soft_weights|soft_dynamic]
  *       2:4 activations of an MLP without a gate
  *
@@ -37,6 +40,7 @@ typedef enum wn__structure_kind {
     WN_STRUCTURE_LOWRANK,
     WN_STRUCTURE_ADAPTER,
     WN_STRUCTURE_IN24, /* dense weights, 2:4 inputs */
+    WN_STRUCTURE_KRON,
     WN_STRUCTURE_ACT24 /* of an activation */
 } wn__structure_kind;
 
@@ -85,8 +89,9 @@ typedef struct wn__structure {
     bool scale_norm; /* S-STE's scale keeps the norm instead of being nearest */
     wn__scale_rule scale_rule;
     bool fp8; /* products in simulated FP8: e4m3 forward, e5m2 gradients */
-    /* LOWRANK, ADAPTER */
+    /* LOWRANK, ADAPTER; KRON: of each block */
     int64_t rank;
+    int64_t kron_b, kron_c;     /* KRON: sizes of the blocks; 0: a butterfly */
     double alpha;               /* ADAPTER: the product counts alpha / rank */
     bool sparse_in, sparse_out; /* LOWRANK: the factors that are 2:4 */
     const char *init;           /* "xavier" and so on: wn__lowrank_init_parse; borrowed */

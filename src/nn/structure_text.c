@@ -13,6 +13,7 @@
     "2:4:tile|row with +kept, "                                                                    \
     "lowrank:R[+2:4[:in|out]][+mvue|+mvue-approx] and adapter:R[:ALPHA] with R of at least 1, "    \
     "ALPHA above 0, "                                                                              \
+    "kron:butterfly, kron:monarch:B[xC][:R], "                                                     \
     "in2:4:soft|mvue[+mvue|+mvue-approx|+dense-dw], "                                              \
     "act2:4[:naive|mvue|soft|soft_weights|soft_dynamic]"
 
@@ -179,6 +180,34 @@ static bool read_in24(const char **p, wn__structure *s) {
     return **p == '\0';
 }
 
+// A number from 1 on.
+static bool read_count(const char **p, int64_t *out) {
+    if (**p < '1' || **p > '9') return false;
+    char *end;
+    long long value = strtoll(*p, &end, 10);
+    if (value > INT32_MAX) return false;
+    *out = value;
+    *p = end;
+    return true;
+}
+
+static bool read_kron(const char **p, wn__structure *s) {
+    static const char *const words[] = {"butterfly", "monarch"};
+    int which = choose(p, ':', words, COUNT(words));
+    s->kind = WN_STRUCTURE_KRON;
+    s->mvue = WN_MVUE_OFF;
+    s->rank = 1;
+    s->kron_b = s->kron_c = 0;
+    if (which < 1) return which == 0 && **p == '\0';
+    if (**p != ':') return false;
+    ++*p;
+    if (!read_count(p, &s->kron_b)) return false;
+    s->kron_c = s->kron_b;
+    if (**p == 'x' && (++*p, !read_count(p, &s->kron_c))) return false;
+    if (**p == ':' && !read_rank(p, &s->rank)) return false;
+    return **p == '\0';
+}
+
 static bool read_act24(const char **p, wn__structure *s) {
     int method = 0;
     if (**p == ':') method = choose(p, ':', act_methods, COUNT(act_methods));
@@ -193,7 +222,8 @@ static const struct {
     const char *word;
     bool (*read)(const char **p, wn__structure *s);
 } heads[] = {{"dense", read_dense},     {"2:4", read_weight24}, {"lowrank", read_lowrank},
-             {"adapter", read_adapter}, {"in2:4", read_in24},   {"act2:4", read_act24}};
+             {"adapter", read_adapter}, {"in2:4", read_in24},   {"act2:4", read_act24},
+             {"kron", read_kron}};
 
 static wn_status refuse(const char *text, const char *at) {
     if (at == text) return wn__fail(WN_INVALID, "structure '%s' is unknown; legal: " LEGAL, text);
@@ -259,6 +289,13 @@ const char *wn__structure_name(const wn__structure *s, char *out, size_t n) {
         break;
     case WN_STRUCTURE_IN24:
         (void)snprintf(out, n, "in 2:4 %s%s", in_methods[s->in24], mvue_name(s));
+        break;
+    case WN_STRUCTURE_KRON:
+        if (s->kron_b == 0)
+            (void)snprintf(out, n, "kron butterfly");
+        else
+            (void)snprintf(out, n, "kron monarch %lldx%lld rank %lld", (long long)s->kron_b,
+                           (long long)s->kron_c, (long long)s->rank);
         break;
     case WN_STRUCTURE_ACT24:
         (void)snprintf(out, n, "act 2:4 %s", act_methods[s->act]);

@@ -43,7 +43,12 @@ static int64_t weight_params(const wn__linear *l) {
         l->structure.kind == WN_STRUCTURE_LOWRANK || l->structure.kind == WN_STRUCTURE_ADAPTER;
     int64_t n =
         pair ? wn__tensor_count(&p[l->factor_in].w) + wn__tensor_count(&p[l->factor_out].w) : 0;
-    return l->structure.kind == WN_STRUCTURE_LOWRANK ? n : n + l->in * l->out;
+    if (l->structure.kind == WN_STRUCTURE_KRON)
+        for (size_t i = l->factor_in; i <= l->factor_out; i++)
+            n += wn__tensor_count(&p[i].w);
+    bool dense =
+        l->structure.kind != WN_STRUCTURE_LOWRANK && l->structure.kind != WN_STRUCTURE_KRON;
+    return dense ? n + l->in * l->out : n;
 }
 
 static void add_bytes(wn__linear_bytes *to, const wn__linear_bytes *b) {
@@ -177,7 +182,9 @@ static void say_masks(wn__trainer *t, const rows *all) {
 
 // The number of modules that became factors.
 static int64_t say_factors(wn__trainer *t, const row *r) {
-    if (r->kind != WN_STRUCTURE_LOWRANK && r->kind != WN_STRUCTURE_ADAPTER) return 0;
+    if (r->kind != WN_STRUCTURE_LOWRANK && r->kind != WN_STRUCTURE_ADAPTER &&
+        r->kind != WN_STRUCTURE_KRON)
+        return 0;
     wn__say(t,
             "replaced %" PRId64 " modules by %s: %" PRId64 " parameters, %.2f MiB -> %" PRId64
             ", %.2f MiB",

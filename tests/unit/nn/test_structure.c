@@ -148,7 +148,7 @@ static void refuses_other_spellings(void **state) {
                                       "in2:4:naive",
                                       "in2:4:soft+dense-dw+mvue",
                                       "lowrank:8+2:4+2:4:in",
-                                      "kron:butterfly"};
+                                      "kron:butterfly:2"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         wn__structure s = base;
         assert_int_equal(wn__structure_parse(bad[i], &base, &s), WN_INVALID);

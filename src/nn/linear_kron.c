@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT
+// The linear layer whose weight is a chain of Kronecker-sparse factors, W = K_{n-1} ... K_0: a
+// butterfly, or block low rank (sparse/kron.h). The factors are its parameters, "<name>.factor_0"
+// the rightmost, as [a d c, b]. The forward pass is fused; backward makes what lies between the
+// factors again, in the shared block.
+#include "base/fail.h"
+#include "base/philox.h"
+#include "kernels/element.h"
+#include "kernels/elementwise.h"
+#include "kernels/kron_grad.h"
+#include "kernels/kron_mul.h"
+#include "kernels/numeric.h"
+#include "nn/product.h"
+#include "nn/round16.h"
+#include "sparse/kron_fit.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STRIP 64 // rows of the identity that merging multiplies at a time
+
+struct wn__linear_kron {
+    wn__kron_chain chain;
+};
+
+static const wn__kron_chain *chain_of(const wn__linear *l) {
+    return &l->as.kron->chain;
+}
+
+// Factors are consecutive parameters.
+static wn__param *param_of(const wn__linear *l, int t) {
+    return &l->params->item[l->factor_in + (size_t)t];
+}
+
+static wn_tensor view_of(const wn__linear *l, int t, const wn_tensor *data) {
+    return wn__kron_view(&chain_of(l)->factor[t], WN__KRON_COLUMNS, data->data, data->dtype);
+}
+
+// Numbers that go into factor t, or come out of the last.
+static int64_t width(const wn__linear *l, int t) {
+    return t == 0 ? l->in : wn__kron_rows(&chain_of(l)->factor[t - 1]);
+}
+
+// ---- building ----
+
+static wn_status make_chain(const wn__linear *l, wn__kron_chain *out) {
+    const wn__structure *s = &l->structure;
+    if (s->kron_b > 0)
+        return wn__kron_chain_monarch(l->out, l->in, s->kron_b, s->kron_c, s->rank, out);
+    if (l->in == l->out) return wn__kron_chain_butterfly(l->in, out);
+    return wn__fail(WN_INVALID,
+                    "a butterfly is square, not %lld x %lld; kron:monarch:B[xC][:R] is not",
+                    (long long)l->out, (long long)l->in);
+}
+
+static wn_status add_factors(wn__linear *l, wn__build *b) {
+    for (int t = 0; t < chain_of(l)->count; t++) {
+        const wn__kron *p = &chain_of(l)->factor[t];
+        const int64_t shape[2] = {p->a * p->d * p->c, p->b};
+        char name[WN_NAME_MAX], suffix[24];
+        size_t index = 0;
+        (void)snprintf(suffix, sizeof suffix, "factor_%d", t);
+        WN_TRY(wn__name_join(name, l->name, suffix));
+        WN_TRY(wn__param_add(b, name, 2, shape, true, &index));
+        if (t == 0) l->factor_in = index;
+        l->factor_out = index;
+    }
+    return WN_OK;
+}
+
+// Backward keeps what every factor but the first takes, and two gradients on their way; merging a
+// strip of the identity behind W.
+static int64_t scratch_wish(const wn__linear *l, const wn__build *b) {
+    int64_t between = 0, widest = 0;
+    for (int t = 1; t < chain_of(l)->count; t++) {
+        between += wn__scratch_cost(b->rows, width(l, t));
+        if (width(l, t) > widest) widest = width(l, t);
+    }
+    int64_t pass = between + 2 * wn__scratch_cost(b->rows, widest);
+    int64_t merge = wn__scratch_cost(l->out, l->in) + wn__scratch_cost(STRIP, l->in);
+    return pass > merge ? pass : merge;
+}
+
+static wn_status kron_build(wn__linear *l, wn__build *b) {
+    l->factored = true;
+    if (l->has_bias)
+        return wn__fail(WN_INVALID, "%s: has a bias; kron is for layers without one", l->name);
+    if (l->structure.fp8)
+        return wn__fail(WN_INVALID, "%s: kron has no simulated FP8; dense, 2:4 and lowrank have",
+                        l->name);
+    l->as.kron = calloc(1, sizeof *l->as.kron);
+    if (l->as.kron == NULL) return wn__fail(WN_NOMEM, "%s: no memory for the layer", l->name);
+    wn_status status = make_chain(l, &l->as.kron->chain);
+    if (status != WN_OK) return wn__fail_in(status, "%s", l->name);
+    WN_TRY(add_factors(l, b));
+    wn__scratch_wish(b->scratch, scratch_wish(l, b));
+    return WN_OK;
+}
+
+static wn_status kron_prepare(wn__linear *l, wn__exec *x, int64_t step) {
+    (void)step;
+    if (!x->planning) l->ready = true;
+    return WN_OK;
+}
+
+static wn_status kron_restore(wn__linear *l, wn__exec *x) {
+    return kron_prepare(l, x, 0);
+}
+
+// ---- products ----
+
+static wn_status multiply(const wn__linear *l, wn__exec *x, const wn_tensor *in, int first,
+                          int count, const wn_tensor *out, bool accumulate) {
+    wn__kron_mul all = {.x = *in, .y = *out, .count = count, .accumulate = accumulate};
+    for (int t = 0; t < count; t++)
+        all.w[t] = view_of(l, first + t, &param_of(l, first + t)->w);
+    return wn__run(x, WN__OP_kron_mul, &all);
+}
+
+// h[t], t from 1 on: what factor t takes.
+static wn_status between(const wn__linear *l, wn__exec *x, const wn_tensor *in, int64_t *at,
+                         wn_tensor *h) {
+    h[0] = *in;
+    for (int t = 1; t < chain_of(l)->count; t++) {
+        h[t] = wn__scratch_take(l->scratch, at, in->shape[0], width(l, t));
+        WN_TRY(multiply(l, x, &h[t - 1], t - 1, 1, &h[t], false));
+        WN_TRY(wn__keep16(l->round16, x, &h[t]));
+    }
+    return WN_OK;
+}
+
+static wn_status kron_forward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out,
+                              bool accumulate) {
+    wn_tensor h[WN__KRON_MAX];
+    int64_t at = 0;
+    int count = chain_of(l)->count;
+    WN_TRY(wn__linear_check_ready(l, x));
+    if (!l->round16) return multiply(l, x, in, 0, count, out, accumulate);
+    WN_TRY(between(l, x, in, &at, h)); // rounded after each factor
+    return multiply(l, x, &h[count - 1], count - 1, 1, out, accumulate);
+}
+
+static wn_status factor_gradient(const wn__linear *l, wn__exec *x, int t, const wn_tensor *h,
+                                 const wn_tensor *dy) {
+    const wn__kron_grad grad = {
+        .x = *h, .dy = *dy, .dw = view_of(l, t, &param_of(l, t)->g), .accumulate = true};
+    return wn__run(x, WN__OP_kron_grad, &grad);
+}
+
+// dy through factor t, transposed.
+static wn_status back(const wn__linear *l, wn__exec *x, int t, const wn_tensor *dy,
+                      const wn_tensor *dx, bool accumulate) {
+    const wn_tensor w = view_of(l, t, &param_of(l, t)->w);
+    wn__kron_mul one = {.x = *dy, .y = *dx, .count = 1, .accumulate = accumulate};
+    one.w[0] = wn__kron_view_transpose(&w);
+    return wn__run(x, WN__OP_kron_mul, &one);
+}
+
+static wn_status kron_backward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy,
+                               const wn_tensor *dx, bool accumulate) {
+    wn_tensor h[WN__KRON_MAX], g[2], now = *dy;
+    int64_t at = 0, widest = 0, n = in->shape[0];
+    int last = chain_of(l)->count - 1;
+    WN_TRY(wn__linear_check_ready(l, x));
+    WN_TRY(between(l, x, in, &at, h));
+    for (int t = 1; t <= last; t++)
+        if (width(l, t) > widest) widest = width(l, t);
+    for (int i = 0; i < 2 && last > 0; i++)
+        g[i] = wn__scratch_take(l->scratch, &at, n, widest);
+    for (int t = last; t >= 0; t--) {
+        const wn_tensor *from = t == 0 ? wn__linear_weight_in(l, in) : &h[t];
+        WN_TRY(factor_gradient(l, x, t, from, t == last ? wn__linear_weight_dy(l, dy) : &now));
+        if (t == 0) break;
+        const wn_tensor to = wn__tensor2(g[t % 2].data, dy->dtype, n, width(l, t));
+        WN_TRY(back(l, x, t, &now, &to, false));
+        WN_TRY(wn__keep16(l->round16, x, &to));
+        now = to;
+    }
+    return wn__given(dx) ? back(l, x, 0, &now, dx, accumulate) : WN_OK;
+}
+
+// ---- the weight ----
+
+// Rows of the identity are columns of W.
+static wn_status kron_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {
+    int64_t at = wn__scratch_cost(l->out, l->in);
+    const wn_tensor columns = wn__tensor_transpose(out);
+    wn_tensor unit = wn__scratch_take(l->scratch, &at, STRIP, l->in);
+    const wn__fill zeros = {.x = unit, .value = 0};
+    WN_TRY(wn__linear_check_ready(l, x));
+    for (int64_t i = 0; i < l->in; i += STRIP) {
+        int64_t n = l->in - i < STRIP ? l->in - i : STRIP;
+        WN_TRY(wn__run(x, WN__OP_fill, &zeros));
+        for (int64_t r = 0; r < n && !x->planning; r++)
+            wn__set(&unit, wn__at(&unit, r, i + r), 1);
+        const wn_tensor from = wn__tensor_slice(&unit, 0, 0, n);
+        const wn_tensor to = wn__tensor_slice(&columns, 0, i, n);
+        WN_TRY(multiply(l, x, &from, 0, chain_of(l)->count, &to, false));
+    }
+    return WN_OK;
+}
+
+static wn_status follow_master(const wn__linear *l, wn__exec *x, int t) {
+    const wn__param *p = param_of(l, t);
+    const wn__round16 round = {.x = *wn__param_master(p), .y = p->w};
+    return l->round16 ? wn__run(x, WN__OP_round16, &round) : WN_OK;
+}
+
+// Each factor multiplies the variance of a vector by as much, all of them by that of W's rows.
+static wn_status kron_init(wn__linear *l, wn__exec *x, uint64_t seed, double std,
+                           double *effective) {
+    int count = chain_of(l)->count;
+    double each = pow((double)l->in * std * std, 1.0 / count);
+    *effective = std;
+    for (int t = 0; t < count; t++) {
+        const wn__normal normal = {.x = *wn__param_master(param_of(l, t)),
+                                   .seed = seed,
+                                   .stream = WN_STREAM_INIT + l->factor_in + (uint64_t)t,
+                                   .std = sqrt(each / (double)chain_of(l)->factor[t].c)};
+        WN_TRY(wn__run(x, WN__OP_normal, &normal));
+        WN_TRY(follow_master(l, x, t));
+    }
+    return WN_OK;
+}
+
+static wn_status take_factors(const wn__linear *l, wn__exec *x, double *const *factor) {
+    for (int t = 0; t < chain_of(l)->count; t++) {
+        const wn_tensor from =
+            wn__kron_view(&chain_of(l)->factor[t], WN__KRON_CANONICAL, factor[t], WN_DTYPE_F64);
+        const wn_tensor to = view_of(l, t, wn__param_master(param_of(l, t)));
+        WN_TRY(wn__kron_copy(&from, &to));
+        WN_TRY(follow_master(l, x, t));
+    }
+    return WN_OK;
+}
+
+// The nearest chain, in closed form.
+static wn_status kron_adopt(wn__linear *l, wn__exec *x, const wn_tensor *weight) {
+    double *factor[WN__KRON_MAX] = {NULL};
+    wn__kron_fit report;
+    wn_status status = WN_OK;
+    if (x->planning) return WN_OK;
+    int64_t n = l->out * l->in;
+    double *w = malloc((size_t)n * sizeof *w);
+    bool room = w != NULL;
+    for (int t = 0; t < chain_of(l)->count; t++) {
+        factor[t] = malloc((size_t)wn__kron_params(&chain_of(l)->factor[t]) * sizeof(double));
+        room = room && factor[t] != NULL;
+    }
+    if (!room) {
+        status = wn__fail(WN_NOMEM, "no memory for a fit");
+        goto out;
+    }
+    for (int64_t i = 0; i < n; i++)
+        w[i] = wn__get(weight, i);
+    WN_TRY_OUT(wn__kron_fit_dense(NULL, x, chain_of(l), w, factor, false, &report));
+    status = take_factors(l, x, factor);
+out:
+    for (int t = 0; t < chain_of(l)->count; t++)
+        free(factor[t]);
+    free(w);
+    return status;
+}
+
+// ---- reading ----
+
+static int64_t count_params(const wn__linear *l) {
+    int64_t n = 0;
+    for (int t = 0; t < chain_of(l)->count; t++)
+        n += wn__kron_params(&chain_of(l)->factor[t]);
+    return n;
+}
+
+static void kron_bytes(const wn__linear *l, wn__linear_bytes *out) {
+    size_t size = wn_dtype_size(param_of(l, 0)->w.dtype), params = (size_t)count_params(l) * size;
+    *out = (wn__linear_bytes){
+        .dense = (size_t)(l->out * l->in) * size, .master = params, .forward = params};
+}
+
+static void kron_flops(const wn__linear *l, wn__linear_flops *out) {
+    double pass = 2 * (double)count_params(l);
+    double again = pass - 2 * (double)wn__kron_params(&chain_of(l)->factor[chain_of(l)->count - 1]);
+    *out = (wn__linear_flops){
+        .forward = pass, .input_gradient = pass, .weight_gradient = pass + again};
+}
+
+static void kron_release(wn__linear *l) {
+    free(l->as.kron);
+    l->as.kron = NULL;
+}
+
+const wn__linear_type wn__linear_kron = {
+    .kind = WN_STRUCTURE_KRON,
+    .build = kron_build,
+    .prepare = kron_prepare,
+    .forward = kron_forward,
+    .backward = kron_backward,
+    .merge = kron_merge,
+    .restore = kron_restore,
+    .init = kron_init,
+    .adopt = kron_adopt,
+    .bytes = kron_bytes,
+    .flops = kron_flops,
+    .release = kron_release,
+};

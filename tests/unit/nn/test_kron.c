@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+// Layers whose weight is a chain of Kronecker-sparse factors: gradients against finite differences,
+// the merged weight against the forward pass, dense weights taken over, what is refused.
+#include "sparse/kron.h"
+#include "unit/nn/layer_test.h"
+
+static wn__exec *exec_of(rig *r) {
+    return &r->rt->exec;
+}
+
+static void open_kron(rig *r, const char *structure, int64_t in, int64_t out) {
+    const layer_spec s = {.structure = structure, .in = in, .out = out, .training = true};
+    open_layer(r, &s);
+    OK(wn__linear_prepare(&r->l, exec_of(r), 0));
+}
+
+static void parameters(void **state) {
+    (void)state;
+    rig r;
+    open_kron(&r, "kron:monarch:4x3:2", 12, 8); // (4,4,3,1), (1,4,8,2)
+    assert_int_equal(r.params.count, 2);
+    assert_true(r.l.factored);
+    assert_string_equal(r.params.item[0].name, "block.part.factor_0");
+    assert_true(wn__tensor_is(&r.params.item[0].w, WN_DTYPE_F64, 2, (const int64_t[]){4 * 3, 4}));
+    assert_true(wn__tensor_is(&r.params.item[1].w, WN_DTYPE_F64, 2, (const int64_t[]){2 * 8, 4}));
+    assert_true(wn__linear_owns(&r.l, 0) && wn__linear_owns(&r.l, 1));
+    assert_false(wn__linear_owns(&r.l, 2));
+    wn__linear_bytes bytes;
+    wn__linear_flops flops;
+    r.l.type->bytes(&r.l, &bytes);
+    r.l.type->flops(&r.l, &flops);
+    assert_int_equal(bytes.master, 8 * (48 + 64));
+    assert_true(flops.forward == 2 * (48 + 64));
+    close_layer(&r);
+}
+
+// <dy, y(x)>
+static double output_along(rig *r, flow *f) {
+    double sum = 0;
+    OK(wn__linear_forward(&r->l, exec_of(r), &f->x, &f->y, false));
+    for (int64_t i = 0; i < wn__tensor_count(&f->y); i++)
+        sum += wn__get(&f->y, i) * wn__get(&f->dy, i);
+    return sum;
+}
+
+// y is linear in every number of every factor, so that differences are exact but for rounding.
+static void check_differences(rig *r, flow *f, const wn_tensor *t, const wn_tensor *gradient) {
+    for (int64_t i = 0; i < wn__tensor_count(t); i++) {
+        double v = wn__get(t, i);
+        wn__set(t, i, v + 0.5);
+        double above = output_along(r, f);
+        wn__set(t, i, v - 0.5);
+        double below = output_along(r, f);
+        wn__set(t, i, v);
+        NEAR_BY(wn__get(gradient, i), above - below, 1e-11);
+    }
+}
+
+static const struct {
+    const char *structure;
+    int64_t in, out;
+} shapes[] = {{"kron:butterfly", 8, 8},
+              {"kron:monarch:4", 8, 12},
+              {"kron:monarch:4x3:2", 12, 8},
+              {"kron:monarch:1x1", 5, 7},
+              {"kron:monarch:6x5:5", 5, 6}};
+
+static void gradients(void **state) {
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        rig r;
+        flow f;
+        open_kron(&r, shapes[i].structure, shapes[i].in, shapes[i].out);
+        open_flow(&f, &r, 6);
+        for (int twice = 1; twice <= 2; twice++) { // gradients add up
+            OK(wn__linear_backward(&r.l, exec_of(&r), &f.x, &f.dy, &f.dx, false));
+            for (size_t p = 0; p < r.params.count; p++) {
+                wn_tensor *g = &r.params.item[p].g;
+                for (int64_t j = 0; twice == 2 && j < wn__tensor_count(g); j++)
+                    wn__set(g, j, wn__get(g, j) / 2);
+                check_differences(&r, &f, &r.params.item[p].w, g);
+            }
+        }
+        check_differences(&r, &f, &f.x, &f.dx);
+        double first = wn__get(&f.dx, 0);
+        OK(wn__linear_backward(&r.l, exec_of(&r), &f.x, &f.dy, &f.dx, true));
+        NEAR(wn__get(&f.dx, 0), 2 * first);
+        close_layer(&r);
+    }
+}
+
+// y = x W^T with what merge gives; a dense weight that is such a product is taken over as it is.
+static void merged(void **state) {
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        rig r, other;
+        flow f;
+        double w[512], again[512];
+        open_kron(&r, shapes[i].structure, shapes[i].in, shapes[i].out);
+        open_flow(&f, &r, 5);
+        const wn_tensor weight = wn__tensor2(w, WN_DTYPE_F64, r.l.out, r.l.in);
+        OK(wn__linear_merge(&r.l, exec_of(&r), &weight));
+        OK(wn__linear_forward(&r.l, exec_of(&r), &f.x, &f.y, false));
+        for (int64_t n = 0; n < 5; n++)
+            for (int64_t o = 0; o < r.l.out; o++) {
+                double sum = 0;
+                for (int64_t c = 0; c < r.l.in; c++)
+                    sum += at2(&f.x, n, c) * at2(&weight, o, c);
+                NEAR(at2(&f.y, n, o), sum);
+            }
+        open_kron(&other, shapes[i].structure, shapes[i].in, shapes[i].out);
+        const wn_tensor found = wn__tensor2(again, WN_DTYPE_F64, r.l.out, r.l.in);
+        OK(wn__linear_adopt(&other.l, exec_of(&other), &weight));
+        OK(wn__linear_prepare(&other.l, exec_of(&other), 0));
+        OK(wn__linear_merge(&other.l, exec_of(&other), &found));
+        for (int64_t j = 0; j < r.l.out * r.l.in; j++)
+            NEAR_BY(again[j], w[j], 1e-11);
+        close_layer(&other);
+        close_layer(&r);
+    }
+}
+
+// The mean square of W is std^2, over many seeds.
+static void initial(void **state) {
+    (void)state;
+    rig r;
+    double w[96], sum = 0, effective;
+    open_kron(&r, "kron:monarch:4x3:2", 12, 8);
+    const wn_tensor weight = wn__tensor2(w, WN_DTYPE_F64, 8, 12);
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        OK(wn__linear_init(&r.l, exec_of(&r), seed, 0.3, &effective));
+        OK(wn__linear_prepare(&r.l, exec_of(&r), 0));
+        OK(wn__linear_merge(&r.l, exec_of(&r), &weight));
+        for (int i = 0; i < 96; i++)
+            sum += w[i] * w[i];
+    }
+    assert_true(effective == 0.3);
+    // 200 independent means of 96 products of factors: a relative error of some hundredths
+    assert_true(fabs(sqrt(sum / (200 * 96)) - 0.3) < 0.02);
+    close_layer(&r);
+}
+
+// Opens a layer that cannot be built.
+static void refuse(layer_spec s, const char *words) {
+    wn__structure base = wn__structure_defaults(), structure;
+    wn__arena arena;
+    wn__params params = {0};
+    wn__pass pass = {0};
+    wn__scratch scratch = {0};
+    wn__linear l;
+    wn__arena_measure("weights", &arena);
+    wn__build b = {.weights = &arena,
+                   .activations = &arena,
+                   .params = &params,
+                   .dtype = WN_DTYPE_F64,
+                   .rows = 4,
+                   .seq = 4,
+                   .pass = &pass,
+                   .scratch = &scratch};
+    base.fp8 = s.base.fp8;
+    OK(wn__structure_parse(s.structure, &base, &structure));
+    FAILS(wn__linear_build(&l, "block.part", s.in, s.out, s.bias, &structure, &b), WN_INVALID,
+          words);
+    wn__linear_free(&l);
+    wn__params_free(&params);
+}
+
+static void refusals(void **state) {
+    (void)state;
+    refuse((layer_spec){.structure = "kron:butterfly", .in = 8, .out = 16},
+           "a butterfly is square");
+    refuse((layer_spec){.structure = "kron:butterfly", .in = 12, .out = 12}, "not 12 (16)");
+    refuse((layer_spec){.structure = "kron:monarch:5", .in = 8, .out = 12},
+           "blocks of 5 do not divide 12 outputs; the nearest that do: 6");
+    refuse((layer_spec){.structure = "kron:monarch:4:5", .in = 8, .out = 8}, "from 1 to 4, not 5");
+    refuse((layer_spec){.structure = "kron:monarch:4", .in = 8, .out = 8, .bias = true},
+           "has a bias");
+    refuse((layer_spec){.structure = "kron:monarch:4", .in = 8, .out = 8, .base = {.fp8 = true}},
+           "no simulated FP8");
+}
+
+static void texts(void **state) {
+    (void)state;
+    static const char *const bad[] = {"kron",
+                                      "kron:monarch",
+                                      "kron:monarch:0",
+                                      "kron:monarch:4x",
+                                      "kron:monarch:4:0",
+                                      "kron:monarch:4x2:1:1",
+                                      "kron:butterfly:2",
+                                      "kron:butter",
+                                      "kron:monarch:4+mvue"};
+    wn__structure base = wn__structure_defaults(), s;
+    char name[WN_STRUCTURE_NAME];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        FAILS(wn__structure_parse(bad[i], &base, &s), WN_INVALID, "kron:monarch:B[xC][:R]");
+    OK(wn__structure_parse("kron:monarch:32", &base, &s));
+    assert_string_equal(wn__structure_name(&s, name, sizeof name), "kron monarch 32x32 rank 1");
+    OK(wn__structure_parse("kron:monarch:32x16:4", &base, &s));
+    assert_string_equal(wn__structure_name(&s, name, sizeof name), "kron monarch 32x16 rank 4");
+    OK(wn__structure_parse("kron:butterfly", &base, &s));
+    assert_string_equal(wn__structure_name(&s, name, sizeof name), "kron butterfly");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parameters), cmocka_unit_test(gradients), cmocka_unit_test(merged),
+        cmocka_unit_test(initial),    cmocka_unit_test(refusals),  cmocka_unit_test(texts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
