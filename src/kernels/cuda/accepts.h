@@ -10,6 +10,8 @@
 wn__accepts_fn wn__accepts_gpu_mask24;
 /* Elements of 2 and 4 bytes, for ops whose arguments begin with the tensor that sets the dtype. */
 wn__accepts_fn wn__accepts_gpu_pack24;
+/* The same, in groups of four. */
+wn__accepts_fn wn__accepts_gpu_mvue24;
 /* No more blocks than a grid holds. */
 wn__accepts_fn wn__accepts_gpu_block24;
 /* 16-bit numbers, row strides of multiples of eight, something to add up. */

@@ -116,7 +116,7 @@ static size_t span(const wn_tensor *t) {
     return (size_t)(last + 1) * wn_dtype_size(t->dtype);
 }
 
-// A tensor of the remembered arguments becomes a copy on the host.
+// A tensor of the remembered arguments becomes a copy on the host; absent ones stay so.
 static wn_status bring_back(wn__gpu *g, wn_tensor *t, void **copy) {
     const size_t bytes = span(t);
     *copy = malloc(bytes + 1);
@@ -129,9 +129,12 @@ static wn_status bring_back(wn__gpu *g, wn_tensor *t, void **copy) {
 static wn_status name_fault(wn__gpu *g, const record *left) {
     void *copy[2] = {NULL, NULL};
     wn_status status = WN_OK;
-    record r = *left; // a graph's is needed again
-    for (int i = 0; i < r.refusal->tensors && status == WN_OK; i++)
-        status = bring_back(g, (wn_tensor *)(void *)(r.args + r.refusal->tensor[i]), &copy[i]);
+    record r; // a copy: a graph's is needed again
+    memcpy(&r, left, sizeof r);
+    for (int i = 0; i < r.refusal->tensors && status == WN_OK; i++) {
+        wn_tensor *t = (wn_tensor *)(void *)(r.args + r.refusal->tensor[i]);
+        if (wn__given(t)) status = bring_back(g, t, &copy[i]);
+    }
     if (status == WN_OK) status = r.refusal->refuse(r.args);
     if (status == WN_OK)
         status = wn__fail(WN_INVALID, "data were refused on the GPU and have changed since");
