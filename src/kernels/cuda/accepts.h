@@ -25,5 +25,7 @@ wn__workspace_fn wn__workspace_spmm24_blocks_sm90a;
     wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_##rows##x##tokens##x2;
 WN_TILES(WN_TILE)
 #undef WN_TILE
+/* spmm24_blocks of up to 64 tokens. */
+wn__accepts_fn wn__accepts_gpu_few;
 
 #endif

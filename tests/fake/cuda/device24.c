@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The 2:4 kernels of a GPU, one element after the other.
 #include "device24.h"
+#include "few.h"
 #include "values24.h"
 
 #include "device_blocks.h"
 #include "kernels/cuda/args24.h"
 #include "kernels/cuda/args_blocks.h"
+#include "kernels/cuda/args_few.h"
 #include <stddef.h>
 #include <string.h>
 
@@ -32,6 +34,7 @@ typedef enum kind {
     TOKENS,
     EXTRA,
     BEGIN,
+    FEW,
 } kind;
 
 #define FLOATS(name, kind, approx)                                                                 \
@@ -89,6 +92,14 @@ static const struct {
     {"wn_spmm24_blocks_128x128_f16", PRODUCT_MAPS, 2, 0, 0},
     {"wn_spmm24_blocks_128x64_bf16", PRODUCT_MAPS, 2, 0, 0},
     {"wn_spmm24_blocks_128x64_f16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_few_bf16_8", FEW, 2, 7, 0},
+    {"wn_few_bf16_16", FEW, 2, 7, 0},
+    {"wn_few_bf16_32", FEW, 2, 7, 0},
+    {"wn_few_bf16_64", FEW, 2, 7, 0},
+    {"wn_few_f16_8", FEW, 2, 10, 0},
+    {"wn_few_f16_16", FEW, 2, 10, 0},
+    {"wn_few_f16_32", FEW, 2, 10, 0},
+    {"wn_few_f16_64", FEW, 2, 10, 0},
 };
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 
@@ -135,6 +146,8 @@ unsigned long fake_device24_bytes(int which) {
     case PRODUCT:
     case PRODUCT_MAPS:
         return sizeof(wn__gpu_spmm24_blocks);
+    case FEW:
+        return sizeof(wn__gpu_few);
     default:
         return sizeof(wn__gpu_pack24);
     }
@@ -344,6 +357,9 @@ static void run_values(int which, const void *argument) {
         break;
     case BEGIN:
         fake_begin24(argument);
+        break;
+    case FEW:
+        fake_few(argument, dtype);
         break;
     default:
         break;
