@@ -114,7 +114,7 @@ function(wn_fakes)
     add_library(fake_${name} MODULE ${sources})
     set_target_properties(fake_${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fake C_VISIBILITY_PRESET default)
     target_include_directories(fake_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
-    target_link_libraries(fake_${name} PRIVATE Threads::Threads m)
+    target_link_libraries(fake_${name} PRIVATE wn_kernels Threads::Threads m)
   endforeach()
 endfunction()
 

@@ -5,7 +5,7 @@
  *
  * The same bits as the two one after the other (NaN payloads aside): see soft24.h for the draws,
  * pack24_tokens.h for the form. counter < 2^32. r, c may be 0. Outputs overlap no input. F32, F64
- * (ref also F16, BF16). */
+ * (ref and GPUs also F16, BF16). */
 #ifndef WN_KERNELS_MVUE24_TOKENS_H
 #define WN_KERNELS_MVUE24_TOKENS_H
 

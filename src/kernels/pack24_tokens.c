@@ -32,18 +32,22 @@ wn_status wn__check_pack24_tokens(const void *args) {
     return wn__check_size(op, o + 4, 1, wn__ceil_div(groups, 2), "ceil(ceil(r/4)/2)");
 }
 
+wn_status wn__pack24_tokens_refuse(const wn__pack24_tokens *p) {
+    const uint8_t *dense = p->dense.data;
+    int64_t c = p->x.shape[1], e = wn__given(&p->extra) ? p->extra.shape[0] : 0, marked = 0;
+    WN_TRY(wn__order24_refuse(&p->order, p->x.shape[0]));
+    for (int64_t j = 0; wn__given(&p->dense) && j < c; j++)
+        marked += dense[j] != 0;
+    if (marked == e) return WN_OK;
+    return wn__fail(WN_INVALID, "%lld columns are marked, room for %lld is given",
+                    (long long)marked, (long long)e);
+}
+
 wn_status wn__pack24_tokens_begin(const wn__pack24_tokens *p) {
     const uint8_t *dense = p->dense.data;
     int32_t *extra = p->extra.data;
-    int64_t c = p->x.shape[1], e = wn__given(&p->extra) ? p->extra.shape[0] : 0, marked = 0;
-    WN_TRY(wn__order24_refuse(&p->order, p->x.shape[0]));
-    if (!wn__given(&p->dense)) return WN_OK;
-    for (int64_t j = 0; j < c; j++)
-        marked += dense[j] != 0;
-    if (marked != e)
-        return wn__fail(WN_INVALID, "%lld columns are marked, room for %lld is given",
-                        (long long)marked, (long long)e);
-    for (int64_t j = 0, i = 0; j < c; j++)
+    WN_TRY(wn__pack24_tokens_refuse(p));
+    for (int64_t j = 0, i = 0; wn__given(&p->dense) && j < p->x.shape[1]; j++)
         if (dense[j]) extra[i++] = (int32_t)j;
     return WN_OK;
 }

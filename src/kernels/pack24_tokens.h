@@ -12,7 +12,8 @@
  * or neither.
  *
  * INVALID names the first place of order outside 0 .. r-1. When refused nothing is written. r, c
- * may be 0. Bit-exact on every variant. Outputs overlap no input. F32, F64 (ref also F16, BF16). */
+ * may be 0. Bit-exact on every variant. Outputs overlap no input. F32, F64 (ref and GPUs also F16,
+ * BF16). */
 #ifndef WN_KERNELS_PACK24_TOKENS_H
 #define WN_KERNELS_PACK24_TOKENS_H
 
@@ -27,7 +28,9 @@ typedef struct wn__pack24_tokens {
     wn_tensor extra;  /* I32 [e] packed, or absent: e = 0 */
 } wn__pack24_tokens;
 
-/* What every variant does first: INVALID as above, else fills extra. */
+/* INVALID as above. */
+WN_NODISCARD wn_status wn__pack24_tokens_refuse(const wn__pack24_tokens *p);
+/* What every variant on the host does first: refuses, else fills extra. */
 WN_NODISCARD wn_status wn__pack24_tokens_begin(const wn__pack24_tokens *p);
 
 #endif

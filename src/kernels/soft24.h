@@ -37,7 +37,7 @@
  * checked). y may be x.
  *
  * apply24: y = scale x where the mask keeps, +0 elsewhere, scale rounded as above; y may be x.
- * Unit stride along c; F32, F64 (ref also F16, BF16). The same bits on every variant
+ * Unit stride along c; F32, F64 (ref and GPUs also F16, BF16). The same bits on every variant
  * (NaN payloads aside). */
 #ifndef WN_KERNELS_SOFT24_H
 #define WN_KERNELS_SOFT24_H

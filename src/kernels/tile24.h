@@ -5,7 +5,8 @@
  * The same bits as mask24 with TILE and then pack24 with all four outputs: see mask24.h for the
  * choice, pack24.h for the forms. r and c must be multiples of 4: INVALID names both and the
  * nearest legal sizes. NaN anywhere is INVALID and named as mask24 does; what the outputs hold then
- * is not said, but for the mask, which is zero. Outputs overlap no input. F32, F64, F16, BF16. */
+ * is not said, but for the mask, which is zero (on a GPU, which refuses later, neither). Outputs
+ * overlap no input. F32, F64, F16, BF16. */
 #ifndef WN_KERNELS_TILE24_H
 #define WN_KERNELS_TILE24_H
 

@@ -16,6 +16,8 @@ wn__workspace_fn wn__workspace_matmul_cublaslt;
 /* The same on unpacked blocks, without relu^2. */
 wn__accepts_fn wn__accepts_gpu_blocks_dense;
 wn__workspace_fn wn__workspace_spmm24_blocks_cublaslt;
+/* The same, in groups of four. */
+wn__accepts_fn wn__accepts_gpu_mvue24;
 /* No more blocks than a grid holds. */
 wn__accepts_fn wn__accepts_gpu_block24;
 /* 16-bit numbers, row strides of multiples of eight, something to add up. */
@@ -29,5 +31,7 @@ wn__workspace_fn wn__workspace_spmm24_blocks_sm90a;
     wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_##rows##x##tokens##x2;
 WN_TILES(WN_TILE)
 #undef WN_TILE
+/* spmm24_blocks of up to 64 tokens. */
+wn__accepts_fn wn__accepts_gpu_few;
 
 #endif

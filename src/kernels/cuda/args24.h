@@ -28,6 +28,15 @@ typedef struct wn__gpu_pack24 {
     unsigned int *fault, number;
 } wn__gpu_pack24;
 
+typedef struct wn__gpu_tile24 {
+    const void *w;
+    uint8_t *mask;
+    void *values, *values_t;
+    uint8_t *index, *index_t;
+    int64_t rows, columns, stride;
+    unsigned int *fault, number;
+} wn__gpu_tile24;
+
 typedef struct wn__gpu_unpack24 {
     const void *values;
     const uint8_t *index;
@@ -51,8 +60,68 @@ typedef struct wn__gpu_random_values {
     double scale;
 } wn__gpu_random_values;
 
+/* A scale is one number, or absent: 1. */
+typedef struct wn__gpu_soft24 {
+    const void *w;
+    void *out;
+    uint8_t *mask; /* or NULL */
+    const double *scale;
+    int64_t rows, columns, stride, out_stride, groups;
+    unsigned int *fault, number;
+} wn__gpu_soft24;
+
+typedef struct wn__gpu_dots24 {
+    const void *w;
+    double *row; /* three for each row */
+    double *out;
+    int64_t rows, columns, stride, groups;
+    unsigned int *fault, number;
+} wn__gpu_dots24;
+
+typedef struct wn__gpu_apply24 {
+    const void *x;
+    void *y;
+    const uint8_t *mask;
+    const double *scale;
+    int64_t rows, columns, stride, y_stride, groups;
+} wn__gpu_apply24;
+
+typedef struct wn__gpu_decay24 {
+    const void *w;
+    void *g;
+    const uint8_t *mask;
+    double lambda;
+    int64_t rows, columns, groups;
+} wn__gpu_decay24;
+
+typedef struct wn__gpu_draws {
+    uint64_t seed, stream;
+    uint32_t counter;
+} wn__gpu_draws;
+
+typedef struct wn__gpu_mvue24 {
+    const void *x;
+    void *y;
+    int64_t rows, columns, stride, y_stride;
+    wn__gpu_draws draws;
+} wn__gpu_mvue24;
+
+/* pack24_tokens, and mvue24_tokens: draws. */
+typedef struct wn__gpu_tokens24 {
+    const void *x;
+    const int32_t *order; /* or NULL */
+    const uint8_t *dense; /* or NULL */
+    void *values;
+    uint8_t *index;
+    int32_t *extra;
+    int64_t rows, columns, stride, extras;
+    wn__gpu_draws draws;
+    unsigned int *fault, number;
+} wn__gpu_tokens24;
+
 enum {
     WN_GPU_THREADS = 256,
+    WN_GPU_ROWS = 8,           /* of a block of warps: one a row */
     WN_GPU_ROW_BLOCKS = 32768, /* most of a grid along y: blocks go through the rows in steps */
     WN_GPU_TILE = 64           /* rows and columns of a block that packs columns */
 };

@@ -26,6 +26,7 @@ struct wn__gpu {
     size_t count, capacity;
     size_t captured;    // records below this belong to graphs
     wn__blaslt *blaslt; // NULL until it is asked for
+    bool overlap;       // of the last launch
 };
 
 uint32_t wn__gpu_flags_of(int compute) {
@@ -126,7 +127,7 @@ static size_t span(const wn_tensor *t) {
     return (size_t)(last + 1) * wn_dtype_size(t->dtype);
 }
 
-// A tensor of the remembered arguments becomes a copy on the host.
+// A tensor of the remembered arguments becomes a copy on the host; absent ones stay so.
 static wn_status bring_back(wn__gpu *g, wn_tensor *t, void **copy) {
     const size_t bytes = span(t);
     *copy = malloc(bytes + 1);
@@ -139,9 +140,12 @@ static wn_status bring_back(wn__gpu *g, wn_tensor *t, void **copy) {
 static wn_status name_fault(wn__gpu *g, const record *left) {
     void *copy[2] = {NULL, NULL};
     wn_status status = WN_OK;
-    record r = *left; // a graph's is needed again
-    for (int i = 0; i < r.refusal->tensors && status == WN_OK; i++)
-        status = bring_back(g, (wn_tensor *)(void *)(r.args + r.refusal->tensor[i]), &copy[i]);
+    record r; // a copy: a graph's is needed again
+    memcpy(&r, left, sizeof r);
+    for (int i = 0; i < r.refusal->tensors && status == WN_OK; i++) {
+        wn_tensor *t = (wn_tensor *)(void *)(r.args + r.refusal->tensor[i]);
+        if (wn__given(t)) status = bring_back(g, t, &copy[i]);
+    }
     if (status == WN_OK) status = r.refusal->refuse(r.args);
     if (status == WN_OK)
         status = wn__fail(WN_INVALID, "data were refused on the GPU and have changed since");
@@ -179,5 +183,10 @@ wn_status wn__gpu_launch(wn__gpu *g, const wn__cuda_image *image, const char *sy
     wn__cu_function f;
     if (l->grid[0] == 0 || l->grid[1] == 0 || l->grid[2] == 0) return WN_OK;
     WN_TRY(wn__cuda_function(g->device, image, symbol, &f));
+    g->overlap = l->overlap;
     return wn__cuda_run(g->device, f, l, (void *[]){argument});
+}
+
+bool wn__gpu_lets_next_begin(const wn__gpu *g) {
+    return g->overlap;
 }

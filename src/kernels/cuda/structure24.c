@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// mask24, flips24, pack24 and unpack24 on a GPU: what is launched for which arguments.
+// mask24, flips24, pack24, tile24 and unpack24 on a GPU: what is launched for which arguments.
 #include "base/fail.h"
 #include "kernels/cuda/accepts.h"
 #include "kernels/cuda/args24.h"
 #include "kernels/cuda/images.h"
+#include "kernels/cuda/launch24.h"
 #include "kernels/declare.h"
 #include "kernels/mask24.h"
 #include "kernels/pack24.h"
+#include "kernels/tile24.h"
 #include <stdio.h>
 
 #ifdef WN_HAVE_DEVICE_CODE
@@ -30,19 +32,12 @@ bool wn__accepts_gpu_pack24(const void *args, char *why, size_t n) {
     return false;
 }
 
-static unsigned blocks(int64_t count, int64_t of) {
-    return (unsigned)((count + of - 1) / of);
-}
-
-// One thread for each of `across`, blocks that go down `down` in steps.
-static wn__cuda_launch over(int64_t across, int64_t down) {
-    const int64_t y = down < WN_GPU_ROW_BLOCKS ? down : WN_GPU_ROW_BLOCKS;
-    return (wn__cuda_launch){.grid = {blocks(across, WN_GPU_THREADS), (unsigned)y, 1},
-                             .block = {WN_GPU_THREADS, 1, 1}};
-}
-
 static wn_status refuse_mask24(const void *args) {
     return wn__mask24_refuse_nan(args);
+}
+static wn_status refuse_tile24(const void *args) {
+    const wn__tile24 *p = args;
+    return wn__mask24_refuse_nan(&(wn__mask24){.w = p->w});
 }
 static wn_status refuse_pack24(const void *args) {
     return wn__pack24_refuse_mask(args);
@@ -52,6 +47,8 @@ static wn_status refuse_unpack24(const void *args) {
 }
 static const wn__gpu_refusal mask24_refusal = {
     refuse_mask24, sizeof(wn__mask24), {offsetof(wn__mask24, w)}, 1};
+static const wn__gpu_refusal tile24_refusal = {
+    refuse_tile24, sizeof(wn__tile24), {offsetof(wn__tile24, w)}, 1};
 static const wn__gpu_refusal pack24_refusal = {
     refuse_pack24, sizeof(wn__pack24), {offsetof(wn__pack24, mask)}, 1};
 static const wn__gpu_refusal unpack24_refusal = {
@@ -59,18 +56,6 @@ static const wn__gpu_refusal unpack24_refusal = {
     sizeof(wn__unpack24),
     {offsetof(wn__unpack24, index), offsetof(wn__unpack24, values)},
     2};
-
-static const char *mask24_symbol(const wn__mask24 *p) {
-    const bool tile = p->method == WN_MASK24_TILE;
-    switch (p->w.dtype) {
-    case WN_DTYPE_F32:
-        return tile ? "wn_mask24_tile_f32" : "wn_mask24_row_f32";
-    case WN_DTYPE_BF16:
-        return tile ? "wn_mask24_tile_bf16" : "wn_mask24_row_bf16";
-    default:
-        return tile ? "wn_mask24_tile_f16" : "wn_mask24_row_f16";
-    }
-}
 
 wn_status wn__mask24_sm80(const void *args, wn__exec *x) {
     const wn__mask24 *p = args;
@@ -84,8 +69,14 @@ wn_status wn__mask24_sm80(const void *args, wn__exec *x) {
                         .groups = p->mask.shape[1],
                         .fault = fault.word,
                         .number = fault.number};
-    const wn__cuda_launch l = over(a.groups, p->method == WN_MASK24_TILE ? a.rows / 4 : a.rows);
-    return wn__gpu_launch(x->gpu, &wn__image_structure24_sm80, mask24_symbol(p), &l, &a);
+    static const char *const row[] = WN_GPU_SYMBOLS("wn_mask24_row");
+    static const char *const tile[] = WN_GPU_SYMBOLS("wn_mask24_tile");
+    if (p->method == WN_MASK24_TILE) {
+        const wn__cuda_launch l = wn__gpu_over(a.groups, a.rows / 4);
+        return wn__gpu_launch(x->gpu, &wn__image_tile24_sm80, wn__gpu_symbol(tile, &p->w), &l, &a);
+    }
+    const wn__cuda_launch l = wn__gpu_over(wn__gpu_shares(&p->w), a.rows);
+    return wn__gpu_launch(x->gpu, &wn__image_structure24_sm80, wn__gpu_symbol(row, &p->w), &l, &a);
 }
 
 wn_status wn__flips24_sm80(const void *args, wn__exec *x) {
@@ -94,7 +85,7 @@ wn_status wn__flips24_sm80(const void *args, wn__exec *x) {
     wn__gpu_flips24 a = {
         .a = p->a.data, .b = p->b.data, .count = p->count.data, .bytes = wn__tensor_count(&p->a)};
     const unsigned most = 8 * (unsigned)wn__cuda_info(d)->multiprocessors;
-    const unsigned wanted = blocks(a.bytes, (int64_t)16 * WN_GPU_THREADS);
+    const unsigned wanted = wn__gpu_blocks(a.bytes, (int64_t)16 * WN_GPU_THREADS);
     const wn__cuda_launch l = {.grid = {wanted < most ? wanted : most, 1, 1},
                                .block = {WN_GPU_THREADS, 1, 1}};
     WN_TRY(wn__cuda_set(d, p->count.data, 0, sizeof(int64_t)));
@@ -114,21 +105,37 @@ wn_status wn__pack24_sm80(const void *args, wn__exec *x) {
                         .groups = p->mask.shape[1],
                         .fault = fault.word,
                         .number = fault.number};
-    const wn__cuda_launch rows = over((a.groups + 1) / 2, a.rows);
+    const wn__cuda_launch rows = wn__gpu_over(wn__gpu_shares(&p->w), a.rows);
     a.values = wn__given(&p->values) ? p->values.data : NULL; // without: the mask is looked at
     a.index = wn__given(&p->values) ? p->index.data : NULL;
     WN_TRY(wn__gpu_launch(x->gpu, &wn__image_structure24_sm80,
                           wide ? "wn_pack24_rows_4" : "wn_pack24_rows_2", &rows, &a));
     if (!wn__given(&p->values_t)) return WN_OK;
-    const int64_t down = blocks(a.rows, WN_GPU_TILE);
-    const wn__cuda_launch columns = {
-        .grid = {blocks(a.columns, WN_GPU_TILE),
-                 (unsigned)(down < WN_GPU_ROW_BLOCKS ? down : WN_GPU_ROW_BLOCKS), 1},
-        .block = {WN_GPU_THREADS, 1, 1}};
+    const wn__cuda_launch columns = wn__gpu_over_tiles(a.rows, a.columns);
     a.values = p->values_t.data;
     a.index = p->index_t.data;
-    return wn__gpu_launch(x->gpu, &wn__image_structure24_sm80,
+    return wn__gpu_launch(x->gpu, &wn__image_tile24_sm80,
                           wide ? "wn_pack24_columns_4" : "wn_pack24_columns_2", &columns, &a);
+}
+
+wn_status wn__tile24_sm80(const void *args, wn__exec *x) {
+    static const char *const symbols[] = WN_GPU_SYMBOLS("wn_tile24");
+    const wn__tile24 *p = args;
+    wn__gpu_fault fault;
+    WN_TRY(wn__gpu_guard(x->gpu, &tile24_refusal, args, &fault));
+    wn__gpu_tile24 a = {.w = p->w.data,
+                        .mask = p->mask.data,
+                        .values = p->values.data,
+                        .values_t = p->values_t.data,
+                        .index = p->index.data,
+                        .index_t = p->index_t.data,
+                        .rows = p->w.shape[0],
+                        .columns = p->w.shape[1],
+                        .stride = p->w.stride[0],
+                        .fault = fault.word,
+                        .number = fault.number};
+    const wn__cuda_launch l = wn__gpu_over_tiles(a.rows, a.columns);
+    return wn__gpu_launch(x->gpu, &wn__image_tile24_sm80, wn__gpu_symbol(symbols, &p->w), &l, &a);
 }
 
 wn_status wn__unpack24_sm80(const void *args, wn__exec *x) {
@@ -144,7 +151,7 @@ wn_status wn__unpack24_sm80(const void *args, wn__exec *x) {
                           .groups = p->values.shape[1] / 2,
                           .fault = fault.word,
                           .number = fault.number};
-    const wn__cuda_launch l = over((a.groups + 1) / 2, a.rows);
+    const wn__cuda_launch l = wn__gpu_over(wn__gpu_shares(&p->w), a.rows);
     return wn__gpu_launch(x->gpu, &wn__image_structure24_sm80,
                           wn_dtype_size(p->w.dtype) == 4 ? "wn_unpack24_4" : "wn_unpack24_2", &l,
                           &a);

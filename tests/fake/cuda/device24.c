@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The 2:4 kernels of a GPU, one element after the other.
 #include "device24.h"
+#include "few.h"
+#include "values24.h"
 
 #include "device_blocks.h"
 #include "kernels/cuda/args24.h"
 #include "kernels/cuda/args_blocks.h"
+#include "kernels/cuda/args_few.h"
 #include <stddef.h>
 #include <string.h>
 
@@ -20,45 +23,89 @@ typedef enum kind {
     BLOCKS,
     BLOCKS_BOTH,
     PRODUCT,
-    PRODUCT_MAPS
+    PRODUCT_MAPS,
+    TILE,
+    SOFT,
+    DOTS,
+    DOTS_ROWS,
+    APPLY,
+    DECAY,
+    MVUE_ROWS,
+    MVUE_TOKENS,
+    MVUE_PACK,
+    TOKENS,
+    EXTRA,
+    BEGIN,
+    FEW,
 } kind;
+
+#define FLOATS(name, kind, approx)                                                                 \
+    {name "_f32", kind, 4, 23, approx}, {name "_bf16", kind, 2, 7, approx}, {                      \
+        name "_f16", kind, 2, 10, approx                                                           \
+    }
 
 static const struct {
     const char *name;
     kind kind;
     int size, bits; // bytes of an element; bits of its mantissa
+    int approx;     // of mvue24
 } kernels[] = {
-    {"wn_mask24_row_f32", MASK_ROW, 4, 23},
-    {"wn_mask24_row_bf16", MASK_ROW, 2, 7},
-    {"wn_mask24_row_f16", MASK_ROW, 2, 10},
-    {"wn_mask24_tile_f32", MASK_TILE, 4, 23},
-    {"wn_mask24_tile_bf16", MASK_TILE, 2, 7},
-    {"wn_mask24_tile_f16", MASK_TILE, 2, 10},
-    {"wn_flips24", FLIPS, 1, 0},
-    {"wn_pack24_rows_4", PACK_ROWS, 4, 0},
-    {"wn_pack24_rows_2", PACK_ROWS, 2, 0},
-    {"wn_pack24_columns_4", PACK_COLUMNS, 4, 0},
-    {"wn_pack24_columns_2", PACK_COLUMNS, 2, 0},
-    {"wn_unpack24_4", UNPACK, 4, 0},
-    {"wn_unpack24_2", UNPACK, 2, 0},
-    {"wn_unblock24", UNBLOCK, 2, 0},
-    {"wn_random_f32", RANDOM, 4, 0},
-    {"wn_random_f16", RANDOM, 2, 0},
-    {"wn_random_bf16", RANDOM, 2, 0},
-    {"wn_block24", BLOCKS, 2, 0},
-    {"wn_block24_both", BLOCKS_BOTH, 2, 0},
-    {"wn_spmm24_blocks_bf16", PRODUCT, 2, 7},
-    {"wn_spmm24_blocks_f16", PRODUCT, 2, 10},
-    {"wn_spmm24_blocks_128x256_bf16", PRODUCT_MAPS, 2, 0},
-    {"wn_spmm24_blocks_128x256_f16", PRODUCT_MAPS, 2, 0},
-    {"wn_spmm24_blocks_256x192_bf16", PRODUCT_MAPS, 2, 0},
-    {"wn_spmm24_blocks_256x192_f16", PRODUCT_MAPS, 2, 0},
-    {"wn_spmm24_blocks_256x128_bf16", PRODUCT_MAPS, 2, 0},
-    {"wn_spmm24_blocks_256x128_f16", PRODUCT_MAPS, 2, 0},
-    {"wn_spmm24_blocks_128x128_bf16", PRODUCT_MAPS, 2, 0},
-    {"wn_spmm24_blocks_128x128_f16", PRODUCT_MAPS, 2, 0},
-    {"wn_spmm24_blocks_128x64_bf16", PRODUCT_MAPS, 2, 0},
-    {"wn_spmm24_blocks_128x64_f16", PRODUCT_MAPS, 2, 0},
+    {"wn_mask24_row_f32", MASK_ROW, 4, 23, 0},
+    {"wn_mask24_row_bf16", MASK_ROW, 2, 7, 0},
+    {"wn_mask24_row_f16", MASK_ROW, 2, 10, 0},
+    {"wn_mask24_tile_f32", MASK_TILE, 4, 23, 0},
+    {"wn_mask24_tile_bf16", MASK_TILE, 2, 7, 0},
+    {"wn_mask24_tile_f16", MASK_TILE, 2, 10, 0},
+    {"wn_flips24", FLIPS, 1, 0, 0},
+    {"wn_pack24_rows_4", PACK_ROWS, 4, 0, 0},
+    {"wn_pack24_rows_2", PACK_ROWS, 2, 0, 0},
+    {"wn_pack24_columns_4", PACK_COLUMNS, 4, 0, 0},
+    {"wn_pack24_columns_2", PACK_COLUMNS, 2, 0, 0},
+    {"wn_unpack24_4", UNPACK, 4, 0, 0},
+    {"wn_unpack24_2", UNPACK, 2, 0, 0},
+    FLOATS("wn_tile24", TILE, 0),
+    FLOATS("wn_soft24", SOFT, 0),
+    FLOATS("wn_dots24", DOTS, 0),
+    {"wn_dots24_rows", DOTS_ROWS, 8, 0, 0},
+    FLOATS("wn_apply24", APPLY, 0),
+    FLOATS("wn_decay24", DECAY, 0),
+    FLOATS("wn_mvue24_rows_exact", MVUE_ROWS, 0),
+    FLOATS("wn_mvue24_rows_approx", MVUE_ROWS, 1),
+    FLOATS("wn_mvue24_tokens_exact", MVUE_TOKENS, 0),
+    FLOATS("wn_mvue24_tokens_approx", MVUE_TOKENS, 1),
+    FLOATS("wn_mvue24_pack_exact", MVUE_PACK, 0),
+    FLOATS("wn_mvue24_pack_approx", MVUE_PACK, 1),
+    {"wn_pack24_tokens_4", TOKENS, 4, 0, 0},
+    {"wn_pack24_tokens_2", TOKENS, 2, 0, 0},
+    {"wn_pack24_extra_4", EXTRA, 4, 0, 0},
+    {"wn_pack24_extra_2", EXTRA, 2, 0, 0},
+    {"wn_pack24_begin", BEGIN, 1, 0, 0},
+    {"wn_unblock24", UNBLOCK, 2, 0, 0},
+    {"wn_random_f32", RANDOM, 4, 0, 0},
+    {"wn_random_f16", RANDOM, 2, 0, 0},
+    {"wn_random_bf16", RANDOM, 2, 0, 0},
+    {"wn_block24", BLOCKS, 2, 0, 0},
+    {"wn_block24_both", BLOCKS_BOTH, 2, 0, 0},
+    {"wn_spmm24_blocks_bf16", PRODUCT, 2, 7, 0},
+    {"wn_spmm24_blocks_f16", PRODUCT, 2, 10, 0},
+    {"wn_spmm24_blocks_128x256_bf16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_spmm24_blocks_128x256_f16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_spmm24_blocks_256x192_bf16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_spmm24_blocks_256x192_f16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_spmm24_blocks_256x128_bf16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_spmm24_blocks_256x128_f16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_spmm24_blocks_128x128_bf16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_spmm24_blocks_128x128_f16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_spmm24_blocks_128x64_bf16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_spmm24_blocks_128x64_f16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_few_bf16_8", FEW, 2, 7, 0},
+    {"wn_few_bf16_16", FEW, 2, 7, 0},
+    {"wn_few_bf16_32", FEW, 2, 7, 0},
+    {"wn_few_bf16_64", FEW, 2, 7, 0},
+    {"wn_few_f16_8", FEW, 2, 10, 0},
+    {"wn_few_f16_16", FEW, 2, 10, 0},
+    {"wn_few_f16_32", FEW, 2, 10, 0},
+    {"wn_few_f16_64", FEW, 2, 10, 0},
 };
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 
@@ -84,12 +131,33 @@ unsigned long fake_device24_bytes(int which) {
         return sizeof(wn__gpu_unblock24);
     case RANDOM:
         return sizeof(wn__gpu_random_values);
+    case TILE:
+        return sizeof(wn__gpu_tile24);
+    case SOFT:
+        return sizeof(wn__gpu_soft24);
+    case DOTS:
+    case DOTS_ROWS:
+        return sizeof(wn__gpu_dots24);
+    case APPLY:
+        return sizeof(wn__gpu_apply24);
+    case DECAY:
+        return sizeof(wn__gpu_decay24);
+    case MVUE_ROWS:
+    case MVUE_TOKENS:
+        return sizeof(wn__gpu_mvue24);
+    case MVUE_PACK:
+    case TOKENS:
+    case EXTRA:
+    case BEGIN:
+        return sizeof(wn__gpu_tokens24);
     case BLOCKS:
     case BLOCKS_BOTH:
         return sizeof(wn__gpu_block24);
     case PRODUCT:
     case PRODUCT_MAPS:
         return sizeof(wn__gpu_spmm24_blocks);
+    case FEW:
+        return sizeof(wn__gpu_few);
     default:
         return sizeof(wn__gpu_pack24);
     }
@@ -282,6 +350,55 @@ static void random_values(const wn__gpu_random_values *p, int size) {
         put_bits(p->to, i, size, (uint32_t)((uint64_t)i * 2654435761U + p->seed) & 0x3CFF3CFFU);
 }
 
+static wn_dtype dtype_of(int which) {
+    if (kernels[which].size == 4) return WN_DTYPE_F32;
+    return kernels[which].bits == 10 ? WN_DTYPE_F16 : WN_DTYPE_BF16;
+}
+
+// Those that values24.c knows.
+static void run_values(int which, const void *argument) {
+    const wn_dtype dtype = dtype_of(which);
+    const int approx = kernels[which].approx;
+    switch (kernels[which].kind) {
+    case TILE:
+        fake_tile24(argument, dtype);
+        break;
+    case SOFT:
+        fake_soft24(argument, dtype);
+        break;
+    case DOTS:
+        fake_dots24(argument, dtype);
+        break;
+    case DOTS_ROWS:
+        fake_dots24_rows(argument);
+        break;
+    case APPLY:
+        fake_apply24(argument, dtype);
+        break;
+    case DECAY:
+        fake_decay24(argument, dtype);
+        break;
+    case MVUE_ROWS:
+    case MVUE_TOKENS:
+        fake_mvue24(argument, dtype, kernels[which].kind == MVUE_ROWS, approx);
+        break;
+    case MVUE_PACK:
+        fake_mvue24_pack(argument, dtype, approx);
+        break;
+    case TOKENS:
+        fake_tokens24(argument, dtype);
+        break;
+    case BEGIN:
+        fake_begin24(argument);
+        break;
+    case FEW:
+        fake_few(argument, dtype);
+        break;
+    default:
+        break;
+    }
+}
+
 int fake_device24_run(int which, const void *argument) {
     const int size = kernels[which].size, mantissa = kernels[which].bits;
     switch (kernels[which].kind) {
@@ -316,6 +433,9 @@ int fake_device24_run(int which, const void *argument) {
         return fake_blocks_multiply(argument, mantissa == 7);
     case PRODUCT_MAPS:
         return fake_blocks_multiply_maps(argument, kernels[which].name);
+    default:
+        run_values(which, argument);
+        break;
     }
     return 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* What the device code of sm80/structure24.cu does, in plain C from the descriptions of mask24.h
- * and pack24.h, and the names of all kernels: lets the launch path run without a GPU. */
+/* What the device code of 2:4 structure does: of sm80/structure24.cu in plain C from the
+ * descriptions of mask24.h and pack24.h, of the other files by the references of the ops
+ * (values24.h). Lets the launch path run without a GPU. */
 #ifndef WN_TESTS_FAKE_DEVICE24_H
 #define WN_TESTS_FAKE_DEVICE24_H
 

@@ -88,6 +88,10 @@ static void test_sparse_instructions(void **state) {
     const counts c = count_image("probe_sm90a");
     assert_int_equal(c.hgmma, 2);
     assert_int_equal(c.hgmma_sparse, 2);
+    const counts few = count_image("few_sm90a");
+    assert_int_equal(few.functions, 8);
+    assert_true(few.hgmma >= 8 * 4);
+    assert_int_equal(few.hgmma_sparse, few.hgmma);
     assert_true(count_image("probe_sm80").hmma >= 2);
     assert_int_equal(count_image("copy_sm80").hmma, 0);
 }

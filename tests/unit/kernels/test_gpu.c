@@ -9,10 +9,12 @@
 #include <cmocka.h>
 
 #include "fake/cuda/open.h"
+#include "kernels/block24.h"
 #include "kernels/cuda/images.h"
 #include "kernels/mask24.h"
 #include "kernels/op.h"
 #include "kernels/pack24.h"
+#include "kernels/spmm24_blocks.h"
 #include <math.h>
 #include <string.h>
 
@@ -169,6 +171,44 @@ static void test_launch_path(void **state) {
     assert_int_equal(fake->alive, 0);
 }
 
+// Products of few tokens: clusters divide the inputs of narrow matrices, launches overlap.
+static void test_few(void **state) {
+    (void)state;
+    const wn_check_options o = {
+        .op = "spmm24_blocks", .variant = "sm90a_few", .seed = 3, .quick = true};
+    int64_t cases = 0, failed = 1;
+    scene s;
+    const wn__kernel *k;
+    if (!wn__device_code_built()) skip();
+    fake->memory_bytes = (size_t)1 << 30;
+    assert_int_equal(wn_kernels_check(&o, on_result, NULL, &cases, &failed), WN_OK);
+    assert_true(cases > 20);
+    assert_int_equal(failed, 0);
+    begin(&s);
+    wn__spmm24_blocks p = {.x = place(&s, WN_DTYPE_BF16, 3, 256, NULL),
+                           .blocks = wn__block24_tensor(64, 256),
+                           .y = place(&s, WN_DTYPE_BF16, 3, 64, NULL),
+                           .values = WN_DTYPE_BF16};
+    const wn_tensor blocks = place(&s, WN_DTYPE_U8, 4, 4608, NULL);
+    p.blocks.data = blocks.data;
+    p.blocks.device = blocks.device;
+    assert_false(wn__gpu_lets_next_begin(s.gpu));
+    assert_int_equal(wn__run(&s.x, WN__OP_spmm24_blocks, &p), WN_OK);
+    assert_int_equal(fake->last_cluster, 4);
+    assert_int_equal(fake->last_overlap, 1);
+    assert_true(wn__gpu_lets_next_begin(s.gpu));
+    assert_int_equal(wn__gpu_finish(s.gpu), WN_OK);
+    p.x.shape[0] = p.y.shape[0] = 65;
+    p.x.data = p.y.data = p.blocks.data = NULL;
+    assert_int_equal(wn__plan(&(wn__exec){.gpu = s.gpu,
+                                          .device = {.kind = WN_DEVICE_CUDA},
+                                          .force = "spmm24_blocks:sm90a_few"},
+                              WN__OP_spmm24_blocks, &p, &k),
+                     WN_UNSUPPORTED);
+    assert_non_null(strstr(wn_last_error(), "65 tokens are more than 64"));
+    end(&s);
+}
+
 static int set_up(void **state) {
     (void)state;
     fake = fake_cuda_open();
@@ -179,7 +219,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flags),        cmocka_unit_test(test_plan),
         cmocka_unit_test(test_refused_data), cmocka_unit_test(test_graph),
-        cmocka_unit_test(test_launch_path),
+        cmocka_unit_test(test_launch_path),  cmocka_unit_test(test_few),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

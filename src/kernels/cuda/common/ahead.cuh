@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+/* Launches that begin before the one ahead has ended, clusters of any size, and sums sent between
+ * their blocks. */
+#ifndef WN_KERNELS_CUDA_COMMON_AHEAD_CUH
+#define WN_KERNELS_CUDA_COMMON_AHEAD_CUH
+
+#include "kernels/cuda/common/hopper.cuh"
+
+/* Until everything that launches ahead have written can be read. */
+static __device__ __forceinline__ void wait_for_ahead() {
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+static __device__ __forceinline__ void let_next_begin() {
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
+/* Bytes that are read once. */
+static __device__ __forceinline__ uint64_t read_once() {
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+
+static __device__ __forceinline__ uint32_t cluster_size() {
+    uint32_t n;
+    asm volatile("mov.u32 %0, %%cluster_nctarank;" : "=r"(n));
+    return n;
+}
+/* Without a fence: orders nothing but barriers that were initialised. */
+static __device__ __forceinline__ void cluster_arrive() {
+    asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+}
+static __device__ __forceinline__ void cluster_wait() {
+    asm volatile("barrier.cluster.wait.aligned;" ::: "memory");
+}
+/* Four numbers to the same address in the shared memory of another block of the cluster, whose
+ * barrier counts their 16 bytes. */
+static __device__ __forceinline__ void send(uint32_t address, uint32_t barrier, uint32_t rank,
+                                            const float *v) {
+    asm volatile("{\n\t.reg .b32 there, counts;\n\t"
+                 "mapa.shared::cluster.u32 there, %0, %2;\n\t"
+                 "mapa.shared::cluster.u32 counts, %1, %2;\n\t"
+                 "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 "
+                 "[there], {%3, %4, %5, %6}, [counts];\n\t}" ::"r"(address),
+                 "r"(barrier), "r"(rank), "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3])
+                 : "memory");
+}
+
+#endif
