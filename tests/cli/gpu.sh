@@ -33,7 +33,7 @@ export WN_LIBCUBLASLT="$WN_BUILD/fake/libfake_cublaslt.so"
 export WN_LIBCUSPARSELT="$dir/none.so"
 run 0 kernels --op matmul --problem m=8,n=8,k=8,bt=1,dtype=bf16 --device cuda; prints "* matmul_cublaslt"
 for suite in gemm decode; do
-    run 0 bench $suite --device cuda --shapes 64x128,128x64 --rows 16,32 --repeats 2 --json "$dir/$suite.json" --svg "$dir/$suite.svg"
+    run 0 bench $suite --device cuda --shapes 64x128 --rows 16,32 --repeats 2 --json "$dir/$suite.json" --svg "$dir/$suite.svg"
     prints "cuBLASLt 13.1.0, best of 8"
     prints "matmul_cublaslt"
     prints "spmm24_blocks_"
