@@ -22,7 +22,7 @@ static void make_matrix(void) {
     memset(mask, 0, sizeof mask);
     for (int i = 0; i < R; i++)
         for (int j = 0; j < C; j++) {
-            const unsigned keep = turn[i % 4] >> (j % 4) & 1U;
+            const unsigned keep = (unsigned)turn[i % 4] >> (j % 4) & 1U;
             mask[i][j / 4] |= (uint8_t)(keep << (j % 4));
             const float value = (float)((i * 7 + j * 3) % 9 + 1) * (j % 2 != 0 ? -1.0F : 1.0F);
             bits[i][j] = wn__bf16_from_f32(value);
