@@ -24,8 +24,8 @@ typedef struct wn_ks_options {
                            exact] */
     const char *calib;  /* inputs the layer really gets, a matrix [n, in] in a .pth or .safetensors:
                            the  error is that of its outputs on them, tr((W - P) H (W - P)^T) with H
-                           =  X^T X / n and a hundredth of its mean diagonal added, instead of that of
-                           the weight; `data` and the samples do not count then */
+                           =  X^T X / n and a hundredth of its mean diagonal added, instead of that
+                           of  the weight; `data` and the samples do not count then */
     double data_std;    /* standard deviation of an input */
     int64_t samples;    /* random vectors, of which a share of val_split is held out */
     double val_split;
