@@ -43,7 +43,7 @@ static size_t find_panel(panels *p, const bench_rows *rows, const wn_bench_row *
              rows->machine, rows->where, rows->date);
     p->chart[i] = (chart){.title = p->title[i],
                           .x_label = strcmp(r->suite, "decode") == 0 ? "batch" : "tokens",
-                          .y_label = "time of the best dense / time of ours",
+                          .y_label = "time of the fastest other / time of ours",
                           .line = p->line[i],
                           .powers = true,
                           .level = 1};
@@ -146,7 +146,7 @@ static void draw_spans(FILE *f, const void *what) {
     const spans *s = what;
     chart_spans_svg(
         f, s->title,
-        "time of the best dense (of prune: of a copy) over ours: each case a dot, the median large",
+        "time of the fastest other, dense or sparse (of prune: of a copy), over ours: a dot a case, the median large",
         "slower", "faster", s->span, s->count);
 }
 

@@ -154,8 +154,8 @@ bool wn__blaslt_shape(const wn__matmul *p, const wn_tensor *added, wn__lt_shape 
     s.reductions = WN_LT_REDUCE_SUMS;
     if (!type_of(p->a.dtype, &s.in) || !type_of(p->c.dtype, &s.out))
         (void)snprintf(why, n, "dtype %s is not multiplied there", wn_dtype_name(p->a.dtype));
-    else if (s.out != WN_LT_F32 && s.bias && (p->accumulate || added != NULL))
-        (void)snprintf(why, n, "cuBLASLt rounds a bias and what is added one after the other");
+    else if (s.out != WN_LT_F32 && (p->accumulate || added != NULL))
+        (void)snprintf(why, n, "cuBLASLt may round a 16-bit product before it adds to it");
     else if (s.inner == 0)
         (void)snprintf(why, n, "k=0 leaves nothing to multiply");
     else if (!operand(&p->b, &s.transposed_a, &s.lead_a) ||

@@ -93,6 +93,10 @@ static const char *problem_of(wn__op op) {
         return "n=6,c=5";
     case WN__OP_densest:
         return "c=6";
+    case WN__OP_kron_mul:
+        return "n=3,a=2,b=4,c=3,d=2,s=2,t=3,r=2";
+    case WN__OP_kron_grad:
+        return "n=3,a=2,b=4,c=3,d=2";
     case WN__OP_embed:
     case WN__OP_embed_grad:
         return "N=3,V=11,C=5";
@@ -208,11 +212,17 @@ static void dtypes_must_agree(void **state) {
     for_each_operand(spoil_dtype);
 }
 
+// Factors are views of any strides.
+static bool is_factor(wn__case *c, int i) {
+    return (c->type->op == WN__OP_kron_mul || c->type->op == WN__OP_kron_grad) &&
+           tensor(c, i)->ndim == 4;
+}
+
 static void spoil_strides(wn__case *c, int i) {
     wn_tensor *t = tensor(c, i);
     int last = t->ndim - 1;
     wn_tensor whole = *t;
-    if (c->type->op != WN__OP_copy && t->shape[last] > 1) {
+    if (c->type->op != WN__OP_copy && !is_factor(c, i) && t->shape[last] > 1) {
         for (int d = 0; d < t->ndim; d++)
             t->stride[d] *= 2;
         assert_refused(c, c->part + i, "a last stride of 2");
@@ -314,7 +324,7 @@ static void spoil_overlap(wn__case *c, int i) {
     for (int j = 0; j < c->parts; j++) {
         for (int part = 0; part < c->parts; part++)
             tensor(c, part)->data = memory + 8192 * part;
-        assert_int_equal(check(c), WN_OK);
+        if (check(c) != WN_OK) fail_msg("%s", wn_last_error());
         if (j == i) continue;
         tensor(c, i)->data = tensor(c, j)->data;
         if (may_share(c, c->part + i, c->part + j))

@@ -140,6 +140,12 @@ static void test_errors(void **state) {
     p.a.shape[1] = p.b.shape[0] = 0;
     assert_int_equal(wn__run(&s.x, WN__OP_matmul, &p), WN_UNSUPPORTED);
     assert_non_null(strstr(wn_last_error(), "cublaslt: k=0 leaves nothing to multiply"));
+    p.a.shape[1] = p.b.shape[0] = 8;
+    p.a.dtype = p.b.dtype = p.c.dtype = WN_DTYPE_BF16;
+    assert_int_equal(wn__plan(&s.x, WN__OP_matmul, &p, &k), WN_OK);
+    p.accumulate = true;
+    assert_int_equal(wn__plan(&s.x, WN__OP_matmul, &p, &k), WN_UNSUPPORTED);
+    assert_non_null(strstr(wn_last_error(), "cublaslt: cuBLASLt may round a 16-bit product before"));
     end(&s);
 }
 
