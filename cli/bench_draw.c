@@ -144,10 +144,10 @@ static void close_spans(spans *s) {
 
 static void draw_spans(FILE *f, const void *what) {
     const spans *s = what;
-    chart_spans_svg(
-        f, s->title,
-        "time of the fastest other, dense or sparse (of prune: of a copy), over ours: a dot a case, the median large",
-        "slower", "faster", s->span, s->count);
+    chart_spans_svg(f, s->title,
+                    "time of the fastest other, dense or sparse (of prune: of a copy), over ours: "
+                    "a dot a case, the median large",
+                    "slower", "faster", s->span, s->count);
 }
 
 static int colour_of(const char *suite) {
