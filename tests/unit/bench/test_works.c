@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// What a line of works.def makes has the shape of the product that it is compared with: the time of
+// a transposed product says little about this one.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "bench/suite.h"
+#include "kernels/check/harness.h"
+#include "kernels/registry.h"
+#include <string.h>
+
+enum { T = 12, OUT = 20, IN = 28 };
+
+typedef struct line {
+    const char *suite, *work;
+    wn__product product;
+    const char *dtypes, *ops, *problem;
+} line;
+
+static const line lines[] = {
+#define WN_WORK(suite, work, product, role, dtypes, ops, problem)                                  \
+    {suite, work, product, dtypes, ops, problem},
+#include "bench/works.def"
+#undef WN_WORK
+#define WN_GPU_WORK(suite, work, product, role, dtypes, op, problem)                               \
+    {suite, work, product, dtypes, #op, problem},
+#include "bench/works_gpu.def"
+#undef WN_GPU_WORK
+};
+
+// Behind the last of that character, all of it where there is none.
+static const char *behind(const char *text, char mark) {
+    const char *at = strrchr(text, mark);
+    return at != NULL ? at + 1 : text;
+}
+
+// The case of a line's last op.
+static wn__case *make(const line *l) {
+    wn__suite s = {.dtype = strncmp(l->dtypes, "f32", 3) == 0 ? "f32" : "bf16"};
+    const wn__cell cell = {.suite = &s, .shape = {.out = OUT, .in = IN}, .rows = T};
+    const char *name = behind(l->ops, '+');
+    char text[256];
+    wn__op op;
+    wn__problem p;
+    wn__case *c;
+    wn__put_sizes(&cell, behind(l->problem, ';'), text, sizeof text);
+    assert_int_equal(wn__op_find(name, strlen(name), &op), WN_OK);
+    if (wn__problem_parse(wn__case_type_of(op), text, &p) != WN_OK) fail_msg("%s", wn_last_error());
+    assert_int_equal(wn__case_create(wn__case_type_of(op), &p, 0, false, &c), WN_OK);
+    return c;
+}
+
+static void results_have_the_shape_of_the_product(void **state) {
+    (void)state;
+    int seen = 0;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        const line *l = lines + i;
+        if (l->product == WN__NO_PRODUCT) continue;
+        int64_t rows = l->product == WN__WEIGHT ? OUT : T;
+        int64_t columns = l->product == WN__FORWARD ? OUT : IN;
+        if (strcmp(l->ops, "sddmm24") == 0) columns /= 2; // kept places of a row
+        wn__case *c = make(l);
+        const wn_tensor *y = NULL;
+        for (int part = 0; part < c->parts; part++)
+            if (c->part[part].role != WN__READ) y = &c->part[part].view;
+        assert_non_null(y);
+        const bool turned = strstr(l->problem, "transposed=1") != NULL; // lies as its transpose
+        if (y->ndim != 2 || y->shape[turned] != rows || y->shape[!turned] != columns)
+            fail_msg("%s, %s: %lld x %lld, not %lld x %lld", l->work, l->ops,
+                     (long long)y->shape[0], (long long)y->shape[1], (long long)rows,
+                     (long long)columns);
+        wn__case_free(c);
+        seen++;
+    }
+    assert_true(seen > 12);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(results_have_the_shape_of_the_product)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
