@@ -173,6 +173,7 @@ wn_status wn__cuda_pinned(wn__cuda *d, const char *name, size_t size, wn__arena 
 
 wn_status wn__cuda_copy_in(wn__cuda *d, void *to, const void *from, size_t bytes) {
     if (bytes == 0) return WN_OK;
+    wn__cuda_queued(d);
     return WN_CU(d->api, copy_in, NULL, (address(to), from, bytes, d->stream));
 }
 
@@ -183,6 +184,7 @@ wn_status wn__cuda_copy_out(wn__cuda *d, void *to, const void *from, size_t byte
 
 wn_status wn__cuda_set(wn__cuda *d, void *to, int byte, size_t bytes) {
     if (bytes == 0) return WN_OK;
+    wn__cuda_queued(d);
     return WN_CU(d->api, set_bytes, NULL, (address(to), (unsigned char)byte, bytes, d->stream));
 }
 

@@ -3,8 +3,9 @@
  * machines without one and says so.
  *
  * A device has one stream of work. Calls that queue work return at once; wn__cuda_wait waits. While
- * a stream is being captured nothing may allocate, copy from memory that is not pinned, or wait:
- * such a call fails with WN_BUG and names itself, whatever the driver would have let pass.
+ * a stream is being captured nothing may allocate the device's memory, load code or wait: such a
+ * call fails with WN_BUG and names itself, whatever the driver would have let pass. That copies are
+ * from pinned memory then is the caller's promise.
  * Functions that return WN_DEVICE name the driver's function, its error code and its text. A device
  * is used by the thread that opened it alone. */
 #ifndef WN_TENSOR_CUDA_H
@@ -92,6 +93,12 @@ typedef struct wn__cuda_launch {
 } wn__cuda_launch;
 WN_NODISCARD wn_status wn__cuda_run(wn__cuda *d, wn__cu_function f, const wn__cuda_launch *l,
                                     void **arguments);
+
+/* Whether what was queued last is a launch that may overlap; copies into the device's memory,
+ * graphs and captures are not. */
+bool wn__cuda_overlapped(const wn__cuda *d);
+/* Says that a library queued work on the device's stream. */
+void wn__cuda_queued(wn__cuda *d);
 
 /* Seconds of what was queued between the two calls, measured on the device; stop waits. */
 WN_NODISCARD wn_status wn__cuda_time_start(wn__cuda *d);

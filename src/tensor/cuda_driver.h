@@ -27,6 +27,7 @@ struct wn__cuda {
     wn__cu_stream stream;
     wn__cu_event begin, end;
     bool capturing;
+    bool overlapped;                /* what was queued last is a launch that may overlap */
     struct wn__cuda_module *module; /* loaded images */
     size_t module_count;
     wn__cuda_about about;

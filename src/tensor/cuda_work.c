@@ -6,16 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SYMBOL = 64 };
+
+typedef struct function {
+    char symbol[SYMBOL];
+    wn__cu_function f;
+} function;
+
 // One image and those of its functions that were asked for.
 struct wn__cuda_module {
     const wn__cuda_image *image;
     wn__cu_module module;
+    function *functions;
+    size_t count;
 };
 
-static wn_status load(wn__cuda *d, const wn__cuda_image *image, wn__cu_module *out) {
+static wn_status load(wn__cuda *d, const wn__cuda_image *image, struct wn__cuda_module **out) {
     for (size_t i = 0; i < d->module_count; i++)
         if (d->module[i].image == image) {
-            *out = d->module[i].module;
+            *out = &d->module[i];
             return WN_OK;
         }
     WN_TRY(wn__cuda_not_capturing(d, "loading device code"));
@@ -29,22 +38,39 @@ static wn_status load(wn__cuda *d, const wn__cuda_image *image, wn__cu_module *o
                         image->name, d->about.compute / 10, d->about.compute % 10);
     WN_TRY(wn__cu_check(d->api, wn__cu_symbol(offsetof(wn__cu_api, module_load)), image->name,
                         result));
-    more[d->module_count++] = (struct wn__cuda_module){image, module};
-    *out = module;
+    *out = &more[d->module_count++];
+    **out = (struct wn__cuda_module){.image = image, .module = module};
     return WN_OK;
 }
 
 wn_status wn__cuda_function(wn__cuda *d, const wn__cuda_image *image, const char *symbol,
                             wn__cu_function *out) {
-    wn__cu_module module = NULL;
+    struct wn__cuda_module *m;
     *out = NULL;
-    WN_TRY(load(d, image, &module));
-    return WN_CU(d->api, module_function, symbol, (out, module, symbol));
+    WN_TRY(load(d, image, &m));
+    for (size_t i = 0; i < m->count; i++)
+        if (strcmp(m->functions[i].symbol, symbol) == 0) {
+            *out = m->functions[i].f;
+            return WN_OK;
+        }
+    // the driver loads a function when it is first asked for
+    WN_TRY(wn__cuda_not_capturing(d, "loading device code"));
+    if (strlen(symbol) >= SYMBOL)
+        return wn__fail(WN_BUG, "device code with a name of %zu letters", strlen(symbol));
+    function *more = realloc(m->functions, (m->count + 1) * sizeof *more);
+    if (more == NULL) return wn__fail(WN_NOMEM, "no memory for the list of device code");
+    m->functions = more;
+    WN_TRY(WN_CU(d->api, module_function, symbol, (&more[m->count].f, m->module, symbol)));
+    (void)snprintf(more[m->count].symbol, SYMBOL, "%s", symbol);
+    *out = more[m->count++].f;
+    return WN_OK;
 }
 
 void wn__cuda_unload(wn__cuda *d) {
-    for (size_t i = 0; i < d->module_count; i++)
+    for (size_t i = 0; i < d->module_count; i++) {
         (void)d->api->module_unload(d->module[i].module);
+        free(d->module[i].functions);
+    }
     free(d->module);
     d->module = NULL;
     d->module_count = 0;
@@ -77,7 +103,17 @@ wn_status wn__cuda_run(wn__cuda *d, wn__cu_function f, const wn__cuda_launch *l,
         a->value.overlap = 1;
     }
     WN_TRY(ask_for_shared(d, f, l->shared_bytes));
-    return WN_CU(d->api, launch, NULL, (&launch, f, arguments, NULL));
+    WN_TRY(WN_CU(d->api, launch, NULL, (&launch, f, arguments, NULL)));
+    d->overlapped = l->overlap;
+    return WN_OK;
+}
+
+bool wn__cuda_overlapped(const wn__cuda *d) {
+    return d->overlapped;
+}
+
+void wn__cuda_queued(wn__cuda *d) {
+    d->overlapped = false;
 }
 
 wn_status wn__cuda_tensor_map(const wn__cuda *d, const wn_tensor *t, unsigned rows,
@@ -107,6 +143,7 @@ wn_status wn__cuda_capture_begin(wn__cuda *d) {
     WN_TRY(wn__cuda_not_capturing(d, "wn__cuda_capture_begin"));
     WN_TRY(WN_CU(d->api, capture_begin, NULL, (d->stream, WN_CU_CAPTURE_THREAD_LOCAL)));
     d->capturing = true;
+    wn__cuda_queued(d);
     return WN_OK;
 }
 
@@ -118,6 +155,7 @@ wn_status wn__cuda_capture_end(wn__cuda *d, wn__cuda_graph **out) {
     *out = NULL;
     if (!d->capturing) return wn__fail(WN_BUG, "no graph is being captured");
     d->capturing = false;
+    wn__cuda_queued(d); // the last launch of the graph is not in the stream
     wn__cu_graph graph = NULL;
     WN_TRY(WN_CU(d->api, capture_end, NULL, (d->stream, &graph)));
     wn__cuda_graph *g = calloc(1, sizeof *g);
@@ -133,6 +171,7 @@ wn_status wn__cuda_capture_end(wn__cuda *d, wn__cuda_graph **out) {
 }
 
 wn_status wn__cuda_graph_run(wn__cuda *d, wn__cuda_graph *g) {
+    wn__cuda_queued(d);
     return WN_CU(d->api, graph_launch, NULL, (g->exec, d->stream));
 }
 

@@ -22,7 +22,7 @@ enum { NONE, OTHER, SAME };
 static const wn__field fields[FIELDS] = {
     WN__FIELD_SIZE("T", 0, 512, 129, 400),
     WN__FIELD_SIZE("n", 0, 512, 129, 400),
-    WN__FIELD_SIZE("k", 0, 512, 129, 700),
+    WN__FIELD_SIZE("k", 0, 512, 129, 20480), // so deep that sums are cut and rings go round
     WN__FIELD_WORDS("dtype", 1, 0, dtype_words),
     WN__FIELD_DATA(WN__DATA_INFINITE),
     WN__FIELD_WORDS("masks", WN__MASKS_SHORT, WN__MASKS_FULL, wn__masks_words),

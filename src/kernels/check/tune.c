@@ -35,14 +35,24 @@ static void tell(const tuning *t, const wn__kernel *k, double seconds, const cha
     t->fn(t->ctx, &(wn_tune_result){k->name, seconds, why, chosen});
 }
 
-// Halves the largest size until ref can do it; whole sixteens stay whole.
+// The largest size of at least `least`, with or without k; -1: none.
+static int largest_of(const wn__case_type *type, const wn__problem *p, bool with_k, int64_t least) {
+    int largest = -1;
+    for (int i = 0; i < type->field_count; i++) {
+        if (type->fields[i].sweep == 0 || p->value[i] < least) continue;
+        if (!with_k && strcmp(type->fields[i].name, "k") == 0) continue;
+        if (largest < 0 || p->value[i] > p->value[largest]) largest = i;
+    }
+    return largest;
+}
+
+// Halves the largest size until ref can do it; whole sixteens stay whole. The depth of a sum goes
+// last, since how it is cut into parts is part of what runs.
 static void shrink(const wn__case_type *type, wn__problem *p) {
     while (type->flops != NULL && type->flops(p) > REF_FLOPS) {
-        int largest = -1;
-        for (int i = 0; i < type->field_count; i++)
-            if (type->fields[i].sweep > 0 && (largest < 0 || p->value[i] > p->value[largest]))
-                largest = i;
-        if (largest < 0 || p->value[largest] < 32) return;
+        int largest = largest_of(type, p, false, 64);
+        if (largest < 0) largest = largest_of(type, p, true, 32);
+        if (largest < 0) return;
         int64_t half = p->value[largest] / 2;
         p->value[largest] = p->value[largest] % 16 == 0 ? (half + 15) / 16 * 16 : half;
         if (type->settle != NULL) type->settle(p);

@@ -266,6 +266,7 @@ wn_status wn__blaslt_run(wn__blaslt *b, const wn__lt_plan *plan, int i, const wn
     if (plan->shape.bias)
         WN_TRY(check(b->api, "cublasLtMatmulDescSetAttribute",
                      b->api->matmul_set(plan->matmul, WN_LT_BIAS, &p->bias.data, sizeof(void *))));
+    wn__cuda_queued(b->device);
     return check(b->api, "cublasLtMatmul",
                  b->api->matmul(b->handle, plan->matmul, &alpha, p->b.data, plan->a, p->a.data,
                                 plan->b, &beta, c, plan->c, p->c.data, plan->d,

@@ -26,7 +26,6 @@ struct wn__gpu {
     size_t count, capacity;
     size_t captured;    // records below this belong to graphs
     wn__blaslt *blaslt; // NULL until it is asked for
-    bool overlap;       // of the last launch
 };
 
 uint32_t wn__gpu_flags_of(int compute) {
@@ -183,10 +182,9 @@ wn_status wn__gpu_launch(wn__gpu *g, const wn__cuda_image *image, const char *sy
     wn__cu_function f;
     if (l->grid[0] == 0 || l->grid[1] == 0 || l->grid[2] == 0) return WN_OK;
     WN_TRY(wn__cuda_function(g->device, image, symbol, &f));
-    g->overlap = l->overlap;
     return wn__cuda_run(g->device, f, l, (void *[]){argument});
 }
 
 bool wn__gpu_lets_next_begin(const wn__gpu *g) {
-    return g->overlap;
+    return wn__cuda_overlapped(g->device);
 }

@@ -59,9 +59,9 @@ WN_NODISCARD wn_status wn__gpu_guard(wn__gpu *g, const wn__gpu_refusal *r, const
 /* `count` words of the device that are zero between launches: what uses them leaves them so.
  * UNSUPPORTED beyond 1024. */
 WN_NODISCARD wn_status wn__gpu_counters(wn__gpu *g, int64_t count, unsigned int **out);
-/* Whether the last launch was one that may overlap: such code lets the next launch begin once those
- * ahead that do not overlap have ended (at once, if this was true for it), and writes no blocks. A
- * launch behind it may read blocks before it waits. */
+/* Whether what was queued last is a launch that may overlap: such code lets the next launch begin
+ * once those ahead that do not overlap have ended (at once, if this was true for it), and writes no
+ * blocks. A launch behind it may read blocks before it waits. */
 bool wn__gpu_lets_next_begin(const wn__gpu *g);
 
 /* Runs a function whose one argument is *argument. Empty grids are not run. */

@@ -92,6 +92,7 @@ enum { LIBRARIES = sizeof libraries / sizeof *libraries };
 // NULL and why[n] when it is not there. What was opened stays: closing one leaks what it set up.
 static void *open_library(const known *k, const char **file, char *why, size_t n) {
     const char *named = getenv(k->variable);
+    if (named != NULL && named[0] == '\0') named = NULL;
     why[0] = '\0';
     for (int f = 0; f < 3 && (named != NULL ? f == 0 : k->file[f] != NULL); f++) {
         *file = named != NULL ? named : k->file[f];

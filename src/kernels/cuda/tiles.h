@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Which tile of a product runs on compute capability 9.0: a model of its cycles, counted on a GPU
- * of 132 processors whatever the GPU is, so that a shape has one plan and its results one set of
- * bits.
+ * of 132 processors whatever the GPU is, so that a shape has one plan. (Which tiles are walked
+ * backwards depends on the processors there are, so bits are the same on one model of GPU.)
  *
  * Tiles are given out in waves, one to a processor (two neighbours along the features to a
  * cluster). A step of 64 columns takes the longer of its instructions and of its copies from L2; a

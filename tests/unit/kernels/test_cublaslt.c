@@ -145,7 +145,8 @@ static void test_errors(void **state) {
     assert_int_equal(wn__plan(&s.x, WN__OP_matmul, &p, &k), WN_OK);
     p.accumulate = true;
     assert_int_equal(wn__plan(&s.x, WN__OP_matmul, &p, &k), WN_UNSUPPORTED);
-    assert_non_null(strstr(wn_last_error(), "cublaslt: cuBLASLt may round a 16-bit product before"));
+    assert_non_null(
+        strstr(wn_last_error(), "cublaslt: cuBLASLt may round a 16-bit product before"));
     end(&s);
 }
 
