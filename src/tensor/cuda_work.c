@@ -45,7 +45,7 @@ static wn_status load(wn__cuda *d, const wn__cuda_image *image, struct wn__cuda_
 
 wn_status wn__cuda_function(wn__cuda *d, const wn__cuda_image *image, const char *symbol,
                             wn__cu_function *out) {
-    struct wn__cuda_module *m;
+    struct wn__cuda_module *m = NULL;
     *out = NULL;
     WN_TRY(load(d, image, &m));
     for (size_t i = 0; i < m->count; i++)
