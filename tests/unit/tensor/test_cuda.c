@@ -103,14 +103,18 @@ static void end(pieces *p) {
     assert_int_equal(fake->alive, 0);
 }
 
-static wn_status launch_copy(pieces *p) {
+static wn_status launch_with(pieces *p, bool overlap) {
     wn__cu_function f;
     uint64_t count = BYTES / 16;
     const wn__cuda_launch l = {
-        .grid = {2, 1, 1}, .block = {64, 1, 1}, .cluster = 2, .overlap = true};
+        .grid = {2, 1, 1}, .block = {64, 1, 1}, .cluster = 2, .overlap = overlap};
     wn_status status = wn__cuda_function(p->d, &image, "wn_copy", &f);
     if (status != WN_OK) return status;
     return wn__cuda_run(p->d, f, &l, (void *[]){&p->b, &p->a, &count});
+}
+
+static wn_status launch_copy(pieces *p) {
+    return launch_with(p, true);
 }
 
 static void test_launch(void **state) {
@@ -163,6 +167,43 @@ static void test_graph(void **state) {
     assert_int_equal(fake->launches, launches + 3);
     wn__cuda_graph_free(p.d, g);
     assert_int_equal(wn__cuda_capture_end(p.d, &g), WN_BUG);
+    end(&p);
+}
+
+// What comes next may begin early only behind a launch that is in the stream and said so: not
+// behind one that a graph recorded, nor behind a copy, a graph or a library.
+static void test_overlapped(void **state) {
+    (void)state;
+    pieces p;
+    begin(&p);
+    wn__cuda_graph *g;
+    assert_false(wn__cuda_overlapped(p.d));
+    assert_int_equal(launch_copy(&p), WN_OK);
+    assert_true(wn__cuda_overlapped(p.d));
+    assert_int_equal(launch_with(&p, false), WN_OK);
+    assert_false(wn__cuda_overlapped(p.d));
+
+    assert_int_equal(launch_copy(&p), WN_OK);
+    assert_int_equal(wn__cuda_capture_begin(p.d), WN_OK);
+    assert_false(wn__cuda_overlapped(p.d)); // a graph's first work follows anything
+    assert_int_equal(launch_copy(&p), WN_OK);
+    assert_true(wn__cuda_overlapped(p.d));
+    assert_int_equal(wn__cuda_capture_end(p.d, &g), WN_OK);
+    assert_false(wn__cuda_overlapped(p.d));
+
+    assert_int_equal(launch_copy(&p), WN_OK);
+    assert_int_equal(wn__cuda_graph_run(p.d, g), WN_OK);
+    assert_false(wn__cuda_overlapped(p.d));
+    assert_int_equal(launch_copy(&p), WN_OK);
+    assert_int_equal(wn__cuda_copy_in(p.d, p.a, p.in, BYTES), WN_OK);
+    assert_false(wn__cuda_overlapped(p.d));
+    assert_int_equal(launch_copy(&p), WN_OK);
+    assert_int_equal(wn__cuda_set(p.d, p.a, 0, BYTES), WN_OK);
+    assert_false(wn__cuda_overlapped(p.d));
+    assert_int_equal(launch_copy(&p), WN_OK);
+    wn__cuda_queued(p.d);
+    assert_false(wn__cuda_overlapped(p.d));
+    wn__cuda_graph_free(p.d, g);
     end(&p);
 }
 
@@ -279,13 +320,10 @@ static int set_up(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_about),
-        cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_launch),
-        cmocka_unit_test(test_graph),
-        cmocka_unit_test(test_late_code),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_every_call_can_fail),
+        cmocka_unit_test(test_about),      cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_launch),     cmocka_unit_test(test_graph),
+        cmocka_unit_test(test_overlapped), cmocka_unit_test(test_late_code),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_every_call_can_fail),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
