@@ -2,6 +2,7 @@
 # Device code: src/kernels/cuda/FOLDER/NAME.cu becomes device/FOLDER/NAME.fatbin, which src/kernels/cuda/images.c takes in as bytes.
 # Without an nvcc of 12.5 (mma.sp with ordered metadata) everything else is built and says "not built".
 option(WN_WITH_CUDA "Device code for NVIDIA GPUs when an nvcc is found" ON)
+set(WN_DEVICE_IMAGES "" CACHE PATH "Device code that another build of this tree made (its device folder), taken as it is")
 set(WN_NVCC_NAME "none: no device code")
 set(WN_HAVE_NVCC OFF)
 if(WN_WITH_CUDA)
@@ -40,19 +41,26 @@ function(wn_device_code target)
   file(GLOB shared CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/cuda/*.h ${PROJECT_SOURCE_DIR}/src/kernels/cuda/common/*.cuh
        ${PROJECT_SOURCE_DIR}/src/tensor/tensor_map.h)
   set(images)
+  set(device ${PROJECT_BINARY_DIR}/device)
+  if(WN_DEVICE_IMAGES)
+    set(device ${WN_DEVICE_IMAGES})
+  endif()
   foreach(folder sm80 sm90a)
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/cuda/${folder}/*.cu)
-    file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/device/${folder})
+    file(MAKE_DIRECTORY ${device}/${folder})
     foreach(source ${sources})
       get_filename_component(name ${source} NAME_WE)
-      set(image ${PROJECT_BINARY_DIR}/device/${folder}/${name}.fatbin)
+      set(image ${device}/${folder}/${name}.fatbin)
+      list(APPEND images ${image})
+      if(WN_DEVICE_IMAGES)
+        continue()
+      endif()
       add_custom_command(OUTPUT ${image}
         COMMAND sh ${PROJECT_SOURCE_DIR}/cmake/nvcc.sh ${WN_NVCC} -fatbin -O3 --no-compress -I${PROJECT_SOURCE_DIR}/src -Werror all-warnings
                 -Xptxas -warn-spills,-warn-lmem-usage,-Werror ${WN_DEVICE_TARGETS_${folder}} ${source} -o ${image}
         DEPENDS ${source} ${shared} ${PROJECT_SOURCE_DIR}/cmake/nvcc.sh COMMENT "Building device code ${folder}/${name}" VERBATIM)
-      list(APPEND images ${image})
     endforeach()
   endforeach()
   set_source_files_properties(${PROJECT_SOURCE_DIR}/src/kernels/cuda/images.c PROPERTIES OBJECT_DEPENDS "${images}")
-  target_compile_definitions(${target} PUBLIC WN_HAVE_DEVICE_CODE=1 WN_DEVICE_CODE="${PROJECT_BINARY_DIR}/device")
+  target_compile_definitions(${target} PUBLIC WN_HAVE_DEVICE_CODE=1 WN_DEVICE_CODE="${device}")
 endfunction()
