@@ -121,14 +121,16 @@ wn_status wn__cuda_tensor_map(const wn__cuda *d, const wn_tensor *t, unsigned ro
     enum { COLUMNS = 64 };
     if (t->dtype != WN_DTYPE_BF16 && t->dtype != WN_DTYPE_F16)
         return wn__fail(WN_INVALID, "a tensor map of %s, not BF16 or F16", wn_dtype_name(t->dtype));
-    if (t->shape[0] < 1 || t->shape[1] < 1 || t->stride[0] % 8 != 0 || t->stride[1] != 1 ||
+    // how far a single row is from the next one means nothing
+    const int64_t lead = t->shape[0] == 1 ? (t->shape[1] + 7) / 8 * 8 : t->stride[0];
+    if (t->shape[0] < 1 || t->shape[1] < 1 || lead % 8 != 0 || t->stride[1] != 1 ||
         (uintptr_t)t->data % 16 != 0)
         return wn__fail(WN_INVALID,
                         "a tensor map of %lld x %lld numbers, strides %lld and %lld, at %p",
                         (long long)t->shape[0], (long long)t->shape[1], (long long)t->stride[0],
                         (long long)t->stride[1], t->data);
     const uint64_t size[2] = {(uint64_t)t->shape[1], (uint64_t)t->shape[0]};
-    const uint64_t stride[1] = {2 * (uint64_t)t->stride[0]};
+    const uint64_t stride[1] = {2 * (uint64_t)lead};
     const uint32_t box[2] = {COLUMNS, rows}, step[2] = {1, 1};
     return WN_CU(d->api, tensor_map, NULL,
                  (out, t->dtype == WN_DTYPE_BF16 ? WN_CU_MAP_BF16 : WN_CU_MAP_F16, 2, t->data, size,

@@ -16,10 +16,10 @@ bool wn__accepts_gpu_few(const void *args, char *why, size_t n) {
     if (p->x.shape[0] > WN_FEW_MOST_TOKENS)
         (void)snprintf(why, n, "%lld tokens are more than %d", (long long)p->x.shape[0],
                        WN_FEW_MOST_TOKENS);
-    else if (p->x.shape[0] > 0 && p->x.stride[0] % 8 != 0)
+    else if (p->x.shape[0] > 1 && p->x.stride[0] % 8 != 0)
         (void)snprintf(why, n, "rows of x %lld elements apart, not a multiple of 8",
                        (long long)p->x.stride[0]);
-    else if (p->y.shape[0] > 0 && p->y.stride[0] % 2 != 0)
+    else if (p->y.shape[0] > 1 && p->y.stride[0] % 2 != 0)
         (void)snprintf(why, n, "rows of y %lld elements apart, an odd number",
                        (long long)p->y.stride[0]);
     else if (p->x.dtype != p->values)

@@ -35,7 +35,7 @@ bool wn__accepts_gpu_spmm24_blocks(const void *args, char *why, size_t n) {
         return false;
     }
     for (int i = 0; i < 3; i++)
-        if (wn__given(t[i]) && t[i]->stride[0] % 8 != 0) {
+        if (wn__given(t[i]) && t[i]->shape[0] > 1 && t[i]->stride[0] % 8 != 0) {
             (void)snprintf(why, n, "row stride %lld of %s is not a multiple of 8",
                            (long long)t[i]->stride[0], name[i]);
             return false;
