@@ -134,8 +134,10 @@ static void probe(float *y, const char *packed, const uint16_t *x) {
 }
 
 static int perform(const work *w) {
+    _Alignas(128) unsigned char whole[ARGUMENT]; // as arguments with maps in them are
+    memcpy(whole, w->whole, sizeof whole);
     if (w->run != NULL) {
-        w->run(w->whole);
+        w->run(whole);
         fake_cuda.launches++;
         now += 1;
         return 0;
@@ -146,7 +148,7 @@ static int perform(const work *w) {
     }
     void *a = (void *)(uintptr_t)w->argument[0], *b = (void *)(uintptr_t)w->argument[1];
     if (w->which >= OTHERS) {
-        if (fake_device24_run(w->which - OTHERS, w->whole) != 0) return 700;
+        if (fake_device24_run(w->which - OTHERS, whole) != 0) return 700;
     } else if (w->which == COPY) {
         if (holds(a, w->argument[2] * 16) < 0 || holds(b, w->argument[2] * 16) < 0) return 700;
         memcpy(a, b, w->argument[2] * 16);
