@@ -32,7 +32,7 @@ static wn_status run(void *ctx) {
     dense *j = ctx;
     j->p.b.data = j->first + (size_t)j->next * j->step;
     j->next = (j->next + 1) % j->copies;
-    return wn__blaslt_run(j->library, j->plan, j->choice, &j->p, NULL, j->workspace);
+    return wn__blaslt_run(j->library, j->plan, j->choice, &j->p, j->workspace);
 }
 
 static size_t bytes_of(int64_t a, int64_t b) {
@@ -113,8 +113,7 @@ static wn_status open_dense(const wn__cell *c, dense *j, wn__product what, bool 
     char why[160];
     WN_TRY(wn__gpu_blaslt(g->gpu, &j->library));
     WN_TRY(place(c, j, what, dtype, cold));
-    if (!wn__blaslt_shape(&j->p, NULL, &s, why, sizeof why))
-        return wn__fail(WN_UNSUPPORTED, "%s", why);
+    if (!wn__blaslt_shape(&j->p, &s, why, sizeof why)) return wn__fail(WN_UNSUPPORTED, "%s", why);
     s.workspace = WORKSPACE;
     s.reductions = WN_LT_REDUCE_IN_PLACE | WN_LT_REDUCE_SUMS | WN_LT_REDUCE_RESULTS; // all it likes
     WN_TRY(wn__blaslt_plan(j->library, &s, WN_LT_CHOICES, &j->plan));

@@ -77,7 +77,6 @@ static void free_plan(const wn__lt_api *api, wn__lt_plan *p) {
     if (p->a != NULL) (void)api->layout_destroy(p->a);
     if (p->b != NULL) (void)api->layout_destroy(p->b);
     if (p->c != NULL) (void)api->layout_destroy(p->c);
-    if (p->d != NULL) (void)api->layout_destroy(p->d);
     free(p);
 }
 
@@ -133,28 +132,24 @@ size_t wn__blaslt_workspace(const wn__matmul *p) {
     return parts > MOST - LEAST ? (size_t)MOST : (size_t)LEAST + (size_t)parts / 1024 * 1024;
 }
 
-bool wn__blaslt_shape(const wn__matmul *p, const wn_tensor *added, wn__lt_shape *out, char *why,
-                      size_t n) {
-    const wn_tensor *c = added != NULL ? added : &p->c;
+bool wn__blaslt_shape(const wn__matmul *p, wn__lt_shape *out, char *why, size_t n) {
     wn__lt_shape s;
     const wn__lt_api *api;
     memset(&s, 0, sizeof s);
     s.rows = p->c.shape[1];
     s.columns = p->c.shape[0];
     s.inner = p->a.shape[1];
-    s.lead_c = s.columns > 1 ? c->stride[0] : s.rows;
-    s.lead_d = s.columns > 1 ? p->c.stride[0] : s.rows;
+    s.lead_c = s.columns > 1 ? p->c.stride[0] : s.rows;
     s.bias = wn__given(&p->bias);
     s.align_a = alignment(&p->b);
     s.align_b = alignment(&p->a);
-    s.align_c = alignment(c);
-    s.align_d = alignment(&p->c);
+    s.align_c = alignment(&p->c);
     s.workspace = wn__blaslt_workspace(p);
     // a sum in parts is added up in float32, never in 16 bits
     s.reductions = WN_LT_REDUCE_SUMS;
     if (!type_of(p->a.dtype, &s.in) || !type_of(p->c.dtype, &s.out))
         (void)snprintf(why, n, "dtype %s is not multiplied there", wn_dtype_name(p->a.dtype));
-    else if (s.out != WN_LT_F32 && (p->accumulate || added != NULL))
+    else if (s.out != WN_LT_F32 && p->accumulate)
         (void)snprintf(why, n, "cuBLASLt may round a 16-bit product before it adds to it");
     else if (s.inner == 0)
         (void)snprintf(why, n, "k=0 leaves nothing to multiply");
@@ -194,10 +189,8 @@ static wn_status describe(wn__blaslt *b, wn__lt_plan *p) {
     WN_TRY(check(api, "cublasLtMatrixLayoutCreate",
                  api->layout_create(&p->b, s->in, s->transposed_b ? columns : inner,
                                     s->transposed_b ? inner : columns, s->lead_b)));
-    WN_TRY(check(api, "cublasLtMatrixLayoutCreate",
-                 api->layout_create(&p->c, s->out, rows, columns, s->lead_c)));
     return check(api, "cublasLtMatrixLayoutCreate",
-                 api->layout_create(&p->d, s->out, rows, columns, s->lead_d));
+                 api->layout_create(&p->c, s->out, rows, columns, s->lead_c));
 }
 
 static wn_status ask(wn__blaslt *b, wn__lt_plan *p, wn__lt_preference wish) {
@@ -213,12 +206,12 @@ static wn_status ask(wn__blaslt *b, wn__lt_plan *p, wn__lt_preference wish) {
                {WN_LT_ALIGN_A, &s->align_a, sizeof s->align_a},
                {WN_LT_ALIGN_B, &s->align_b, sizeof s->align_b},
                {WN_LT_ALIGN_C, &s->align_c, sizeof s->align_c},
-               {WN_LT_ALIGN_D, &s->align_d, sizeof s->align_d}};
+               {WN_LT_ALIGN_D, &s->align_c, sizeof s->align_c}};
     for (size_t i = 0; i < sizeof set / sizeof *set; i++)
         WN_TRY(check(api, "cublasLtMatmulPreferenceSetAttribute",
                      api->preference_set(wish, set[i].attribute, set[i].value, set[i].bytes)));
     WN_TRY(check(api, "cublasLtMatmulAlgoGetHeuristic",
-                 api->heuristic(b->handle, p->matmul, p->a, p->b, p->c, p->d, wish, p->wanted,
+                 api->heuristic(b->handle, p->matmul, p->a, p->b, p->c, p->c, wish, p->wanted,
                                 p->choice, &p->found)));
     if (p->found > 0) return WN_OK;
     return wn__fail(WN_UNSUPPORTED, "cuBLASLt has no way to multiply [%lld, %lld] by [%lld, %lld]",
@@ -260,16 +253,15 @@ wn_status wn__blaslt_plan(wn__blaslt *b, const wn__lt_shape *s, int wanted,
 }
 
 wn_status wn__blaslt_run(wn__blaslt *b, const wn__lt_plan *plan, int i, const wn__matmul *p,
-                         const wn_tensor *added, void *workspace) {
-    const float alpha = 1, beta = p->accumulate || added != NULL ? 1 : 0;
-    const void *c = added != NULL ? added->data : p->c.data;
+                         void *workspace) {
+    const float alpha = 1, beta = p->accumulate ? 1 : 0;
     if (plan->shape.bias)
         WN_TRY(check(b->api, "cublasLtMatmulDescSetAttribute",
                      b->api->matmul_set(plan->matmul, WN_LT_BIAS, &p->bias.data, sizeof(void *))));
     wn__cuda_queued(b->device);
     return check(b->api, "cublasLtMatmul",
                  b->api->matmul(b->handle, plan->matmul, &alpha, p->b.data, plan->a, p->a.data,
-                                plan->b, &beta, c, plan->c, p->c.data, plan->d,
+                                plan->b, &beta, p->c.data, plan->c, p->c.data, plan->c,
                                 &plan->choice[i].algorithm, workspace, plan->shape.workspace,
                                 b->device->stream));
 }

@@ -23,19 +23,17 @@ void wn__blaslt_close(wn__blaslt *b); /* NULL is fine */
 /* A product in the library's words: column-major, so the transposes of c = a b, and with its
  * alignments. Zeroed before it is filled, for it is compared byte by byte. */
 typedef struct wn__lt_shape {
-    int64_t rows, columns, inner;           /* n, m, k of matmul */
-    int64_t lead_a, lead_b, lead_c, lead_d; /* c: what is added, d the result */
-    int in, out;                            /* types of data */
-    int transposed_a, transposed_b;         /* a is matmul's b and b its a */
-    int bias, reductions;                   /* which reductions may be made */
-    uint32_t align_a, align_b, align_c, align_d;
+    int64_t rows, columns, inner;   /* n, m, k of matmul */
+    int64_t lead_a, lead_b, lead_c; /* c: the result, and what it is added to */
+    int in, out;                    /* types of data */
+    int transposed_a, transposed_b; /* a is matmul's b and b its a */
+    int bias, reductions;           /* which reductions may be made */
+    uint32_t align_a, align_b, align_c;
     size_t workspace;
 } wn__lt_shape;
 
-/* False and why[n]: what cuBLASLt cannot do, or is not asked to. added: what takes the place of the
- * old c; NULL: c itself, where p accumulates. */
-bool wn__blaslt_shape(const wn__matmul *p, const wn_tensor *added, wn__lt_shape *out, char *why,
-                      size_t n);
+/* False and why[n]: what cuBLASLt cannot do, or is not asked to. */
+bool wn__blaslt_shape(const wn__matmul *p, wn__lt_shape *out, char *why, size_t n);
 /* Bytes of workspace worth having. */
 size_t wn__blaslt_workspace(const wn__matmul *p);
 
@@ -44,7 +42,7 @@ typedef struct wn__lt_plan {
     int wanted, found;
     wn__lt_choice choice[WN_LT_CHOICES]; /* the library's first choice first */
     wn__lt_matmul matmul;
-    wn__lt_layout a, b, c, d;
+    wn__lt_layout a, b, c;
     struct wn__lt_plan *next;
 } wn__lt_plan;
 
@@ -54,6 +52,6 @@ WN_NODISCARD wn_status wn__blaslt_plan(wn__blaslt *b, const wn__lt_shape *s, int
                                        const wn__lt_plan **out);
 /* Queues way i of a plan. */
 WN_NODISCARD wn_status wn__blaslt_run(wn__blaslt *b, const wn__lt_plan *plan, int i,
-                                      const wn__matmul *p, const wn_tensor *added, void *workspace);
+                                      const wn__matmul *p, void *workspace);
 
 #endif

@@ -15,7 +15,7 @@
 
 bool wn__accepts_gpu_matmul(const void *args, char *why, size_t n) {
     wn__lt_shape s;
-    return wn__blaslt_shape(args, NULL, &s, why, n);
+    return wn__blaslt_shape(args, &s, why, n);
 }
 
 size_t wn__workspace_matmul_cublaslt(const void *args, int threads) {
@@ -23,22 +23,20 @@ size_t wn__workspace_matmul_cublaslt(const void *args, int threads) {
     return wn__blaslt_workspace(args);
 }
 
-static wn_status multiply(const wn__matmul *p, const wn_tensor *added, wn__gpu *gpu,
-                          void *workspace) {
+static wn_status multiply(const wn__matmul *p, wn__gpu *gpu, void *workspace) {
     wn__lt_shape s;
     wn__blaslt *b;
     const wn__lt_plan *plan;
     char why[160];
     if (p->c.shape[0] == 0 || p->c.shape[1] == 0) return WN_OK;
-    if (!wn__blaslt_shape(p, added, &s, why, sizeof why))
-        return wn__fail(WN_BUG, "cuBLASLt: %s", why);
+    if (!wn__blaslt_shape(p, &s, why, sizeof why)) return wn__fail(WN_BUG, "cuBLASLt: %s", why);
     WN_TRY(wn__gpu_blaslt(gpu, &b));
     WN_TRY(wn__blaslt_plan(b, &s, 1, &plan));
-    return wn__blaslt_run(b, plan, 0, p, added, workspace);
+    return wn__blaslt_run(b, plan, 0, p, workspace);
 }
 
 wn_status wn__matmul_cublaslt(const void *args, wn__exec *x) {
-    return multiply(args, NULL, x->gpu, x->scratch);
+    return multiply(args, x->gpu, x->scratch);
 }
 
 // y = x W^T (+ bias) with W at `dense` (NULL while planning).
@@ -52,10 +50,6 @@ static wn__matmul dense_product(const wn__spmm24_blocks *p, void *dense) {
     return m;
 }
 
-static const wn_tensor *residual_of(const wn__spmm24_blocks *p) {
-    return wn__given(&p->residual) ? &p->residual : NULL;
-}
-
 static size_t dense_bytes(const wn__spmm24_blocks *p) {
     return (size_t)(64 * p->blocks.shape[0] * 64 * p->blocks.shape[1]) * 2;
 }
@@ -64,8 +58,10 @@ bool wn__accepts_gpu_blocks_dense(const void *args, char *why, size_t n) {
     const wn__spmm24_blocks *p = args;
     const wn__matmul m = dense_product(p, NULL);
     wn__lt_shape s;
-    if (!p->relu2) return wn__blaslt_shape(&m, residual_of(p), &s, why, n);
-    (void)snprintf(why, n, "cuBLASLt has no relu^2");
+    if (!p->relu2 && !wn__given(&p->residual)) return wn__blaslt_shape(&m, &s, why, n);
+    (void)snprintf(why, n, "%s",
+                   p->relu2 ? "cuBLASLt has no relu^2"
+                            : "cuBLASLt may round a 16-bit product before it adds to it");
     return false;
 }
 
@@ -89,7 +85,7 @@ wn_status wn__spmm24_blocks_cublaslt(const void *args, wn__exec *x) {
     const wn__matmul m = dense_product(p, x->scratch);
     if (p->y.shape[0] == 0) return WN_OK;
     WN_TRY(wn__gpu_launch(x->gpu, &wn__image_unblock24_sm80, "wn_unblock24", &l, &a));
-    return multiply(&m, residual_of(p), x->gpu, x->scratch + dense_bytes(p));
+    return multiply(&m, x->gpu, x->scratch + dense_bytes(p));
 }
 
 #endif
