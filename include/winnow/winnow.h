@@ -4,6 +4,7 @@
 #define WINNOW_WINNOW_H
 
 #include "winnow/bench.h"
+#include "winnow/convert.h"
 #include "winnow/data.h"
 #include "winnow/kernels.h"
 #include "winnow/ks.h"

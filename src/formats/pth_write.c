@@ -140,31 +140,25 @@ void wn__pth_put_text(wn__pth_writer *w, const char *v) {
     emit_text(w, v);
 }
 
-static const char *storage_class(wn_dtype dtype) {
-    switch (dtype) {
-    case WN_DTYPE_F64:
-        return "DoubleStorage";
-    case WN_DTYPE_F32:
-        return "FloatStorage";
-    case WN_DTYPE_BF16:
-        return "BFloat16Storage";
-    case WN_DTYPE_F16:
-        return "HalfStorage";
-    case WN_DTYPE_I64:
-        return "LongStorage";
-    case WN_DTYPE_I32:
-        return "IntStorage";
-    case WN_DTYPE_I16:
-        return "ShortStorage";
-    case WN_DTYPE_I8:
-        return "CharStorage";
-    case WN_DTYPE_U8:
-        return "ByteStorage";
-    case WN_DTYPE_BOOL:
-        return "BoolStorage";
-    default:
-        return NULL;
-    }
+// A class of storages; of the dtypes that have none, bytes and the name of the dtype.
+static const struct {
+    wn_dtype dtype;
+    const char *storage, *element;
+} classes[] = {
+    {WN_DTYPE_F64, "DoubleStorage", NULL},    {WN_DTYPE_F32, "FloatStorage", NULL},
+    {WN_DTYPE_BF16, "BFloat16Storage", NULL}, {WN_DTYPE_F16, "HalfStorage", NULL},
+    {WN_DTYPE_I64, "LongStorage", NULL},      {WN_DTYPE_I32, "IntStorage", NULL},
+    {WN_DTYPE_I16, "ShortStorage", NULL},     {WN_DTYPE_I8, "CharStorage", NULL},
+    {WN_DTYPE_U8, "ByteStorage", NULL},       {WN_DTYPE_BOOL, "BoolStorage", NULL},
+    {WN_DTYPE_U16, NULL, "uint16"},           {WN_DTYPE_U32, NULL, "uint32"},
+    {WN_DTYPE_U64, NULL, "uint64"},           {WN_DTYPE_F8_E4M3, NULL, "float8_e4m3fn"},
+    {WN_DTYPE_F8_E5M2, NULL, "float8_e5m2"},
+};
+
+static int class_of(wn_dtype dtype) {
+    for (int i = 0; i < (int)(sizeof classes / sizeof *classes); i++)
+        if (classes[i].dtype == dtype) return i;
+    return -1;
 }
 
 static bool keep_tensor(wn__pth_writer *w, const wn_tensor *t) {
@@ -180,30 +174,38 @@ static bool keep_tensor(wn__pth_writer *w, const wn_tensor *t) {
 }
 
 void wn__pth_put_tensor(wn__pth_writer *w, const wn_tensor *t) {
-    const char *storage = storage_class(t->dtype);
+    int row = class_of(t->dtype);
     count(w, WN__PICKLE_TENSOR);
-    if (storage == NULL) {
-        complain(w, WN_INVALID, "torch has no storage class of that dtype");
+    if (row < 0) {
+        complain(w, WN_INVALID, "torch has no such dtype");
         return;
     }
     if (!keep_tensor(w, t)) {
         complain(w, WN_NOMEM, "out of memory");
         return;
     }
+    const char *storage = classes[row].storage, *element = classes[row].element;
     wn_tensor packed = wn__tensor(NULL, t->dtype, t->ndim, t->shape);
     char text[64];
-    emit_program(w, "ctorch._utils\n_rebuild_tensor_v2\n((");
+    emit_program(w, element == NULL ? "ctorch._utils\n_rebuild_tensor_v2\n(("
+                                    : "ctorch._utils\n_rebuild_tensor_v3\n((");
     emit_text(w, "storage");
-    emit(w, text, (size_t)snprintf(text, sizeof text, "ctorch\n%s\n", storage));
+    if (element == NULL)
+        emit(w, text, (size_t)snprintf(text, sizeof text, "ctorch\n%s\n", storage));
+    else
+        emit_program(w, "ctorch.storage\nUntypedStorage\n");
     (void)snprintf(text, sizeof text, "%zu", w->tensors - 1);
     emit_text(w, text);
     emit_text(w, "cpu");
-    emit_int(w, wn__tensor_count(t));
+    emit_int(w, element == NULL ? wn__tensor_count(t) : (int64_t)wn__tensor_bytes(t));
     emit(w, "tQK\0", 4);
     emit_sizes(w, packed.shape, packed.ndim);
     emit_sizes(w, packed.stride, packed.ndim);
     emit_op(w, 0x89);
-    emit_program(w, "ccollections\nOrderedDict\n)RtR");
+    emit_program(w, "ccollections\nOrderedDict\n)R");
+    if (element != NULL)
+        emit(w, text, (size_t)snprintf(text, sizeof text, "ctorch\n%s\n", element));
+    emit_program(w, "tR");
 }
 
 static void begin(wn__pth_writer *w, wn__pickle_type type, const char *program) {

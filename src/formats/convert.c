@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+// Weights from one kind of file to another: what every kind of file is read as, a list of names and
+// views, is all that every kind is written from.
+#include "winnow/convert.h"
+
+#include "base/fail.h"
+#include "formats/hf_config.h"
+#include "formats/pth.h"
+#include "formats/safetensors.h"
+#include "tensor/tensor.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct source {
+    const char *path;
+    wn__pth pth;
+    wn__safetensors st;
+    wn__hf_weights *weights;
+    wn__st_item *item; // names and views, in the order of the names
+    size_t count;
+    void *packed; // the tensor being written
+} source;
+
+static bool ends_with(const char *s, const char *end) {
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && strcmp(s + n - k, end) == 0;
+}
+
+static wn_status room(source *s, size_t count) {
+    s->count = count;
+    s->item = calloc(count + 1, sizeof *s->item);
+    return s->item != NULL ? WN_OK : wn__fail(WN_NOMEM, "%s: out of memory", s->path);
+}
+
+static wn_status open_pth(source *s) {
+    WN_TRY(wn__pth_open(s->path, &s->pth));
+    WN_TRY(room(s, s->pth.count));
+    for (size_t i = 0; i < s->count; i++)
+        s->item[i] = (wn__st_item){.name = s->pth.entry[i].name, .view = s->pth.entry[i].view};
+    return WN_OK;
+}
+
+static wn_status open_safetensors(source *s) {
+    WN_TRY(wn__safetensors_open(s->path, &s->st));
+    WN_TRY(room(s, s->st.count));
+    for (size_t i = 0; i < s->count; i++)
+        s->item[i] = (wn__st_item){.name = s->st.entry[i].name, .view = s->st.entry[i].view};
+    return WN_OK;
+}
+
+static wn_status open_directory(source *s) {
+    const char *file;
+    WN_TRY(wn__hf_weights_open(s->path, &s->weights));
+    WN_TRY(room(s, wn__hf_weights_count(s->weights)));
+    for (size_t i = 0; i < s->count; i++)
+        wn__hf_weights_at(s->weights, i, &s->item[i].name, &s->item[i].view, &file);
+    return WN_OK;
+}
+
+static wn_status open_source(source *s) {
+    wn__map map;
+    if (wn__dir_exists(s->path)) return open_directory(s);
+    WN_TRY(wn__map_open(s->path, &map));
+    bool torch = wn__pth_begins(map.data, map.size) || !ends_with(s->path, ".safetensors");
+    wn__map_close(&map);
+    return torch ? open_pth(s) : open_safetensors(s);
+}
+
+static void close_source(source *s) {
+    wn__pth_close(&s->pth);
+    wn__safetensors_close(&s->st);
+    wn__hf_weights_close(s->weights);
+    free(s->item);
+    free(s->packed);
+}
+
+static wn_status choose(source *s, const char *tensor) {
+    for (size_t i = 0; tensor != NULL && i < s->count; i++) {
+        if (strcmp(s->item[i].name, tensor) != 0) continue;
+        s->item[0] = s->item[i];
+        s->count = 1;
+        return WN_OK;
+    }
+    if (tensor != NULL)
+        return wn__fail(WN_INVALID, "%s: no tensor '%s' among its %zu", s->path, tensor, s->count);
+    return s->count > 0 ? WN_OK : wn__fail(WN_INVALID, "%s: holds no tensor", s->path);
+}
+
+// Any strides and alignment, packed.
+static wn_status make_packed(void *ctx, size_t which, wn_tensor *out) {
+    source *s = ctx;
+    const wn_tensor *view = &s->item[which].view;
+    size_t bytes = wn__tensor_bytes(view);
+    void *grown = realloc(s->packed, bytes > 0 ? bytes : 1);
+    if (grown == NULL) return wn__fail(WN_NOMEM, "%s: out of memory for %zu bytes", s->path, bytes);
+    s->packed = grown;
+    wn__pth_copy(view, s->packed);
+    *out = wn__tensor(s->packed, view->dtype, view->ndim, view->shape);
+    return WN_OK;
+}
+
+static wn_status write_safetensors(source *s, const char *to) {
+    wn__st_item *items = calloc(s->count + 1, sizeof *items);
+    if (items == NULL) return wn__fail(WN_NOMEM, "%s: out of memory", s->path);
+    for (size_t i = 0; i < s->count; i++) {
+        const wn_tensor *view = &s->item[i].view;
+        items[i] = (wn__st_item){.name = s->item[i].name[0] != 0 ? s->item[i].name : "weight",
+                                 .view = wn__tensor(NULL, view->dtype, view->ndim, view->shape),
+                                 .make = make_packed,
+                                 .ctx = s,
+                                 .which = i};
+    }
+    wn_status status = wn__safetensors_write(to, items, s->count, NULL, 0, NULL, NULL);
+    free(items);
+    return status;
+}
+
+static wn_status write_pth(const source *s, const char *to, bool bare) {
+    wn__pth_writer *w;
+    WN_TRY(wn__pth_create(to, &w));
+    if (!bare) wn__pth_begin_ordered(w);
+    for (size_t i = 0; i < s->count; i++) {
+        if (!bare) wn__pth_put_text(w, s->item[i].name);
+        wn__pth_put_tensor(w, &s->item[i].view);
+    }
+    if (!bare) wn__pth_end(w);
+    return wn__pth_commit(w);
+}
+
+static wn_status convert(source *s, const char *to, const wn_convert_options *o,
+                         wn_convert_result *out) {
+    bool pth = ends_with(to, ".pth");
+    if (!pth && !ends_with(to, ".safetensors"))
+        return wn__fail(WN_INVALID, "%s: a name that ends in .pth or .safetensors expected", to);
+    if (!o->force && wn__file_exists(to))
+        return wn__fail(WN_INVALID, "%s: is there; choose another, or --force to replace it", to);
+    WN_TRY(open_source(s));
+    WN_TRY(choose(s, o->tensor));
+    *out = (wn_convert_result){.tensors = s->count};
+    for (size_t i = 0; i < s->count; i++)
+        out->bytes += wn__tensor_bytes(&s->item[i].view);
+    bool bare = o->tensor != NULL || s->item[0].name[0] == 0;
+    return pth ? write_pth(s, to, bare) : write_safetensors(s, to);
+}
+
+wn_status wn_convert(const char *from, const char *to, const wn_convert_options *o,
+                     wn_convert_result *out) {
+    source s = {.path = from};
+    *out = (wn_convert_result){0};
+    wn_status status = convert(&s, to, o, out);
+    close_source(&s);
+    return status;
+}
