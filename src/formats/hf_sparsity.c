@@ -52,6 +52,7 @@ static const struct {
     {"self_attn.o_proj", true, false}, {"mlp.gate_proj", true, true},
     {"mlp.up_proj", true, false},      {"mlp.down_proj", true, false},
 };
+#define KRON_KEY     "kron"
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 // ---- one item ----
@@ -201,6 +202,78 @@ static wn_status read_list(const char *name, const wn__json *list, kind k,
     return check_once(where, all + first, *count - first, c);
 }
 
+// ---- chains ----
+
+static bool read_number(const char **at) {
+    size_t n = strspn(*at, "0123456789");
+    bool legal = n > 0 && n < 10 && **at != '0';
+    *at += n;
+    return legal;
+}
+
+// butterfly, monarch:B[xC][:R].
+static bool legal_chain(const char *text) {
+    static const char monarch[] = "monarch:";
+    if (strcmp(text, "butterfly") == 0) return true;
+    if (strncmp(text, monarch, sizeof monarch - 1) != 0) return false;
+    const char *at = text + sizeof monarch - 1;
+    if (!read_number(&at)) return false;
+    if (*at == 'x' && (at++, !read_number(&at))) return false;
+    if (*at == ':' && (at++, !read_number(&at))) return false;
+    return *at == 0;
+}
+
+static wn_status check_chain(wn_status status, const char *where, const char *layer,
+                             const char *chain, const wn__model_config *c) {
+    if (place_of(layer, WEIGHT, c) < 0) return refuse_layer(status, where, layer, WEIGHT, c);
+    if (strlen(chain) < WN_HF_CHAIN && legal_chain(chain)) return WN_OK;
+    return wn__fail(status, "%s: 'chain' is '%.64s', expected butterfly or monarch:B[xC][:R]",
+                    where, chain);
+}
+
+static wn_status read_chain(const char *where, const wn__json *o, const wn__model_config *c,
+                            wn__hf_sparsity *out) {
+    static const char *const known[] = {"layer", "chain"};
+    const char *layer, *chain;
+    if (wn__json_typeof(o) != WN_JSON_OBJECT)
+        return wn__fail(WN_FORMAT, "%s: expected an object, found %s", where, wn__json_typename(o));
+    WN_TRY(check_keys(where, o, known, COUNT(known)));
+    WN_TRY(wn__json_get_string(o, where, "layer", NULL, &layer));
+    WN_TRY(wn__json_get_string(o, where, "chain", NULL, &chain));
+    WN_TRY(check_chain(WN_FORMAT, where, layer, chain, c));
+    for (size_t i = 0; i < out->krons; i++) // no more than there are layers
+        if (strcmp(out->kron[i].layer, layer) == 0)
+            return wn__fail(WN_FORMAT, "%s: 'layer' is '%s' twice", where, layer);
+    wn__hf_kron *k = &out->kron[out->krons++];
+    (void)snprintf(k->layer, sizeof k->layer, "%s", layer);
+    (void)snprintf(k->chain, sizeof k->chain, "%s", chain);
+    return WN_OK;
+}
+
+static wn_status read_chains(const char *name, const wn__json *list, const wn__model_config *c,
+                             wn__hf_sparsity *out) {
+    char where[WHERE_SIZE];
+    (void)snprintf(where, sizeof where, "%.*s: 'winnow' '%s'", PATH_SIZE, name, KRON_KEY);
+    if (wn__json_typeof(list) <= WN_JSON_NULL) return WN_OK;
+    if (wn__json_typeof(list) != WN_JSON_ARRAY)
+        return wn__fail(WN_FORMAT, "%s: expected an array, found %s", where,
+                        wn__json_typename(list));
+    size_t n = strlen(where);
+    out->kron = calloc(wn__json_count(list) + 1, sizeof *out->kron);
+    if (out->kron == NULL) return wn__fail(WN_NOMEM, "%s: no memory for its layers", where);
+    for (size_t i = 0; i < wn__json_count(list); i++) {
+        (void)snprintf(where + n, sizeof where - n, " [%zu]", i);
+        WN_TRY(read_chain(where, wn__json_at(list, i), c, out));
+    }
+    return WN_OK;
+}
+
+wn_status wn__hf_kron_rule(const wn__hf_kron *k, char **out) {
+    if (asprintf(out, "%s=kron:%s", k->layer, k->chain) >= 0) return WN_OK;
+    *out = NULL;
+    return wn__fail(WN_NOMEM, "no memory for sparsity rules");
+}
+
 static wn_status read_member(const char *name, const wn__json *root, const wn__model_config *c,
                              wn__hf_sparsity *out) {
     char where[WHERE_SIZE];
@@ -210,7 +283,10 @@ static wn_status read_member(const char *name, const wn__json *root, const wn__m
     if (wn__json_typeof(own) != WN_JSON_OBJECT)
         return wn__fail(WN_FORMAT, "%s: expected an object, found %s", where,
                         wn__json_typename(own));
-    WN_TRY(check_keys(where, own, list_key, KINDS));
+    static const char *const known[KINDS + 1] = {"activation_sparsity", "input_sparsity",
+                                                 "weight_sparsity", KRON_KEY};
+    WN_TRY(check_keys(where, own, known, KINDS + 1));
+    WN_TRY(read_chains(name, wn__json_get(own, KRON_KEY), c, out));
     size_t most[KINDS];
     for (kind k = 0; k < KINDS; k++)
         most[k] = wn__json_count(wn__json_get(own, list_key[k]));
@@ -249,6 +325,7 @@ wn_status wn__hf_sparsity_read(const char *dir, const wn__model_config *config,
 void wn__hf_sparsity_free(wn__hf_sparsity *s) {
     free(s->item);
     free(s->weight);
+    free(s->kron);
     *s = (wn__hf_sparsity){0};
 }
 
@@ -296,14 +373,29 @@ static wn_status put_list(wn__json *own, const wn__hf_sparsity *s, kind k,
     return WN_OK;
 }
 
+static wn_status put_chains(wn__json *own, const wn__hf_sparsity *s, const wn__model_config *c) {
+    if (s->krons == 0) return WN_OK;
+    wn__json *list = wn__json_new_array();
+    WN_TRY(wn__json_set(own, KRON_KEY, list));
+    for (size_t i = 0; i < s->krons; i++) {
+        const wn__hf_kron *k = &s->kron[i];
+        wn__json *o = wn__json_new_object();
+        WN_TRY(check_chain(WN_INVALID, "config.json", k->layer, k->chain, c));
+        WN_TRY(wn__json_append(list, o));
+        WN_TRY(wn__json_set(o, "layer", wn__json_new_string(k->layer)));
+        WN_TRY(wn__json_set(o, "chain", wn__json_new_string(k->chain)));
+    }
+    return WN_OK;
+}
+
 wn_status wn__hf_json_put_sparsity(wn__json *root, const wn__model_config *c,
                                    const wn__hf_sparsity *s) {
-    if (s == NULL || s->count + s->weights == 0) return WN_OK;
+    if (s == NULL || s->count + s->weights + s->krons == 0) return WN_OK;
     wn__json *own = wn__json_new_object();
     WN_TRY(wn__json_set(root, "winnow", own));
     for (kind k = 0; k < KINDS; k++)
         WN_TRY(put_list(own, s, k, c));
-    return WN_OK;
+    return put_chains(own, s, c);
 }
 
 wn_status wn__hf_config_copy_sparse(const char *from, const char *to, const wn__model_config *c,

@@ -6,8 +6,12 @@
  *   "winnow": {
  *     "activation_sparsity": [{"layer": "model.layers.0.mlp.act", "method": "soft",
  * "scale": 1.37}], "input_sparsity": [{"layer": "model.layers.0.mlp.up_proj", "method": "mvue"}],
- *     "weight_sparsity": [{"layer": "model.layers.0.mlp.down_proj", "method": "tile"}]
+ *     "weight_sparsity": [{"layer": "model.layers.0.mlp.down_proj", "method": "tile"}],
+ *     "kron": [{"layer": "model.layers.0.mlp.up_proj", "chain": "monarch:32:4"}]
  *   }
+ *
+ * Under "kron" are layers whose files have the factors of a chain, "LAYER.factor_0" (the rightmost)
+ * and so on, in place of "LAYER.weight": butterfly or monarch:B[xC][:R] (nn/structure.h).
  *
  * Methods are those of act2:4 (naive, mvue, soft, soft_weights, soft_dynamic), of in2:4 (soft,
  * mvue) and of weights: row (at most two non-zeros in every group of four along a row) and tile
@@ -26,11 +30,18 @@ typedef struct wn__hf_sparse {
     double scale;            /* 0: the method has none */
 } wn__hf_sparse;
 
+#define WN_HF_CHAIN 64
+typedef struct wn__hf_kron {
+    char layer[WN_NAME_MAX], chain[WN_HF_CHAIN];
+} wn__hf_kron;
+
 typedef struct wn__hf_sparsity {
     wn__hf_sparse *item; /* in the order of the model, activations first; no layer twice */
     size_t count;
     wn__hf_sparse *weight; /* linear layers in the order of the file; input is set, no scale */
     size_t weights;
+    wn__hf_kron *kron; /* in the order of the file; no layer twice */
+    size_t krons;
 } wn__hf_sparsity;
 
 /* Reads the member from dir/config.json, whose other members mean `config`; nothing is listed where
@@ -44,6 +55,8 @@ WN_NODISCARD wn_status wn__hf_sparsity_read(const char *dir, const wn__model_con
 WN_NODISCARD wn_status wn__hf_sparsity_parse(const char *bytes, size_t size, const char *name,
                                              const wn__model_config *config, wn__hf_sparsity *out);
 void wn__hf_sparsity_free(wn__hf_sparsity *s);
+/* "LAYER=kron:CHAIN", the rule of structure that a model of such factors needs; malloc'ed. */
+WN_NODISCARD wn_status wn__hf_kron_rule(const wn__hf_kron *k, char **out);
 /* wn__hf_config_write with this member; NULL or nothing listed: without. INVALID names an item that
  * could not be read back. */
 WN_NODISCARD wn_status wn__hf_config_write_sparse(const char *dir, const wn__model_config *config,

@@ -111,6 +111,15 @@ static wn_status find_pruned(const wn__hf_sparsity *sparsity, rule_list *rules) 
     return WN_OK;
 }
 
+// A rule for each layer whose factors the files have.
+static wn_status find_chains(const wn__hf_sparsity *sparsity, rule_list *rules) {
+    for (size_t i = 0; i < sparsity->krons; i++) {
+        const wn__hf_kron *k = &sparsity->kron[i];
+        WN_TRY(rule_list_add(rules, k->layer, strlen(k->layer), "kron", k->chain));
+    }
+    return WN_OK;
+}
+
 // Rules found in the weights, those of the configuration, then those given: the last match wins.
 static wn_status make_rules(const wn_session_options *o, const wn__hf_weights *weights, bool tied,
                             const wn__hf_sparsity *sparsity, wn__structure_rules *out) {
@@ -120,6 +129,7 @@ static wn_status make_rules(const wn_session_options *o, const wn__hf_weights *w
     wn_status status = WN_OK;
     base.act_warmup = 0;
     base.fp8 = o->fp8;
+    WN_TRY_OUT(find_chains(sparsity, &found)); // without, there is nothing to load
     if (o->auto_sparsity) WN_TRY_OUT(find_sparse(weights, tied, &found));
     if (o->auto_sparsity) WN_TRY_OUT(find_pruned(sparsity, &found));
     size_t count = found.count + o->sparsity_count;

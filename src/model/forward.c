@@ -7,6 +7,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/embed.h"
 #include "nn/round16.h"
+#include <string.h>
 
 static wn_status embed(wn__model *m, int64_t rows, const wn_tensor *out) {
     const wn__embed lookup = {.token = wn__first_rows(&m->buffers.tokens, rows),
@@ -78,6 +79,28 @@ wn_status wn__model_blocks(wn__model *m, wn__span s, const wn__rope_tables *rope
         WN_TRY(attention_part(m, i, s, rope, cache));
         WN_TRY(mlp_part(m, i, s.B * s.T));
     }
+    return WN_OK;
+}
+
+wn_status wn__model_stream_begin(wn__model *m, const wn_tensor *stream) {
+    if (m->spec.training) return wn__fail(WN_BUG, "a training model keeps its own stream");
+    WN_TRY(wn__model_plan_span(m, m->fed));
+    m->pass.learning = false;
+    return embed(m, m->fed.B * m->fed.T, stream);
+}
+
+// Entry and exit of a block are one buffer.
+wn_status wn__model_stream_block(wn__model *m, int64_t i, const wn_tensor *stream) {
+    int64_t rows = m->fed.B * m->fed.T;
+    const wn_tensor entry = wn__first_rows(&m->block[i].entry, rows);
+    size_t bytes = wn__tensor_bytes(stream);
+    if (bytes != wn__tensor_bytes(&entry)) return wn__fail(WN_BUG, "a stream of another shape");
+    WN_TRY(wn__model_plan_span(m, m->fed));
+    m->pass.learning = false;
+    memcpy(entry.data, stream->data, bytes);
+    WN_TRY(attention_part(m, i, m->fed, &m->rope, NULL));
+    WN_TRY(mlp_part(m, i, rows));
+    memcpy(stream->data, entry.data, bytes);
     return WN_OK;
 }
 

@@ -134,6 +134,11 @@ WN_NODISCARD wn_status wn__model_sparsity(const wn__model *m, struct wn__hf_spar
 /* The scales of a directory for the layers whose structure prunes by a soft method, after
  * wn__model_prepare: INVALID names a layer for which there is none by its method. */
 WN_NODISCARD wn_status wn__model_take_scales(wn__model *m, const struct wn__hf_sparsity *s);
+/* The residual stream on its way through a model that does not train, block by block: its begin
+ * embeds the fed tokens into stream [B*T, hidden_size], packed; each block then takes it from there
+ * and puts it back, on the last fed shape. */
+WN_NODISCARD wn_status wn__model_stream_begin(wn__model *m, const wn_tensor *stream);
+WN_NODISCARD wn_status wn__model_stream_block(wn__model *m, int64_t block, const wn_tensor *stream);
 /* FLOPs one token costs: forward and backward products, executed (2:4 products count half) and as
  * if dense. T: context length. */
 void wn__model_flops(const wn__model *m, int64_t T, bool training, double *executed, double *dense);

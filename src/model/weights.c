@@ -145,12 +145,24 @@ static wn_status load_stream(wn__model *m, size_t i, const wn__hf_weights *weigh
     return status;
 }
 
+// Whether a checkpoint has the factors of a chain rather than their product.
+static bool has_factors(const wn__model *m, const wn__linear *l, const wn__hf_weights *weights) {
+    wn_tensor view;
+    return l->structure.kind == WN_STRUCTURE_KRON &&
+           wn__hf_weights_find(weights, m->params.item[l->factor_in].name, &view);
+}
+
 // Through the scratch block: the file has the weight that the factors stand for.
 static wn_status load_factored(wn__model *m, size_t i, const wn__hf_weights *weights) {
     const wn__linear *l = m->linear[i];
     int64_t at = 0;
     if (!l->factored) return WN_OK;
     if (wn__linear_streams(l)) return load_stream(m, i, weights);
+    for (size_t p = l->factor_in; has_factors(m, l, weights) && p <= l->factor_out; p++) {
+        const wn__param *factor = &m->params.item[p];
+        WN_TRY(load_tensor(m, factor->name, wn__param_master(factor), weights));
+        if (p == l->factor_out) return WN_OK;
+    }
     const wn_tensor weight = wn__scratch_take(&m->scratch, &at, l->out, l->in);
     return load_into(m, i, &weight, weights);
 }
@@ -160,12 +172,14 @@ static bool ignored(const wn__model *m, const char *name) {
            (m->spec.config.tied && strcmp(name, "lm_head.weight") == 0);
 }
 
-static bool is_parameter(const wn__model *m, const char *name) {
+static bool is_parameter(const wn__model *m, const char *name, const wn__hf_weights *weights) {
     const wn__param *p = wn__params_find(&m->params, name);
     const wn__linear *owner = p != NULL ? owner_of(m, (size_t)(p - m->params.item)) : NULL;
-    if (p != NULL && (owner == NULL || !owner->factored)) return true;
+    if (p != NULL && (owner == NULL || !owner->factored || has_factors(m, owner, weights)))
+        return true;
     for (size_t i = 0; i < m->linear_count; i++)
-        if (m->linear[i]->factored && strcmp(m->weight_name[i], name) == 0) return true;
+        if (m->linear[i]->factored && strcmp(m->weight_name[i], name) == 0)
+            return !has_factors(m, m->linear[i], weights);
     return false;
 }
 
@@ -174,9 +188,13 @@ static wn_status check_no_strangers(const wn__model *m, const wn__hf_weights *we
         const char *name, *file;
         wn_tensor view;
         wn__hf_weights_at(weights, i, &name, &view, &file);
-        if (!is_parameter(m, name) && !ignored(m, name))
-            return wn__fail(WN_FORMAT, "%s: tensor '%s' belongs to no part of the configured model",
-                            file, name);
+        if (!is_parameter(m, name, weights) && !ignored(m, name))
+            return wn__fail(WN_FORMAT,
+                            "%s: tensor '%s' belongs to no part of the configured model%s", file,
+                            name,
+                            strstr(name, ".factor_") != NULL
+                                ? ", whose layer is no such chain (config.json says of what kind)"
+                                : "");
     }
     return WN_OK;
 }

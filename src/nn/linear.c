@@ -142,6 +142,7 @@ wn_status wn__linear_restore(wn__linear *l, wn__exec *x) {
 
 wn_status wn__linear_forward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out,
                              bool accumulate) {
+    if (l->watch != NULL && !x->planning) WN_TRY(named(l, l->watch(l->watcher, l, in)));
     WN_TRY(named(l, l->type->forward(l, x, in, out, accumulate)));
     return wn__keep16(l->round16, x, out);
 }

@@ -108,6 +108,9 @@ struct wn__linear {
                           wn__linear_weight_in and wn__linear_weight_dy */
     wn__state state[6];
     size_t state_count;
+    /* Called by wn__linear_forward with what it reads, not in planning; NULL: nobody looks. */
+    wn_status (*watch)(void *watcher, const wn__linear *l, const wn_tensor *in);
+    void *watcher;
     int64_t flips; /* mask positions changed by the last prepare, -1 when no new mask was made */
     int64_t positions; /* of the mask */
     bool ready;        /* derived state exists */

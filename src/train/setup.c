@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // From options and data to a model that is ready for its next update.
 #include "base/fail.h"
+#include "formats/hf_sparsity.h"
 #include "kernels/reduce.h"
 #include "train/checkpoint.h"
 #include "train/trainer.h"
@@ -8,7 +9,49 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool given(const wn__trainer *t, const char *rule) {
+    for (size_t i = 0; i < t->o.sparsity_count; i++)
+        if (strcmp(t->o.sparsity[i], rule) == 0) return true;
+    return false;
+}
+
+// A model of chains goes on as one: their rules come before those given, and into run.json.
+static wn_status take_chains(wn__trainer *t, const wn__hf_sparsity *said) {
+    t->chains = calloc(said->krons + 1, sizeof *t->chains);
+    t->all_sparsity = calloc(said->krons + t->o.sparsity_count + 1, sizeof *t->all_sparsity);
+    if (t->chains == NULL || t->all_sparsity == NULL)
+        return wn__fail(WN_NOMEM, "no memory for sparsity rules");
+    size_t n = 0;
+    for (size_t i = 0; i < said->krons; i++) {
+        WN_TRY(wn__hf_kron_rule(&said->kron[i], &t->chains[t->chain_count]));
+        const char *rule = t->chains[t->chain_count++];
+        if (!given(t, rule)) t->all_sparsity[n++] = rule;
+    }
+    for (size_t i = 0; i < t->o.sparsity_count; i++)
+        t->all_sparsity[n++] = t->o.sparsity[i];
+    t->o.sparsity = t->all_sparsity;
+    t->o.sparsity_count = n;
+    return WN_OK;
+}
+
+static wn_status find_chains(wn__trainer *t) {
+    wn__hf_sparsity said;
+    if (t->init_dir[0] == '\0') return WN_OK;
+    WN_TRY(wn__hf_sparsity_read(t->init_dir, &t->config, &said));
+    wn_status status = said.krons > 0 ? take_chains(t, &said) : WN_OK;
+    wn__hf_sparsity_free(&said);
+    return status;
+}
+
+void wn__setup_free(wn__trainer *t) {
+    for (size_t i = 0; i < t->chain_count; i++)
+        free(t->chains[i]);
+    free(t->chains);
+    free((void *)t->all_sparsity);
+}
+
 wn_status wn__setup_methods(wn__trainer *t) {
+    WN_TRY(find_chains(t));
     WN_TRY(wn__options_words(&t->o, &t->words));
     t->words.optimizer.width = (double)t->config.hidden_size;
     WN_TRY(wn__structure_rules_parse(t->o.sparsity, t->o.sparsity_count, &t->words.structure,

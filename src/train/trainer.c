@@ -154,6 +154,7 @@ void wn__trainer_close(wn__trainer *t) {
     wn__optimizer_free(t->optimizer);
     wn__runtime_free(t->runtime);
     wn__structure_rules_free(&t->rules);
+    wn__setup_free(t);
     wn__part_close(&t->train);
     wn__part_close(&t->held);
     wn__id_bytes_free(&t->id_bytes);

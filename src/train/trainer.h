@@ -48,6 +48,9 @@ typedef struct wn__trainer {
     wn__json *recorded;         /* run.json of a resumed run */
     char init_dir[WN_PATH_MAX]; /* model directory the weights come from, "" when there is none */
     const char **recorded_sparsity;
+    char **chains; /* rules of the chains whose factors init_dir has, [chain_count] */
+    size_t chain_count;
+    const char **all_sparsity; /* these, then those given: what o.sparsity is then */
     wn_train_fn *fn;
     wn_stop_fn *stop;
     void *ctx;
@@ -153,6 +156,7 @@ const char *wn__mlp_word(wn__mlp_kind kind); /* "swiglu" */
 /* setup.c: rules, optimizer, model, weights. */
 struct wn__checkpoint;
 WN_NODISCARD wn_status wn__setup_methods(wn__trainer *t);
+void wn__setup_free(wn__trainer *t); /* chains and all_sparsity */
 void wn__setup_spec(wn__trainer *t, wn__model_spec *spec);
 WN_NODISCARD wn_status wn__setup_model(wn__trainer *t);
 WN_NODISCARD wn_status wn__setup_weights(wn__trainer *t, const struct wn__checkpoint *c);
