@@ -2,6 +2,7 @@
 /* winnow ks */
 #include "command.h"
 #include "json_out.h"
+#include "ks_apply.h"
 #include <string.h>
 #include <winnow/ks.h>
 
@@ -68,6 +69,8 @@ static wn_ks_options options_of(const options *o) {
                            .method = opt_text(o, O_ks_method),
                            .data = opt_text(o, O_ks_data),
                            .calib = opt_text(o, O_calib),
+                           .calib_tokens = opt_int(o, O_calib_tokens),
+                           .seq_len = opt_int(o, O_seq_len),
                            .data_std = opt_real(o, O_data_std),
                            .samples = opt_int(o, O_num_samples),
                            .val_split = opt_real(o, O_val_split),
@@ -93,9 +96,23 @@ static wn_ks_options options_of(const options *o) {
                            .threads = (int)opt_int(o, O_threads)};
 }
 
-int command_KS(const options *o) {
-    if (strcmp(o->argument[0], "fit") != 0)
-        return usage_error("winnow ks %s: fit expected", o->argument[0]);
+// Options of the other half of the command would be without effect: 0, or the code after saying so.
+static int check_given(const options *o, const char *half, const option_id *other, size_t n) {
+    char name[OPTION_NAME_MAX];
+    for (size_t i = 0; i < n; i++) {
+        if (!o->value[other[i]].given) continue;
+        option_name(other[i], name);
+        return usage_error("winnow ks %s has no --%s", half, name);
+    }
+    return EXIT_OK;
+}
+
+static int fit(const options *o) {
+    static const option_id of_apply[] = {O_out,       O_sparsity,     O_force,      O_ratio,
+                                         O_rounds,    O_recover,      O_recover_lr, O_ks_merge,
+                                         O_eval_data, O_eval_fraction};
+    int code = check_given(o, "fit", of_apply, sizeof of_apply / sizeof *of_apply);
+    if (code != EXIT_OK) return code;
     const char *path = o->arguments > 1 ? o->argument[1] : opt_text(o, O_weight_path);
     if (!path || (o->arguments > 1 && opt_text(o, O_weight_path)))
         return usage_error("winnow ks fit needs one weight: WEIGHT or --weight-path");
@@ -114,4 +131,42 @@ int command_KS(const options *o) {
     else
         show(&result);
     return EXIT_OK;
+}
+
+int command_KS(const options *o) {
+    static const option_id of_fit[] = {O_weight_path,
+                                       O_tensor,
+                                       O_chain,
+                                       O_ks_rank,
+                                       O_ks_method,
+                                       O_ks_data,
+                                       O_data_std,
+                                       O_num_samples,
+                                       O_val_split,
+                                       O_bs_last,
+                                       O_impl,
+                                       O_ks_dtype,
+                                       O_ks_device,
+                                       O_num_epochs,
+                                       O_ks_lr,
+                                       O_ks_decay,
+                                       O_ks_optimizer,
+                                       O_ks_scheduler,
+                                       O_scheduler_patience,
+                                       O_scheduler_factor,
+                                       O_step_size,
+                                       O_gamma,
+                                       O_max_grad_norm,
+                                       O_log_grad_norm,
+                                       O_output_dir,
+                                       O_save_prefix,
+                                       O_save_interval,
+                                       O_ks_resume,
+                                       O_log_interval,
+                                       O_verbose};
+    if (strcmp(o->argument[0], "fit") == 0) return fit(o);
+    if (strcmp(o->argument[0], "apply") != 0)
+        return usage_error("winnow ks %s: fit or apply expected", o->argument[0]);
+    int code = check_given(o, "apply", of_fit, sizeof of_fit / sizeof *of_fit);
+    return code == EXIT_OK ? ks_apply(o) : code;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* Chains of Kronecker-sparse factors in place of one dense weight: fitting them, in closed form or
- * by gradients, and files that torch reads. */
+/* Chains of Kronecker-sparse factors in place of one dense weight, or of the layers of a model:
+ * fitting them, in closed form or by gradients, and files that torch reads. */
 #ifndef WINNOW_KS_H
 #define WINNOW_KS_H
 
-#include "winnow/tensor.h"
+#include "winnow/train.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,11 +23,14 @@ typedef struct wn_ks_options {
                            vectors, whose mean loss is that of all normal vectors [random; of auto
                            exact] */
     const char *calib;  /* inputs the layer really gets, a matrix [n, in] in a .pth or .safetensors:
-                           the  error is that of its outputs on them, tr((W - P) H (W - P)^T) with H
-                           =  X^T X / n and a hundredth of its mean diagonal added, instead of that
-                           of  the weight; `data` and the samples do not count then */
-    double data_std;    /* standard deviation of an input */
-    int64_t samples;    /* random vectors, of which a share of val_split is held out */
+                           the error is that of its outputs on them, tr((W - P) H (W - P)^T) with H =
+                           X^T X / n and a hundredth of its mean diagonal added, instead of that of
+                           the weight; `data` and the samples do not count then. Another file is a
+                           text: path is a model directory then, whose own tokenizer reads it, and
+                           `tensor` the weight of one of its layers */
+    int64_t calib_tokens, seq_len; /* of a text: looked at (0: all), and in a window [256] */
+    double data_std;               /* standard deviation of an input */
+    int64_t samples;               /* random vectors, of which a share of val_split is held out */
     double val_split;
     bool batch_last;   /* activations lie [features, batch] */
     const char *impl;  /* "triton": the fused kernels; "bmm": permuted copies and batched products,
@@ -85,6 +88,76 @@ typedef struct wn_ks_result {
  * another chain. FORMAT, IO, UNSUPPORTED name the file. */
 WN_API WN_NODISCARD wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn,
                                         void *ctx, wn_ks_result *out);
+
+/* Every matching layer of a model. A zeroed struct asks for nothing yet: out, calib and a rule are
+ * needed, and the numbers without a default in brackets. */
+typedef struct wn_ks_apply_options {
+    const char *out;             /* model directory to make */
+    const char *const *sparsity; /* 'PATTERN=kron:monarch:B[xC][:R]', kron:butterfly or dense; the
+                                    last match wins, layers that none matches stay dense */
+    size_t sparsity_count;
+    double ratio; /* parameters of the matched monarch layers together over those they had: ranks
+                     (and larger blocks, where rank 1 is too much) are chosen to stay below; 0: as
+                     the rules say */
+    const char *calib;     /* text whose activations count, and that recovery trains on */
+    int64_t calib_tokens;  /* looked at; 0: all */
+    const char *eval_data; /* held-out text; NULL: the last eval_fraction of calib */
+    double eval_fraction;
+    int64_t seq_len, batch_size;
+    int64_t rounds;  /* of alternating least squares for each layer, at most */
+    int64_t recover; /* updates of training after the fit; 0: none */
+    double recover_lr;
+    bool merge; /* products in place of factors: a dense model that every tool reads */
+    bool force; /* replace what is at out, as in wn_prune_options */
+    uint64_t seed;
+    int threads; /* 0: all. The fit never depends on it */
+} wn_ks_apply_options;
+
+/* One layer; errors are relative, of the weight ||W - P||_F / ||W||_F, of the outputs the same
+ * on what the layer reads when those before it are chains. */
+typedef struct wn_ks_layer {
+    const char *name, *chain; /* "monarch:32x32:4"; valid in the callback */
+    int64_t out, in, params;
+    double plain_weight, plain_outputs; /* closed form that knows no inputs */
+    double weight, outputs;             /* of what was taken */
+    int64_t lowrank;                    /* rank of as many parameters */
+    double lowrank_outputs;             /* the least any weight of that rank has */
+    double seconds;
+} wn_ks_layer;
+
+/* What happens: a layer is done (layer), a loss is known (stage: "before", "fitted", "recovered"),
+ * or recovery trains (train). The others are NULL. */
+typedef struct wn_ks_progress {
+    const wn_ks_layer *layer;
+    const char *stage;
+    double loss;
+    int64_t tokens;
+    const wn_train_event *train;
+} wn_ks_progress;
+typedef void wn_ks_apply_fn(void *ctx, const wn_ks_progress *p);
+
+typedef struct wn_ks_applied {
+    size_t layers, linear_layers;
+    int64_t dense, params;                           /* of the matched layers, before and after */
+    double ratio;                                    /* params / dense */
+    double loss_before, loss_fitted, loss_recovered; /* nats a held-out token; recovered 0: not
+                                                        asked for */
+    int64_t calib_tokens, eval_tokens;
+    uint64_t bytes_before, bytes; /* of the weights' files */
+    double seconds;
+} wn_ks_applied;
+
+/* Puts chains in place of the matched layers, in the order of the model: each is fitted to the
+ * outputs on what it reads once those before it are chains (sparse/kron_inputs.h). The model at
+ * path is a Hugging Face directory or a run, dense, with a tokenizer. out gets the factors as
+ * "LAYER.factor_N" and config.json says so: wn_session_open runs them as chains, wn_train goes on
+ * with them. Everything is written under a temporary name and renamed.
+ *
+ * INVALID: a rule that matches nothing or is no chain, with the nearest sizes that are; a ratio
+ * that cannot be reached; a text that is too short. */
+WN_API WN_NODISCARD wn_status wn_ks_apply(const char *path, const wn_ks_apply_options *o,
+                                          wn_ks_apply_fn *fn, wn_stop_fn *stop, void *ctx,
+                                          wn_ks_applied *out);
 
 #ifdef __cplusplus
 }

@@ -15,7 +15,8 @@
 WN_NODISCARD wn_status wn__ks_weight(const char *path, const char *tensor, float **w, int64_t *out,
                                      int64_t *in);
 
-/* k->root of the inputs in a file; INVALID: not [n, in]. */
+/* k->root of the inputs in a file, or of a text that the model at k->path reads; INVALID: not [n,
+ * in], no model. */
 struct wn__ks;
 WN_NODISCARD wn_status wn__ks_calibrate(struct wn__ks *k, const char *path);
 /* w [out, in] times what makes errors in all directions weigh the same, as far as the rightmost
@@ -38,6 +39,7 @@ typedef struct wn__ks_data {
 
 typedef struct wn__ks {
     const wn_ks_options *o;
+    const char *path; /* of the weight */
     int64_t out, in;
     float *w;
     wn__kron_chain chain;

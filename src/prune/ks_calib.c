@@ -2,13 +2,16 @@
 // Fits that know what a layer's inputs look like: their second moments H, a root S of them, and
 // what a chain's rightmost factor can absorb of it (Wang et al., "SVD-LLM", 2024, for all of S).
 #include "base/fail.h"
+#include "base/file.h"
+#include "formats/pth.h"
 #include "prune/ks.h"
+#include "prune/ks_text.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
-
-#define DAMPING 0.01 // of the mean diagonal
+#include <string.h>
 
 // h = x^T x / n, damped.
 static wn_status moments(wn__ks *k, const float *x, int64_t n, double *h) {
@@ -27,7 +30,7 @@ static wn_status moments(wn__ks *k, const float *x, int64_t n, double *h) {
     if (status == WN_OK && !(mean > 0))
         return wn__fail(WN_INVALID, "inputs that are all zero say nothing");
     for (int64_t i = 0; i < in; i++)
-        h[i * in + i] += DAMPING * mean;
+        h[i * in + i] += WN_KS_DAMPING * mean;
     return status;
 }
 
@@ -43,7 +46,8 @@ static void factorize(double *h, int64_t n) {
         }
 }
 
-wn_status wn__ks_calibrate(wn__ks *k, const char *path) {
+// A matrix of inputs in a file.
+static wn_status from_inputs(wn__ks *k, const char *path) {
     float *x = NULL;
     int64_t n = 0, in = 0;
     WN_TRY(wn__ks_weight(path, NULL, &x, &n, &in));
@@ -52,14 +56,67 @@ wn_status wn__ks_calibrate(wn__ks *k, const char *path) {
         status =
             wn__fail(WN_INVALID, "%s: inputs of %" PRId64 " numbers, the weight takes %" PRId64,
                      path, in, k->in);
-    if (status == WN_OK) {
-        k->root = malloc((size_t)(in * in) * sizeof *k->root);
-        status = k->root != NULL ? moments(k, x, n, k->root)
-                                 : wn__fail(WN_NOMEM, "%s: out of memory", path);
-    }
-    if (status == WN_OK) factorize(k->root, in);
+    if (status == WN_OK) status = moments(k, x, n, k->root);
     free(x);
     return status;
+}
+
+// "model.layers.0.mlp.up_proj" of its weight.
+static wn_status layer_of(const wn__ks_text *t, const char *tensor, wn__linear **l,
+                          int64_t *block) {
+    char name[WN_NAME_MAX];
+    (void)snprintf(name, sizeof name, "%s", tensor != NULL ? tensor : "");
+    char *end = strrchr(name, '.');
+    if (end != NULL && strcmp(end, ".weight") == 0) *end = 0;
+    *l = wn__ks_text_layer(t, name, block);
+    if (*l != NULL && *block >= 0) return WN_OK;
+    return wn__fail(WN_INVALID, "%s: '%s' is the weight of no layer of its blocks", t->dir, name);
+}
+
+// What the layer reads while its dense model reads a text.
+static wn_status from_text(wn__ks *k, const char *path) {
+    const wn__ks_text_options o = {.text = path,
+                                   .tokens = k->o->calib_tokens,
+                                   .seq = k->o->seq_len > 0 ? k->o->seq_len : 256,
+                                   .batch = 8,
+                                   .threads = k->o->threads};
+    wn__ks_text t = {0};
+    wn__linear *l;
+    int64_t block = -1;
+    if (!wn__dir_exists(k->path))
+        return wn__fail(WN_INVALID,
+                        "%s: neither .pth nor .safetensors, so a text; that needs a model "
+                        "directory to read it, which %s is not",
+                        path, k->path);
+    wn_status status = wn__ks_text_open(k->path, &o, &t);
+    if (status == WN_OK) status = layer_of(&t, k->o->tensor, &l, &block);
+    if (status == WN_OK) status = wn__ks_text_begin(&t);
+    for (int64_t i = 0; i < block && status == WN_OK; i++)
+        status = wn__ks_text_advance(&t, i);
+    if (status == WN_OK) status = wn__ks_text_moments(&t, block, l, k->root);
+    wn__ks_text_close(&t);
+    return status;
+}
+
+static wn_status is_text(const char *path, bool *out) {
+    wn__map map;
+    size_t n = strlen(path);
+    WN_TRY(wn__map_open(path, &map));
+    *out = !wn__pth_begins(map.data, map.size) &&
+           !(n > 12 && strcmp(path + n - 12, ".safetensors") == 0) &&
+           !(n > 4 && strcmp(path + n - 4, ".pth") == 0);
+    wn__map_close(&map);
+    return WN_OK;
+}
+
+wn_status wn__ks_calibrate(wn__ks *k, const char *path) {
+    bool text;
+    WN_TRY(is_text(path, &text));
+    k->root = malloc((size_t)(k->in * k->in) * sizeof *k->root);
+    if (k->root == NULL) return wn__fail(WN_NOMEM, "%s: out of memory", path);
+    WN_TRY(text ? from_text(k, path) : from_inputs(k, path));
+    factorize(k->root, k->in);
+    return WN_OK;
 }
 
 // Whether the rightmost factor is a dense matrix.

@@ -337,6 +337,7 @@ wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void
     *out = (wn_ks_result){0};
     if (k == NULL) return wn__fail(WN_NOMEM, "out of memory");
     k->o = o;
+    k->path = path;
     k->best = INFINITY;
     WN_TRY_OUT(parse_method(o->method, &m));
     WN_TRY_OUT(read_options(k));

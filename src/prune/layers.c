@@ -17,7 +17,8 @@ static bool ends_with(const char *s, const char *end) {
 // A head that is tied is no tensor of its own; every other linear layer of the draft is.
 static bool is_linear(wn__model *m, size_t param) {
     for (size_t i = 0; i < wn__model_linear_count(m); i++)
-        if (wn__model_linear(m, i)->weight == param) return true;
+        if (!wn__model_linear(m, i)->factored && wn__model_linear(m, i)->weight == param)
+            return true;
     return false;
 }
 
@@ -38,14 +39,32 @@ static wn_status list_tensors(wn__model *m, wn__expected_list *out) {
     return WN_OK;
 }
 
-wn_status wn__expected_make(const wn__model_config *config, wn__runtime *rt,
-                            wn__expected_list *out) {
-    const wn__model_spec spec = {.config = *config, .dtype = WN_DTYPE_F32, .batch = 1, .seq = 1};
-    wn__model *draft;
+static wn_status make_rules(const wn__hf_sparsity *said, wn__structure_rules *out) {
+    const wn__structure base = wn__structure_defaults();
+    char **text = calloc(said->krons + 1, sizeof *text);
+    wn_status status = text != NULL ? WN_OK : wn__fail(WN_NOMEM, "no memory for sparsity rules");
+    for (size_t i = 0; i < said->krons && status == WN_OK; i++)
+        status = wn__hf_kron_rule(&said->kron[i], &text[i]);
+    if (status == WN_OK)
+        status = wn__structure_rules_parse((const char *const *)text, said->krons, &base, out);
+    for (size_t i = 0; text != NULL && i < said->krons; i++)
+        free(text[i]);
+    free(text);
+    return status;
+}
+
+wn_status wn__expected_make(const wn__model_config *config, const wn__hf_sparsity *said,
+                            wn__runtime *rt, wn__expected_list *out) {
+    wn__structure_rules rules = {0};
+    wn__model *draft = NULL;
     *out = (wn__expected_list){0};
-    WN_TRY(wn__model_draft(&spec, rt, &draft));
-    wn_status status = list_tensors(draft, out);
+    WN_TRY(make_rules(said, &rules));
+    const wn__model_spec spec = {
+        .config = *config, .dtype = WN_DTYPE_F32, .batch = 1, .seq = 1, .rules = &rules};
+    wn_status status = wn__model_draft(&spec, rt, &draft);
+    if (status == WN_OK) status = list_tensors(draft, out);
     wn__model_free(draft);
+    wn__structure_rules_free(&rules);
     return status;
 }
 

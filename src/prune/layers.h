@@ -22,8 +22,10 @@ typedef struct wn__expected_list {
     size_t linear; /* how many are weights of linear layers */
 } wn__expected_list;
 
-/* The tensors of a model of this configuration: those that wn__model_load wants. */
-WN_NODISCARD wn_status wn__expected_make(const wn__model_config *config, wn__runtime *rt,
+/* The tensors of a model of this configuration, of the chains that said lists their factors: those
+ * that wn__model_load wants. INVALID: a chain that its layer cannot have. */
+WN_NODISCARD wn_status wn__expected_make(const wn__model_config *config,
+                                         const wn__hf_sparsity *said, wn__runtime *rt,
                                          wn__expected_list *out);
 void wn__expected_free(wn__expected_list *list);
 /* "model.layers.0.mlp.up_proj" of a linear layer's weight. */

@@ -145,7 +145,7 @@ static wn_status open_model(pruning *p, const char *path) {
     WN_TRY(wn__hf_sparsity_read(p->model, &p->config, &p->said));
     WN_TRY(wn__hf_weights_open(p->model, &p->weights));
     WN_TRY(wn__runtime_create(p->o->threads, p->o->kernels, false, &p->rt));
-    WN_TRY(wn__expected_make(&p->config, p->rt, &p->expected));
+    WN_TRY(wn__expected_make(&p->config, &p->said, p->rt, &p->expected));
     WN_TRY(parse_rules(p->o, &p->rules));
     WN_TRY(check_rules(&p->rules));
     p->target = calloc(p->expected.linear + 1, sizeof *p->target);

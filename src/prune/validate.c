@@ -233,7 +233,10 @@ static wn_status check_directory(checking *v) {
         complain_of_directory(v);
     v->result->recorded = v->said.weights;
     if (!configured) return WN_OK;
-    WN_TRY(wn__expected_make(&v->config, v->rt, &v->expected));
+    if (wn__expected_make(&v->config, &v->said, v->rt, &v->expected) != WN_OK) {
+        complain_of_directory(v); // a chain that its layer cannot have
+        return WN_OK;
+    }
     v->result->linear_layers = v->expected.linear;
     if (!opened) return WN_OK;
     v->result->tensors = wn__hf_weights_count(v->weights);

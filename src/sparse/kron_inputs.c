@@ -44,6 +44,22 @@ static double dot(const double *a, const double *b, int64_t n) {
     return s[0] + s[1] + (s[2] + s[3]);
 }
 
+// to[v] += sum of w[q] from[q step + v]: four terms at a time, since each pass reads and writes to.
+static void add_rows(const double *w, int64_t w_step, const double *from, int64_t step,
+                     int64_t terms, int64_t n, double *to) {
+    int64_t q = 0;
+    for (; q + 4 <= terms; q += 4, from += 4 * step) {
+        double a = w[q * w_step], b = w[(q + 1) * w_step], c = w[(q + 2) * w_step],
+               d = w[(q + 3) * w_step];
+        for (int64_t v = 0; v < n; v++)
+            to[v] += (a * from[v] + b * from[step + v]) +
+                     (c * from[2 * step + v] + d * from[3 * step + v]);
+    }
+    for (; q < terms; q++, from += step)
+        for (int64_t v = 0; v < n; v++)
+            to[v] += w[q * w_step] * from[v];
+}
+
 // ---- factors times strips
 
 typedef struct product {
@@ -65,13 +81,10 @@ static void product_groups(void *ctx, int64_t begin, int64_t end, int worker) {
         for (int64_t r = 0; r < rows; r++) {
             double *to = s->to + ((i * rows + r) * p->d + l) * s->n;
             memset(to, 0, (size_t)s->n * sizeof *to);
-            for (int64_t q = 0; q < columns; q++) {
-                int64_t j = s->transposed ? q : r, k = s->transposed ? r : q;
-                double w = s->w[((i * p->b + j) * p->c + k) * p->d + l];
-                const double *from = s->from + ((i * columns + q) * p->d + l) * s->n;
-                for (int64_t v = 0; v < s->n; v++)
-                    to[v] += w * from[v];
-            }
+            int64_t j = s->transposed ? 0 : r, k = s->transposed ? r : 0;
+            add_rows(s->w + ((i * p->b + j) * p->c + k) * p->d + l,
+                     s->transposed ? p->c * p->d : p->d, s->from + (i * columns * p->d + l) * s->n,
+                     p->d * s->n, columns, s->n, to);
         }
     }
 }
@@ -127,11 +140,7 @@ static void weigh_rows(void *ctx, int64_t begin, int64_t end, int worker) {
         const double *d = f->difference + r * f->in;
         double *to = f->weighted + r * f->in;
         memset(to, 0, (size_t)f->in * sizeof *to);
-        for (int64_t q = 0; q < f->in; q++) {
-            const double *h = f->h + q * f->in;
-            for (int64_t v = 0; v < f->in && d[q] != 0; v++)
-                to[v] += d[q] * h[v];
-        }
+        add_rows(d, 1, f->h, f->in, f->in, f->in, to);
         s->square[r] = dot(to, d, f->in);
     }
 }
@@ -438,7 +447,7 @@ static wn_status fit_all(fit *f, int most, double *const *factor, double *const 
         double gain = sqrt(fmax(now, 0) / outputs);
         outputs = now;
         r->rounds++;
-        if (gain > 0.999) break;
+        if (gain > 0.998) break;
     }
     balance(f, factor);
     compare(f, factor, &outputs, &weight);

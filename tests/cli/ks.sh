@@ -16,9 +16,46 @@ done
 run 0 ks fit "$weight" --chain monarch:2x3 --output-dir "$dir/closed"; prints "relative error"
 run 1 ks fit "$weight" --method als --output-dir "$dir/no"; says "method 'als': svd, sgd or auto expected"
 run 1 ks fit "$dir/nothing.pth"; says "nothing.pth"
-run 2 ks unfit "$weight"; says "fit expected"
+run 2 ks unfit "$weight"; says "fit or apply expected"
+run 2 ks fit "$weight" --recover 3; says "ks fit has no --recover"
 run 2 ks fit; says "needs one weight"
 run 2 ks fit "$weight" --device tpu; says "cpu or cuda"
+
+# ks apply: layers of a model as chains, run, validated and trained as such; merged; with training afterwards.
+make_text "$dir/text"
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/model" $tiny --steps 12 --mlp relu2
+run 0 ks apply "$dir/model" -o "$dir/chains" --sparsity '*_proj=kron:monarch:8' --sparsity '*.o_proj=dense' --ratio 0.5 --calib "$dir/text" --calib-tokens 640 \
+    --seq-len 32 --rounds 3 --threads 2
+prints "10 of 12 linear layers are chains: 11264 of their 22528 parameters, 50.00% (50.00% asked for)"; prints "monarch:8:2"; prints "what remains: "
+says "before: loss "; says "fitted: loss "
+run 0 eval "$dir/chains" --data "$dir/text" --seq-len 32; prints "loss "
+run 0 generate "$dir/chains" --prompt The --tokens 3
+run 0 validate "$dir/chains"; prints "chains: valid"
+run 0 train --init-from "$dir/chains" --data "$dir/text" --out "$dir/more" --steps 1 --seq-len 32 --batch-size 4 --threads 2
+says "kron monarch 8x8 rank 2"; says "replaced 10 modules by kron"
+grep -q '"model.layers.0.mlp.up_proj=kron:monarch:8:2"' "$dir/more/run.json" || fail "run.json lacks the chains"
+run 0 train --resume --out "$dir/more" --steps 2 --threads 2
+run 1 ks apply "$dir/chains" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 32; says "is a chain already"
+run 1 ks apply "$dir/model" -o "$dir/chains" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 32; says "--force"
+run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:monarch:7' --calib "$dir/text" --seq-len 32; says "the nearest that do: 8"
+run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.q_proj=kron:monarch:8' --ratio 0.01 --calib "$dir/text" --seq-len 32; says "one block of rank 1 has"
+run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=2:4' --calib "$dir/text" --seq-len 32; says "kron:... or dense expected"
+run 2 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:butterfly'; says "needs --calib"
+run 2 ks apply "$dir/model" --lr 3; says "ks apply has no --lr"
+[ ! -e "$dir/no" ] || fail "a refused apply left something"
+run 0 ks apply "$dir/model" -o "$dir/merged" --sparsity 'mlp.*=kron:monarch:16' --calib "$dir/text" --calib-tokens 320 --seq-len 32 --rounds 1 --merge --recover 3 \
+    --threads 2 --json
+prints '"loss_recovered"'; prints '"plain_output_error"'
+grep -q kron "$dir/merged/config.json" && fail "a merged model says that it has chains"
+[ ! -e "$dir/merged/recovery" ] || fail "the run of recovery was left"
+run 0 eval "$dir/merged" --data "$dir/text" --seq-len 32
+run 0 ks fit "$dir/model/latest" --tensor model.layers.1.mlp.up_proj.weight --chain monarch:8:2 --calib "$dir/text" --calib-tokens 320 --seq-len 32 --method svd \
+    --output-dir "$dir/one"
+prints "relative error of the outputs"
+run 1 ks fit "$weight" --calib "$dir/text" --output-dir "$dir/no"; says "needs a model directory"
+run 0 convert "$dir/chains" "$dir/chains.pth"; prints "tensors"
+run 0 ks fit "$dir/chains.pth" --tensor model.layers.0.self_attn.o_proj.weight --chain monarch:8 --output-dir "$dir/two"
 
 if command -v python3 >/dev/null 2>&1 && python3 -c 'import torch' 2>/dev/null; then
     python3 - "$dir/run/chain_final.pth" "$weight" <<'PYTHON'

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MIT
+// winnow ks apply: which layers become which chains, and their fits, in the order in which the
+// model computes them.
+#include "prune/ks_apply.h"
+
+#include "base/cpu.h"
+#include "base/fail.h"
+#include "tensor/tensor.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool ends_with(const char *s, const char *end) {
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && strcmp(s + n - k, end) == 0;
+}
+
+// ---- which layers ----
+
+static int group_of(const char *name) {
+    static const char *const ends[][3] = {{".q_proj", ".k_proj", ".v_proj"},
+                                          {".o_proj", ".o_proj", ".o_proj"},
+                                          {".gate_proj", ".up_proj", ".up_proj"},
+                                          {".down_proj", ".down_proj", ".down_proj"}};
+    for (int g = 0; g < 4; g++)
+        for (int i = 0; i < 3; i++)
+            if (ends_with(name, ends[g][i])) return g;
+    return -1;
+}
+
+static wn_status add_target(wn__ks_apply *a, wn__linear *l, const wn__structure *s) {
+    wn__ks_target *t = &a->target[a->targets];
+    *t = (wn__ks_target){
+        .l = l, .group = group_of(l->name), .b = s->kron_b, .c = s->kron_c, .r = s->rank};
+    (void)wn__ks_text_layer(&a->text, l->name, &t->block);
+    if (t->block < 0 || t->group < 0)
+        return wn__fail(WN_INVALID, "%s: only layers of blocks become chains", l->name);
+    if (l->has_bias)
+        return wn__fail(WN_INVALID, "%s: has a bias; kron is for layers without one", l->name);
+    a->targets++;
+    return WN_OK;
+}
+
+static wn_status check_rules(const wn__structure_rules *rules) {
+    for (size_t i = 0; i < rules->count; i++) {
+        wn__structure_kind kind = rules->rule[i].structure.kind;
+        if (kind == WN_STRUCTURE_DENSE || kind == WN_STRUCTURE_KRON) continue;
+        return wn__fail(WN_INVALID, "sparsity '%s=%s': kron:... or dense expected",
+                        rules->rule[i].pattern, rules->rule[i].text);
+    }
+    return WN_OK;
+}
+
+static wn_status match(wn__ks_apply *a) {
+    const wn__structure base = wn__structure_defaults();
+    size_t n = wn__model_linear_count(a->text.model);
+    WN_TRY(wn__structure_rules_parse(a->o->sparsity, a->o->sparsity_count, &base, &a->rules));
+    WN_TRY(check_rules(&a->rules));
+    a->target = calloc(n + 1, sizeof *a->target);
+    const char **names = calloc(n + 1, sizeof *names);
+    wn_status status =
+        a->target != NULL && names != NULL ? WN_OK : wn__fail(WN_NOMEM, "no memory for the layers");
+    for (size_t i = 0; i < n && status == WN_OK; i++) {
+        wn__linear *l = wn__model_linear(a->text.model, i);
+        const wn__structure s = wn__structure_of(&a->rules, l->name);
+        names[i] = l->name;
+        if (s.kind == WN_STRUCTURE_KRON) status = add_target(a, l, &s);
+    }
+    if (status == WN_OK) status = wn__structure_rules_unmatched(&a->rules, names, n);
+    if (status == WN_OK && a->targets == 0)
+        status = wn__fail(WN_INVALID, "no layer of %zu is to become a chain", n);
+    a->result->linear_layers = n;
+    free((void *)names);
+    return status;
+}
+
+// ---- how large ----
+
+static double share_of(const wn__ks_target *t, int64_t rank) {
+    return (double)rank * (1 / (double)t->b + 1 / (double)t->c);
+}
+
+static int64_t next_divisor(int64_t n, int64_t from) {
+    for (int64_t k = from + 1; k < n; k++)
+        if (n % k == 0) return k;
+    return n;
+}
+
+// Larger blocks where even rank 1 is too much, then the largest rank that is not.
+static wn_status shrink(wn__ks_target *t, double ratio) {
+    while (share_of(t, 1) > ratio) {
+        bool rows = t->c >= t->l->in || (t->b <= t->c && t->b < t->l->out);
+        if (rows && t->b >= t->l->out)
+            return wn__fail(WN_INVALID,
+                            "%s: a ratio of %g; one block of rank 1 has %.4g of the parameters",
+                            t->l->name, ratio, share_of(t, 1));
+        if (rows)
+            t->b = next_divisor(t->l->out, t->b);
+        else
+            t->c = next_divisor(t->l->in, t->c);
+    }
+    int64_t most = t->b < t->c ? t->b : t->c;
+    t->r = (int64_t)(ratio / share_of(t, 1));
+    if (t->r > most) t->r = most;
+    return WN_OK;
+}
+
+// What is left of the budget goes to the layers that have the smallest share.
+static void spend(wn__ks_apply *a, double budget) {
+    for (;;) {
+        wn__ks_target *poorest = NULL;
+        for (size_t i = 0; i < a->targets; i++) {
+            wn__ks_target *t = &a->target[i];
+            double cost = share_of(t, 1) * (double)(t->l->out * t->l->in);
+            bool can = t->b > 0 && t->r < t->b && t->r < t->c && cost <= budget;
+            if (can && (poorest == NULL || share_of(t, t->r) < share_of(poorest, poorest->r)))
+                poorest = t;
+        }
+        if (poorest == NULL) return;
+        budget -= share_of(poorest, 1) * (double)(poorest->l->out * poorest->l->in);
+        poorest->r++;
+    }
+}
+
+static wn_status meet_ratio(wn__ks_apply *a) {
+    double ratio = a->o->ratio, budget = 0;
+    if (ratio == 0) return WN_OK;
+    if (!(ratio > 0 && ratio <= 1))
+        return wn__fail(WN_INVALID, "a ratio of %g: above 0 and at most 1", ratio);
+    for (size_t i = 0; i < a->targets; i++) {
+        wn__ks_target *t = &a->target[i];
+        if (t->b == 0) continue; // a butterfly has no choice
+        wn__kron_chain unused;   // names block sizes that do not divide
+        WN_TRY(wn__kron_chain_monarch(t->l->out, t->l->in, t->b, t->c, 1, &unused));
+        WN_TRY(shrink(t, ratio));
+        budget += (ratio - share_of(t, t->r)) * (double)(t->l->out * t->l->in);
+    }
+    spend(a, budget * (1 + 1e-12));
+    return WN_OK;
+}
+
+static wn_status make_chain(wn__ks_target *t) {
+    const wn__linear *l = t->l;
+    wn_status status = WN_OK;
+    (void)snprintf(t->text, sizeof t->text, "butterfly");
+    if (t->b > 0 && t->b == t->c)
+        (void)snprintf(t->text, sizeof t->text, "monarch:%" PRId64 ":%" PRId64, t->b, t->r);
+    else if (t->b > 0)
+        (void)snprintf(t->text, sizeof t->text, "monarch:%" PRId64 "x%" PRId64 ":%" PRId64, t->b,
+                       t->c, t->r);
+    if (t->b > 0)
+        status = wn__kron_chain_monarch(l->out, l->in, t->b, t->c, t->r, &t->chain);
+    else if (l->out == l->in)
+        status = wn__kron_chain_butterfly(l->in, &t->chain);
+    else
+        status = wn__fail(WN_INVALID, "a butterfly is square, not %" PRId64 " x %" PRId64, l->out,
+                          l->in);
+    if (status != WN_OK) return wn__fail_in(status, "%s", l->name);
+    for (int i = 0; i < t->chain.count; i++) {
+        t->factor[i] = calloc((size_t)wn__kron_params(&t->chain.factor[i]), sizeof(float));
+        if (t->factor[i] == NULL) return wn__fail(WN_NOMEM, "%s: out of memory", l->name);
+    }
+    return WN_OK;
+}
+
+static int64_t params_of(const wn__kron_chain *c) {
+    int64_t n = 0;
+    for (int t = 0; t < c->count; t++)
+        n += wn__kron_params(&c->factor[t]);
+    return n;
+}
+
+static wn_status plan(wn__ks_apply *a) {
+    wn_ks_applied *r = a->result;
+    WN_TRY(match(a));
+    WN_TRY(meet_ratio(a));
+    for (size_t i = 0; i < a->targets; i++) {
+        WN_TRY(make_chain(&a->target[i]));
+        r->dense += a->target[i].l->out * a->target[i].l->in;
+        r->params += params_of(&a->target[i].chain);
+    }
+    r->layers = a->targets;
+    r->ratio = (double)r->params / (double)r->dense;
+    return WN_OK;
+}
+
+// ---- fits ----
+
+typedef struct room {
+    double *w, *h, *factor[WN__KRON_MAX];
+} room;
+
+static wn_status reserve(const wn__ks_target *t, room *r) {
+    r->w = malloc((size_t)(t->l->out * t->l->in) * sizeof *r->w);
+    bool ok = r->w != NULL;
+    for (int i = 0; i < t->chain.count; i++) {
+        r->factor[i] = calloc((size_t)wn__kron_params(&t->chain.factor[i]), sizeof(double));
+        ok = ok && r->factor[i] != NULL;
+    }
+    return ok ? WN_OK : wn__fail(WN_NOMEM, "%s: out of memory", t->l->name);
+}
+
+static void release(room *r) {
+    free(r->w);
+    for (int i = 0; i < WN__KRON_MAX; i++)
+        free(r->factor[i]);
+    *r = (room){.h = r->h};
+}
+
+// The factors as float32, and their product where the weight was.
+static wn_status take(const wn__ks_target *t, const room *r) {
+    wn_tensor view[WN__KRON_MAX];
+    for (int i = 0; i < t->chain.count; i++) {
+        const wn__kron *p = &t->chain.factor[i];
+        const wn_tensor from = wn__kron_view(p, WN__KRON_CANONICAL, r->factor[i], WN_DTYPE_F64);
+        view[i] = wn__kron_view(p, WN__KRON_COLUMNS, t->factor[i], WN_DTYPE_F32);
+        WN_TRY(wn__kron_copy(&from, &view[i]));
+    }
+    return wn__kron_chain_dense(view, t->chain.count, NULL, NULL, &wn__linear_weight(t->l)->w);
+}
+
+static wn_status fit(wn__ks_apply *a, const wn__ks_target *t, room *r) {
+    const wn__linear *l = t->l;
+    const float *weight = wn__linear_weight(l)->w.data;
+    double begin = wn__clock();
+    wn__exec x = {.pool = a->text.rt->pool};
+    wn__kron_inputs report;
+    int64_t params = params_of(&t->chain);
+    wn_ks_layer done = {.name = l->name,
+                        .chain = t->text,
+                        .out = l->out,
+                        .in = l->in,
+                        .params = params,
+                        .lowrank = params / (l->out + l->in)};
+    for (int64_t i = 0; i < l->out * l->in; i++)
+        r->w[i] = (double)weight[i];
+    WN_TRY(wn__kron_fit_inputs(NULL, &x, &t->chain, r->w, r->h, (int)a->o->rounds, r->factor,
+                               &report));
+    WN_TRY(wn__kron_lowrank_inputs(NULL, &x, l->out, l->in, r->w, r->h, done.lowrank,
+                                   &done.lowrank_outputs));
+    WN_TRY(take(t, r));
+    done.plain_weight = report.plain_weight;
+    done.plain_outputs = report.plain_outputs;
+    done.weight = report.weight;
+    done.outputs = report.outputs;
+    done.seconds = wn__clock() - begin;
+    const wn_ks_progress event = {.layer = &done};
+    if (a->fn != NULL) a->fn(a->ctx, &event);
+    if (a->stop != NULL && a->stop(a->ctx))
+        return wn__fail(WN_CANCELLED, "stopped after %s; nothing was written", l->name);
+    return WN_OK;
+}
+
+// Layers of a group read the same, so they share their second moments.
+static wn_status fit_group(wn__ks_apply *a, int64_t block, int group) {
+    room r = {.h = NULL};
+    wn_status status = WN_OK;
+    for (size_t i = 0; i < a->targets && status == WN_OK; i++) {
+        const wn__ks_target *t = &a->target[i];
+        if (t->block != block || t->group != group) continue;
+        if (r.h == NULL) {
+            r.h = malloc((size_t)(t->l->in * t->l->in) * sizeof *r.h);
+            status = r.h != NULL ? wn__ks_text_moments(&a->text, block, t->l, r.h)
+                                 : wn__fail(WN_NOMEM, "%s: out of memory", t->l->name);
+        }
+        if (status == WN_OK) status = reserve(t, &r);
+        if (status == WN_OK) status = fit(a, t, &r);
+        if (status != WN_OK) status = wn__fail_in(status, "%s", t->l->name);
+        release(&r);
+    }
+    free(r.h);
+    return status;
+}
+
+static wn_status fit_all(wn__ks_apply *a) {
+    int64_t last = a->target[a->targets - 1].block;
+    WN_TRY(wn__ks_text_begin(&a->text));
+    for (int64_t block = 0; block <= last; block++) {
+        for (int group = 0; group < 4; group++)
+            WN_TRY(fit_group(a, block, group));
+        if (block < last) WN_TRY(wn__ks_text_advance(&a->text, block));
+    }
+    return WN_OK;
+}
+
+void wn__ks_apply_tell(const wn__ks_apply *a, const char *stage, double loss, int64_t tokens) {
+    const wn_ks_progress event = {.stage = stage, .loss = loss, .tokens = tokens};
+    if (a->fn != NULL) a->fn(a->ctx, &event);
+}
+
+static wn_status check_options(const wn_ks_apply_options *o) {
+    if (o->out == NULL) return wn__fail(WN_INVALID, "no output directory was given");
+    if (o->calib == NULL) return wn__fail(WN_INVALID, "no text to see activations on was given");
+    if (o->sparsity_count == 0)
+        return wn__fail(WN_INVALID, "no rule says which layers become chains");
+    if (o->seq_len < 2 || o->batch_size < 1 || o->rounds < 0 || o->rounds > 1000000 ||
+        o->recover < 0 || o->calib_tokens < 0)
+        return wn__fail(WN_INVALID,
+                        "windows of at least 2 tokens, 1 in a batch; rounds, updates and tokens "
+                        "from 0 on");
+    if (!(o->eval_fraction > 0 && o->eval_fraction < 1))
+        return wn__fail(WN_INVALID, "a share of %g held out: above 0 and below 1",
+                        o->eval_fraction);
+    return WN_OK;
+}
+
+static wn_status apply(wn__ks_apply *a, const char *path) {
+    const wn_ks_apply_options *o = a->o;
+    const wn__ks_text_options text = {.text = o->calib,
+                                      .eval_data = o->eval_data,
+                                      .eval_fraction = o->eval_fraction,
+                                      .tokens = o->calib_tokens,
+                                      .seq = o->seq_len,
+                                      .batch = o->batch_size,
+                                      .threads = o->threads};
+    wn_ks_applied *r = a->result;
+    WN_TRY(check_options(o));
+    WN_TRY(wn__ks_text_open(path, &text, &a->text));
+    WN_TRY(wn__place_check(o->out, a->text.dir, o->force, &a->place));
+    WN_TRY(plan(a));
+    r->calib_tokens = a->text.windows * o->seq_len;
+    WN_TRY(wn__ks_text_loss(&a->text, a->text.model, &r->loss_before, &r->eval_tokens));
+    wn__ks_apply_tell(a, "before", r->loss_before, r->eval_tokens);
+    WN_TRY(fit_all(a));
+    return wn__ks_apply_out(a);
+}
+
+wn_status wn_ks_apply(const char *path, const wn_ks_apply_options *o, wn_ks_apply_fn *fn,
+                      wn_stop_fn *stop, void *ctx, wn_ks_applied *out) {
+    wn__ks_apply *a = calloc(1, sizeof *a);
+    double begin = wn__clock();
+    *out = (wn_ks_applied){0};
+    if (a == NULL) return wn__fail(WN_NOMEM, "out of memory");
+    a->o = o;
+    a->fn = fn;
+    a->stop = stop;
+    a->ctx = ctx;
+    a->result = out;
+    wn_status status = apply(a, path);
+    out->seconds = wn__clock() - begin;
+    wn__place_abort(&a->place);
+    for (size_t i = 0; i < a->targets; i++)
+        for (int t = 0; t < WN__KRON_MAX; t++)
+            free(a->target[i].factor[t]);
+    free(a->target);
+    wn__structure_rules_free(&a->rules);
+    wn__ks_text_close(&a->text);
+    free(a);
+    return status;
+}
