@@ -17,7 +17,8 @@
 #include "unit/base/scratch.h"
 #include "winnow/convert.h"
 
-#define PTH WN_FIXTURES "/formats/pth/"
+#define PTH     WN_FIXTURES "/formats/pth/"
+#define WRITTEN WN_FIXTURES "/formats/pth_written/"
 
 static void assert_ok(wn_status status) {
     if (status != WN_OK) fail_msg("%s: %s", wn_status_name(status), wn_last_error());
@@ -96,7 +97,7 @@ static void test_written(void **state) {
     for (size_t i = 0; i < 3; i++) {
         char from[512], seen[512], name[64];
         (void)snprintf(from, sizeof from, PTH "%s.pth", names[i]);
-        (void)snprintf(seen, sizeof seen, PTH "written_%s.pth", names[i]);
+        (void)snprintf(seen, sizeof seen, WRITTEN "%s.pth", names[i]);
         (void)snprintf(name, sizeof name, "%s.pth", names[i]);
         const char *to = scratch_path(state, name);
         convert(from, to, NULL, tensors[i]);
@@ -104,7 +105,7 @@ static void test_written(void **state) {
     }
     const char *bare = scratch_path(state, "bare.pth");
     convert(PTH "module.pth", bare, "0.weight", 1);
-    same_files(bare, PTH "written_bare.pth");
+    same_files(bare, WRITTEN "bare.pth");
 }
 
 static void test_refusals(void **state) {

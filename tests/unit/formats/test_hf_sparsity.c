@@ -24,6 +24,7 @@
 #define ACT(items)    ",\"winnow\":{\"activation_sparsity\":[" items "]}"
 #define IN(items)     ",\"winnow\":{\"input_sparsity\":[" items "]}"
 #define WEIGHT(items) ",\"winnow\":{\"weight_sparsity\":[" items "]}"
+#define KRON(items)   ",\"winnow\":{\"kron\":[" items "]}"
 #define UP            "\"layer\":\"model.layers.0.mlp.up_proj\""
 #define FIRST         "\"layer\":\"model.layers.0.mlp.act\""
 
@@ -103,6 +104,16 @@ static void what_is_wrong_is_named(void **state) {
         wn_status status;
         const char *message;
     } cases[] = {
+        {ARCEE(KRON("{" UP ",\"chain\":\"monarch:8x:2\"}")), WN_FORMAT,
+         "'winnow' 'kron' [0]: 'chain' is 'monarch:8x:2', expected butterfly or monarch:B[xC][:R]"},
+        {ARCEE(KRON("{" UP ",\"chain\":\"butterfly\"},{" UP ",\"chain\":\"butterfly\"}")),
+         WN_FORMAT, "'winnow' 'kron' [1]: 'layer' is 'model.layers.0.mlp.up_proj' twice"},
+        {ARCEE(KRON("{" FIRST ",\"chain\":\"butterfly\"}")), WN_FORMAT,
+         "'winnow' 'kron' [0]: 'layer' is 'model.layers.0.mlp.act', expected a linear layer"},
+        {ARCEE(KRON("{" UP ",\"method\":\"butterfly\"}")), WN_UNSUPPORTED,
+         "'winnow' 'kron' [0]: 'method' is not supported"},
+        {ARCEE(KRON("7")), WN_FORMAT, "'winnow' 'kron' [0]: expected an object"},
+        {ARCEE(",\"winnow\":{\"kron\":7}"), WN_FORMAT, "'winnow' 'kron': expected an array"},
         {ARCEE(",\"winnow\":7"), WN_FORMAT, "'winnow': expected an object, found an integer"},
         {ARCEE(",\"winnow\":{\"activation_sparsity\":{}}"), WN_FORMAT,
          "'winnow' 'activation_sparsity': expected an array, found an object"},
@@ -207,7 +218,14 @@ static void round_trips(void **state) {
     wn__hf_sparse weight[] = {
         {.layer = "model.layers.3.self_attn.o_proj", .method = "row", .input = true},
         {.layer = "model.layers.2.mlp.down_proj", .method = "tile", .input = true}};
-    const wn__hf_sparsity s = {.item = items, .count = 4, .weight = weight, .weights = 2},
+    wn__hf_kron kron[] = {{"model.layers.1.mlp.up_proj", "monarch:8x16:4"},
+                          {"model.layers.0.self_attn.q_proj", "butterfly"}};
+    const wn__hf_sparsity s = {.item = items,
+                               .count = 4,
+                               .weight = weight,
+                               .weights = 2,
+                               .kron = kron,
+                               .krons = 2},
                           none = {0};
     const wn__model_config c = arcee();
     wn__hf_sparsity back;
@@ -221,7 +239,19 @@ static void round_trips(void **state) {
     assert_int_equal(back.weights, 2);
     for (size_t i = 0; i < 2; i++)
         expect(&back.weight[i], weight[i].layer, true, weight[i].method, 0);
+    assert_int_equal(back.krons, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_string_equal(back.kron[i].layer, kron[i].layer);
+        assert_string_equal(back.kron[i].chain, kron[i].chain);
+    }
+    char *rule;
+    assert_int_equal(wn__hf_kron_rule(&back.kron[0], &rule), WN_OK);
+    assert_string_equal(rule, "model.layers.1.mlp.up_proj=kron:monarch:8x16:4");
+    free(rule);
     wn__hf_sparsity_free(&back);
+    assert_true(back.kron == NULL && back.krons == 0);
+    (void)snprintf(kron[1].chain, sizeof kron[1].chain, "monarch:0");
+    assert_int_equal(wn__hf_config_write_sparse(*state, &c, &s), WN_INVALID);
     char *plain, *same;
     size_t n, k;
     const char *path = scratch_path(state, "config.json");
