@@ -379,8 +379,8 @@ static wn_status put_chains(wn__json *own, const wn__hf_sparsity *s, const wn__m
     WN_TRY(wn__json_set(own, KRON_KEY, list));
     for (size_t i = 0; i < s->krons; i++) {
         const wn__hf_kron *k = &s->kron[i];
-        wn__json *o = wn__json_new_object();
         WN_TRY(check_chain(WN_INVALID, "config.json", k->layer, k->chain, c));
+        wn__json *o = wn__json_new_object();
         WN_TRY(wn__json_append(list, o));
         WN_TRY(wn__json_set(o, "layer", wn__json_new_string(k->layer)));
         WN_TRY(wn__json_set(o, "chain", wn__json_new_string(k->chain)));
