@@ -66,9 +66,9 @@ void wn__pth_put_tensor(wn__pth_writer *w, const wn_tensor *t);
 void wn__pth_begin(wn__pth_writer *w, wn__pickle_type type);
 void wn__pth_begin_ordered(wn__pth_writer *w);
 void wn__pth_end(wn__pth_writer *w);
-/* Atomic; frees w, whatever comes back. INVALID: values that make no file, a tensor without a dtype.
- * Dtypes that torch has no class of storages of (unsigned ones beyond bytes, FP8) are for torch 2.3
- * and later. */
+/* Atomic; frees w, whatever comes back. INVALID: values that make no file, a tensor without a
+ * dtype. Dtypes that torch has no class of storages of (unsigned ones beyond bytes, FP8) are for
+ * torch 2.3 and later. */
 WN_NODISCARD wn_status wn__pth_commit(wn__pth_writer *w);
 void wn__pth_abort(wn__pth_writer *w); /* NULL is fine */
 
