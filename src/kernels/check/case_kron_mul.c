@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Cases of kron_mul and kron_grad: one factor, chainable pairs of any inner rank, a third and a
-// fourth factor around them; factors in every layout, transposed ones too; batch first and last.
+// fourth factor around them, butterflies of radix r; each also turned (the transposed factors in
+// the other order, as the gradient of the input has them); factors in every layout; batch first and
+// last.
 // Bound: the sums of all factors, whose terms add up, and one rounding between two of them.
 #include "kernels/check/harness.h"
 #include "kernels/kron_grad.h"
@@ -8,12 +10,14 @@
 
 #include <stdio.h>
 
-enum { N, A, B, C, D, S, T, R, COUNT, DTYPE, DATA, BATCH, LAYOUT, ACCUMULATE, FIELDS };
+enum { N, A, B, C, D, S, T, R, COUNT, DTYPE, DATA, BATCH, LAYOUT, ACCUMULATE, FORM, FIELDS };
 _Static_assert((int)FIELDS <= (int)WN__MAX_FIELDS, "a problem has room for its fields");
 
 static const char *const batch_words[] = {"first", "last", "in", "out", NULL};
 static const char *const layout_words[] = {"canonical", "groups-bc", "groups-cb", NULL};
 enum { LAST = 1, LAST_IN = 2, LAST_OUT = 3 };
+static const char *const form_words[] = {"pair", "turned", "butterfly", "butterfly-turned", NULL};
+enum { TURNED = 1, BUTTERFLY = 2, FORMS = 3 };
 
 static const wn__field fields[FIELDS] = {
     WN__FIELD_SIZE("n", 0, 512, 70, 500),
@@ -30,15 +34,30 @@ static const wn__field fields[FIELDS] = {
     WN__FIELD_WORDS("batch", LAST_OUT, 0, batch_words),
     WN__FIELD_WORDS("layout", 2, 0, layout_words),
     WN__FIELD_FLAG("accumulate", 0),
+    WN__FIELD_WORDS("form", FORMS, 0, form_words),
 };
 
-// Factor t of a problem: the pair (1 alone: its right one), one before it, one behind it.
-static wn__kron_size factor(const int64_t *v, int t) {
+static int64_t power(int64_t b, int64_t n) {
+    return n > 0 ? b * power(b, n - 1) : 1;
+}
+
+// Factor t of a problem before it is turned: the pair (1 alone: its right one), one before it, one
+// behind it; of a butterfly of r^count features a shrinks and d grows by r
+// from one to the next.
+static wn__kron_size straight(const int64_t *v, int t) {
     int first = v[COUNT] > 2; // the pair begins at
+    if (v[FORM] & BUTTERFLY)
+        return (wn__kron_size){power(v[R], v[COUNT] - 1 - t), v[R], v[R], power(v[R], t)};
     if (t < first) return (wn__kron_size){v[A] * v[S], v[C], v[C], v[D]};
     if (t == first) return (wn__kron_size){v[A] * v[S], v[R] * v[T], v[C], v[D]};
     if (t == first + 1) return (wn__kron_size){v[A], v[B], v[S] * v[R], v[T] * v[D]};
     return (wn__kron_size){v[A], 2, v[B], v[T] * v[D]};
+}
+
+static wn__kron_size factor(const int64_t *v, int t) {
+    if (!(v[FORM] & TURNED)) return straight(v, t);
+    wn__kron_size s = straight(v, (int)v[COUNT] - 1 - t);
+    return (wn__kron_size){s.a, s.c, s.b, s.d};
 }
 
 // [a,b,c,d] in a layout; blocks that are read the other way round are as good.
