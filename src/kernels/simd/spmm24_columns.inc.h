@@ -10,12 +10,14 @@ typedef struct floats24 {
     _Alignas(64) float of[WN_COLUMNS24_SLICE + VF];
 } floats24;
 
-/* The values of a column; whole vectors are read, which the room of a slice allows for eight. */
+/* The values of a column. Eight at a time may be read beyond its end, as its rows are. */
 ALWAYS const float *column_values(bool half, const void *values, int64_t first, int64_t count,
                                   floats24 *floats) {
     if (!half) return (const float *)values + first;
     for (int64_t i = 0; i < count; i += VF)
-        vf_store(floats->of + i, half_get_n(values, true, first + i, at_most(count - i, VF)));
+        vf_store(floats->of + i, VF == 8
+                                     ? half_load((const uint16_t *)values + first + i)
+                                     : half_get_n(values, true, first + i, at_most(count - i, VF)));
     return floats->of;
 }
 
