@@ -40,7 +40,7 @@ wn_status wn__check_spmm24_columns(const void *args) {
         {"start", &p->start, 2, WN_DTYPE_I32, WN__PACKED, 0},
         {"values", &p->values, 2, WN_DTYPE_NONE, WN__PACKED, 0},
         {"row", &p->row, 2, WN_DTYPE_U8, WN__PACKED, 0},
-        {"y", &p->y, 2, WN_DTYPE_NONE, WN__UNIT | WN__WRITTEN, 0},
+        {"y", &p->y, 2, wn__sums_dtype(&p->x, &p->y), WN__UNIT | WN__WRITTEN, 0},
     };
     WN_TRY(wn__check_operands("spmm24_columns", o, 5));
     WN_TRY(wn__check_same("spmm24_columns", "row", o + 0, 0, o + 4, 0));

@@ -22,7 +22,8 @@
  * the longest column. The lists are trusted: they came from columns24. Deterministic for any thread
  * count.
  *
- * Outputs overlap no input. Sizes may be 0. F32, F64 (ref also F16, BF16). */
+ * Outputs overlap no input. Sizes may be 0. F32, F64, BF16 (ref also F16); where x and values of a
+ * product are BF16, y may be F32. */
 #ifndef WN_KERNELS_COLUMNS24_H
 #define WN_KERNELS_COLUMNS24_H
 

@@ -11,7 +11,7 @@ wn_status wn__check_sddmm24(const void *args) {
         {"dy", &p->dy, 2, WN_DTYPE_NONE, WN__UNIT, 0},
         {"x", &p->x, 2, WN_DTYPE_NONE, WN__UNIT, 0},
         {"index", &p->index, 2, WN_DTYPE_U8, WN__PACKED, 0},
-        {"v", &p->v, 2, WN_DTYPE_NONE, WN__PACKED | WN__WRITTEN, 0},
+        {"v", &p->v, 2, wn__sums_dtype(&p->x, &p->v), WN__PACKED | WN__WRITTEN, 0},
     };
     const char *op = "sddmm24";
     WN_TRY(wn__check_operands(op, o, 4));

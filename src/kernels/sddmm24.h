@@ -9,8 +9,8 @@
  * column get 0 (plus v), whatever dy holds.
  *
  * dy is [T,n] and x [T,k], both with unit stride along the second dimension. v overlaps no input.
- * T, n, k may be 0. Accuracy as matmul with T terms. Deterministic for any thread count. F32, F64
- * (ref also F16, BF16). Index is trusted. */
+ * T, n, k may be 0. Accuracy as matmul with T terms. Deterministic for any thread count. F32, F64,
+ * BF16 (ref also F16); where dy and x are BF16, v may be F32. Index is trusted. */
 #ifndef WN_KERNELS_SDDMM24_H
 #define WN_KERNELS_SDDMM24_H
 

@@ -28,11 +28,11 @@ wn_status wn__check_spmm24_rows(const void *args) {
     const wn__spmm24_rows *p = args;
     const wn__operand o[] = {
         {"b", &p->b, 2, WN_DTYPE_NONE, 0, 0},
-        {"values", &p->values, 2, WN_DTYPE_NONE, WN__PACKED, 0},
+        {"values", &p->values, 2, wn__sums_dtype(&p->b, &p->values), WN__PACKED, 0},
         {"index", &p->index, 2, WN_DTYPE_U8, WN__PACKED, 0},
         {"order", &p->order, 1, WN_DTYPE_I32, WN__OPTIONAL | WN__PACKED, 0},
         {"extra", &p->extra, 1, WN_DTYPE_I32, WN__OPTIONAL | WN__PACKED, 0},
-        {"c", &p->c, 2, WN_DTYPE_NONE, WN__WRITTEN, 0},
+        {"c", &p->c, 2, wn__sums_dtype(&p->b, &p->c), WN__WRITTEN, 0},
     };
     const char *op = "spmm24_rows";
     WN_TRY(wn__check_operands(op, o, 6));

@@ -2,11 +2,13 @@
 // The backward pass through the blocks. dstream holds the gradient of the residual stream and is
 // added to in place by each norm; dnorm is the gradient of whatever normalised stream the current
 // part read. With recompute the blocks share their buffers, which hold the last block's pass: those
-// of every other are filled again from its entry right before it goes back.
+// of every other are filled again from its entry right before it goes back. Where activations were
+// saved as BF16 each part brings back what it needs as floats.
 #include "base/fail.h"
 #include "kernels/elementwise.h"
 #include "kernels/embed.h"
 #include "model/internal.h"
+#include "nn/round16.h"
 
 static wn_status exit_backward(wn__model *m, int64_t rows) {
     const wn__model_buffers *b = &m->buffers;
@@ -14,6 +16,11 @@ static wn_status exit_backward(wn__model *m, int64_t rows) {
     const wn_tensor dnorm = wn__first_rows(&b->dnorm, rows),
                     dstream = wn__first_rows(&b->dstream, rows);
     return wn__norm_backward(&m->norm, m->x, &in, &rstd, &dnorm, &dstream, false);
+}
+
+static wn_status bring_back(wn__model *m, const wn_tensor *saved, const wn_tensor *t) {
+    const wn_tensor rows = wn__first_rows(saved, t->shape[0]);
+    return wn__load16(m->x, &rows, t);
 }
 
 static wn_status mlp_backward(wn__model *m, wn__block *k, wn__span s) {
@@ -26,6 +33,7 @@ static wn_status mlp_backward(wn__model *m, wn__block *k, wn__span s) {
     const wn_tensor norm = wn__first_rows(&k->middle_norm, rows);
     WN_TRY(wn__mlp_backward(&k->mlp, m->x, s.T, &norm, &k->mlp_buffers, &dstream, &dnorm,
                             &b->scratch));
+    WN_TRY(bring_back(m, &k->saved_middle, &middle));
     return wn__norm_backward(&k->mlp_norm, m->x, &middle, &rstd, &dnorm, &dstream, true);
 }
 
@@ -39,6 +47,7 @@ static wn_status attention_backward(wn__model *m, wn__block *k, wn__span s) {
     const wn_tensor norm = wn__first_rows(&k->entry_norm, rows);
     WN_TRY(wn__attn_backward(&k->attn, m->x, &m->rope, s, &norm, &k->attn_buffers, &dstream, &dnorm,
                              &b->scratch));
+    WN_TRY(bring_back(m, &k->saved_entry, &entry));
     return wn__norm_backward(&k->attn_norm, m->x, &entry, &rstd, &dnorm, &dstream, true);
 }
 

@@ -9,18 +9,36 @@
 #include "nn/round16.h"
 #include <string.h>
 
+// Rows of a table of BF16 are widened on their way from the shared block.
 static wn_status embed(wn__model *m, int64_t rows, const wn_tensor *out) {
+    const wn_tensor *table = &m->params.item[m->embedding].w;
+    bool narrow = table->dtype != out->dtype;
+    const wn_tensor room =
+        wn__tensor2(m->scratch.block.data, table->dtype, rows, m->spec.config.hidden_size);
     const wn__embed lookup = {.token = wn__first_rows(&m->buffers.tokens, rows),
-                              .table = m->params.item[m->embedding].w,
-                              .out = *out};
+                              .table = *table,
+                              .out = narrow ? room : *out};
     WN_TRY(wn__run(m->x, WN__OP_embed, &lookup));
+    if (narrow) return wn__load16(m->x, &room, out);
     return wn__keep16(m->spec.round16, m->x, out);
 }
 
-// The residual stream goes on in another buffer when training, since backward reads this one.
-static wn_status carry(wn__model *m, const wn_tensor *from, const wn_tensor *to) {
+// The residual stream goes on in another buffer when training, since backward reads this one; or it
+// is saved for it.
+static wn_status carry(wn__model *m, const wn_tensor *from, const wn_tensor *saved,
+                       const wn_tensor *to) {
     const wn__copy copy = {.src = *from, .dst = *to};
+    if (m->saves16) {
+        const wn_tensor rows = wn__first_rows(saved, from->shape[0]);
+        return wn__save16(m->x, from, &rows);
+    }
     return m->spec.training ? wn__run(m->x, WN__OP_copy, &copy) : WN_OK;
+}
+
+// A normalised stream, which layers read.
+static wn_status save_rows(wn__model *m, const wn_tensor *t, const wn_tensor *saved) {
+    const wn_tensor rows = wn__first_rows(saved, t->shape[0]);
+    return wn__save16(m->x, t, &rows);
 }
 
 // Rows of layer i of a cache, [capacity, Hk D].
@@ -38,7 +56,8 @@ static wn_status attention_part(wn__model *m, int64_t i, wn__span s, const wn__r
     const wn_tensor norm = wn__first_rows(&k->entry_norm, rows),
                     rstd = wn__first_rows(&k->entry_rstd, rows);
     WN_TRY(wn__norm_forward(&k->attn_norm, m->x, &entry, &norm, &rstd));
-    WN_TRY(carry(m, &entry, &middle));
+    WN_TRY(save_rows(m, &norm, &k->attn_buffers.saved.in));
+    WN_TRY(carry(m, &entry, &k->saved_entry, &middle));
     if (cache == NULL)
         return wn__attn_forward(&k->attn, m->x, rope, s, &norm, &k->attn_buffers, NULL, &middle);
     const wn__attn_cache rest = {.k = cache_rows(&cache->k, i), .v = cache_rows(&cache->v, i)};
@@ -49,7 +68,8 @@ static wn_status middle_norm(wn__model *m, wn__block *k, int64_t rows, wn_tensor
     const wn_tensor middle = wn__first_rows(&k->middle, rows),
                     rstd = wn__first_rows(&k->middle_rstd, rows);
     *norm = wn__first_rows(&k->middle_norm, rows);
-    return wn__norm_forward(&k->mlp_norm, m->x, &middle, norm, &rstd);
+    WN_TRY(wn__norm_forward(&k->mlp_norm, m->x, &middle, norm, &rstd));
+    return save_rows(m, norm, &k->mlp_buffers.saved.in);
 }
 
 static wn_status mlp_part(wn__model *m, int64_t i, int64_t rows) {
@@ -59,7 +79,7 @@ static wn_status mlp_part(wn__model *m, int64_t i, int64_t rows) {
     const wn_tensor next = wn__first_rows(last ? &m->buffers.exit : &m->block[i + 1].entry, rows);
     wn_tensor norm;
     WN_TRY(middle_norm(m, k, rows, &norm));
-    WN_TRY(carry(m, &middle, &next));
+    WN_TRY(carry(m, &middle, &k->saved_middle, &next));
     return wn__mlp_forward(&k->mlp, m->x, &norm, &k->mlp_buffers, &next);
 }
 

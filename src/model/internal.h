@@ -13,14 +13,16 @@
 
 /* A block and its buffers. When training each block has its own, with recompute only `entry`: the
  * rest is shared. Otherwise all is, and entry, middle and exit of the residual stream are one
- * buffer. */
+ * buffer; so too where training saves what backward needs as BF16 (saves16), when each block has
+ * only these copies of its own and what is not rounded. */
 typedef struct wn__block {
     wn__norm attn_norm, mlp_norm;
     wn__attn attn;
     wn__mlp mlp;
     wn_tensor entry, middle; /* [N, C] residual stream before attention and before the MLP */
-    wn_tensor entry_norm, middle_norm; /* [N, C] the same, normalised */
-    wn_tensor entry_rstd, middle_rstd; /* [N], absent when not training */
+    wn_tensor entry_norm, middle_norm;   /* [N, C] the same, normalised */
+    wn_tensor entry_rstd, middle_rstd;   /* [N], absent when not training */
+    wn_tensor saved_entry, saved_middle; /* saves16: BF16, else absent */
     wn__attn_buffers attn_buffers;
     wn__mlp_buffers mlp_buffers;
 } wn__block;
@@ -62,6 +64,7 @@ struct wn__model {
     wn__span fed, planned; /* T = 0: nothing */
     int64_t labels;        /* fed targets that are not ignored */
     bool has_targets;
+    bool saves16; /* --dtype bfloat16, training: activations wait for backward as BF16 */
 };
 
 /* build.c: every tensor, from the arenas as they are (measuring or not). */
@@ -71,6 +74,9 @@ void wn__model_unbuild(wn__model *m);
 /* model.c: INVALID names the first id outside the vocabulary; `negative` ones may be allowed. */
 WN_NODISCARD wn_status wn__model_check_tokens(const wn__model *m, const char *what,
                                               const int32_t *id, int64_t n, bool negative);
+
+/* weights.c: of the weight that a layer is written out as. */
+wn_dtype wn__model_merged_dtype(const wn__model *m, const wn__linear *l);
 
 /* forward.c */
 /* Embeds buffers.tokens and runs every block; leaves the residual stream in buffers.exit. cache

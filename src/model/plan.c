@@ -36,9 +36,10 @@ static wn_status plan_weights(wn__model *m) {
     WN_TRY(wn__model_init(m, 0));
     for (size_t i = 0; i < m->linear_count; i++) {
         wn__linear *l = m->linear[i];
-        const wn_tensor weight = wn__tensor2(NULL, m->spec.dtype, l->out, l->in);
+        const wn_tensor weight = wn__tensor2(NULL, m->spec.dtype, l->out, l->in),
+                        merged = wn__tensor2(NULL, wn__model_merged_dtype(m, l), l->out, l->in);
         WN_TRY(wn__linear_adopt(l, m->x, &weight));
-        if (!wn__linear_streams(l)) WN_TRY(wn__linear_merge(l, m->x, &weight));
+        if (!wn__linear_streams(l)) WN_TRY(wn__linear_merge(l, m->x, &merged));
     }
     return WN_OK;
 }

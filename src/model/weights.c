@@ -27,7 +27,9 @@ static wn_status round_weights(wn__model *m) {
     for (size_t i = 0; m->spec.round16 && i < m->params.count; i++) {
         const wn__param *p = &m->params.item[i];
         const wn__round16 round = {.x = *wn__param_master(p), .y = p->w};
-        WN_TRY(wn__run(m->x, WN__OP_round16, &round));
+        const wn__copy narrow = {.src = round.x, .dst = p->w};
+        WN_TRY(p->w.dtype == round.x.dtype ? wn__run(m->x, WN__OP_round16, &round)
+                                           : wn__run(m->x, WN__OP_copy, &narrow));
     }
     return WN_OK;
 }
@@ -214,7 +216,12 @@ static wn_tensor merge_place(const wn__model *m, const wn__linear *l) {
     int64_t at = 0;
     if (l->structure.kind == WN_STRUCTURE_SPARSE24 && !m->spec.training)
         return wn__linear_weight(l)->w;
-    return wn__scratch_take(&m->scratch, &at, l->out, l->in);
+    const wn_tensor room = wn__scratch_take(&m->scratch, &at, l->out, l->in);
+    return wn__tensor2(room.data, wn__model_merged_dtype(m, l), l->out, l->in);
+}
+
+wn_dtype wn__model_merged_dtype(const wn__model *m, const wn__linear *l) {
+    return l->store16 ? WN_DTYPE_BF16 : m->spec.dtype;
 }
 
 static wn_status make_merged(void *ctx, size_t which, wn_tensor *out) {
@@ -228,11 +235,12 @@ static void list_weights(wn__model *m, wn__st_item *list, size_t *n) {
     for (size_t i = 0; i < m->linear_count; i++) {
         const wn__linear *l = m->linear[i];
         if (wn__linear_plain(l)) continue;
-        list[(*n)++] = (wn__st_item){.name = m->weight_name[i],
-                                     .view = wn__tensor2(NULL, m->spec.dtype, l->out, l->in),
-                                     .make = make_merged,
-                                     .ctx = m,
-                                     .which = i};
+        list[(*n)++] =
+            (wn__st_item){.name = m->weight_name[i],
+                          .view = wn__tensor2(NULL, wn__model_merged_dtype(m, l), l->out, l->in),
+                          .make = make_merged,
+                          .ctx = m,
+                          .which = i};
     }
 }
 

@@ -38,6 +38,24 @@ wn_status wn__attn_buffers_alloc(const wn__attn *a, int64_t rows, wn__build *b,
     return wn__tensor_alloc1(b->activations, b->dtype, rows * a->heads, &out->lse);
 }
 
+wn_status wn__attn_buffers_save(const wn__attn *a, int64_t rows, wn__build *b,
+                                wn__attn_buffers *out) {
+    wn__attn_saved *s = &out->saved;
+    WN_TRY(wn__tensor_alloc2(b->activations, WN_DTYPE_BF16, rows, a->q.out, &s->q));
+    WN_TRY(wn__tensor_alloc2(b->activations, WN_DTYPE_BF16, rows, a->q.out, &s->out));
+    WN_TRY(wn__tensor_alloc2(b->activations, WN_DTYPE_BF16, rows, a->k.out, &s->k));
+    WN_TRY(wn__tensor_alloc2(b->activations, WN_DTYPE_BF16, rows, a->v.out, &s->v));
+    return wn__tensor_alloc1(b->activations, b->dtype, rows * a->heads, &out->lse);
+}
+
+static wn__attn_saved saved_rows(const wn__attn_saved *all, int64_t rows) {
+    return (wn__attn_saved){.in = wn__first_rows(&all->in, rows),
+                            .q = wn__first_rows(&all->q, rows),
+                            .k = wn__first_rows(&all->k, rows),
+                            .v = wn__first_rows(&all->v, rows),
+                            .out = wn__first_rows(&all->out, rows)};
+}
+
 int64_t wn__attn_scratch(const wn__attn *a) {
     return 2 * a->q.out + a->k.out + a->v.out; // dout, dq, dk, dv
 }
@@ -78,15 +96,19 @@ wn_status wn__attn_forward(wn__attn *a, wn__exec *x, const wn__rope_tables *rope
     const wn_tensor k = wn__tensor_slice(all_k, 0, s.start, rows);
     const wn_tensor v = wn__tensor_slice(all_v, 0, s.start, rows);
     const wn_tensor mixed = wn__tensor_slice(&buffers->out, 0, 0, rows);
-    WN_TRY(wn__linear_forward(&a->q, x, in, &q, false));
-    WN_TRY(wn__linear_forward(&a->k, x, in, &k, false));
-    WN_TRY(wn__linear_forward(&a->v, x, in, &v, false));
+    const wn__attn_saved saved = saved_rows(&buffers->saved, rows);
+    WN_TRY(wn__linear_forward(&a->q, x, wn__linear_reads(&a->q, &saved.in, in), &q, false));
+    WN_TRY(wn__linear_forward(&a->k, x, wn__linear_reads(&a->k, &saved.in, in), &k, false));
+    WN_TRY(wn__linear_forward(&a->v, x, wn__linear_reads(&a->v, &saved.in, in), &v, false));
     const wn_tensor q4 = by_head(a, &q, s.B, s.T, a->heads);
     const wn_tensor k4 = by_head(a, &k, s.B, s.T, a->kv_heads);
     WN_TRY(rotate(x, rope, &q4, s.start, false));
     WN_TRY(rotate(x, rope, &k4, s.start, false));
     WN_TRY(wn__keep16(a->round16, x, &q));
     WN_TRY(wn__keep16(a->round16, x, &k));
+    WN_TRY(wn__save16(x, &q, &saved.q));
+    WN_TRY(wn__save16(x, &k, &saved.k));
+    WN_TRY(wn__save16(x, &v, &saved.v));
     const wn__attention attention = {.q = q4,
                                      .k = by_head(a, all_k, s.B, keys, a->kv_heads),
                                      .v = by_head(a, all_v, s.B, keys, a->kv_heads),
@@ -95,7 +117,8 @@ wn_status wn__attn_forward(wn__attn *a, wn__exec *x, const wn__rope_tables *rope
                                      .scale = scale_of(a)};
     WN_TRY(wn__run(x, WN__OP_attention, &attention));
     WN_TRY(wn__keep16(a->round16, x, &mixed));
-    return wn__linear_forward(&a->o, x, &mixed, out, true);
+    WN_TRY(wn__save16(x, &mixed, &saved.out));
+    return wn__linear_forward(&a->o, x, wn__linear_reads(&a->o, &saved.out, &mixed), out, true);
 }
 
 // Cuts the next rows x width matrix off the scratch.
@@ -106,6 +129,21 @@ static wn_tensor take(wn_tensor *scratch, int64_t rows, int64_t width) {
     return wn__tensor_view2(&t, rows, width);
 }
 
+// What was saved comes back as floats: what the ops read, and what layers do that read no BF16.
+static wn_status bring_back(const wn__attn *a, wn__exec *x, const wn__attn_saved *saved,
+                            const wn_tensor *in, const wn__attn_buffers *buffers) {
+    int64_t rows = in->shape[0];
+    const wn_tensor q = wn__first_rows(&buffers->q, rows), k = wn__first_rows(&buffers->k, rows),
+                    v = wn__first_rows(&buffers->v, rows),
+                    out = wn__first_rows(&buffers->out, rows);
+    bool floats = !a->q.store16 || !a->k.store16 || !a->v.store16;
+    if (floats) WN_TRY(wn__load16(x, &saved->in, in));
+    WN_TRY(wn__load16(x, &saved->q, &q));
+    WN_TRY(wn__load16(x, &saved->k, &k));
+    WN_TRY(wn__load16(x, &saved->v, &v));
+    return wn__load16(x, &saved->out, &out);
+}
+
 wn_status wn__attn_backward(wn__attn *a, wn__exec *x, const wn__rope_tables *rope, wn__span s,
                             const wn_tensor *in, const wn__attn_buffers *buffers,
                             const wn_tensor *dout, const wn_tensor *din, const wn_tensor *scratch) {
@@ -114,7 +152,10 @@ wn_status wn__attn_backward(wn__attn *a, wn__exec *x, const wn__rope_tables *rop
     const wn_tensor mixed = wn__tensor_slice(&buffers->out, 0, 0, rows);
     const wn_tensor dmixed = take(&rest, rows, a->q.out), dq = take(&rest, rows, a->q.out);
     const wn_tensor dk = take(&rest, rows, a->k.out), dv = take(&rest, rows, a->v.out);
-    WN_TRY(wn__linear_backward(&a->o, x, &mixed, dout, &dmixed, false));
+    const wn__attn_saved saved = saved_rows(&buffers->saved, rows);
+    WN_TRY(bring_back(a, x, &saved, in, buffers));
+    WN_TRY(wn__linear_backward(&a->o, x, wn__linear_reads(&a->o, &saved.out, &mixed), dout, &dmixed,
+                               false));
     const wn__attention_grad grad = {.q = by_head(a, &buffers->q, s.B, s.T, a->heads),
                                      .k = by_head(a, &buffers->k, s.B, s.T, a->kv_heads),
                                      .v = by_head(a, &buffers->v, s.B, s.T, a->kv_heads),
@@ -131,7 +172,7 @@ wn_status wn__attn_backward(wn__attn *a, wn__exec *x, const wn__rope_tables *rop
     WN_TRY(wn__keep16(a->round16, x, &dq));
     WN_TRY(wn__keep16(a->round16, x, &dk));
     WN_TRY(wn__keep16(a->round16, x, &dv));
-    WN_TRY(wn__linear_backward(&a->q, x, in, &dq, din, false));
-    WN_TRY(wn__linear_backward(&a->k, x, in, &dk, din, true));
-    return wn__linear_backward(&a->v, x, in, &dv, din, true);
+    WN_TRY(wn__linear_backward(&a->q, x, wn__linear_reads(&a->q, &saved.in, in), &dq, din, false));
+    WN_TRY(wn__linear_backward(&a->k, x, wn__linear_reads(&a->k, &saved.in, in), &dk, din, true));
+    return wn__linear_backward(&a->v, x, wn__linear_reads(&a->v, &saved.in, in), &dv, din, true);
 }

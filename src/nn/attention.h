@@ -18,11 +18,18 @@ typedef struct wn__span {
     int64_t B, T, start;
 } wn__span;
 
+/* What waits for backward as BF16, where the buffers are shared by blocks: the input, which the
+ * caller saves, and the rest, which forward does. Absent: the buffers themselves wait. */
+typedef struct wn__attn_saved {
+    wn_tensor in, q, k, v, out;
+} wn__attn_saved;
+
 /* Buffers of one pass. When training, forward leaves here what backward needs. */
 typedef struct wn__attn_buffers {
     wn_tensor q, out; /* [N, H D] */
     wn_tensor k, v;   /* [N, Hk D] */
     wn_tensor lse;    /* [N H], absent when not training */
+    wn__attn_saved saved;
 } wn__attn_buffers;
 
 /* Keys and values of one layer and one sequence: [capacity, Hk D]. */
@@ -37,6 +44,9 @@ void wn__attn_free(wn__attn *a);
 /* Buffers for at most `rows` rows from b->activations. */
 WN_NODISCARD wn_status wn__attn_buffers_alloc(const wn__attn *a, int64_t rows, wn__build *b,
                                               wn__attn_buffers *out);
+/* Gives shared buffers room of their own for what is saved (but the input), and for lse. */
+WN_NODISCARD wn_status wn__attn_buffers_save(const wn__attn *a, int64_t rows, wn__build *b,
+                                             wn__attn_buffers *out);
 /* Elements of scratch backward needs for each row. */
 int64_t wn__attn_scratch(const wn__attn *a);
 /* out[N,C] += attention(in[N,C]), N = B T. With a cache (else NULL), B = 1, keys and values go to

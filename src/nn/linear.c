@@ -51,16 +51,21 @@ wn_status wn__linear_build_in(wn__linear *l, const char *block, const char *name
     return wn__linear_build(l, full, in, out, bias, &structure, b);
 }
 
-void wn__linear_tie(wn__linear *l, const char *name, wn__params *params, size_t weight) {
-    const wn_tensor *w = &params->item[weight].w;
-    params->item[weight].by_product = true;
+void wn__linear_tie(wn__linear *l, const char *name, size_t weight, wn__build *b) {
+    const wn_tensor *w = &b->params->item[weight].w;
+    b->params->item[weight].by_product = true;
     *l = (wn__linear){.type = &wn__linear_dense,
                       .in = w->shape[1],
                       .out = w->shape[0],
                       .structure = {.kind = WN_STRUCTURE_DENSE, .mask_every = 1},
-                      .params = params,
+                      .params = b->params,
                       .weight = weight,
+                      .scratch = b->scratch,
+                      .round16 = b->round16,
+                      .store16 = w->dtype == WN_DTYPE_BF16,
                       .flips = -1};
+    if (l->store16)
+        wn__scratch_wish(b->scratch, wn__product_scratch(&l->structure, b, l->out, l->in));
     (void)snprintf(l->name, sizeof l->name, "%s", name);
 }
 
@@ -93,10 +98,20 @@ wn_status wn__linear_add_bias(wn__linear *l, wn__build *b) {
     return wn__param_add(b, name, 1, &l->out, false, &l->bias);
 }
 
+// Not where operands are rounded further or packed, which reads floats.
+bool wn__linear_stores16(const wn__structure *s, const wn__build *b) {
+    bool plain = s->kind == WN_STRUCTURE_DENSE || s->kind == WN_STRUCTURE_SPARSE24;
+    return wn__build_stores16(b) && plain && !s->fp8 && b->packs24 == 0;
+}
+
 wn_status wn__linear_add_params(wn__linear *l, wn__build *b) {
     char name[WN_NAME_MAX];
     WN_TRY(wn__name_join(name, l->name, "weight"));
-    WN_TRY(wn__param_add(b, name, 2, (const int64_t[]){l->out, l->in}, true, &l->weight));
+    b->narrow = l->store16 = wn__linear_stores16(&l->structure, b);
+    wn_status status =
+        wn__param_add(b, name, 2, (const int64_t[]){l->out, l->in}, true, &l->weight);
+    b->narrow = false;
+    if (status != WN_OK) return status;
     wn__linear_weight(l)->by_product = true;
     return wn__linear_add_bias(l, b);
 }

@@ -42,7 +42,8 @@ typedef struct wn__linear_type {
     /* Brings derived state (mask, packs) up to date with the master weight. step: optimizer steps
      * done; once per step and after loading. */
     wn_status (*prepare)(wn__linear *l, wn__exec *x, int64_t step);
-    /* y[N,out] = (accumulate ? y : 0) + x[N,in] W^T + bias */
+    /* y[N,out] = (accumulate ? y : 0) + x[N,in] W^T + bias; of the model's dtype, in perhaps BF16
+     * (store16) */
     wn_status (*forward)(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out,
                          bool accumulate);
     /* Adds to the gradients; dx[N,in] = (accumulate ? dx : 0) + dy W, unless absent. */
@@ -100,6 +101,8 @@ struct wn__linear {
     const wn__pass *pass;
     const wn__scratch *scratch;
     bool round16;            /* outputs are rounded to bfloat16 */
+    bool store16;            /* the weight and its packs are of BF16, and so is what products
+                                multiply them by: it is narrowed where it comes as floats */
     bool input24;            /* set by who calls forward: what it reads is 2:4 already (nn/mlp.c) */
     wn__operands24 operands; /* set by who calls (nn/mlp.c), of the last pass */
     wn_tensor in_for_weight,
@@ -133,8 +136,16 @@ WN_NODISCARD wn_status wn__linear_build_in(wn__linear *l, const char *block, con
                                            wn__structure_rules *rules, wn__build *b);
 /* A dense layer on a parameter that exists (a head tied to the embedding): nothing is allocated,
  * gradients add into that parameter. */
-void wn__linear_tie(wn__linear *l, const char *name, wn__params *params, size_t weight);
+void wn__linear_tie(wn__linear *l, const char *name, size_t weight, wn__build *b);
 void wn__linear_free(wn__linear *l); /* safe on a zeroed struct */
+
+/* Whether a weight of that structure is stored as BF16 (store16). */
+bool wn__linear_stores16(const wn__structure *s, const wn__build *b);
+/* What such a layer is best given: t as BF16, where that was saved. */
+static inline const wn_tensor *wn__linear_reads(const wn__linear *l, const wn_tensor *saved,
+                                                const wn_tensor *t) {
+    return l->store16 && wn__given(saved) ? saved : t;
+}
 
 /* The calls of the type, with the layer's name put before a message. dx may be NULL: absent. */
 WN_NODISCARD wn_status wn__linear_prepare(wn__linear *l, wn__exec *x, int64_t step);

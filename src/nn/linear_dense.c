@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The dense linear layer: the master weight is what both products read.
+// The dense linear layer: the weight, the master or a copy of fewer bits, is what both products
+// read.
 #include "base/fail.h"
 #include "kernels/elementwise.h"
 #include "nn/product.h"
 
 static wn_status dense_build(wn__linear *l, wn__build *b) {
-    if (l->structure.fp8 || b->packs24 > 0)
+    if (l->structure.fp8 || b->packs24 > 0 || wn__linear_stores16(&l->structure, b))
         wn__scratch_wish(b->scratch, wn__product_scratch(&l->structure, b, l->out, l->in));
     return wn__linear_add_params(l, b);
 }
@@ -34,7 +35,8 @@ static wn_status dense_forward(wn__linear *l, wn__exec *x, const wn_tensor *in,
 
 static wn_status dense_backward(wn__linear *l, wn__exec *x, const wn_tensor *in,
                                 const wn_tensor *dy, const wn_tensor *dx, bool accumulate) {
-    const wn__weight_view w = view_of(l);
+    wn__weight_view w = view_of(l);
+    WN_TRY(wn__product_narrow(l, x, &w, dy));
     WN_TRY(wn__linear_param_gradients(l, x, &w, in, dy));
     return wn__given(dx) ? wn__product_input(l, x, &w, dy, dx, accumulate) : WN_OK;
 }
@@ -45,8 +47,10 @@ static wn_status dense_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {
 }
 
 static void dense_bytes(const wn__linear *l, wn__linear_bytes *out) {
-    size_t bytes = wn__tensor_bytes(&wn__linear_weight(l)->w);
-    *out = (wn__linear_bytes){.dense = bytes, .master = bytes, .forward = bytes};
+    const wn__param *p = wn__linear_weight(l);
+    size_t bytes = wn__tensor_bytes(&p->w);
+    *out = (wn__linear_bytes){
+        .dense = bytes, .master = wn__tensor_bytes(wn__param_master(p)), .forward = bytes};
 }
 
 static void dense_flops(const wn__linear *l, wn__linear_flops *out) {

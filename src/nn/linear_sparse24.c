@@ -58,12 +58,62 @@ static void tell_packs(wn__linear *l) {
                                  .index_t = w->index_t};
 }
 
+// ---- a weight of BF16: masks and packs are made of floats, in the shared block ----
+
+static int64_t cost_of(const wn_tensor *t) {
+    return wn__given(t) ? wn__scratch_cost(t->shape[0], t->shape[1]) : 0;
+}
+
+static int64_t floats_cost(const wn__linear *l) {
+    const wn__weight24 *w = &l->as.sparse24->weight;
+    return wn__scratch_cost(l->out, l->in) + cost_of(&w->values) + cost_of(&w->values_t);
+}
+
+static wn_tensor take_like(const wn__linear *l, int64_t *at, const wn_tensor *t) {
+    return wn__given(t) ? wn__scratch_take(l->scratch, at, t->shape[0], t->shape[1]) : *t;
+}
+
+static wn_status convert(wn__exec *x, const wn_tensor *from, const wn_tensor *to) {
+    const wn__copy copy = {.src = *from, .dst = *to};
+    return wn__given(from) ? wn__run(x, WN__OP_copy, &copy) : WN_OK;
+}
+
+// The weight as floats: itself, or widened into the shared block from *at on.
+static wn_status weight_floats(const wn__linear *l, wn__exec *x, int64_t *at, wn_tensor *w) {
+    *w = wn__linear_weight(l)->w;
+    if (!l->store16) return WN_OK;
+    *w = wn__scratch_take(l->scratch, at, l->out, l->in);
+    return convert(x, &wn__linear_weight(l)->w, w);
+}
+
+// The weight, and what is made of it, without lists: those are made of either dtype.
+static wn_status begin_floats(const wn__linear *l, wn__exec *x, wn__weight24 *all, wn_tensor *w) {
+    int64_t at = 0;
+    *all = l->as.sparse24->weight;
+    WN_TRY(weight_floats(l, x, &at, w));
+    if (!l->store16) return WN_OK;
+    all->spec.dtype = WN_DTYPE_F32;
+    all->lists = (wn__lists24){0};
+    all->values = take_like(l, &at, &all->values);
+    all->values_t = take_like(l, &at, &all->values_t);
+    return WN_OK;
+}
+
+static wn_status end_floats(wn__linear *l, wn__exec *x, const wn__weight24 *all) {
+    wn__weight24 *w = &l->as.sparse24->weight;
+    w->chosen = all->chosen;
+    if (!l->store16) return WN_OK;
+    WN_TRY(convert(x, &all->values, &w->values));
+    WN_TRY(convert(x, &all->values_t, &w->values_t));
+    return wn__weight24_follow(w, x, &wn__linear_weight(l)->w);
+}
+
 static wn_status sparse24_build(wn__linear *l, wn__build *b) {
     if (b->training && l->structure.kept) WN_TRY(check_kept(l));
     WN_TRY(wn__linear_add_params(l, b));
     struct wn__linear_sparse24 *s = l->as.sparse24 = calloc(1, sizeof *s);
     if (s == NULL) return wn__fail(WN_NOMEM, "%s: no memory for the layer", l->name);
-    const wn__weight24_spec spec = {.dtype = b->dtype,
+    const wn__weight24_spec spec = {.dtype = wn__linear_weight(l)->w.dtype,
                                     .r = l->out,
                                     .c = l->in,
                                     .method = l->structure.method,
@@ -73,6 +123,7 @@ static wn_status sparse24_build(wn__linear *l, wn__build *b) {
     if (status != WN_OK) return wn__fail_in(status, "%s", l->name);
     wn__linear_tell_padding(l, b, "in_features", l->in);
     wn__scratch_wish(b->scratch, wn__product_scratch(&l->structure, b, l->out, l->in));
+    if (l->store16) wn__scratch_wish(b->scratch, floats_cost(l));
     l->positions = l->out * l->in;
     tell_packs(l);
     WN_TRY(add_state(l, "mask", &s->weight.mask));
@@ -86,8 +137,22 @@ static bool dense_now(const wn__linear *l) {
 
 // The packs, and what depends on them, from the master and the mask.
 static wn_status repack(wn__linear *l, wn__exec *x) {
-    struct wn__linear_sparse24 *s = l->as.sparse24;
-    WN_TRY(wn__weight24_pack(&s->weight, x, &wn__linear_weight(l)->w));
+    wn__weight24 all;
+    wn_tensor w;
+    WN_TRY(begin_floats(l, x, &all, &w));
+    WN_TRY(wn__weight24_pack(&all, x, &w));
+    WN_TRY(end_floats(l, x, &all));
+    if (!x->planning) l->ready = true;
+    return WN_OK;
+}
+
+// A new mask, then the same.
+static wn_status make(wn__linear *l, wn__exec *x) {
+    wn__weight24 all;
+    wn_tensor w;
+    WN_TRY(begin_floats(l, x, &all, &w));
+    WN_TRY(wn__weight24_make(&all, x, &w, &l->flips));
+    WN_TRY(end_floats(l, x, &all));
     if (!x->planning) l->ready = true;
     return WN_OK;
 }
@@ -131,9 +196,7 @@ static wn_status sparse24_prepare(wn__linear *l, wn__exec *x, int64_t step) {
     if (!l->ready) w->chosen = false; // the masters are new: an old mask says nothing about them
     if (l->ready && !renewal_due(l, step))
         return packed ? wn__weight24_follow(w, x, &p->w) : repack(l, x);
-    WN_TRY(wn__weight24_make(w, x, &p->w, &l->flips));
-    if (!x->planning) l->ready = true;
-    return WN_OK;
+    return make(l, x);
 }
 
 static wn_status sparse24_restore(wn__linear *l, wn__exec *x) {
@@ -185,17 +248,16 @@ static wn_status sparse24_forward(wn__linear *l, wn__exec *x, const wn_tensor *i
     return wn__product_forward(l, x, &w, in, &bias, out, accumulate);
 }
 
-static wn_status backward_by(wn__linear *l, wn__exec *x, const wn__weight_view *w,
-                             const wn_tensor *in, const wn_tensor *dy, const wn_tensor *dx,
-                             bool accumulate) {
+static wn_status backward_by(wn__linear *l, wn__exec *x, wn__weight_view *w, const wn_tensor *in,
+                             const wn_tensor *dy, const wn_tensor *dx, bool accumulate) {
+    WN_TRY(wn__product_narrow(l, x, w, dy));
     WN_TRY(wn__linear_param_gradients(l, x, w, in, dy));
     return wn__given(dx) ? wn__product_input(l, x, w, dy, dx, accumulate) : WN_OK;
 }
 
 static wn_status sparse24_backward(wn__linear *l, wn__exec *x, const wn_tensor *in,
                                    const wn_tensor *dy, const wn_tensor *dx, bool accumulate) {
-    const wn__weight_view dense = dense_view(l);
-    wn__weight_view w = view_of(l);
+    wn__weight_view dense = dense_view(l), w = view_of(l);
     if (l->structure.kept && x->planning) w.kept = l->as.sparse24->weight.mask;
     WN_TRY(wn__linear_check_ready(l, x));
     if (plans_dense(l, x)) WN_TRY(backward_by(l, x, &dense, in, dy, dx, accumulate));
@@ -205,7 +267,10 @@ static wn_status sparse24_backward(wn__linear *l, wn__exec *x, const wn_tensor *
 static wn_status sparse24_regularize(wn__linear *l, wn__exec *x, double factor) {
     if (l->structure.decay <= 0 || dense_now(l)) return WN_OK;
     const wn__param *p = wn__linear_weight(l);
-    const wn__decay24 decay = {.w = p->w,
+    int64_t at = 0;
+    wn_tensor w;
+    WN_TRY(weight_floats(l, x, &at, &w));
+    const wn__decay24 decay = {.w = w,
                                .mask = l->as.sparse24->weight.mask,
                                .g = p->g,
                                .lambda = l->structure.decay * factor};
@@ -213,11 +278,16 @@ static wn_status sparse24_regularize(wn__linear *l, wn__exec *x, double factor) 
 }
 
 static wn_status sparse24_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {
-    const wn__copy copy = {.src = wn__linear_weight(l)->w, .dst = *out};
+    wn__weight24 w = l->as.sparse24->weight;
+    int64_t at = wn__scratch_cost(l->out, l->in);
     WN_TRY(wn__linear_check_ready(l, x));
-    if (plans_dense(l, x) || dense_now(l)) WN_TRY(wn__run(x, WN__OP_copy, &copy));
+    if (plans_dense(l, x) || dense_now(l)) WN_TRY(convert(x, &wn__linear_weight(l)->w, out));
     if (dense_now(l)) return WN_OK;
-    return wn__weight24_unpack(&l->as.sparse24->weight, x, out);
+    if (out->dtype != w.values.dtype) { // behind where out may be
+        w.values = take_like(l, &at, &w.values);
+        WN_TRY(convert(x, &l->as.sparse24->weight.values, &w.values));
+    }
+    return wn__weight24_unpack(&w, x, out);
 }
 
 // A greedy mask may leave rows short, but has no more than two in any row or column of a tile.
@@ -228,10 +298,10 @@ static const char *sparse24_pattern(const wn__linear *l) {
 
 static void sparse24_bytes(const wn__linear *l, wn__linear_bytes *out) {
     const wn__weight24 *w = &l->as.sparse24->weight;
-    size_t dense = wn__tensor_bytes(&wn__linear_weight(l)->w);
+    const wn__param *p = wn__linear_weight(l);
     *out = (wn__linear_bytes){
-        .dense = dense,
-        .master = dense,
+        .dense = wn__tensor_bytes(&p->w),
+        .master = wn__tensor_bytes(wn__param_master(p)),
         .forward = wn__tensor_bytes(&w->values) + wn__tensor_bytes(&w->index),
         .backward = wn__tensor_bytes(&w->values_t) + wn__tensor_bytes(&w->index_t) +
                     wn__lists24_bytes(&w->lists),

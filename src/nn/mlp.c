@@ -48,6 +48,15 @@ wn_status wn__mlp_buffers_share(const wn__mlp *m, const wn__mlp_buffers *from, w
     return wn__act24_buffers_alloc(&m->act, &out->act, m->down.out, b, &out->act24);
 }
 
+wn_status wn__mlp_buffers_save(const wn__mlp *m, int64_t rows, wn__build *b, wn__mlp_buffers *out) {
+    wn__mlp_saved *s = &out->saved;
+    int64_t inner = m->up.out;
+    if (m->kind == WN_MLP_SWIGLU)
+        WN_TRY(wn__tensor_alloc2(b->activations, WN_DTYPE_BF16, rows, inner, &s->gate));
+    WN_TRY(wn__tensor_alloc2(b->activations, WN_DTYPE_BF16, rows, inner, &s->up));
+    return wn__tensor_alloc2(b->activations, WN_DTYPE_BF16, rows, inner, &s->act);
+}
+
 // The gradient of the activation and, where they differ, what weight gradients take instead.
 int64_t wn__mlp_scratch(const wn__mlp *m) {
     bool split = wn__act24_given(&m->act) && m->act.structure.backward == WN_ACT24_SPLIT;
@@ -61,6 +70,10 @@ static wn__mlp_buffers buffers_of(const wn__mlp_buffers *all, int64_t rows) {
     s.act = wn__first_rows(&all->act, rows);
     s.act24.pruned = wn__first_rows(&all->act24.pruned, rows);
     s.act24.mask = wn__first_rows(&all->act24.mask, rows);
+    s.saved = (wn__mlp_saved){.in = wn__first_rows(&all->saved.in, rows),
+                              .gate = wn__first_rows(&all->saved.gate, rows),
+                              .up = wn__first_rows(&all->saved.up, rows),
+                              .act = wn__first_rows(&all->saved.act, rows)};
     return s;
 }
 
@@ -82,10 +95,15 @@ static wn_status activate(const wn__mlp *m, wn__exec *x, const wn__mlp_buffers *
 // Up to what down_proj reads.
 static wn_status inner_forward(wn__mlp *m, wn__exec *x, const wn_tensor *in,
                                const wn__mlp_buffers *s, bool again) {
-    if (m->kind == WN_MLP_SWIGLU) WN_TRY(wn__linear_forward(&m->gate, x, in, &s->gate, false));
-    WN_TRY(wn__linear_forward(&m->up, x, in, &s->up, false));
+    const wn_tensor *gate_in = wn__linear_reads(&m->gate, &s->saved.in, in);
+    if (m->kind == WN_MLP_SWIGLU) WN_TRY(wn__linear_forward(&m->gate, x, gate_in, &s->gate, false));
+    WN_TRY(
+        wn__linear_forward(&m->up, x, wn__linear_reads(&m->up, &s->saved.in, in), &s->up, false));
+    WN_TRY(wn__save16(x, &s->gate, &s->saved.gate));
+    WN_TRY(wn__save16(x, &s->up, &s->saved.up));
     WN_TRY(activate(m, x, s));
     WN_TRY(wn__keep16(m->round16, x, &s->act));
+    WN_TRY(wn__save16(x, &s->act, &s->saved.act));
     if (wn__given(&s->act24.mask)) // training: packs are made by it
         WN_TRY(wn__act24_choose(&m->act, x, &s->act, &m->up, &m->down));
     WN_TRY(wn__act24_forward(&m->act, x, &s->act, &s->act24, &m->down, again));
@@ -94,7 +112,7 @@ static wn_status inner_forward(wn__mlp *m, wn__exec *x, const wn_tensor *in,
 }
 
 static const wn_tensor *multiplied(const wn__mlp *m, const wn__mlp_buffers *s) {
-    return m->act.sparse ? &s->act24.pruned : &s->act;
+    return m->act.sparse ? &s->act24.pruned : wn__linear_reads(&m->down, &s->saved.act, &s->act);
 }
 
 wn_status wn__mlp_forward(wn__mlp *m, wn__exec *x, const wn_tensor *in,
@@ -116,7 +134,8 @@ wn_status wn__mlp_again(wn__mlp *m, wn__exec *x, const wn_tensor *in,
 static wn_status down_backward(wn__mlp *m, wn__exec *x, const wn__mlp_buffers *s,
                                const wn_tensor *dout, const wn_tensor *dact,
                                const wn_tensor *tokens) {
-    const wn_tensor *in = multiplied(m, s), *for_weight = &s->act;
+    const wn_tensor *in = multiplied(m, s),
+                    *for_weight = wn__linear_reads(&m->down, &s->saved.act, &s->act);
     if (m->act.structure.backward != WN_ACT24_DENSE) for_weight = in;
     if (wn__given(tokens)) {
         WN_TRY(wn__act24_tokens(&m->act, x, in, tokens));
@@ -146,9 +165,22 @@ static wn_status activate_backward(const wn__mlp *m, wn__exec *x, const wn__mlp_
 static wn_status up_backward(wn__mlp *m, wn__exec *x, const wn_tensor *in, const wn__mlp_buffers *s,
                              const wn_tensor *din, const wn_tensor *tokens) {
     bool gated = m->kind == WN_MLP_SWIGLU;
-    if (gated) WN_TRY(wn__linear_backward(&m->gate, x, in, &s->gate, din, false));
+    const wn_tensor *gate_in = wn__linear_reads(&m->gate, &s->saved.in, in);
+    if (gated) WN_TRY(wn__linear_backward(&m->gate, x, gate_in, &s->gate, din, false));
     if (wn__given(tokens)) WN_TRY(wn__act24_tokens(&m->act, x, &s->up, tokens));
-    return wn__linear_backward_split(&m->up, x, in, &s->up, din, gated, NULL, tokens);
+    return wn__linear_backward_split(&m->up, x, wn__linear_reads(&m->up, &s->saved.in, in), &s->up,
+                                     din, gated, NULL, tokens);
+}
+
+// What was saved comes back as floats: what the activation's gradient reads, and what layers do
+// that read no BF16.
+static wn_status bring_back(const wn__mlp *m, wn__exec *x, const wn_tensor *in,
+                            const wn__mlp_buffers *s) {
+    bool floats = !m->up.store16 || (m->kind == WN_MLP_SWIGLU && !m->gate.store16);
+    if (floats) WN_TRY(wn__load16(x, &s->saved.in, in));
+    if (!m->down.store16) WN_TRY(wn__load16(x, &s->saved.act, &s->act));
+    WN_TRY(wn__load16(x, &s->saved.gate, &s->gate));
+    return wn__load16(x, &s->saved.up, &s->up);
 }
 
 // Cuts the next rows x width matrix off the scratch.
@@ -168,6 +200,7 @@ wn_status wn__mlp_backward(wn__mlp *m, wn__exec *x, int64_t T, const wn_tensor *
         tokens = take(scratch, 1, rows, inner);
         WN_TRY(wn__act24_begin_tokens(&m->act, x, rows, T));
     }
+    WN_TRY(bring_back(m, x, in, &s));
     WN_TRY(down_backward(m, x, &s, dout, &dact, &tokens));
     WN_TRY(activate_backward(m, x, &s, &dact));
     return up_backward(m, x, in, &s, din, &tokens);

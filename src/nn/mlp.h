@@ -19,11 +19,18 @@ typedef struct wn__mlp {
     bool round16;
 } wn__mlp;
 
+/* What waits for backward as BF16, where the buffers are shared by blocks: the input, which the
+ * caller saves, and the rest, which forward does. Absent: the buffers themselves wait. */
+typedef struct wn__mlp_saved {
+    wn_tensor in, gate, up, act;
+} wn__mlp_saved;
+
 /* Buffers of one pass, [N, I]. When training, forward leaves here what backward needs; otherwise
  * act shares the memory of up. */
 typedef struct wn__mlp_buffers {
     wn_tensor gate, up, act;
     wn__act24_buffers act24;
+    wn__mlp_saved saved;
 } wn__mlp_buffers;
 
 /* Layers "<name>.gate_proj", "<name>.up_proj", "<name>.down_proj", the activation "<name>.act". */
@@ -36,6 +43,9 @@ WN_NODISCARD wn_status wn__mlp_buffers_alloc(const wn__mlp *m, int64_t rows, wn_
 /* The buffers of another block for this one as well. */
 WN_NODISCARD wn_status wn__mlp_buffers_share(const wn__mlp *m, const wn__mlp_buffers *from,
                                              wn__build *b, wn__mlp_buffers *out);
+/* Gives shared buffers room of their own for what is saved (but the input). */
+WN_NODISCARD wn_status wn__mlp_buffers_save(const wn__mlp *m, int64_t rows, wn__build *b,
+                                            wn__mlp_buffers *out);
 /* Elements of scratch backward needs for each row. */
 int64_t wn__mlp_scratch(const wn__mlp *m);
 /* out[N,C] += mlp(in[N,C]) */

@@ -24,8 +24,8 @@ wn_status wn__param_add_as(wn__build *b, const char *name, int ndim, const int64
     p->role = role;
     int n = snprintf(p->name, sizeof p->name, "%s", name);
     if (n < 0 || n >= WN_NAME_MAX) return too_long(name, n);
-    WN_TRY(wn__tensor_alloc(b->weights, b->dtype, ndim, shape, &p->w));
-    bool trained = b->training && role != WN_PARAM_FROZEN;
+    bool trained = b->training && role != WN_PARAM_FROZEN, narrow = trained && b->narrow;
+    WN_TRY(wn__tensor_alloc(b->weights, narrow ? WN_DTYPE_BF16 : b->dtype, ndim, shape, &p->w));
     if (trained && b->round16)
         WN_TRY(wn__tensor_alloc(b->weights, b->dtype, ndim, shape, &p->master));
     return trained ? wn__tensor_alloc(b->gradients, b->dtype, ndim, shape, &p->g) : WN_OK;

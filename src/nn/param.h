@@ -49,12 +49,14 @@ typedef struct wn__build {
     wn_dtype dtype; /* F32, or F64 for tests */
     bool training;
     bool round16;     /* weights and activations are rounded to bfloat16 over fp32 masters */
+    bool narrow;      /* the parameter that is being added is read as BF16 */
     bool recompute;   /* activations are computed again in backward: none is kept for it */
     bool count_zeros; /* training passes count zeros after every activation without a gate */
     wn__stored stored;
     bool padding_told; /* the note on padded 2:4 rows was logged */
     bool rank_told;    /* and that on ranks above a layer's sizes */
     int64_t rows;      /* largest number of rows (tokens) of a pass */
+    int64_t dy_rows;   /* of them whose output gradients exist at a time */
     int64_t seq;       /* longest sequence of a pass */
     int64_t layers;    /* linear layers built so far: each takes the next number */
     int64_t packs24;   /* elements of scratch that a pack of what the layers being built read and of
@@ -66,6 +68,11 @@ typedef struct wn__build {
 /* Whether this is the pass that only measures. */
 static inline bool wn__build_measuring(const wn__build *b) {
     return wn__arena_measuring(b->weights);
+}
+
+/* Whether matrices that only products and tables read are stored as BF16 over their masters. */
+static inline bool wn__build_stores16(const wn__build *b) {
+    return b->training && b->round16 && b->dtype == WN_DTYPE_F32;
 }
 
 /* Allocates w (master when rounding, g when training and not frozen) and appends the parameter;

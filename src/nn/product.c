@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "base/philox.h"
 #include "kernels/columns24.h"
+#include "kernels/elementwise.h"
 #include "kernels/matmul.h"
 #include "kernels/mvue24_tokens.h"
 #include "kernels/numeric.h"
@@ -242,21 +243,55 @@ int64_t wn__product_packs24_scratch(const wn__build *b, int64_t width, int64_t m
     return features > tokens ? features : tokens;
 }
 
+// ---- operands as BF16 ----
+
+// Elements of a matrix of BF16 in a block of floats.
+static int64_t narrow_cost(int64_t rows, int64_t columns) {
+    return wn__scratch_cost(1, (rows * columns + 1) / 2);
+}
+
+// t as a product by a weight of BF16 reads it; as it is by others.
+static wn_status narrowed(const wn__linear *l, wn__exec *x, const wn_tensor *t, int64_t *at,
+                          wn_tensor *out) {
+    int64_t rows = t->shape[0], columns = t->shape[1];
+    *out = *t;
+    if (!l->store16 || t->dtype == WN_DTYPE_BF16) return WN_OK;
+    const wn_tensor room = wn__scratch_take(l->scratch, at, 1, (rows * columns + 1) / 2);
+    *out = wn__tensor2(room.data, WN_DTYPE_BF16, rows, columns);
+    const wn__copy narrow = {.src = *t, .dst = *out};
+    return wn__run(x, WN__OP_copy, &narrow);
+}
+
+wn_status wn__product_narrow(const wn__linear *l, wn__exec *x, wn__weight_view *w,
+                             const wn_tensor *dy) {
+    bool both = l->store16 && !wn__given(&l->dy_for_weight); // take this dy
+    return both ? narrowed(l, x, dy, &w->scratch, &w->dy16) : WN_OK;
+}
+
+static wn_status narrowed_dy(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
+                             const wn_tensor *dy, int64_t *at, wn_tensor *out) {
+    *out = w->dy16;
+    return wn__given(&w->dy16) ? WN_OK : narrowed(l, x, dy, at, out);
+}
+
 // ---- the products ----
 
 wn_status wn__product_forward(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
                               const wn_tensor *in, const wn_tensor *bias, const wn_tensor *out,
                               bool accumulate) {
     bool packed = wn__given(&w->values);
+    int64_t at = w->scratch;
+    wn_tensor a;
+    WN_TRY(narrowed(l, x, in, &at, &a));
     const product p = {
-        .a = {.t = *in},
+        .a = {.t = a},
         .b = {.t = packed ? w->values : w->dense, .transposed = !packed, .index = w->index},
         .bias = *bias,
         .c = *out,
         .accumulate = accumulate,
         .rounded16 = l->round16,
         .format = WN_FP8_E4M3};
-    return packed ? run(l, x, w->scratch, &p) : run_features(l, x, w->scratch, &w->operands.in, &p);
+    return packed ? run(l, x, at, &p) : run_features(l, x, at, &w->operands.in, &p);
 }
 
 wn_status wn__product_input(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
@@ -265,14 +300,17 @@ wn_status wn__product_input(const wn__linear *l, wn__exec *x, const wn__weight_v
     if (wn__given(&w->values_t)) b = (operand){.t = w->values_t, .index = w->index_t};
     if (wn__given(&w->lists.start))
         b = (operand){.t = w->lists.values, .start = w->lists.start, .row = w->lists.row};
-    const product p = {.a = {.t = *dy},
+    int64_t at = w->scratch;
+    wn_tensor a;
+    WN_TRY(narrowed_dy(l, x, w, dy, &at, &a));
+    const product p = {.a = {.t = a},
                        .b = b,
                        .c = *dx,
                        .accumulate = accumulate,
                        .rounded16 = l->round16,
                        .format = WN_FP8_E5M2};
     bool sparse = wn__given(&b.index) || wn__given(&b.start);
-    return sparse ? run(l, x, w->scratch, &p) : run_features(l, x, w->scratch, &w->operands.dy, &p);
+    return sparse ? run(l, x, at, &p) : run_features(l, x, at, &w->operands.dy, &p);
 }
 
 // The pack of the transpose of T(dy), in the shared block.
@@ -297,9 +335,8 @@ static wn_status prune(const wn__linear *l, wn__exec *x, const wn__weight_view *
 
 // g (+)= dy^T x at kept places, zeros elsewhere: what was there before is packed like the weight,
 // added to and unpacked again.
-static wn_status weight_kept(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
+static wn_status weight_kept(const wn__linear *l, wn__exec *x, const wn__weight_view *w, int64_t at,
                              const wn_tensor *in, const wn_tensor *dy, const wn__param *param) {
-    int64_t at = w->scratch;
     const operand v = take_pack(l, param->g.dtype, param->g.shape[0], param->g.shape[1], 0, &at);
     const wn__pack24 before = {.w = param->g, .mask = w->kept, .values = v.t, .index = v.index};
     const wn__sddmm24 kept = {
@@ -312,14 +349,14 @@ static wn_status weight_kept(const wn__linear *l, wn__exec *x, const wn__weight_
 
 // The dense gradient, or that of a pruned dy.
 static wn_status weight_whole(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
-                              const wn_tensor *in, const wn_tensor *dy, const wn__param *param) {
+                              int64_t at, const wn_tensor *in, const wn_tensor *dy,
+                              const wn__param *param) {
     product p = {.a = {.t = *dy, .transposed = true},
                  .b = {.t = *in},
                  .c = param->g,
                  .accumulate = !param->fresh,
                  .rounded16 = l->round16 && w->mvue == WN_MVUE_OFF, // draws are not rounded
                  .format = WN_FP8_E5M2};
-    int64_t at = w->scratch;
     if (w->mvue == WN_MVUE_OFF) return run_tokens(l, x, at, &w->operands, &p);
     WN_TRY(prune(l, x, w, &at, &p.a));
     return run(l, x, at, &p);
@@ -327,9 +364,13 @@ static wn_status weight_whole(const wn__linear *l, wn__exec *x, const wn__weight
 
 wn_status wn__product_weight(const wn__linear *l, wn__exec *x, const wn__weight_view *w,
                              const wn_tensor *in, const wn_tensor *dy, wn__param *param) {
-    bool kept = wn__given(&w->kept);
-    if (!kept || x->planning) WN_TRY(weight_whole(l, x, w, in, dy, param));
-    if (kept) WN_TRY(weight_kept(l, x, w, in, dy, param));
+    bool kept = wn__given(&w->kept), drawn = w->mvue != WN_MVUE_OFF;
+    int64_t at = w->scratch;
+    wn_tensor b, a = *dy;
+    WN_TRY(narrowed(l, x, in, &at, &b));
+    if (kept || !drawn) WN_TRY(narrowed_dy(l, x, w, dy, &at, &a));
+    if (!kept || x->planning) WN_TRY(weight_whole(l, x, w, at, &b, drawn ? dy : &a, param));
+    if (kept) WN_TRY(weight_kept(l, x, w, at, &b, &a, param));
     if (!x->planning) param->fresh = false;
     return WN_OK;
 }
@@ -356,6 +397,8 @@ int64_t wn__product_scratch(const wn__structure *s, const wn__build *b, int64_t 
     if (pruned)
         cost = packed + wn__scratch_cost(1, elements_of(b->dtype, out * ((groups + 1) / 2)));
     if (b->training && s->kept) cost = larger(cost, pack_cost(b->dtype, out, in, 0));
+    if (wn__linear_stores16(s, b)) // what came as floats, for all of a call
+        cost += narrow_cost(b->rows, in) + narrow_cost(b->dy_rows, out);
     if (!s->fp8) return larger(cost, b->packs24);
     // Two operands, their scales and a product: of x, dy and W with its padding, packed or listed,
     // in any order.

@@ -16,6 +16,10 @@
  * WN_STREAM_MVUE + 8 number + factor with the pass's seed and counter: every training pass draws
  * anew, and a pass made again draws the same.
  *
+ * A weight of BF16 (l->store16) is multiplied by BF16, sums are floats: x and dy that come as
+ * floats are narrowed into the shared block. No bit of them is lost: they were rounded. MVUE draws
+ * from the floats, and its draws stay floats.
+ *
  * Operands that are 2:4 (wn__operands24) are packed into the shared block and multiplied by
  * spmm24_rows: x and dy of a dense weight along their features, what a weight's gradient is made of
  * along tokens unless T prunes it. Elements have the same terms, which are added in another order.
@@ -38,8 +42,12 @@ typedef struct wn__weight_view {
     wn__operands24 operands; /* what of x and dy is 2:4 */
     int factor;              /* 0: the layer's weight, or M; 1: N */
     int64_t scratch;         /* elements of the shared block that the caller has in use */
+    wn_tensor dy16; /* what wn__product_narrow made of the output gradient; absent: nothing */
 } wn__weight_view;
 
+/* Before the two products of a backward pass: dy is narrowed once for both. */
+WN_NODISCARD wn_status wn__product_narrow(const wn__linear *l, wn__exec *x, wn__weight_view *w,
+                                          const wn_tensor *dy);
 WN_NODISCARD wn_status wn__product_forward(const wn__linear *l, wn__exec *x,
                                            const wn__weight_view *w, const wn_tensor *in,
                                            const wn_tensor *bias, const wn_tensor *out,

@@ -175,7 +175,9 @@ static wn_status round_all(const wn__optimizer_step *s) {
         const wn__param *p = &s->p->item[i];
         if (!wn__param_trained(p) || !wn__given(&p->master)) continue;
         const wn__round16 round = {.x = p->master, .y = p->w};
-        WN_TRY(wn__run(s->x, WN__OP_round16, &round));
+        const wn__copy narrow = {.src = p->master, .dst = p->w};
+        WN_TRY(p->w.dtype == p->master.dtype ? wn__run(s->x, WN__OP_round16, &round)
+                                             : wn__run(s->x, WN__OP_copy, &narrow));
     }
     return WN_OK;
 }

@@ -28,7 +28,7 @@ typedef struct wn__param_packs {
 
 typedef struct wn__param {
     char name[WN_NAME_MAX]; /* Hugging Face's: "model.layers.0.mlp.up_proj.weight" */
-    wn_tensor w;            /* what layers read */
+    wn_tensor w;            /* what layers read: of the master's dtype, or BF16 */
     wn_tensor master;       /* fp32 values behind a rounded w; absent: w is the master itself */
     wn_tensor g;            /* gradient, added to by backward; absent when not training or frozen */
     wn_tensor state[WN_PARAM_STATES]; /* the optimizer's; absent ones are not used. AdamW: m, v */

@@ -78,7 +78,8 @@ static wn_status plan_checks(wn__trainer *t) {
     wn_status status = WN_OK;
     wn__runtime_plan_begin(t->runtime);
     for (size_t i = 0; i < p->count && status == WN_OK; i++) {
-        const wn__reduce find = {.x = p->item[i].w, .out = wn__tensor1(t->index, WN_DTYPE_I64, 1)};
+        const wn__reduce find = {.x = *wn__param_master(p->item + i),
+                                 .out = wn__tensor1(t->index, WN_DTYPE_I64, 1)};
         status = wn__run(&t->runtime->exec, WN__OP_nonfinite, &find);
     }
     wn_status ended = wn__runtime_plan_end(t->runtime);
@@ -123,7 +124,8 @@ wn_status wn__setup_weights(wn__trainer *t, const wn__checkpoint *c) {
 wn_status wn__check_finite(wn__trainer *t) {
     const wn__params *p = wn__model_params(t->model);
     for (size_t i = 0; i < p->count; i++) {
-        const wn__reduce find = {.x = p->item[i].w, .out = wn__tensor1(t->index, WN_DTYPE_I64, 1)};
+        const wn__reduce find = {.x = *wn__param_master(p->item + i),
+                                 .out = wn__tensor1(t->index, WN_DTYPE_I64, 1)};
         WN_TRY(wn__run(&t->runtime->exec, WN__OP_nonfinite, &find));
         if (*t->index >= 0)
             return wn__fail(WN_INVALID,

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// bfloat16 at tensor borders: after a pass every weight, activation and gradient of one has its low
-// 16 bits clear, masters have not; the loss stays near fp32's; training learns.
+// bfloat16 at tensor borders: after a pass every weight, activation and gradient of one is stored
+// as BF16 or has its low 16 bits clear, masters have not; what is stored so changes no loss, and
+// less memory is planned; the loss stays near fp32's; training learns.
 #include "kernels/registry.h"
 #include "model/internal.h"
 #include "model_test.h"
 
 static bool rounded(const wn_tensor *t) {
     const uint32_t *bits = t->data;
+    if (t->dtype == WN_DTYPE_BF16) return true;
     for (int64_t i = 0; i < wn__tensor_count(t); i++)
         if ((bits[i] & 0xffff) != 0) return false;
     return true;
@@ -14,10 +16,10 @@ static bool rounded(const wn_tensor *t) {
 
 static void expect_rounded(const wn_tensor *t, const char *what, int64_t block) {
     if (!wn__given(t)) return;
-    bool some = false;
-    const uint32_t *bits = t->data;
+    bool some = false, half = t->dtype == WN_DTYPE_BF16;
     for (int64_t i = 0; i < wn__tensor_count(t) && !some; i++)
-        some = bits[i] << 1 != 0;
+        some = half ? ((const uint16_t *)t->data)[i] << 17 != 0
+                    : ((const uint32_t *)t->data)[i] << 1 != 0;
     if (!some) fail_msg("%s of block %d was not written", what, (int)block);
     if (!rounded(t)) fail_msg("%s of block %d has more than 16 bits", what, (int)block);
 }
@@ -37,10 +39,26 @@ static void check_block(const wn__block *k, int64_t i) {
     expect_rounded(&k->mlp_buffers.act24.pruned, "pruned", i);
 }
 
+// What a block keeps of its own, all of it as BF16 or none of it.
+static void check_saved(const wn__block *k, int64_t i, bool saved) {
+    const wn__attn_saved *a = &k->attn_buffers.saved;
+    const wn__mlp_saved *m = &k->mlp_buffers.saved;
+    const wn_tensor *all[] = {&k->saved_entry, &k->saved_middle, &a->in, &a->q,  &a->k,
+                              &a->v,           &a->out,          &m->in, &m->up, &m->act};
+    for (size_t j = 0; j < sizeof all / sizeof all[0]; j++) {
+        assert_int_equal(all[j]->dtype, saved ? WN_DTYPE_BF16 : WN_DTYPE_NONE);
+        expect_rounded(all[j], "what is saved", i);
+    }
+    assert_true(wn__given(&m->gate) == (saved && k->mlp.kind == WN_MLP_SWIGLU));
+    expect_rounded(&m->gate, "the saved gate", i);
+}
+
 static void check_activations(const wn__model *m, bool backward) {
     const wn__model_buffers *s = &m->buffers;
     for (int64_t i = 0; i < m->spec.config.layers; i++)
         check_block(&m->block[i], i);
+    for (int64_t i = 0; i < m->spec.config.layers; i++)
+        check_saved(&m->block[i], i, m->saves16);
     expect_rounded(&s->exit, "exit", -1);
     expect_rounded(&s->exit_norm, "exit_norm", -1);
     expect_rounded(&s->logits, "logits", -1);
@@ -120,6 +138,97 @@ static void every_border_is_rounded(void **state) {
     };
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
         check_method(&methods[i]);
+}
+
+// ---- what is stored as BF16 ----
+
+typedef struct pass {
+    rig r;
+    double loss;
+} pass;
+
+// One pass over the same tokens by a model of the same seed: kept by block, computed again, or not
+// trained, where floats hold the numbers.
+static void open_pass(pass *p, const method *how, bool training, bool recompute) {
+    wn__model_config c = small_config(how->mlp);
+    c.mlp_bias = c.qkv_bias = true;
+    c.tied = how->tied;
+    const wn__model_spec spec = {.config = c,
+                                 .dtype = WN_DTYPE_F32,
+                                 .training = training,
+                                 .batch = BATCH,
+                                 .seq = T,
+                                 .round16 = true,
+                                 .recompute = recompute};
+    const wn__structure base = wn__structure_defaults();
+    int32_t tokens[BATCH * T], targets[BATCH * T];
+    int64_t labels;
+    rig_open(&p->r, &spec, how->rule, &base, 2);
+    OK(wn__model_init(p->r.m, 5));
+    OK(wn__model_prepare(p->r.m, 0));
+    random_tokens(tokens, BATCH * T, c.vocab_size, 6);
+    random_tokens(targets, BATCH * T, c.vocab_size, 7);
+    OK(wn__model_feed(p->r.m, tokens, targets, BATCH, T));
+    if (training) OK(wn__model_zero_gradients(p->r.m));
+    OK(training ? wn__model_loss_backward(p->r.m, 0.1, &p->loss, &labels)
+                : wn__model_loss(p->r.m, &p->loss, &labels));
+}
+
+static void nothing_is_lost_in_storage(void **state) {
+    (void)state;
+    static const method methods[] = {
+        {.mlp = WN_MLP_SWIGLU},
+        {.mlp = WN_MLP_RELU2, .rule = "*_proj=2:4:tile+mvue", .tied = true},
+        {.mlp = WN_MLP_SWIGLU, .rule = "mlp.*=2:4:row"},
+        {.mlp = WN_MLP_RELU2, .rule = "*.[qu]*_proj=lowrank:4"},
+    };
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        pass saved, again, floats;
+        open_pass(&saved, methods + i, true, false);
+        open_pass(&again, methods + i, true, true);
+        open_pass(&floats, methods + i, false, false);
+        assert_true(saved.r.m->saves16 && !again.r.m->saves16 && !floats.r.m->saves16);
+        if (saved.loss != again.loss || saved.loss != floats.loss)
+            fail_msg("method %d: %.17g, %.17g, %.17g", (int)i, saved.loss, again.loss, floats.loss);
+        const wn__params *p = wn__model_params(saved.r.m), *q = wn__model_params(again.r.m);
+        for (size_t k = 0; k < p->count; k++)
+            assert_memory_equal(p->item[k].g.data, q->item[k].g.data,
+                                wn__tensor_bytes(&p->item[k].g));
+        rig_close(&saved.r);
+        rig_close(&again.r);
+        rig_close(&floats.r);
+    }
+}
+
+// Eight blocks: half of each, and one block's floats.
+static void less_memory_is_planned(void **state) {
+    (void)state;
+    wn__model_config c = small_config(WN_MLP_RELU2);
+    c.layers = 8;
+    wn__structure base = wn__structure_defaults();
+    wn__structure_rules rules = make_rules("*_proj=2:4:tile", &base);
+    wn__runtime *rt;
+    const wn__optimizer_options adamw = adamw_options(0.1);
+    wn__optimizer *optimizer = make_optimizer(&adamw);
+    wn__model_memory whole, less;
+    wn__model_spec spec = {.config = c,
+                           .dtype = WN_DTYPE_F32,
+                           .training = true,
+                           .batch = 4,
+                           .seq = 64,
+                           .optimizer = optimizer,
+                           .rules = &rules};
+    OK(wn__runtime_create(1, NULL, false, &rt));
+    OK(wn__model_measure(&spec, rt, &whole));
+    spec.round16 = true;
+    OK(wn__model_measure(&spec, rt, &less));
+    if (4 * less.activations > 3 * whole.activations)
+        fail_msg("activations: %zu bytes instead of %zu", less.activations, whole.activations);
+    // masters beside halves of what was read: 4 + 2 + 2 bytes a weight instead of 4 + 4
+    assert_true(less.weights < whole.weights + whole.weights / 10);
+    wn__optimizer_free(optimizer);
+    wn__structure_rules_free(&rules);
+    wn__runtime_free(rt);
 }
 
 // Without it the op never runs.
@@ -251,7 +360,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_border_is_rounded), cmocka_unit_test(off_costs_nothing),
         cmocka_unit_test(losses_stay_near),        cmocka_unit_test(training_learns),
-        cmocka_unit_test(the_cache_is_rounded),
+        cmocka_unit_test(the_cache_is_rounded),    cmocka_unit_test(nothing_is_lost_in_storage),
+        cmocka_unit_test(less_memory_is_planned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

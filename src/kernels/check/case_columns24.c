@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Cases of columns24 and spmm24_columns: masks of every kind, columns that keep everything or
 // nothing, bytes that mean nothing as numbers. The lists bit for bit; products within matmul's
-// bound with as many terms as the longest column can have.
+// bound with as many terms as the longest column can have. sums as in matmul's.
 #include "kernels/check/masks24.h"
 #include "kernels/columns24.h"
 #include "kernels/contract.h"
@@ -54,7 +54,7 @@ const wn__case_type wn__cases_columns24 = {.op = WN__OP_columns24,
 
 // ---- spmm24_columns
 
-enum { T, ROWS, COLUMNS, P_DTYPE, P_DATA, KEPT, ACCUMULATE, XPAD, YPAD, FIELDS };
+enum { T, ROWS, COLUMNS, P_DTYPE, P_DATA, KEPT, ACCUMULATE, XPAD, YPAD, SUMS, FIELDS };
 
 enum { EVEN, SHORT, UNEVEN };
 static const char *const kept_words[] = {"even", "short", "uneven", NULL};
@@ -64,8 +64,12 @@ static const wn__field fields[FIELDS] = {
     WN__FIELD_SIZE("c", 0, 512, 129, 400), WN__FIELD_DTYPE,
     WN__FIELD_DATA(WN__DATA_INFINITE),     WN__FIELD_WORDS("kept", UNEVEN, EVEN, kept_words),
     WN__FIELD_FLAG("accumulate", 0),       WN__FIELD_CHOICE("xpad", 0, 9, 0),
-    WN__FIELD_CHOICE("ypad", 0, 9, 0),
+    WN__FIELD_CHOICE("ypad", 0, 9, 0),     WN__FIELD_FLAG("sums", 0),
 };
+
+static void settle(wn__problem *p) {
+    p->value[SUMS] = p->value[SUMS] && p->value[P_DTYPE] == WN_DTYPE_BF16 - 1;
+}
 
 static void declare(wn__case *k) {
     wn__spmm24_columns *p = k->args;
@@ -75,7 +79,7 @@ static void declare(wn__case *k) {
     wn__case_part(k, "x", &p->x, WN__READ, wn__view2(dtype, v[T], v[ROWS], v[XPAD]));
     declare_lists(k, &p->start, &p->values, &p->row, dtype, v[ROWS], v[COLUMNS], WN__READ);
     wn__case_part(k, "y", &p->y, v[ACCUMULATE] ? WN__UPDATE : WN__WRITE,
-                  wn__view2(dtype, v[T], v[COLUMNS], v[YPAD]));
+                  wn__view2(v[SUMS] ? WN_DTYPE_F32 : dtype, v[T], v[COLUMNS], v[YPAD]));
 }
 
 // uneven: most groups keep their first two columns.
@@ -116,8 +120,9 @@ static void fill(wn__case *k) {
 
 static void bound(wn__case *k, const wn__round *r) {
     const int64_t *v = k->problem.value;
-    wn__bound_sum(wn__case_find(k, "y"), r, (double)(v[ROWS] + v[ACCUMULATE]),
-                  v[P_DATA] == WN__DATA_INTEGERS);
+    wn__part *p = wn__case_find(k, "y");
+    wn__round stored = wn__round_stored(r, p);
+    wn__bound_sum(p, &stored, (double)(v[ROWS] + v[ACCUMULATE]), v[P_DATA] == WN__DATA_INTEGERS);
 }
 
 // Half of what the matrix has, where every group keeps two.
@@ -129,9 +134,9 @@ static double flops(const wn__problem *p) {
 static void baseline(const wn__problem *p, wn__op *op, char *text, size_t n) {
     const int64_t *v = p->value;
     *op = WN__OP_matmul;
-    (void)snprintf(text, n, "m=%lld,n=%lld,k=%lld,dtype=%s,accumulate=%lld", (long long)v[T],
-                   (long long)v[COLUMNS], (long long)v[ROWS], wn__dtype_words[v[P_DTYPE]],
-                   (long long)v[ACCUMULATE]);
+    (void)snprintf(text, n, "m=%lld,n=%lld,k=%lld,dtype=%s,accumulate=%lld,sums=%lld",
+                   (long long)v[T], (long long)v[COLUMNS], (long long)v[ROWS],
+                   wn__dtype_words[v[P_DTYPE]], (long long)v[ACCUMULATE], (long long)v[SUMS]);
 }
 
 const wn__case_type wn__cases_spmm24_columns = {.op = WN__OP_spmm24_columns,
@@ -139,6 +144,7 @@ const wn__case_type wn__cases_spmm24_columns = {.op = WN__OP_spmm24_columns,
                                                 .fields = fields,
                                                 .field_count = FIELDS,
                                                 .multilinear = true,
+                                                .settle = settle,
                                                 .declare = declare,
                                                 .fill = fill,
                                                 .bound = bound,

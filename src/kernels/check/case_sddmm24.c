@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Cases of sddmm24. Bound: matmul's with the tokens as terms, and the old v.
+// Cases of sddmm24. Bound: matmul's with the tokens as terms, and the old v. sums as in matmul's.
 #include "kernels/check/masks24.h"
 #include "kernels/contract.h"
 #include "kernels/sddmm24.h"
 
 #include <stdio.h>
 
-enum { T, N, K, DTYPE, DATA, MASKS, ACCUMULATE, DYPAD, XPAD, FIELDS };
+enum { T, N, K, DTYPE, DATA, MASKS, ACCUMULATE, DYPAD, XPAD, SUMS, FIELDS };
 
 static const wn__field fields[FIELDS] = {
     WN__FIELD_SIZE("T", 0, 512, 129, 1100),
@@ -18,7 +18,12 @@ static const wn__field fields[FIELDS] = {
     WN__FIELD_FLAG("accumulate", 0),
     WN__FIELD_CHOICE("dypad", 0, 9, 0),
     WN__FIELD_CHOICE("xpad", 0, 9, 0),
+    WN__FIELD_FLAG("sums", 0),
 };
+
+static void settle(wn__problem *p) {
+    p->value[SUMS] = p->value[SUMS] && p->value[DTYPE] == WN_DTYPE_BF16 - 1;
+}
 
 static void declare(wn__case *c) {
     wn__sddmm24 *p = c->args;
@@ -31,7 +36,7 @@ static void declare(wn__case *c) {
     wn__case_part(c, "index", &p->index, WN__READ,
                   wn__tensor2(NULL, WN_DTYPE_U8, v[N], wn__ceil_div(groups, 2)));
     wn__case_part(c, "v", &p->v, v[ACCUMULATE] ? WN__UPDATE : WN__WRITE,
-                  wn__tensor2(NULL, dtype, v[N], 2 * groups));
+                  wn__tensor2(NULL, v[SUMS] ? WN_DTYPE_F32 : dtype, v[N], 2 * groups));
 }
 
 static void fill(wn__case *c) {
@@ -42,8 +47,9 @@ static void fill(wn__case *c) {
 
 static void bound(wn__case *c, const wn__round *r) {
     const int64_t *v = c->problem.value;
-    wn__bound_sum(wn__case_find(c, "v"), r, (double)(v[T] + v[ACCUMULATE]),
-                  v[DATA] == WN__DATA_INTEGERS);
+    wn__part *p = wn__case_find(c, "v");
+    wn__round stored = wn__round_stored(r, p);
+    wn__bound_sum(p, &stored, (double)(v[T] + v[ACCUMULATE]), v[DATA] == WN__DATA_INTEGERS);
 }
 
 static double flops(const wn__problem *p) {
@@ -54,9 +60,9 @@ static double flops(const wn__problem *p) {
 static void baseline(const wn__problem *p, wn__op *op, char *text, size_t n) {
     const int64_t *v = p->value;
     *op = WN__OP_matmul;
-    (void)snprintf(text, n, "m=%lld,n=%lld,k=%lld,at=1,dtype=%s,accumulate=%lld", (long long)v[N],
-                   (long long)v[K], (long long)v[T], wn__dtype_words[v[DTYPE]],
-                   (long long)v[ACCUMULATE]);
+    (void)snprintf(text, n, "m=%lld,n=%lld,k=%lld,at=1,dtype=%s,accumulate=%lld,sums=%lld",
+                   (long long)v[N], (long long)v[K], (long long)v[T], wn__dtype_words[v[DTYPE]],
+                   (long long)v[ACCUMULATE], (long long)v[SUMS]);
 }
 
 const wn__case_type wn__cases_sddmm24 = {.op = WN__OP_sddmm24,
@@ -64,6 +70,7 @@ const wn__case_type wn__cases_sddmm24 = {.op = WN__OP_sddmm24,
                                          .fields = fields,
                                          .field_count = FIELDS,
                                          .multilinear = true,
+                                         .settle = settle,
                                          .declare = declare,
                                          .fill = fill,
                                          .bound = bound,

@@ -1,13 +1,30 @@
 // SPDX-License-Identifier: MIT
 // Cases of spmm24_rows: b and c along both sides, rows of b in any order, extra packed rows. Bound:
-// matmul's with the packed terms of a row and its extra one, and the old c.
+// matmul's with the packed terms of a row and its extra one, and the old c. sums=1: c of F32 where
+// b is BF16; 2: values too.
 #include "kernels/check/masks24.h"
 #include "kernels/contract.h"
 #include "kernels/spmm24_rows.h"
 
 #include <stdio.h>
 
-enum { N, M, K, DTYPE, DATA, MASKS, ORDER, EXTRA, BT, TRANSPOSED, ACCUMULATE, BPAD, CPAD, FIELDS };
+enum {
+    N,
+    M,
+    K,
+    DTYPE,
+    DATA,
+    MASKS,
+    ORDER,
+    EXTRA,
+    BT,
+    TRANSPOSED,
+    ACCUMULATE,
+    BPAD,
+    CPAD,
+    SUMS,
+    FIELDS
+};
 _Static_assert((int)FIELDS <= (int)WN__MAX_FIELDS, "a problem has room for its fields");
 
 static const char *const order_words[] = {"none", "shuffled", "bad", NULL};
@@ -27,6 +44,7 @@ static const wn__field fields[FIELDS] = {
     WN__FIELD_FLAG("accumulate", 0),
     WN__FIELD_CHOICE("bpad", 0, 9, 0),
     WN__FIELD_CHOICE("cpad", 0, 9, 0),
+    WN__FIELD_CHOICE("sums", 0, 2, 0),
 };
 
 static int64_t extra_count(const wn__problem *p) {
@@ -36,19 +54,21 @@ static int64_t extra_count(const wn__problem *p) {
 
 // An order asks for rows of b that lie along m.
 static void settle(wn__problem *p) {
+    if (p->value[DTYPE] != WN_DTYPE_BF16 - 1) p->value[SUMS] = 0;
     p->value[BT] = p->value[BT] && p->value[ORDER] == 0;
 }
 
 static void declare(wn__case *c) {
     wn__spmm24_rows *p = c->args;
     const int64_t *v = c->problem.value;
-    wn_dtype dtype = wn__case_dtype(c, DTYPE);
+    wn_dtype dtype = wn__case_dtype(c, DTYPE), sums = v[SUMS] ? WN_DTYPE_F32 : dtype;
     int64_t groups = wn__ceil_div(v[K], 4), rows = v[N] + extra_count(&c->problem);
     p->accumulate = v[ACCUMULATE];
     wn__case_part(c, "b", &p->b, WN__READ,
                   v[BT] ? wn__view2_transposed(dtype, v[K], v[M], v[BPAD])
                         : wn__view2(dtype, v[K], v[M], v[BPAD]));
-    wn__case_part(c, "values", &p->values, WN__READ, wn__tensor2(NULL, dtype, rows, 2 * groups));
+    wn__case_part(c, "values", &p->values, WN__READ,
+                  wn__tensor2(NULL, v[SUMS] == 2 ? WN_DTYPE_F32 : dtype, rows, 2 * groups));
     wn__case_part(c, "index", &p->index, WN__READ,
                   wn__tensor2(NULL, WN_DTYPE_U8, rows, wn__ceil_div(groups, 2)));
     if (v[ORDER])
@@ -57,8 +77,8 @@ static void declare(wn__case *c) {
         wn__case_part(c, "extra", &p->extra, WN__READ,
                       wn__tensor1(NULL, WN_DTYPE_I32, extra_count(&c->problem)));
     wn__case_part(c, "c", &p->c, v[ACCUMULATE] ? WN__UPDATE : WN__WRITE,
-                  v[TRANSPOSED] ? wn__view2_transposed(dtype, v[N], v[M], v[CPAD])
-                                : wn__view2(dtype, v[N], v[M], v[CPAD]));
+                  v[TRANSPOSED] ? wn__view2_transposed(sums, v[N], v[M], v[CPAD])
+                                : wn__view2(sums, v[N], v[M], v[CPAD]));
 }
 
 // A permutation; bad: one place is outside.
@@ -101,7 +121,9 @@ static void bound(wn__case *c, const wn__round *r) {
     const int64_t *v = c->problem.value;
     int64_t packed = 2 * wn__ceil_div(v[K], 4);
     double terms = (double)(packed * (v[EXTRA] ? 2 : 1) + v[ACCUMULATE]);
-    wn__bound_sum(wn__case_find(c, "c"), r, terms, v[DATA] == WN__DATA_INTEGERS);
+    wn__part *p = wn__case_find(c, "c");
+    wn__round stored = wn__round_stored(r, p);
+    wn__bound_sum(p, &stored, terms, v[DATA] == WN__DATA_INTEGERS);
 }
 
 static double flops(const wn__problem *p) {
@@ -114,9 +136,9 @@ static double flops(const wn__problem *p) {
 static void baseline(const wn__problem *p, wn__op *op, char *text, size_t n) {
     const int64_t *v = p->value;
     *op = WN__OP_matmul;
-    (void)snprintf(text, n, "m=%lld,n=%lld,k=%lld,at=%d,bt=%d,dtype=%s,accumulate=%lld",
+    (void)snprintf(text, n, "m=%lld,n=%lld,k=%lld,at=%d,bt=%d,dtype=%s,accumulate=%lld,sums=%d",
                    (long long)v[N], (long long)v[M], (long long)v[K], !v[BT], v[BT] != 0,
-                   wn__dtype_words[v[DTYPE]], (long long)v[ACCUMULATE]);
+                   wn__dtype_words[v[DTYPE]], (long long)v[ACCUMULATE], v[SUMS] != 0);
 }
 
 const wn__case_type wn__cases_spmm24_rows = {.op = WN__OP_spmm24_rows,

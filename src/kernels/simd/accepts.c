@@ -57,8 +57,10 @@ bool wn__accepts_f32_embed(const void *args, char *why, size_t n) {
 bool wn__accepts_copy_rows(const void *args, char *why, size_t n) {
     const wn__copy *p = args;
     int last = p->src.ndim - 1;
-    if (p->src.dtype != p->dst.dtype) {
-        snprintf(why, n, "dtypes %s and %s differ", wn_dtype_name(p->src.dtype),
+    bool narrows = p->src.dtype == WN_DTYPE_F32 && p->dst.dtype == WN_DTYPE_BF16,
+         widens = p->src.dtype == WN_DTYPE_BF16 && p->dst.dtype == WN_DTYPE_F32;
+    if (p->src.dtype != p->dst.dtype && !narrows && !widens) {
+        snprintf(why, n, "no way from %s to %s", wn_dtype_name(p->src.dtype),
                  wn_dtype_name(p->dst.dtype));
         return false;
     }

@@ -20,7 +20,7 @@ wn__accepts_fn wn__accepts_f32_mask24;
 wn__accepts_fn wn__accepts_f32_mvue24;
 wn__accepts_fn wn__accepts_matmul_cblas;
 wn__accepts_fn wn__accepts_kron_mul_cblas;
-/* One dtype, and rows that are contiguous on both sides. */
+/* One dtype, or F32 and BF16, and rows that are contiguous on both sides. */
 wn__accepts_fn wn__accepts_copy_rows;
 
 /* F32 and BF16 weights, and the others. */

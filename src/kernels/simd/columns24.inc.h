@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-/* columns24 for F32: a block of 64 rows and 64 columns is a matrix of bits, whose transpose has one
- * word for each column, and a matrix of floats, transposed as well. Eight rows at a time, the bits
- * look up how to close the gaps between the kept entries. What a block lists waits beside it, since
- * whole vectors are written past its end. */
+/* columns24 for F32 and BF16: a block of 64 rows and 64 columns is a matrix of bits, whose
+ * transpose has one word for each column, and a matrix of floats, transposed as well. Eight rows at
+ * a time, the bits look up how to close the gaps between the kept entries. What a block lists waits
+ * beside it, since whole vectors are written past its end. */
 #include "kernels/columns24.h"
-#include "kernels/simd/group24.h"
+#include "kernels/op.h"
+#include "kernels/simd/half.h"
 
 #define BLOCK WN_COLUMNS24_SLICE /* columns of a block, as many as rows */
 
@@ -19,6 +20,11 @@ typedef struct block24 {
     _Alignas(64) float values[BLOCK * WN_COLUMNS24_SLICE + 8];
     _Alignas(64) uint8_t row[BLOCK * WN_COLUMNS24_SLICE + 8];
 } block24;
+
+/* n, at least 0 and at most `most`. */
+ALWAYS int64_t clamp24(int64_t n, int64_t most) {
+    return n < 0 ? 0 : n < most ? n : most;
+}
 
 /* Rows and columns of a 64 x 64 matrix of bits change places. */
 static void transpose_bits(uint64_t a[64]) {
@@ -40,19 +46,19 @@ static uint64_t row_bits(const uint8_t *mask, int64_t n) {
     return bits;
 }
 
-static void read_block(const wn__columns24 *p, int64_t i0, int64_t j0, block24 *b) {
+ALWAYS void read_block(bool half, const wn__columns24 *p, int64_t i0, int64_t j0, block24 *b) {
     int64_t rows = clamp24(p->w.shape[0] - i0, BLOCK), columns = clamp24(p->w.shape[1] - j0, BLOCK);
     int64_t groups = p->mask.shape[1], down = p->w.stride[0];
     const uint8_t *mask = (const uint8_t *)p->mask.data + i0 * groups + j0 / 4;
-    const float *w = (const float *)p->w.data + i0 * down + j0;
+    const void *w = half_at(p->w.data, half, i0 * down + j0);
     for (int64_t i = 0; i < BLOCK; i++)
         b->bits[i] = i < rows ? row_bits(mask + i * groups, (columns + 3) / 4) : 0;
     transpose_bits(b->bits);
     for (int64_t i = 0; i < rows; i += VF)
         for (int64_t j = 0; j < columns; j += VF) {
             vf r[VF];
-            vf_read_block(w + i * down + j, down, clamp24(rows - i, VF), clamp24(columns - j, VF),
-                          r);
+            half_read_block(half_at(w, half, i * down + j), half, down, clamp24(rows - i, VF),
+                            clamp24(columns - j, VF), r);
             vf_transpose(r);
             UNROLL
             for (int64_t k = 0; k < VF; k++)
@@ -74,32 +80,50 @@ static int64_t list_column(const columns24_job *job, block24 *b, int64_t j, int6
     return n;
 }
 
-static void list_slices(void *ctx, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    const columns24_job *job = ctx;
+/* n values of a block to places i .. of a list; bfloat16 numbers lose nothing, not a NaN's bits. */
+ALWAYS void put_values(bool half, void *list, int64_t i, const float *from, int64_t n) {
+    if (!half) {
+        memcpy((float *)list + i, from, (size_t)n * sizeof *from);
+        return;
+    }
+    for (int64_t k = 0; k < n; k += VF)
+        half_store_n((uint16_t *)list + i + k, vf_load(from + k), clamp24(n - k, VF));
+}
+
+ALWAYS void list_slices_of(bool half, const columns24_job *job, int64_t begin, int64_t end) {
     const wn__columns24 *p = job->p;
     int64_t c = p->w.shape[1], room = p->row.shape[1];
     block24 b;
     for (int64_t s = begin; s < end; s++) {
         int32_t *start = (int32_t *)p->start.data + s * (c + 1);
-        float *values = (float *)p->values.data + s * room;
         uint8_t *row = (uint8_t *)p->row.data + s * room;
         int64_t total = 0;
         for (int64_t j0 = 0; j0 < c; j0 += BLOCK) {
             int64_t n = 0;
-            read_block(p, s * WN_COLUMNS24_SLICE, j0, &b);
+            read_block(half, p, s * WN_COLUMNS24_SLICE, j0, &b);
             for (int64_t j = 0; j < clamp24(c - j0, BLOCK); j++) {
                 start[j0 + j] = (int32_t)(total + n);
                 n = list_column(job, &b, j, n);
             }
-            memcpy(values + total, b.values, (size_t)n * sizeof *values);
+            put_values(half, p->values.data, s * room + total, b.values, n);
             memcpy(row + total, b.row, (size_t)n);
             total += n;
         }
         start[c] = (int32_t)total;
-        memset(values + total, 0, (size_t)(room - total) * sizeof *values);
+        size_t size = half ? sizeof(uint16_t) : sizeof(float);
+        memset((char *)p->values.data + (size_t)(s * room + total) * size, 0,
+               (size_t)(room - total) * size);
         memset(row + total, 0, (size_t)(room - total));
     }
+}
+
+static void list_slices(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const columns24_job *job = ctx;
+    if (job->p->w.dtype == WN_DTYPE_BF16)
+        list_slices_of(true, job, begin, end);
+    else
+        list_slices_of(false, job, begin, end);
 }
 
 static wn_status columns24(const void *args, wn__exec *x) {

@@ -85,6 +85,12 @@ ALWAYS void half_read_block(const void *from, bool half, int64_t stride, int64_t
         vf_read_block(from, stride, rows, n, r);
         return;
     }
+    if (rows >= VF && n == VF) {
+        UNROLL
+        for (int64_t i = 0; i < VF; i++)
+            r[i] = half_load((const uint16_t *)from + i * stride);
+        return;
+    }
     UNROLL
     for (int64_t i = 0; i < VF; i++)
         r[i] = i < rows ? half_get(from, true, i * stride, n) : vf_zero();

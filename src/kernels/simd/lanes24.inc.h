@@ -24,7 +24,7 @@
 typedef void block24_fn(const void *args, int64_t width, const float *panel, int64_t o0,
                         int64_t outputs, float *sums);
 
-/* A matrix [lanes, other]: unit stride along the lanes, or along the other. That may be of BF16. */
+/* A matrix [lanes, other]: unit stride along the lanes, or along the other; of F32 or BF16. */
 typedef struct side24 {
     void *data;
     int64_t stride; /* of the one that is not unit */
@@ -103,18 +103,24 @@ static void transpose_in(const lanes24 *job, const tile24 *tile) {
 }
 
 /* The same of a matrix that lies by lanes. */
-static void copy_in(const lanes24 *job, const tile24 *tile) {
+ALWAYS void copy_in_of(bool half, const lanes24 *job, const tile24 *tile) {
     for (int64_t d = 0; d < job->plan.depth; d++) {
         bool exists = d < job->depth;
         int64_t row = exists && job->order ? job->order[d] : d, count = exists ? tile->count : 0;
-        const float *x =
-            (const float *)job->in.data + (exists ? row * job->in.stride + tile->t0 : 0);
+        const void *x = half_at(job->in.data, half, exists ? row * job->in.stride + tile->t0 : 0);
         float *to = tile->panel + d * tile->width;
         for (int64_t t = 0; t < tile->width; t += VF) {
             int64_t n = count - t < 0 ? 0 : at_most(count - t, VF);
-            vf_store(to + t, vf_get(x + (n > 0 ? t : 0), n));
+            vf_store(to + t, half_get(x, half, n > 0 ? t : 0, n));
         }
     }
+}
+
+static void copy_in(const lanes24 *job, const tile24 *tile) {
+    if (job->in.half)
+        copy_in_of(true, job, tile);
+    else
+        copy_in_of(false, job, tile);
 }
 
 static void bring_in(const lanes24 *job, const tile24 *tile) {
@@ -161,20 +167,28 @@ static void transpose_out(const lanes24 *job, const tile24 *tile, const float *s
 }
 
 /* The same of a matrix that lies by lanes, and has no bias. */
-static void copy_out(const lanes24 *job, const tile24 *tile, const float *sums, int64_t o0,
-                     int64_t outputs) {
+ALWAYS void copy_out_of(bool half, const lanes24 *job, const tile24 *tile, const float *sums,
+                        int64_t o0, int64_t outputs) {
     for (int64_t o = 0; o < outputs; o++) {
-        float *y = (float *)job->out.data + (o0 + o) * job->out.stride + tile->t0;
+        int64_t y = (o0 + o) * job->out.stride + tile->t0;
         const float *from = sums + o * tile->width;
         for (int64_t t = 0; t < tile->count; t += 16) /* rows too short for hardware to foresee */
-            _mm_prefetch((const char *)(y + 8 * job->out.stride + t), _MM_HINT_T0);
+            _mm_prefetch(half_at(job->out.data, half, y + 8 * job->out.stride + t), _MM_HINT_T0);
         for (int64_t t = 0; t < tile->count; t += VF) {
             int64_t n = at_most(tile->count - t, VF);
             vf v = vf_get(from + t, n);
-            if (job->accumulate) v = vf_add(vf_get(y + t, n), v);
-            vf_put(y + t, v, n);
+            if (job->accumulate) v = vf_add(half_get(job->out.data, half, y + t, n), v);
+            half_put(job->out.data, half, y + t, v, n);
         }
     }
+}
+
+static void copy_out(const lanes24 *job, const tile24 *tile, const float *sums, int64_t o0,
+                     int64_t outputs) {
+    if (job->out.half)
+        copy_out_of(true, job, tile, sums, o0, outputs);
+    else
+        copy_out_of(false, job, tile, sums, o0, outputs);
 }
 
 /* One block of outputs of one tile. */

@@ -10,8 +10,8 @@
  * ascending order. */
 #include "kernels/op.h"
 #include "kernels/sddmm24.h"
+#include "kernels/simd/half.h"
 #include "kernels/simd/sddmm24_plan.h"
-#include "kernels/simd/vec.h"
 
 #include <string.h>
 
@@ -54,25 +54,31 @@ static int64_t padded(int64_t columns) {
 }
 
 /* to[c][t] = from[t][c] for VF columns; zeros for what does not exist. */
-ALWAYS void transpose_columns(const float *from, int64_t stride, int64_t tokens, int64_t columns,
-                              int64_t rows, int64_t vecs, float *to) {
+ALWAYS void transpose_columns(bool half, const void *from, int64_t stride, int64_t tokens,
+                              int64_t columns, int64_t rows, int64_t vecs, float *to) {
     for (int64_t t = 0; t < VF * vecs; t += VF) {
         int64_t n = tokens - t < 0 ? 0 : least(tokens - t, VF);
         vf r[VF];
-        vf_read_block(from + (n > 0 ? t * stride : 0), stride, n, columns, r);
+        half_read_block(half_at(from, half, n > 0 ? t * stride : 0), half, stride, n, columns, r);
         vf_transpose(r);
         vf_write_block(to + t, VF * vecs, rows, VF, r);
     }
 }
 
-/* Columns c .. c + VF of a chunk of a matrix; panel: of the whole matrix, `width` rows a chunk. */
+/* Columns c .. c + VF of a chunk of a matrix, of F32 or BF16; panel: of the whole matrix, `width`
+ * rows a chunk. */
 static void bring_in(const sddmm24_job *job, const wn_tensor *from, int64_t first, int64_t count,
                      int64_t width, const chunk24 *chunk, int64_t c, float *panel) {
     int64_t stride = from->stride[0], exist = count - c < 0 ? 0 : least(count - c, VF);
-    const float *at = (const float *)from->data + (job->t0 + chunk->t0) * stride + first;
+    int64_t at = (job->t0 + chunk->t0) * stride + first + (exist > 0 ? c : 0),
+            rows = least(width - c, VF);
     float *to = panel + chunk->t0 * width + c * VF * chunk->vecs;
-    transpose_columns(at + (exist > 0 ? c : 0), stride, chunk->tokens, exist, least(width - c, VF),
-                      chunk->vecs, to);
+    bool half = from->dtype == WN_DTYPE_BF16;
+    const void *data = half_at(from->data, half, at);
+    if (half)
+        transpose_columns(true, data, stride, chunk->tokens, exist, rows, chunk->vecs, to);
+    else
+        transpose_columns(false, data, stride, chunk->tokens, exist, rows, chunk->vecs, to);
 }
 
 static void sddmm24_bring_x(void *ctx, int64_t begin, int64_t end, int worker) {
@@ -216,18 +222,27 @@ static void drop_padding(const uint8_t *index, int64_t group, int64_t columns, f
 }
 
 /* The sums of a block of outputs and a slice, to v. */
-static void write_out(const sddmm24_job *job, int64_t o, int64_t outputs, int64_t slice,
-                      float *sums) {
+ALWAYS void write_out_of(bool half, const sddmm24_job *job, int64_t o, int64_t outputs,
+                         int64_t slice, float *sums) {
     const wn__sddmm24 *p = job->p;
     int64_t k = p->x.shape[1], first = job->c0 / 2 + slice * VF, length = p->v.shape[1],
             n = least(length - first, VF);
     for (int64_t i = job->o0 + o; i < job->o0 + o + outputs; i++, sums += VF) {
-        float *v = (float *)p->v.data + i * length + first;
         const uint8_t *index = (const uint8_t *)p->index.data + i * p->index.shape[1];
         if (k % 4 != 0 && first + n == length) drop_padding(index, k / 4, k, sums + n - 2);
         vf sum = vf_load(sums);
-        vf_put(v, job->add ? vf_add(vf_get(v, n), sum) : sum, n);
+        int64_t v = i * length + first;
+        if (job->add) sum = vf_add(half_get_n(p->v.data, half, v, n), sum);
+        half_put(p->v.data, half, v, sum, n);
     }
+}
+
+static void write_out(const sddmm24_job *job, int64_t o, int64_t outputs, int64_t slice,
+                      float *sums) {
+    if (job->p->v.dtype == WN_DTYPE_BF16)
+        write_out_of(true, job, o, outputs, slice, sums);
+    else
+        write_out_of(false, job, o, outputs, slice, sums);
 }
 
 static void sddmm24_blocks(void *ctx, int64_t begin, int64_t end, int worker) {

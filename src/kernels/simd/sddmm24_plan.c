@@ -16,13 +16,15 @@ static int64_t round_up(int64_t n, int64_t unit) {
     return (n + unit - 1) / unit * unit;
 }
 
-// A last chunk of tokens takes at most the room of a whole one.
+// A last chunk of tokens takes at most the room of a whole one. Sums that are rounded at the end
+// are not cut: what is between two parts of the tokens waits in v.
 wn__sddmm24_plan wn__sddmm24_plan_for(const wn__sddmm24 *p, int64_t vec, int threads) {
-    wn__sddmm24_plan plan = {.chunk = WN_SDDMM24_SLICE / (2 * vec),
-                             .tokens = smaller(p->x.shape[0], MOST_TOKENS),
-                             .outputs = smaller(p->dy.shape[1], MOST_OUTPUTS),
-                             .columns = smaller(p->x.shape[1], MOST_COLUMNS),
-                             .block = BLOCK};
+    wn__sddmm24_plan plan = {
+        .chunk = WN_SDDMM24_SLICE / (2 * vec),
+        .tokens = p->v.dtype == WN_DTYPE_BF16 ? p->x.shape[0] : smaller(p->x.shape[0], MOST_TOKENS),
+        .outputs = smaller(p->dy.shape[1], MOST_OUTPUTS),
+        .columns = smaller(p->x.shape[1], MOST_COLUMNS),
+        .block = BLOCK};
     int64_t tokens = round_up(plan.tokens, plan.chunk), columns = round_up(plan.columns, 2 * vec);
     plan.x_floats = (size_t)(tokens * columns);
     plan.dy_floats = (size_t)(tokens * plan.outputs);

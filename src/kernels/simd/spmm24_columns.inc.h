@@ -5,6 +5,22 @@
 #include "kernels/columns24.h"
 #include "kernels/simd/lanes24.inc.h"
 
+/* What a column of a slice keeps of BF16, as floats: broadcast from memory like others. */
+typedef struct floats24 {
+    _Alignas(64) float of[WN_COLUMNS24_SLICE + VF];
+} floats24;
+
+/* The values of a column. Eight at a time may be read beyond its end, as its rows are. */
+ALWAYS const float *column_values(bool half, const void *values, int64_t first, int64_t count,
+                                  floats24 *floats) {
+    if (!half) return (const float *)values + first;
+    for (int64_t i = 0; i < count; i += VF)
+        vf_store(floats->of + i, VF == 8
+                                     ? half_load((const uint16_t *)values + first + i)
+                                     : half_get_n(values, true, first + i, at_most(count - i, VF)));
+    return floats->of;
+}
+
 /* One column of a slice, and where its sums are. rows: of the next eight entries. It is read while
  * entries before them are multiplied, also beyond the column's end: loads of an FMA that wait for
  * their address fill the queue that a load of the rows would have to pass. */
@@ -77,13 +93,14 @@ ALWAYS void add_lists(int lists, int vecs, list24 *list, const float *panel, boo
 
 /* Columns j to end - 1 of a slice in turns of `lists`, whose sums follow each other; returns the
  * first that is left over. */
-ALWAYS int64_t add_columns(int lists, int vecs, const wn__spmm24_columns *p, int64_t slice,
-                           int64_t j, int64_t end, const float *panel, float *sums) {
+ALWAYS int64_t add_columns(int lists, int vecs, bool half, const wn__spmm24_columns *p,
+                           int64_t slice, int64_t j, int64_t end, const float *panel, float *sums) {
     int64_t room = p->row.shape[1];
     const int32_t *start = (const int32_t *)p->start.data + slice * p->start.shape[1];
-    const float *values = (const float *)p->values.data + slice * room;
+    const void *values = half_at(p->values.data, half, slice * room);
     const uint8_t *row = (const uint8_t *)p->row.data + slice * room;
     list24 list[2];
+    floats24 floats[2];
     UNROLL
     for (int l = 0; l < lists; l++)
         list[l].rows = eight_rows(row + start[j + l < end ? j + l : j]);
@@ -91,8 +108,13 @@ ALWAYS int64_t add_columns(int lists, int vecs, const wn__spmm24_columns *p, int
         UNROLL
         for (int l = 0; l < lists; l++) {
             int64_t first = start[j + l], next = start[j + l + (j + 2 * lists <= end ? lists : 0)];
-            list[l] = (list24){values + first,           row + first,          row + next,
-                               start[j + l + 1] - first, sums + l * VF * vecs, list[l].rows};
+            int64_t count = start[j + l + 1] - first;
+            list[l] = (list24){column_values(half, values, first, count, floats + l),
+                               row + first,
+                               row + next,
+                               count,
+                               sums + l * VF * vecs,
+                               list[l].rows};
         }
         add_lists(lists, vecs, list, panel, slice == 0);
     }
@@ -100,13 +122,13 @@ ALWAYS int64_t add_columns(int lists, int vecs, const wn__spmm24_columns *p, int
 }
 
 /* All columns of a block, slice after slice. */
-ALWAYS void columns_block(int vecs, const wn__spmm24_columns *p, const float *panel, int64_t j0,
-                          int64_t columns, float *sums) {
+ALWAYS void columns_block(int vecs, bool half, const wn__spmm24_columns *p, const float *panel,
+                          int64_t j0, int64_t columns, float *sums) {
     const int turns = VF == 8 && vecs > 4 ? 1 : 2; /* of 16 registers, or 32 */
     for (int64_t s = 0; s < p->start.shape[0]; s++) {
         const float *rows = panel + s * WN_COLUMNS24_SLICE * VF * vecs;
-        int64_t j = add_columns(turns, vecs, p, s, j0, j0 + columns, rows, sums);
-        add_columns(1, vecs, p, s, j, j0 + columns, rows, sums + (j - j0) * VF * vecs);
+        int64_t j = add_columns(turns, vecs, half, p, s, j0, j0 + columns, rows, sums);
+        add_columns(1, vecs, half, p, s, j, j0 + columns, rows, sums + (j - j0) * VF * vecs);
     }
 }
 
@@ -114,7 +136,10 @@ ALWAYS void columns_block(int vecs, const wn__spmm24_columns *p, const float *pa
 #define COLUMNS24(vecs)                                                                            \
     static void columns_##vecs(const wn__spmm24_columns *p, const float *panel, int64_t j0,        \
                                int64_t columns, float *sums) {                                     \
-        columns_block(vecs, p, panel, j0, columns, sums);                                          \
+        if (p->values.dtype == WN_DTYPE_BF16)                                                      \
+            columns_block(vecs, true, p, panel, j0, columns, sums);                                \
+        else                                                                                       \
+            columns_block(vecs, false, p, panel, j0, columns, sums);                               \
     }
 COLUMNS24(8)
 COLUMNS24(4)
@@ -135,14 +160,15 @@ static void spmm24_columns_block(const void *args, int64_t width, const float *p
 
 static wn_status spmm24_columns(const void *args, wn__exec *x) {
     const wn__spmm24_columns *p = args;
-    lanes24 job = {.args = args,
-                   .block = spmm24_columns_block,
-                   .in = {.data = p->x.data, .stride = p->x.stride[0]},
-                   .out = {.data = p->y.data, .stride = p->y.stride[0]},
-                   .lanes = p->x.shape[0],
-                   .depth = p->x.shape[1],
-                   .outputs = p->y.shape[1],
-                   .accumulate = p->accumulate};
+    lanes24 job = {
+        .args = args,
+        .block = spmm24_columns_block,
+        .in = {.data = p->x.data, .stride = p->x.stride[0], .half = p->x.dtype == WN_DTYPE_BF16},
+        .out = {.data = p->y.data, .stride = p->y.stride[0], .half = p->y.dtype == WN_DTYPE_BF16},
+        .lanes = p->x.shape[0],
+        .depth = p->x.shape[1],
+        .outputs = p->y.shape[1],
+        .accumulate = p->accumulate};
     run_lanes(&job, x);
     return WN_OK;
 }

@@ -13,7 +13,7 @@ static void spmm24_rows_block(const void *args, int64_t width, const float *pane
         w.extras = p->extra.shape[0];
         w.first_extra = p->c.shape[0];
     }
-    packed24_block(false, &w, width, panel, o0, outputs, sums);
+    packed24_block(p->values.dtype == WN_DTYPE_BF16, &w, width, panel, o0, outputs, sums);
 }
 
 static wn_status spmm24_rows(const void *args, wn__exec *x) {
@@ -22,8 +22,14 @@ static wn_status spmm24_rows(const void *args, wn__exec *x) {
     bool out = p->c.stride[1] == 1 || p->c.shape[1] < 2;
     lanes24 job = {.args = args,
                    .block = spmm24_rows_block,
-                   .in = {.data = p->b.data, .stride = p->b.stride[in ? 0 : 1], .by_lanes = in},
-                   .out = {.data = p->c.data, .stride = p->c.stride[out ? 0 : 1], .by_lanes = out},
+                   .in = {.data = p->b.data,
+                          .stride = p->b.stride[in ? 0 : 1],
+                          .by_lanes = in,
+                          .half = p->b.dtype == WN_DTYPE_BF16},
+                   .out = {.data = p->c.data,
+                           .stride = p->c.stride[out ? 0 : 1],
+                           .by_lanes = out,
+                           .half = p->c.dtype == WN_DTYPE_BF16},
                    .order = wn__given(&p->order) ? p->order.data : NULL,
                    .lanes = p->b.shape[1],
                    .depth = p->b.shape[0],

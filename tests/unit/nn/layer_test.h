@@ -89,6 +89,7 @@ static inline wn__build rig_build(rig *r, const layer_spec *s) {
                        .round16 = s->round16,
                        .recompute = s->recompute,
                        .rows = ROWS,
+                       .dy_rows = ROWS,
                        .seq = ROWS,
                        .layers = s->number,
                        .pass = &r->pass,

@@ -152,6 +152,7 @@ static inline void build(rig *r, const shape *s) {
                    .training = !s->evaluation,
                    .count_zeros = s->count_zeros,
                    .rows = rows,
+                   .dy_rows = rows,
                    .seq = s->seq > 0 ? s->seq : s->T,
                    .pass = &r->pass,
                    .scratch = &r->scratch};

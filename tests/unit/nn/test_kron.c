@@ -154,6 +154,7 @@ static void refuse(layer_spec s, const char *words) {
                    .params = &params,
                    .dtype = WN_DTYPE_F64,
                    .rows = 4,
+                   .dy_rows = 4,
                    .seq = 4,
                    .pass = &pass,
                    .scratch = &scratch};

@@ -379,7 +379,7 @@ static void a_tied_layer_adds_to_its_owner(void **state) {
     rig r;
     wn__linear head;
     open_plain(&r, "dense", 6, 5, false, true);
-    wn__linear_tie(&head, "head", &r.params, r.l.weight);
+    wn__linear_tie(&head, "head", r.l.weight, &r.build);
     assert_int_equal(r.params.count, 1);
     assert_int_equal(head.in, 6);
     assert_int_equal(head.out, 5);
