@@ -100,6 +100,8 @@ typedef struct wn_ks_apply_options {
     double ratio; /* parameters of the matched monarch layers together over those they had: ranks
                      (and larger blocks, where rank 1 is too much) are chosen to stay below; 0: as
                      the rules say */
+    bool search;  /* each layer also tries larger blocks with ranks that cost no more, up to the
+                     whole weight, which is low rank, and takes the nearest */
     const char *calib;     /* text whose activations count, and that recovery trains on */
     int64_t calib_tokens;  /* looked at; 0: all */
     const char *eval_data; /* held-out text; NULL: the last eval_fraction of calib */

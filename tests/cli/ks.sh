@@ -52,7 +52,7 @@ run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=2:4' --calib "$dir/t
 run 2 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:butterfly'; says "needs --calib"
 run 2 ks apply "$dir/model" --lr 3; says "ks apply has no --lr"
 [ ! -e "$dir/no" ] || fail "a refused apply left something"
-run 0 ks apply "$dir/model" -o "$dir/merged" --sparsity 'mlp.*=kron:monarch:16' --calib "$dir/text" --calib-tokens 320 --seq-len 32 --rounds 1 --merge --recover 3 \
+run 0 ks apply "$dir/model" -o "$dir/merged" --sparsity 'mlp.*=kron:monarch:16' --calib "$dir/text" --calib-tokens 320 --seq-len 32 --rounds 1 --merge --recover 3 --search \
     --threads 2 --json
 prints '"loss_recovered"'; prints '"plain_output_error"'
 grep -q kron "$dir/merged/config.json" && fail "a merged model says that it has chains"
