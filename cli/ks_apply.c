@@ -132,6 +132,7 @@ static wn_ks_apply_options options_of(const options *o) {
                                  .sparsity = sparsity->list,
                                  .sparsity_count = sparsity->count,
                                  .ratio = opt_real(o, O_ratio),
+                                 .search = opt_flag(o, O_search),
                                  .calib = opt_text(o, O_calib),
                                  .calib_tokens = opt_int(o, O_calib_tokens),
                                  .eval_data = opt_text(o, O_eval_data),

