@@ -9,7 +9,7 @@ winnow=build/winnow
 suites=""
 while [ $# -gt 0 ]; do
     case $1 in
-    gemm | decode | prune | layer | train) suites="$suites $1" && shift ;;
+    gemm | decode | prune | layer | train | ks) suites="$suites $1" && shift ;;
     *) break ;;
     esac
 done

@@ -79,6 +79,46 @@ static void add_point(panels *p, const bench_rows *rows, const wn_bench_row *r) 
     p->y[panel][line][at] = r->best.median;
 }
 
+/* Of ks: how many FLOPs of the dense product are saved against how much faster it is. The work is
+ * "PASS KIND ..."; kinds are lines, of marks. */
+static void add_saving(panels *p, const bench_rows *rows, const wn_bench_row *r) {
+    static const char *const kinds[] = {"factor", "two factors", "butterfly"};
+    static const char *const passes[] = {"forward", "input gradient", "weight gradient"};
+    size_t pass = 0, kind = 0;
+    while (pass < 3 && strncmp(r->work, passes[pass], strlen(passes[pass])) != 0)
+        pass++;
+    if (pass == 3) return;
+    while (kind < 3 &&
+           strncmp(r->work + strlen(passes[pass]) + 1, kinds[kind], strlen(kinds[kind])) != 0)
+        kind++;
+    if (kind == 3) return;
+    wn_bench_row general = *r;
+    general.work = passes[pass];
+    size_t panel = find_panel(p, rows, &general);
+    if (panel == PANELS) return;
+    chart *c = &p->chart[panel];
+    c->x_label = "FLOPs of the dense product / FLOPs of the chain";
+    size_t i = 0;
+    while (i < c->count && strcmp(p->label[panel][i], kinds[kind]) != 0)
+        i++;
+    if (i == LINES) return;
+    chart_line *l = &p->line[panel][i];
+    if (i == c->count) {
+        c->count++;
+        snprintf(p->label[panel][i], sizeof p->label[panel][i], "%s", kinds[kind]);
+        *l = (chart_line){.label = p->label[panel][i],
+                          .x = p->x[panel][i],
+                          .y = p->y[panel][i],
+                          .points = true,
+                          .apart = true,
+                          .colour = (int)kind};
+    }
+    if (l->count == POINTS) return;
+    double dense = 2 * (double)r->rows * (double)r->out * (double)r->in;
+    p->x[panel][i][l->count] = log2(dense / r->flops);
+    p->y[panel][i][l->count++] = r->best.median;
+}
+
 static void draw_panels(FILE *f, const void *what) {
     const panels *p = what;
     chart_panels_svg(f, p->chart, p->count);
@@ -158,6 +198,17 @@ static int colour_of(const char *suite) {
     return i;
 }
 
+/* A work of ks without its sizes: "forward factor". */
+static const char *ks_kind(const char *work) {
+    static const char *const kinds[] = {
+        "forward factor",         "forward two factors",        "forward butterfly",
+        "input gradient factor",  "input gradient two factors", "input gradient butterfly",
+        "weight gradient factor", "weight gradient two factors"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strncmp(work, kinds[i], strlen(kinds[i])) == 0) return kinds[i];
+    return work;
+}
+
 /* All rows of structures of one result. */
 static void add_result(spans *s, const bench_rows *rows) {
     char group[300], label[120], part[200];
@@ -166,7 +217,10 @@ static void add_result(spans *s, const bench_rows *rows) {
         if (r.role != WN_BENCH_STRUCTURE || !(r.best.median > 0)) continue;
         snprintf(group, sizeof group, "%.200s, %s", rows->machine, rows->date);
         snprintf(label, sizeof label, "%s, %s, %s", r.suite, r.dtype, rows->where);
-        if (strcmp(r.suite, "layer") == 0 || strcmp(r.suite, "train") == 0)
+        if (strcmp(r.suite, "ks") == 0)
+            snprintf(part, sizeof part, "%s%s", ks_kind(r.work),
+                     strstr(r.name, "cblas") ? ", bmm" : "");
+        else if (strcmp(r.suite, "layer") == 0 || strcmp(r.suite, "train") == 0)
             snprintf(part, sizeof part, "%s: %s", r.work, r.name);
         else
             snprintf(part, sizeof part, "%s", r.work);
@@ -197,7 +251,11 @@ bool bench_draw(const bench_rows *rows, const char *path) {
     if (!p) return fputs("winnow: out of memory\n", stderr), false;
     for (size_t i = 0; i < rows->count; i++) {
         wn_bench_row r = bench_row_at(rows, i);
-        if (r.role == WN_BENCH_STRUCTURE && r.rows > 0 && r.best.median > 0) add_point(p, rows, &r);
+        if (r.role != WN_BENCH_STRUCTURE || r.rows == 0 || !(r.best.median > 0)) continue;
+        if (strcmp(r.suite, "ks") != 0)
+            add_point(p, rows, &r);
+        else if (!strstr(r.name, "cblas") && !strstr(r.name, "batch last"))
+            add_saving(p, rows, &r);
     }
     bool ok =
         p->count > 0 ? write_picture(path, draw_panels, p) : draw_ranges(rows, 1, "Speed-up", path);

@@ -30,7 +30,8 @@ void bench_rows_free(bench_rows *rows);
 /* The row at i, its texts in place. */
 wn_bench_row bench_row_at(const bench_rows *rows, size_t i);
 
-/* Speed-up over the better dense against rows, a panel for each work; of work without rows, ranges.
+/* Speed-up over the better dense against rows, a panel for each work; of ks against the FLOPs that
+ * are saved, a panel for each pass; of work without rows, ranges.
  * False after a message on standard error. */
 bool bench_draw(const bench_rows *rows, const char *path);
 /* Several results in one picture: for every suite, work and dtype the range over what was measured.

@@ -163,7 +163,7 @@ static void svg_path(FILE *out, const chart_line *l, const range *x, const range
 
 static void svg_line(FILE *out, const chart_line *l, const range *x, const range *y) {
     if (l->points) {
-        svg_path(out, l, x, y, 0, "stroke-width=\"1.6\" stroke-dasharray=\"5 3\"");
+        if (!l->apart) svg_path(out, l, x, y, 0, "stroke-width=\"1.6\" stroke-dasharray=\"5 3\"");
         for (size_t j = 0; j < l->count; j++)
             if (drawable(l, j) && l->y[j] <= y->high)
                 fprintf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.4\" fill=\"%s\"/>",

@@ -12,6 +12,7 @@ typedef struct chart_line {
     const double *x, *y;
     size_t count;
     bool points; /* few values: marked, and not smoothed */
+    bool apart;  /* marks alone, nothing drawn between them */
     int colour;  /* lines of one run share it */
 } chart_line;
 

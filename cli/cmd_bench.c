@@ -83,7 +83,8 @@ static void title(table *t, const wn_bench_row *r) {
         return;
     }
     printf("\n%-48s %9s %8s %8s %8s %8s  %-20s %s\n", cell, "ms", "GFLOP/s", "of peak", "GB/s",
-           r->tokens > 0 ? "tok/s" : "of read", prune ? "x memcpy" : "x our dense", "x best peer");
+           r->tokens > 0 ? "tok/s" : "of read", prune ? "x memcpy" : "x our dense",
+           strcmp(r->suite, "ks") == 0 ? "x best peer           x bmm" : "x best peer");
 }
 
 static void gpu_row(const wn_bench_row *r) {
@@ -102,7 +103,7 @@ static void gpu_row(const wn_bench_row *r) {
 
 static void on_row(void *ctx, const wn_bench_row *r) {
     table *t = ctx;
-    char dense[40], peer[40];
+    char dense[40], peer[40], bmm[40];
     bench_keep_row(&t->kept, r);
     title(t, r);
     if (t->gpu) {
@@ -118,8 +119,9 @@ static void on_row(void *ctx, const wn_bench_row *r) {
         number(r->tokens / seconds, 1, " %8.0f");
     else
         number(r->stream_share, 0.01, " %7.1f%%");
-    printf("  %-20s %s\n", spread_text(&r->dense, dense, sizeof dense),
-           r->role == WN_BENCH_PEER ? "" : spread_text(&r->peer, peer, sizeof peer));
+    printf("  %-20s %-21s %s\n", spread_text(&r->dense, dense, sizeof dense),
+           r->role == WN_BENCH_PEER ? "" : spread_text(&r->peer, peer, sizeof peer),
+           r->bmm.median > 0 ? spread_text(&r->bmm, bmm, sizeof bmm) : "");
     if (r->interrupted) printf("%50s%d of its samples interrupted\n", "", r->interrupted);
     fflush(stdout);
 }
@@ -254,7 +256,7 @@ static int summary(const options *o) {
 }
 
 int command_BENCH(const options *o) {
-    static const char *const suites[] = {"gemm", "decode", "prune", "layer", "train"};
+    static const char *const suites[] = {"gemm", "decode", "prune", "layer", "train", "ks"};
     const char *suite = o->argument[0];
     if (strcmp(suite, "summary") == 0) return summary(o);
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
@@ -262,6 +264,6 @@ int command_BENCH(const options *o) {
         if (o->arguments > 1) return usage_error("winnow bench %s takes no files", suite);
         return run_suite(o);
     }
-    return usage_error("winnow bench gemm, decode, prune, layer, train or summary, not '%.40s'",
+    return usage_error("winnow bench gemm, decode, prune, layer, train, ks or summary, not '%.40s'",
                        suite);
 }

@@ -3,6 +3,7 @@
 #include "command.h"
 #include "json_out.h"
 #include "ks_apply.h"
+#include "ks_sweep.h"
 #include <string.h>
 #include <winnow/ks.h>
 
@@ -37,6 +38,7 @@ static void show(const wn_ks_result *r) {
     printf("\nval loss %.6g", r->val_loss);
     if (r->best_epoch > 0)
         printf(", best %.6g in epoch %lld", r->best_val_loss, (long long)r->best_epoch);
+    if (r->sweeps > 0) printf(", %lld sweeps", (long long)r->sweeps);
     printf("\n%s, %.1f s\n", r->final_path, r->seconds);
 }
 
@@ -56,6 +58,7 @@ static void show_json(const wn_ks_result *r) {
     put_real(&j, "val_loss", r->val_loss);
     put_real(&j, "best_val_loss", r->best_val_loss);
     put_int(&j, "best_epoch", r->best_epoch);
+    put_int(&j, "sweeps", r->sweeps);
     put_text(&j, "path", r->final_path);
     put_real(&j, "seconds", r->seconds);
     put_close(&j, '}');
@@ -124,6 +127,7 @@ static int fit(const options *o) {
     reporter r = {o, opt_flag(o, O_quiet)};
     wn_ks_options k = options_of(o);
     wn_ks_result result;
+    if (opt_text(o, O_ranks)) return ks_sweep(o, path, &k);
     wn_status status = wn_ks_fit(path, &k, on_epoch, &r, &result);
     if (status != WN_OK) return report(status);
     if (opt_flag(o, O_json))
@@ -138,6 +142,7 @@ int command_KS(const options *o) {
                                        O_tensor,
                                        O_chain,
                                        O_ks_rank,
+                                       O_ranks,
                                        O_ks_method,
                                        O_ks_data,
                                        O_data_std,

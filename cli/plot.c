@@ -34,8 +34,12 @@ static wn_status add(lines *l, const char *run, int colour, const char *kind, co
     const char *name = strcmp(kind, "eval") == 0 ? "held out" : "training";
     snprintf(l->label[l->count], sizeof *l->label, many ? "%.60s, %s" : "%.0s%s", last_part(run),
              name);
-    l->line[l->count] =
-        (chart_line){l->label[l->count], s->x, s->y, s->count, strcmp(kind, "eval") == 0, colour};
+    l->line[l->count] = (chart_line){.label = l->label[l->count],
+                                     .x = s->x,
+                                     .y = s->y,
+                                     .count = s->count,
+                                     .points = strcmp(kind, "eval") == 0,
+                                     .colour = colour};
     if (!many) l->line[l->count].colour = (int)l->count;
     l->count++;
     return WN_OK;

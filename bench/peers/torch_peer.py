@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""PyTorch's time for the dense products of a linear layer, or for whole updates of a model, as a result that `winnow bench --merge` puts beside its own.
+"""PyTorch's time for the dense products of a linear layer, for Kronecker-sparse factors as batched products, or for whole updates of a model, as a result that `winnow bench --merge` puts beside its own.
 
 It runs in a process of its own, so its repetitions lie beside nothing of ours: winnow compares medians and never calls it the best peer."""
 import argparse
@@ -13,6 +13,7 @@ import time
 # What winnow bench measures when nothing is said.
 SHAPES = {"gemm": "3072x768,768x3072,4096x4096,5504x2048", "decode": "4096x4096,11008x4096", "layer": "3072x768,768x3072"}
 ROWS = {"gemm": "64,128,512,1024", "decode": "1,4,8,16", "layer": "128,512"}
+KS_BLOCK = 64  # of the chains of two factors
 MODEL = {"hidden-size": 512, "layers": 6, "heads": 8, "vocab-size": 4096, "seq-len": 256, "batch-size": 8}
 FLUSH = 256 << 20
 ENOUGH = 200e-6  # seconds of a sample
@@ -20,7 +21,7 @@ ENOUGH = 200e-6  # seconds of a sample
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("suite", choices=sorted(SHAPES) + ["train"])
+    p.add_argument("suite", choices=sorted(SHAPES) + ["ks", "train"])
     p.add_argument("--json", required=True)
     for name in ("shapes", "rows", "dtype", "threads", "repeats", "mlp", *MODEL):
         p.add_argument("--" + name, default="")
@@ -86,6 +87,79 @@ def product_rows(torch, a, dtype, repeats):
     return rows
 
 
+def below(seed, stream, index, n):
+    """A draw from 0 .. n-1, as winnow makes it: Philox4x32-10, of whose 128 bits x it is floor(x n / 2^128)."""
+    x, key = [index & 0xFFFFFFFF, index >> 32, stream & 0xFFFFFFFF, stream >> 32], [seed & 0xFFFFFFFF, seed >> 32]
+    for _ in range(10):
+        a, b = 0xD2511F53 * x[0], 0xCD9E8D57 * x[2]
+        x = [(b >> 32) ^ x[1] ^ key[0], b & 0xFFFFFFFF, (a >> 32) ^ x[3] ^ key[1], a & 0xFFFFFFFF]
+        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return (x[0] | x[1] << 32 | x[2] << 64 | x[3] << 96) * n >> 128
+
+
+def ks_sample(count=24):
+    """The factors (a,b,c,d) of winnow bench ks (src/bench/kron_work.h)."""
+    sides, found = (48, 64, 96, 128, 192, 256, 384, 512, 768, 1024), []
+    for a in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128):
+        for b in sides:
+            for c in sides:
+                small, large = min(b, c), max(b, c)
+                if large != small and (large != 4 * small or small in (64, 128, 256)):
+                    continue
+                found += [(a, b, c, d) for d in (4, 16, 64) if all(1024 <= a * s * d <= 16384 for s in (b, c))]
+    for i in range(count):
+        j = i + below(1, 5 << 32, i, len(found) - i)
+        found[i], found[j] = found[j], found[i]
+    return found[:count]
+
+
+def ks_works():
+    """name -> factors, the rightmost first."""
+    works = {"factor (%d,%d,%d,%d)" % p: [p] for p in ks_sample()}
+    for n in (1024, 2048, 4096, 8192, 16384):
+        for r, share in ((1, "3.12"), (8, "25")):
+            blocks = n // KS_BLOCK
+            works["two factors %s %% %d" % (share, n)] = [(blocks, r * blocks, KS_BLOCK, 1), (1, KS_BLOCK, r * blocks, blocks)]
+    return works
+
+
+def bmm(torch, x, w, p):
+    """One factor, permuted and batched: x [t, a c d], w [a d, c, b]."""
+    a, b, c, d = p
+    groups = x.view(-1, a, c, d).permute(1, 3, 0, 2).reshape(a * d, -1, c)
+    return torch.bmm(groups, w).view(a, d, -1, b).permute(2, 0, 3, 1).reshape(-1, a * b * d)
+
+
+def ks_rows(torch, a, dtype, repeats):
+    kind = torch.float32 if dtype == "f32" else torch.bfloat16
+    rows = []
+    asked = [tuple(map(int, s.split("x"))) for s in a.shapes.split(",")] if a.shapes else None
+    for name, factors in ks_works().items():
+        n_in, out = factors[0][0] * factors[0][2] * factors[0][3], factors[-1][0] * factors[-1][1] * factors[-1][3]
+        if asked and (out, n_in) not in asked:
+            continue
+        for t in map(int, (a.rows or "512").split(",")):
+            x = torch.randn(t, n_in, dtype=kind, requires_grad=True)
+            w = [torch.randn(p[0] * p[3], p[2], p[1], dtype=kind, requires_grad=True) for p in factors]
+
+            def forward():
+                y = x
+                for v, p in zip(w, factors):
+                    y = bmm(torch, y, v, p)
+                return y
+
+            y, flops = forward(), 2.0 * t * sum(v.numel() for v in w)
+            dy = torch.randn_like(y)
+            back = {"forward": forward, "input gradient": lambda: torch.autograd.grad(y, x, dy, retain_graph=True),
+                    "weight gradient": lambda: torch.autograd.grad(y, w, dy, retain_graph=True)}
+            work = name if name.startswith("factor") else name[:name.rindex(" ")]
+            for of, run in back.items():
+                seconds = [sample(run, None) for _ in range(repeats + 1)][1:]
+                rows.append(row(torch, a.suite, of + " " + work, dtype, seconds, out=out, rows=t, flops=flops, **{"in": n_in}))
+                rows[-1]["name"] += ", bmm"
+    return rows
+
+
 def main():
     a = arguments()
     cpus = sorted(os.sched_getaffinity(0))
@@ -99,7 +173,9 @@ def main():
     dtype = {"": "f32", "float32": "f32", "bfloat16": "bf16"}.get(a.dtype, a.dtype)
     if dtype not in ("f32", "bf16"):
         sys.exit("torch: no dtype " + dtype)
-    rows = train_rows(torch, a, dtype, int(a.repeats or 0) or 5) if a.suite == "train" else product_rows(torch, a, dtype, int(a.repeats or 0) or 9)
+    makers = {"train": (train_rows, 5), "ks": (ks_rows, 5)}
+    make, usual = makers.get(a.suite, (product_rows, 9))
+    rows = make(torch, a, dtype, int(a.repeats or 0) or usual)
     result = {"format": "winnow bench 1", "machine": "", "date": time.strftime("%Y-%m-%d", time.gmtime()), "threads": threads,
               "libraries": [{"name": "torch", "found": True, "version": torch.__version__, "path": os.path.dirname(torch.__file__)}], "notes": [], "rows": rows}
     with open(a.json, "w", encoding="utf-8") as f:

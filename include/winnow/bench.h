@@ -20,10 +20,12 @@ extern "C" {
 typedef struct wn_bench_options {
     const char *suite;   /* gemm: products of a linear layer; decode: weights from memory, few rows;
                             prune: making structure, beside memcpy; layer: forward and backward of
-                            one layer; train: whole updates of a model */
+                            one layer; train: whole updates of a model; ks: chains of Kronecker-sparse
+                            factors */
     const char *device;  /* "cpu", or "cuda": the first GPU; gemm, decode and prune */
     const char *dtype;   /* f32 (float32), bf16 (bfloat16), int8, int4; on a GPU f32, bf16, f16 */
-    const char *shapes;  /* "3072x768,768x3072": out features x in features of the weight */
+    const char *shapes;  /* "3072x768,768x3072": out features x in features of the weight; of
+                            ks only its works of these sizes */
     const char *rows;    /* "64,512": tokens of a product, batch of decode */
     const char *work;    /* "forward,input": only the work whose names begin so */
     const char *peers;   /* "openblas,blis,onednn", on a GPU "cublaslt,cusparselt"; or "none" */
@@ -72,6 +74,7 @@ typedef struct wn_bench_row {
     wn_bench_spread dense, peer, best; /* times of our fastest dense, of the best peer, and of the
                                           faster of those two, over this one's: above 1 this one is
                                           faster */
+    wn_bench_spread bmm;               /* of ks: that of permuted and batched products over it */
     const char *peer_name;             /* the best peer, "" when there is none */
     double watts, megahertz;           /* of a GPU while it ran, 0: not known */
     int interrupted; /* samples in which a thread of ours had to give way to another process */

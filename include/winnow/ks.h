@@ -17,7 +17,8 @@ typedef struct wn_ks_options {
                            `rank`) [that], "butterfly", or "monarch:B[xC][:R]", blocks of B rows and
                            C  columns of rank R [R 1, C B] */
     int64_t rank;       /* of legacy's bottlenecks */
-    const char *method; /* "svd": closed form; "sgd": gradients from random factors; "auto": closed
+    const char *method; /* "svd": closed form; "als": alternating least squares from there, at most
+                           `epochs` sweeps; "sgd": gradients from random factors; "auto": closed
                            form, then gradients where that is not the optimum [auto] */
     const char *data;   /* what gradients see: "random", normal vectors, or "exact", the scaled unit
                            vectors, whose mean loss is that of all normal vectors [random; of auto
@@ -74,6 +75,7 @@ typedef struct wn_ks_result {
     double least;            /* closed form: no chain of these patterns has a smaller one; else 0 */
     double val_loss, best_val_loss;
     int64_t best_epoch; /* 0: none */
+    int64_t sweeps;     /* of alternating least squares; else 0 */
     char final_path[1024];
     double seconds;
 } wn_ks_result;

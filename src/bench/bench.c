@@ -33,6 +33,7 @@ static const plan plans[] = {
     {"prune", wn__suite_prune, "1024x1024,4096x4096", "", 9},
     {"layer", wn__suite_layer, "3072x768,768x3072", "128,512", 9},
     {"train", wn__suite_train, "", "", 5},
+    {"ks", wn__suite_ks, "", "512", 5},
 };
 enum { PLANS = sizeof plans / sizeof *plans };
 
@@ -72,7 +73,7 @@ static wn_status find_plan(const char *name, const plan **out) {
         }
     return wn__fail(WN_INVALID,
                     "no suite is called '%.40s'; there are gemm, decode, prune, layer, "
-                    "train",
+                    "train, ks",
                     name ? name : "");
 }
 
@@ -81,14 +82,15 @@ static wn_status find_dtype(const wn__suite *s, const char *text, const char **o
         {"f32", "f32"},   {"float32", "f32"}, {"bf16", "bf16"}, {"bfloat16", "bf16"},
         {"int8", "int8"}, {"int4", "int4"},   {"f16", "f16"},   {"float16", "f16"}};
     enum { WORDS = sizeof words / sizeof *words, HOST_WORDS = WORDS - 2 };
+    const bool ks = strcmp(s->o->suite, "ks") == 0, f16 = on_gpu(s) || ks;
     *out = on_gpu(s) ? "bf16" : "f32";
     if (!text) return WN_OK;
-    for (int i = 0; i < (on_gpu(s) ? WORDS : HOST_WORDS); i++)
-        if (strcmp(words[i][0], text) == 0) {
+    for (int i = 0; i < (f16 ? WORDS : HOST_WORDS); i++)
+        if (strcmp(words[i][0], text) == 0 && !(ks && words[i][1][0] == 'i')) {
             *out = words[i][1];
             return WN_OK;
         }
-    if (on_gpu(s)) return wn__fail(WN_INVALID, "dtype: f32, bf16 or f16, not '%.40s'", text);
+    if (f16) return wn__fail(WN_INVALID, "dtype: f32, bf16 or f16, not '%.40s'", text);
     return wn__fail(WN_INVALID, "dtype: f32, bf16, int8 or int4, not '%.40s'", text);
 }
 

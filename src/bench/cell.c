@@ -130,7 +130,9 @@ static wn_status tell_merged(const wn__cell *c, const wn__entry *dense) {
 }
 
 static wn_status tell_rows(const wn__cell *c) {
-    const wn__entry *dense, *peer, *best;
+    const wn__entry *dense, *peer, *best, *bmm = NULL;
+    for (int i = 0; i < c->count; i++)
+        if (c->entry[i].bmm) bmm = c->entry + i;
     WN_TRY(fastest(c, WN_BENCH_DENSE, &dense));
     WN_TRY(fastest(c, WN_BENCH_PEER, &peer));
     best = dense ? dense : peer;
@@ -149,6 +151,7 @@ static wn_status tell_rows(const wn__cell *c) {
         WN_TRY(over(c, dense, e, &r.dense));
         WN_TRY(over(c, peer, e, &r.peer));
         WN_TRY(over(c, best, e, &r.best));
+        WN_TRY(over(c, bmm, e, &r.bmm));
         if (peer) r.peer_name = peer->name;
         WN_TRY(tell(c, &r));
     }

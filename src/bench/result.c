@@ -62,6 +62,7 @@ wn__json *wn__row_json(const wn_bench_row *r) {
     put_spread(&j, "over_dense", &r->dense);
     put_spread(&j, "over_peer", &r->peer);
     put_spread(&j, "over_best", &r->best);
+    put_spread(&j, "over_bmm", &r->bmm);
     if (r->peer_name[0]) put_text(&j, "peer", r->peer_name);
     put_real(&j, "watts", r->watts);
     put_real(&j, "megahertz", r->megahertz);
@@ -114,6 +115,7 @@ wn_status wn__row_read(const wn__json *j, const char *path, wn_bench_row *out) {
     r.dense = read_spread(j, "over_dense");
     r.peer = read_spread(j, "over_peer");
     r.best = read_spread(j, "over_best");
+    r.bmm = read_spread(j, "over_bmm");
     int64_t interrupted;
     WN_TRY(wn__json_get_int(j, path, "interrupted", &zero, &interrupted));
     r.interrupted = interrupted > 0 && interrupted < 1 << 30 ? (int)interrupted : 0;

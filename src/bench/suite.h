@@ -45,6 +45,7 @@ typedef struct wn__entry {
     double megahertz, joules, ran; /* of a GPU while it ran, 0: unknown; of all samples, seconds */
     void (*release)(void *ctx);    /* of lane.ctx; NULL: nothing */
     const wn__peer *peer;
+    bool bmm; /* of ks: the permuted and batched products that fused ones are compared with */
 } wn__entry;
 
 typedef struct wn__cell {
@@ -74,6 +75,10 @@ bool wn__suite_wants(const wn__suite *s, const char *work);
 
 /* work.c: entries of our kernels, by works.def. suite: "gemm". Adds those of one work. */
 WN_NODISCARD wn_status wn__work_add(wn__cell *c, const char *suite, bool cold);
+/* ops and problem as in works.def, sizes put in; force: variants as --kernels names them, NULL: the
+ * best. *out NULL, and a note, where nothing runs that. */
+WN_NODISCARD wn_status wn__ops_add(wn__cell *c, wn_bench_role role, const char *ops,
+                                   const char *problem, const char *force, wn__entry **out);
 /* Number i of the works of a suite, NULL behind the last; each name once. */
 const char *wn__work_name(const char *suite, int i);
 /* The template of a problem with the cell's sizes put in: "m={T},n={out}". */
@@ -91,12 +96,13 @@ wn__product wn__work_product(const char *suite, const char *work);
 WN_NODISCARD wn_status wn__product_add(wn__cell *c, const wn__product *product, int count,
                                        bool cold);
 
-/* kernels.c: gemm, decode, prune; layer.c; train.c */
+/* kernels.c: gemm, decode, prune; layer.c; train.c; kron.c: ks */
 WN_NODISCARD wn_status wn__suite_gemm(wn__suite *s);
 WN_NODISCARD wn_status wn__suite_decode(wn__suite *s);
 WN_NODISCARD wn_status wn__suite_prune(wn__suite *s);
 WN_NODISCARD wn_status wn__suite_layer(wn__suite *s);
 WN_NODISCARD wn_status wn__suite_train(wn__suite *s);
+WN_NODISCARD wn_status wn__suite_ks(wn__suite *s);
 
 /* result.c: rows as JSON and back. */
 wn__json *wn__row_json(const wn_bench_row *r);

@@ -14,11 +14,12 @@ typedef struct line {
     wn__product product;
     wn_bench_role role;
     const char *dtypes, *ops, *problem;
+    const char *force; // variants; NULL: those that are asked for, or the best
 } line;
 
 static const line lines[] = {
 #define WN_WORK(suite, work, product, role, dtypes, ops, problem)                                  \
-    {suite, work, product, role, dtypes, ops, problem},
+    {suite, work, product, role, dtypes, ops, problem, NULL},
 #include "bench/works.def"
 #undef WN_WORK
 };
@@ -128,14 +129,20 @@ static void forget(wn__timed *t, wn__case *c) {
     }
 }
 
-static wn_status plan(const wn__cell *c, wn__op op, wn__case *k, const wn__kernel **out) {
-    wn__exec x = {.pool = c->suite->pool, .force = c->suite->o->kernels};
-    if (!x.force) x.force = getenv("WN_KERNEL");
+static const char *forced(const wn__cell *c, const line *l) {
+    if (l->force) return l->force;
+    return c->suite->o->kernels ? c->suite->o->kernels : getenv("WN_KERNEL");
+}
+
+static wn_status plan(const wn__cell *c, const line *l, wn__op op, wn__case *k,
+                      const wn__kernel **out) {
+    wn__exec x = {.pool = c->suite->pool, .force = forced(c, l)};
     return wn__plan(&x, op, k->args, out);
 }
 
 // One kernel of a chain. *fit false, and a note, where nothing fast runs.
-static wn_status add_step(wn__cell *c, chain *ch, const char *name, const char *sizes, bool *fit) {
+static wn_status add_step(wn__cell *c, const line *l, chain *ch, const char *name,
+                          const char *sizes, bool *fit) {
     char problem[WN__PROBLEM_TEXT];
     wn__op op;
     const wn__kernel *k = NULL;
@@ -143,12 +150,12 @@ static wn_status add_step(wn__cell *c, chain *ch, const char *name, const char *
     wn__put_sizes(c, sizes, problem, sizeof problem);
     WN_TRY(wn__op_find(name, strlen(name), &op));
     wn_status status = wn__timed_case(op, problem, &ch->c[i]);
-    if (status == WN_OK) status = plan(c, op, ch->c[i], &k);
+    if (status == WN_OK) status = plan(c, l, op, ch->c[i], &k);
     *fit = status == WN_OK && (strcmp(k->variant, "ref") != 0 || !has_faster(op));
     if (status == WN_INVALID || status == WN_UNSUPPORTED)
         return wn__suite_note(c->suite, "%s: %s", c->work, wn_last_error());
     WN_TRY(status);
-    if (!*fit && !c->suite->o->kernels)
+    if (!*fit && !forced(c, l))
         return wn__suite_note(c->suite, "%s: %s has only the reference for %s here; left out",
                               c->work, name, c->suite->dtype);
     *fit = true;
@@ -178,17 +185,19 @@ static void name_chain(const line *l, const chain *ch, char *out, size_t n) {
         (void)snprintf(out + used, n - used, l->role == WN_BENCH_DENSE ? " dense" : " 2:4");
 }
 
-static wn_status add_line(wn__cell *c, const line *l, bool cold) {
+// *added (may be NULL): the entry, NULL where nothing fits.
+static wn_status add_line(wn__cell *c, const line *l, bool cold, wn__entry **added) {
     chain *ch = calloc(1, sizeof *ch);
     char op[OP_NAME], sizes[WN__PROBLEM_TEXT], name[96];
     const char *ops = l->ops, *problem = l->problem;
     bool fit = true;
     wn_status status = WN_OK;
+    if (added) *added = NULL;
     if (!ch) return wn__fail(WN_NOMEM, "no memory for a case");
     while (status == WN_OK && fit && *ops && ch->count < STEPS) {
         take(&ops, '+', op, sizeof op);
         take(&problem, ';', sizes, sizeof sizes);
-        status = add_step(c, ch, op, sizes, &fit);
+        status = add_step(c, l, ch, op, sizes, &fit);
     }
     if (status != WN_OK || !fit) {
         release(ch);
@@ -205,7 +214,14 @@ static wn_status add_line(wn__cell *c, const line *l, bool cold) {
     e->flops = flops;
     e->bytes = bytes;
     if (cold) wn__entry_cold(c, e);
+    if (added) *added = e;
     return WN_OK;
+}
+
+wn_status wn__ops_add(wn__cell *c, wn_bench_role role, const char *ops, const char *problem,
+                      const char *force, wn__entry **out) {
+    const line l = {c->suite->o->suite, c->work, WN__NO_PRODUCT, role, "", ops, problem, force};
+    return add_line(c, &l, false, out);
 }
 
 wn_status wn__work_add(wn__cell *c, const char *suite, bool cold) {
@@ -213,7 +229,7 @@ wn_status wn__work_add(wn__cell *c, const char *suite, bool cold) {
         const line *l = lines + i;
         if (strcmp(l->suite, suite) == 0 && strcmp(l->work, c->work) == 0 &&
             wn__has_word(l->dtypes, c->suite->dtype))
-            WN_TRY(add_line(c, l, cold));
+            WN_TRY(add_line(c, l, cold, NULL));
     }
     return WN_OK;
 }

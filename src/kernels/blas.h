@@ -14,5 +14,8 @@ void wn__blas_one_thread(void);
  * where a CBLAS was found. */
 void wn__blas_product(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row,
                       const float *b, int64_t b_row, float *c, int64_t c_row);
+/* c[m,n] = a[k,m]^T b[k,n], likewise. */
+void wn__blas_outer(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, const float *b,
+                    int64_t b_row, float *c, int64_t c_row);
 
 #endif

@@ -7,8 +7,8 @@
  * gradient of the input is this op too: dx = dy K_{L-1} ... K_0.
  *
  * x [n, a c d of w[0]], y [n, a b d of w[L-1]], each with unit stride along its second dimension
- * (batch first) or its first (batch last). One float dtype, F32 or F64 (ref also BF16, F16). n may
- * be 0; every size of a factor is at least 1, features at most 2^31 - 1. y overlaps nothing.
+ * (batch first) or its first (batch last). One float dtype: F32, BF16, F16, and of ref F64 too. n
+ * may be 0; every size of a factor is at least 1, features at most 2^31 - 1. y overlaps nothing.
  *
  * Accuracy: |y - exact| <= u|y| + 2 (c_0 + ... + c_{L-1} + L) u' S, S the same product of absolute
  * values, u' the unit round-off of the sums, which also holds for what lies between factors; ref

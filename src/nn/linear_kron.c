@@ -65,7 +65,7 @@ static wn_status add_factors(wn__linear *l, wn__build *b) {
         if (t == 0) l->factor_in = index;
         l->factor_out = index;
     }
-    return WN_OK;
+    return wn__linear_add_bias(l, b);
 }
 
 // Backward keeps what every factor but the first takes, and two gradients on their way; merging a
@@ -83,8 +83,6 @@ static int64_t scratch_wish(const wn__linear *l, const wn__build *b) {
 
 static wn_status kron_build(wn__linear *l, wn__build *b) {
     l->factored = true;
-    if (l->has_bias)
-        return wn__fail(WN_INVALID, "%s: has a bias; kron is for layers without one", l->name);
     if (l->structure.fp8)
         return wn__fail(WN_INVALID, "%s: kron has no simulated FP8; dense, 2:4 and lowrank have",
                         l->name);
@@ -132,12 +130,17 @@ static wn_status between(const wn__linear *l, wn__exec *x, const wn_tensor *in, 
 static wn_status kron_forward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out,
                               bool accumulate) {
     wn_tensor h[WN__KRON_MAX];
+    const wn_tensor bias = wn__linear_bias(l);
     int64_t at = 0;
     int count = chain_of(l)->count;
     WN_TRY(wn__linear_check_ready(l, x));
-    if (!l->round16) return multiply(l, x, in, 0, count, out, accumulate);
-    WN_TRY(between(l, x, in, &at, h)); // rounded after each factor
-    return multiply(l, x, &h[count - 1], count - 1, 1, out, accumulate);
+    if (l->round16) { // rounded after each factor
+        WN_TRY(between(l, x, in, &at, h));
+        WN_TRY(multiply(l, x, &h[count - 1], count - 1, 1, out, accumulate));
+    } else {
+        WN_TRY(multiply(l, x, in, 0, count, out, accumulate));
+    }
+    return wn__product_bias(x, &bias, out);
 }
 
 static wn_status factor_gradient(const wn__linear *l, wn__exec *x, int t, const wn_tensor *h,
@@ -176,6 +179,7 @@ static wn_status kron_backward(wn__linear *l, wn__exec *x, const wn_tensor *in, 
         WN_TRY(wn__keep16(l->round16, x, &to));
         now = to;
     }
+    WN_TRY(wn__linear_bias_gradient(l, x, dy));
     return wn__given(dx) ? back(l, x, 0, &now, dx, accumulate) : WN_OK;
 }
 

@@ -47,8 +47,6 @@ static wn_tensor seen(const operand *o) {
     return o->transposed ? wn__tensor_transpose(&o->t) : o->t;
 }
 
-static wn_status add_bias(wn__exec *x, const product *p);
-
 static wn_status multiply(wn__exec *x, const product *p) {
     const wn__spmm24 packed = {.x = p->a.t,
                                .values = p->b.t,
@@ -78,7 +76,7 @@ static wn_status multiply(wn__exec *x, const product *p) {
                               .rounded16 = p->rounded16};
     if (wn__given(&p->a.index)) {
         WN_TRY(wn__run(x, WN__OP_spmm24_rows, &rows));
-        return add_bias(x, p);
+        return wn__product_bias(x, &p->bias, &p->c);
     }
     if (wn__given(&p->b.start)) return wn__run(x, WN__OP_spmm24_columns, &listed);
     return wn__given(&p->b.index) ? wn__run(x, WN__OP_spmm24, &packed)
@@ -103,13 +101,13 @@ static wn_status round_operand(const wn__linear *l, wn__exec *x, wn__fp8 format,
     return wn__run(x, WN__OP_round8, &round);
 }
 
-// c += bias, as the bias of a product over nothing.
-static wn_status add_bias(wn__exec *x, const product *p) {
-    if (!wn__given(&p->bias)) return WN_OK;
-    const wn__matmul sum = {.a = wn__tensor_slice(&p->c, 1, 0, 0),
-                            .b = wn__tensor2(p->bias.data, p->c.dtype, 0, p->c.shape[1]),
-                            .bias = p->bias,
-                            .c = p->c,
+// As the bias of a product over nothing.
+wn_status wn__product_bias(wn__exec *x, const wn_tensor *bias, const wn_tensor *c) {
+    if (!wn__given(bias)) return WN_OK;
+    const wn__matmul sum = {.a = wn__tensor_slice(c, 1, 0, 0),
+                            .b = wn__tensor2(bias->data, c->dtype, 0, c->shape[1]),
+                            .bias = *bias,
+                            .c = *c,
                             .accumulate = true};
     return wn__run(x, WN__OP_matmul, &sum);
 }
@@ -124,7 +122,7 @@ static wn_status multiply8(const wn__linear *l, wn__exec *x, int64_t at, const p
     const wn__rescale rescale = {
         .x = rounded.c, .y = p->c, .a = a, .b = b, .accumulate = p->accumulate};
     WN_TRY(wn__run(x, WN__OP_rescale, &rescale));
-    return add_bias(x, p);
+    return wn__product_bias(x, &p->bias, &p->c);
 }
 
 static wn_status run(const wn__linear *l, wn__exec *x, int64_t at, const product *p) {

@@ -57,6 +57,8 @@ WN_NODISCARD wn_status wn__product_input(const wn__linear *l, wn__exec *x, const
 WN_NODISCARD wn_status wn__product_weight(const wn__linear *l, wn__exec *x,
                                           const wn__weight_view *w, const wn_tensor *in,
                                           const wn_tensor *dy, wn__param *p);
+/* c += bias, where there is one. */
+WN_NODISCARD wn_status wn__product_bias(wn__exec *x, const wn_tensor *bias, const wn_tensor *c);
 /* FLOPs of the products of a dense weight for a row of x, where a dense product does `dense`. */
 void wn__product_flops(const wn__structure *s, const wn__operands24 *o, double dense,
                        wn__linear_flops *out);

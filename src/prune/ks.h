@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What the files of a fit share: ks_weight.c finds the matrix, ks_step.c runs the chain and its
- * gradients, ks_save.c writes and reads checkpoints, ks_fit.c puts them in order. */
+ * gradients, ks_als.c solves for factors, ks_save.c writes and reads checkpoints, ks_fit.c puts
+ * them in order. */
 #ifndef WN_PRUNE_KS_H
 #define WN_PRUNE_KS_H
 
@@ -65,6 +66,15 @@ typedef struct wn__ks {
     wn__json *log;
 } wn__ks;
 
+/* [n, features] in a buffer, batch first or last. */
+wn_tensor wn__ks_batch(const wn__ks *k, float *data, int64_t n, int64_t features);
+/* What goes into factor t (of the count: comes out of the last) in h[t]. */
+wn_tensor wn__ks_between(const wn__ks *k, int t, int64_t n);
+/* Numbers w of factor t. */
+wn_tensor wn__ks_factor(const wn__ks *k, int t, const float *w);
+/* n vectors of the data, in this order, into h[0] and `wanted`. */
+void wn__ks_bring(wn__ks *k, const wn__ks_data *d, const int64_t *rows, int64_t n);
+
 /* Sums over the batches of an epoch. */
 typedef struct wn__ks_sums {
     double loss, norm, factor[WN__KRON_MAX];
@@ -80,6 +90,11 @@ WN_NODISCARD wn_status wn__ks_train_epoch(wn__ks *k, int64_t epoch, wn__ks_sums 
 /* Mean of the batches' losses; *squares (may be NULL): the sum of all squared differences. */
 WN_NODISCARD wn_status wn__ks_loss(wn__ks *k, const wn__ks_data *data, double *loss,
                                    double *squares);
+
+/* Alternating least squares on the training vectors that are not turned around (exact data, a
+ * calibration): at most so many sweeps, fewer where one gains next to nothing; *done says how many.
+ */
+WN_NODISCARD wn_status wn__ks_als(wn__ks *k, int64_t sweeps, int64_t *done);
 
 /* What is known of an epoch. */
 typedef struct wn__ks_state {

@@ -16,7 +16,9 @@
 #include <string.h>
 #include <time.h>
 
-typedef enum method { SVD, SGD, AUTO } method;
+enum { BATCH = 1024 }; // vectors together where it changes nothing but the time
+
+typedef enum method { SVD, SGD, AUTO, ALS } method;
 
 static bool is(const char *text, const char *word) {
     return text != NULL && strcmp(text, word) == 0;
@@ -66,9 +68,15 @@ static wn_status make_chain(wn__ks *k) {
 // ---- options
 
 static wn_status parse_method(const char *text, method *out) {
-    *out = text == NULL || is(text, "auto") ? AUTO : is(text, "svd") ? SVD : SGD;
-    if (*out != SGD || is(text, "sgd")) return WN_OK;
-    return wn__fail(WN_INVALID, "method '%s': svd, sgd or auto expected", text);
+    static const char *const words[] = {"svd", "sgd", "auto", "als"};
+    *out = AUTO;
+    for (int i = 0; i < 4 && text != NULL; i++)
+        if (is(text, words[i])) {
+            *out = (method)i;
+            return WN_OK;
+        }
+    if (text == NULL) return WN_OK;
+    return wn__fail(WN_INVALID, "method '%s': svd, als, sgd or auto expected", text);
 }
 
 static wn_status check_numbers(const wn_ks_options *o) {
@@ -145,12 +153,18 @@ static wn_status draw(wn__ks *k, wn__ks_data *d, uint64_t stream) {
     return aim(k, d);
 }
 
+// Whether nothing is trained: of two factors, and of a bottleneck, the closed form is the optimum.
+static bool is_closed(const wn__ks *k, method m) {
+    bool best = (k->chain.count <= 2 || wn__kron_chain_legacy_rank(&k->chain) > 0) && !k->o->calib;
+    return m == SVD || m == ALS || (m == AUTO && best);
+}
+
 static wn_status make_data(wn__ks *k, method m) {
     const wn_ks_options *o = k->o;
     bool exact = is(o->data, "exact") || (o->data == NULL && m == AUTO);
     if (!exact && o->data != NULL && !is(o->data, "random"))
         return wn__fail(WN_INVALID, "data '%s': exact or random expected", o->data);
-    k->batch = o->batch_size;
+    k->batch = is_closed(k, m) ? BATCH : o->batch_size;
     if (o->calib != NULL) {
         WN_TRY(wn__ks_calibrate(k, o->calib));
         k->train.rows = 2 * k->in;
@@ -158,7 +172,7 @@ static wn_status make_data(wn__ks *k, method m) {
         wn__ks_columns(k, k->train.input);
         return aim(k, &k->train);
     }
-    if (exact || m == SVD) { // all unit vectors stand for all vectors
+    if (exact || m == SVD || m == ALS) { // all unit vectors stand for all vectors
         k->train = (wn__ks_data){
             .exact = true, .scale = o->data_std * sqrt((double)k->in), .rows = 2 * k->in};
         k->val = k->train;
@@ -287,7 +301,6 @@ static wn_status run(wn__ks *k, method m, wn_ks_fn *fn, void *ctx, wn_ks_result 
     wn__ks_sums sums = {0};
     wn__ks_state state = {.sums = &sums};
     int64_t done = 0;
-    bool closed = (k->chain.count <= 2 || wn__kron_chain_legacy_rank(&k->chain) > 0) && !k->root;
     if (k->o->resume != NULL)
         WN_TRY(wn__ks_resume(k, k->o->resume, &done));
     else if (m == SGD)
@@ -295,7 +308,8 @@ static wn_status run(wn__ks *k, method m, wn_ks_fn *fn, void *ctx, wn_ks_result 
     else
         WN_TRY(start_closed(k, out));
     wn__ks_round(k);
-    if (m == SVD || (m == AUTO && closed)) {
+    if (m == ALS) WN_TRY(wn__ks_als(k, k->o->epochs, &out->sweeps));
+    if (is_closed(k, m)) {
         WN_TRY(wn__ks_loss(k, held_out(k), &state.val, NULL));
         state.train = k->best = state.val;
         WN_TRY(wn__ks_note(k, &state));

@@ -17,15 +17,22 @@ static int64_t width_of(const wn__ks *k, int t) {
     return t == 0 ? k->in : wn__kron_rows(&k->chain.factor[t - 1]);
 }
 
-// [n, features] in a buffer, batch first or last.
-static wn_tensor batch_view(const wn__ks *k, float *data, int64_t n, int64_t features) {
+wn_tensor wn__ks_batch(const wn__ks *k, float *data, int64_t n, int64_t features) {
     if (!k->batch_last) return wn__tensor2(data, WN_DTYPE_F32, n, features);
     wn_tensor t = wn__tensor2(data, WN_DTYPE_F32, features, n);
     return wn__tensor_transpose(&t);
 }
 
+wn_tensor wn__ks_between(const wn__ks *k, int t, int64_t n) {
+    return wn__ks_batch(k, k->h[t], n, width_of(k, t));
+}
+
+wn_tensor wn__ks_factor(const wn__ks *k, int t, const float *w) {
+    return wn__kron_view(&k->chain.factor[t], WN__KRON_COLUMNS, (void *)(uintptr_t)w, WN_DTYPE_F32);
+}
+
 static wn_tensor weight_view(const wn__ks *k, int t) {
-    return wn__kron_view(&k->chain.factor[t], WN__KRON_COLUMNS, k->used[t], WN_DTYPE_F32);
+    return wn__ks_factor(k, t, k->used[t]);
 }
 
 void wn__ks_round(wn__ks *k) {
@@ -47,22 +54,31 @@ static void put_row(const wn__ks *k, float *to, int64_t n, int64_t i, int64_t fe
         to[c * n + i] = from[c];
 }
 
-// n vectors of the data, in this order, into h[0] and `wanted`.
-static void bring_batch(wn__ks *k, const wn__ks_data *d, const int64_t *rows, int64_t n) {
-    if (d->exact) memset(k->h[0], 0, (size_t)(n * k->in) * sizeof(float));
-    for (int64_t i = 0; i < n; i++) {
-        int64_t row = rows[i];
-        if (!d->exact) {
-            put_row(k, k->h[0], n, i, k->in, d->input + row * k->in);
-            put_row(k, k->wanted, n, i, k->out, d->target + row * k->out);
-            continue;
+// Columns of W are what it makes of unit vectors: a few rows at a time, which stay in the cache
+// while all vectors of the batch take theirs.
+static void bring_units(wn__ks *k, const wn__ks_data *d, const int64_t *rows, int64_t n) {
+    enum { ROWS = 32 };
+    memset(k->h[0], 0, (size_t)(n * k->in) * sizeof(float));
+    for (int64_t r0 = 0; r0 < k->out; r0 += ROWS)
+        for (int64_t i = 0; i < n; i++) {
+            int64_t unit = rows[i] % k->in, end = r0 + ROWS < k->out ? r0 + ROWS : k->out;
+            // first all, then all turned around: so that no bias fits them
+            double scale = rows[i] < k->in ? d->scale : -d->scale;
+            k->h[0][k->batch_last ? unit * n + i : i * k->in + unit] = (float)scale;
+            for (int64_t r = r0; r < end; r++)
+                k->wanted[k->batch_last ? r * n + i : i * k->out + r] =
+                    (float)(scale * (double)k->w[r * k->in + unit]);
         }
-        int64_t unit = row % k->in; // first all, then all turned around: so that no bias fits them
-        double scale = row < k->in ? d->scale : -d->scale;
-        k->h[0][k->batch_last ? unit * n + i : i * k->in + unit] = (float)scale;
-        for (int64_t r = 0; r < k->out; r++)
-            k->wanted[k->batch_last ? r * n + i : i * k->out + r] =
-                (float)(scale * (double)k->w[r * k->in + unit]);
+}
+
+void wn__ks_bring(wn__ks *k, const wn__ks_data *d, const int64_t *rows, int64_t n) {
+    if (d->exact) {
+        bring_units(k, d, rows, n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        put_row(k, k->h[0], n, i, k->in, d->input + rows[i] * k->in);
+        put_row(k, k->wanted, n, i, k->out, d->target + rows[i] * k->out);
     }
 }
 
@@ -78,16 +94,16 @@ static wn_status forward(wn__ks *k, int64_t n, bool steps) {
     int last = k->chain.count;
     if (!k->x.planning) put_bias(k, k->h[last], n);
     for (int t = 0; steps && t < last; t++) {
-        wn__kron_mul one = {.x = batch_view(k, k->h[t], n, width_of(k, t)),
-                            .y = batch_view(k, k->h[t + 1], n, width_of(k, t + 1)),
+        wn__kron_mul one = {.x = wn__ks_batch(k, k->h[t], n, width_of(k, t)),
+                            .y = wn__ks_batch(k, k->h[t + 1], n, width_of(k, t + 1)),
                             .count = 1,
                             .accumulate = t + 1 == last};
         one.w[0] = weight_view(k, t);
         WN_TRY(wn__run(&k->x, WN__OP_kron_mul, &one));
     }
     if (steps) return WN_OK;
-    wn__kron_mul all = {.x = batch_view(k, k->h[0], n, k->in),
-                        .y = batch_view(k, k->h[last], n, k->out),
+    wn__kron_mul all = {.x = wn__ks_batch(k, k->h[0], n, k->in),
+                        .y = wn__ks_batch(k, k->h[last], n, k->out),
                         .count = last,
                         .accumulate = true};
     for (int t = 0; t < last; t++)
@@ -120,14 +136,14 @@ static void bias_gradient(wn__ks *k, int64_t n) {
 static wn_status backward(wn__ks *k, int64_t n) {
     float *g = k->g[0], *next = k->g[1];
     for (int t = k->chain.count - 1; t >= 0; t--) {
-        const wn__kron_grad dw = {.x = batch_view(k, k->h[t], n, width_of(k, t)),
-                                  .dy = batch_view(k, g, n, width_of(k, t + 1)),
+        const wn__kron_grad dw = {.x = wn__ks_batch(k, k->h[t], n, width_of(k, t)),
+                                  .dy = wn__ks_batch(k, g, n, width_of(k, t + 1)),
                                   .dw = wn__kron_view(&k->chain.factor[t], WN__KRON_COLUMNS,
                                                       k->params.item[t + 1].g.data, WN_DTYPE_F32)};
         WN_TRY(wn__run(&k->x, WN__OP_kron_grad, &dw));
         if (t == 0) break;
         const wn_tensor w = weight_view(k, t);
-        wn__kron_mul back = {.x = dw.dy, .y = batch_view(k, next, n, width_of(k, t)), .count = 1};
+        wn__kron_mul back = {.x = dw.dy, .y = wn__ks_batch(k, next, n, width_of(k, t)), .count = 1};
         back.w[0] = wn__kron_view_transpose(&w);
         WN_TRY(wn__run(&k->x, WN__OP_kron_mul, &back));
         float *swap = g;
@@ -189,7 +205,7 @@ wn_status wn__ks_train_epoch(wn__ks *k, int64_t epoch, wn__ks_sums *out) {
     }
     for (int64_t i = 0; i < n; i += k->batch) {
         int64_t some = least(k->batch, n - i);
-        bring_batch(k, &k->train, k->order + i, some);
+        wn__ks_bring(k, &k->train, k->order + i, some);
         WN_TRY(train_batch(k, some, out));
     }
     out->loss /= (double)out->batches;
@@ -207,7 +223,7 @@ wn_status wn__ks_loss(wn__ks *k, const wn__ks_data *d, double *loss, double *squ
         int64_t some = least(k->batch, d->rows - i);
         for (int64_t j = 0; j < some; j++)
             k->order[j] = i + j;
-        bring_batch(k, d, k->order, some);
+        wn__ks_bring(k, d, k->order, some);
         WN_TRY(forward(k, some, false));
         double mean = difference(k, some, false);
         *loss += mean;

@@ -58,6 +58,16 @@ tiny prune --shapes 16x16; valid "$dir/prune.json" "$dir/prune.svg"
 tiny layer --shapes 16x16 --rows 8 --sparsity 2:4:row --sparsity '*=lowrank:4'; prints "lowrank 4"; valid "$dir/layer.json" "$dir/layer.svg"
 tiny train --hidden-size 16 --layers 1 --heads 2 --vocab-size 300 --seq-len 8 --batch-size 2; valid "$dir/train.json" "$dir/train.svg"
 
+# chains: the sample's one pattern of 1024 x 1024, two factors and their gradients; speed-up against the FLOPs saved
+tiny ks --shapes 1024x1024 --rows 2 --work 'forward factor,weight gradient two factors 3' --peers none; prints "forward factor (4,64,64,4) 1024 x 1024"
+valid "$dir/ks.json" "$dir/ks.svg"
+if "$WINNOW" kernels --op kron_mul | grep -q cblas; then
+    grep -q over_bmm "$dir/ks.json" || fail "no ratio to batched products"
+    grep -q "of the 160 published patterns" "$dir/ks.json" || fail "no median over the sample"
+fi
+run 1 bench ks --shapes 7x7; says "nothing of these shapes"
+run 1 bench ks --dtype int8; says "f32, bf16 or f16"
+
 # libraries that are there are measured, whichever they are; a shape a kernel does not take is said, not skipped in silence
 run 0 bench gemm --shapes 16x16 --rows 8 --work forward --repeats 2 --threads 1; prints "matmul"
 run 0 bench prune --shapes 6x16 --work "choose tiles" --repeats 2; prints "multiple"
@@ -74,7 +84,7 @@ PY
 run 0 bench gemm --shapes 16x16 --rows 8,9 --work forward --repeats 2 --peers none --merge "$dir/other.json"; prints "other 1.0"
 [ "$(grep -c 'other 1.0' "$out")" = 1 ] || fail "merged where it does not belong"
 
-run 0 bench summary "$dir/gemm.json" "$dir/decode.json" "$dir/prune.json" "$dir/layer.json" "$dir/train.json" --svg "$dir/all.svg"
+run 0 bench summary "$dir/gemm.json" "$dir/decode.json" "$dir/prune.json" "$dir/layer.json" "$dir/train.json" "$dir/ks.json" --svg "$dir/all.svg"
 valid "$dir/gemm.json" "$dir/all.svg"
 echo '{"format": "winnow bench 1", "rows": [{"suite": "gemm"}]}' >"$dir/bad.json"
 run 1 bench summary "$dir/bad.json" --svg "$dir/bad.svg"; says "bad.json"

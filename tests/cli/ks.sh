@@ -22,7 +22,12 @@ run 0 ks fit --weight_path ckpt/gate_proj_weights0.pth --rank 8 --impl triton --
     --scheduler cosine --max_grad_norm 1.0 --log_grad_norm --num_samples 10000 --val_split 0.2 --dtype float16 --device cuda --save_interval 10 --verbose
 cd "$here" || exit 1
 run 0 ks fit "$weight" --chain monarch:2x3 --output-dir "$dir/closed"; prints "relative error"
-run 1 ks fit "$weight" --method als --output-dir "$dir/no"; says "method 'als': svd, sgd or auto expected"
+run 0 ks fit "$weight" --ranks 1,2 --output-dir "$dir/sweep" --num-epochs 2 --method sgd --num-samples 20 --batch-size 8 -q; prints "rank      2"
+[ "$(wc -l <"$dir/sweep/rank_sweep_summary.csv")" = 3 ] || fail "no line for each rank"
+for file in rank_1/rank_1_final.pth rank_2/rank_2_best.pth rank_sweep_summary.json; do [ -s "$dir/sweep/$file" ] || fail "no $file"; done
+run 2 ks fit "$weight" --ranks 1,,2; says "joined by ','"
+run 1 ks fit "$weight" --method lbfgs --output-dir "$dir/no"; says "method 'lbfgs': svd, als, sgd or auto expected"
+run 0 ks fit "$weight" --method als --output-dir "$dir/als"; prints " sweeps"
 run 1 ks fit "$dir/nothing.pth"; says "nothing.pth"
 run 2 ks unfit "$weight"; says "fit or apply expected"
 run 2 ks fit "$weight" --recover 3; says "ks fit has no --recover"

@@ -5,6 +5,14 @@
 peers=$(dirname "$0")/../../bench/peers
 others=$(grep -l "optim\.\|\.backward()" "$peers"/*.py | grep -v torch_llama)
 [ -z "$others" ] || fail "a training step outside of bench/peers/torch_llama.py: $others"
+# the same factors, whether or not PyTorch is there
+if command -v python3 >/dev/null; then
+    (cd "$peers" && PYTHONDONTWRITEBYTECODE=1 python3 -c "from torch_peer import ks_works
+print(*(n for n in ks_works() if n.startswith('factor')), sep='\\n')") | sort >"$dir/factors" || fail "ks_works"
+    run 0 bench ks --shapes 1024x1024 --rows 1 --work 'forward factor' --repeats 1 --threads 1 --peers none
+    one=$(sed -n 's/^forward \(factor ([0-9,]*)\).*/\1/p' "$out")
+    [ -n "$one" ] && grep -qxF "$one" "$dir/factors" || fail "'$one' is not among PyTorch's $(cat "$dir/factors")"
+fi
 python=$(command -v python3) && "$python" -c "import torch" 2>/dev/null || { echo "no python3 with torch"; exit 77; }
 export PYTHONDONTWRITEBYTECODE=1
 make_text "$dir/text"

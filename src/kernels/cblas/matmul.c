@@ -140,3 +140,9 @@ void wn__blas_product(int64_t m, int64_t n, int64_t k, const float *a, int64_t a
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1, a, (int)a_row,
                 b, (int)b_row, 0, c, (int)c_row);
 }
+
+void wn__blas_outer(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, const float *b,
+                    int64_t b_row, float *c, int64_t c_row) {
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1, a, (int)a_row,
+                b, (int)b_row, 0, c, (int)c_row);
+}

@@ -30,6 +30,13 @@ bool wn__accepts_f32_bf16(const void *args, char *why, size_t n) {
     return false;
 }
 
+bool wn__accepts_f32_16(const void *args, char *why, size_t n) {
+    wn_dtype dtype = ((const wn_tensor *)args)->dtype;
+    if (dtype == WN_DTYPE_F32 || dtype == WN_DTYPE_BF16 || dtype == WN_DTYPE_F16) return true;
+    snprintf(why, n, "dtype %s is not F32, BF16 or F16", wn_dtype_name(dtype));
+    return false;
+}
+
 // Operands that are bfloat16 numbers, whatever holds them.
 static bool is_bf16(const wn_tensor *t, bool rounded16, char *why, size_t n) {
     if (t->dtype == WN_DTYPE_BF16 || (t->dtype == WN_DTYPE_F32 && rounded16)) return true;

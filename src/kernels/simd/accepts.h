@@ -10,6 +10,8 @@
 wn__accepts_fn wn__accepts_f32;
 /* F32 and BF16. */
 wn__accepts_fn wn__accepts_f32_bf16;
+/* F32, BF16 and F16. */
+wn__accepts_fn wn__accepts_f32_16;
 /* BF16, and F32 that holds nothing else (rounded16). */
 wn__accepts_fn wn__accepts_matmul_bf16, wn__accepts_spmm24_bf16;
 /* Of table or dtable. */
@@ -19,7 +21,7 @@ wn__accepts_fn wn__accepts_f32_mask24;
 /* In groups of 4. */
 wn__accepts_fn wn__accepts_f32_mvue24;
 wn__accepts_fn wn__accepts_matmul_cblas;
-wn__accepts_fn wn__accepts_kron_mul_cblas;
+wn__accepts_fn wn__accepts_kron_mul_cblas, wn__accepts_kron_grad_cblas;
 /* One dtype, or F32 and BF16, and rows that are contiguous on both sides. */
 wn__accepts_fn wn__accepts_copy_rows;
 
@@ -42,7 +44,8 @@ wn__workspace_fn wn__workspace_stream_avx2, wn__workspace_stream_avx512;
 wn__workspace_fn wn__workspace_kron_mul_ref, wn__workspace_kron_mul_avx2,
     wn__workspace_kron_mul_avx512, wn__workspace_kron_mul_cblas;
 /* Sums and what they are made of, of each worker. */
-wn__workspace_fn wn__workspace_kron_grad_avx2, wn__workspace_kron_grad_avx512;
+wn__workspace_fn wn__workspace_kron_grad_avx2, wn__workspace_kron_grad_avx512,
+    wn__workspace_kron_grad_cblas;
 /* A result for each chunk of sum, sumsq and nonfinite. */
 wn__workspace_fn wn__workspace_reduce;
 /* The sum of dweight over each part of the rows. */

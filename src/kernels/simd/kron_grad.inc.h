@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* kron_grad: a task owns some rows of VF neighbouring blocks (or, where the blocks do not
- * interleave, of one), gathers their inputs and gradients for a few tokens at a time and adds the
- * outer products to sums that stay in the cache. The batch is never shared out. */
+/* kron_grad: a task owns some rows of VF neighbouring blocks (or, where too
+ * few interleave, of one), gathers their inputs and gradients for a few tokens at a time and adds
+ * the outer products to sums that stay in the cache. The batch is never shared out. */
 #include "kernels/simd/kron_plan.h"
-#include "kernels/simd/vec.h"
+#include "kernels/simd/number.h"
 
 #include <string.h>
 
@@ -19,26 +19,37 @@ static int64_t kron_few(int64_t a, int64_t b) {
 }
 
 /* to[token][line][wide], of lines columns first + line d + lane, zeros up to `room` lines. */
-static void kron_gather(const kron_task *job, const wn_tensor *x, int64_t t0, int64_t tokens,
-                        int64_t first, int64_t lines, int64_t lanes, int64_t room, float *to) {
+ALWAYS void kron_gather_as(const wn_dtype dtype, const kron_task *job, const wn_tensor *x,
+                           int64_t t0, int64_t tokens, int64_t first, int64_t lines, int64_t lanes,
+                           int64_t room, float *to) {
     int64_t wide = job->cut.wide, d = job->size.d, row = x->stride[0], column = x->stride[1];
-    const float *data = (const float *)x->data + t0 * row + first * column;
+    int64_t from = t0 * row + first * column;
     bool side_by_side = column == 1 || x->shape[1] < 2;
-    for (int64_t t = 0; t < tokens; t++, data += row, to += room * wide) {
-        if (wide == 1 && side_by_side)
-            memcpy(to, data, (size_t)lines * sizeof *to);
+    for (int64_t t = 0; t < tokens; t++, from += row, to += room * wide) {
+        if (wide == 1 && side_by_side && d == 1)
+            for (int64_t k = 0; k < lines; k += VF)
+                vf_put(to + k, num_get(dtype, x->data, from + k, kron_few(VF, lines - k)),
+                       kron_few(VF, lines - k));
         else if (wide == 1)
             for (int64_t k = 0; k < lines; k++)
-                to[k] = data[k * column];
+                to[k] = num_one(dtype, x->data, from + k * d * column);
         else if (side_by_side)
             for (int64_t k = 0; k < lines; k++)
-                vf_store(to + k * VF, vf_get(data + k * d, lanes));
+                vf_store(to + k * VF, num_get(dtype, x->data, from + k * d, lanes));
         else
             for (int64_t k = 0; k < lines; k++)
                 for (int64_t l = 0; l < VF; l++)
-                    to[k * VF + l] = l < lanes ? data[(k * d + l) * column] : 0;
+                    to[k * VF + l] =
+                        l < lanes ? num_one(dtype, x->data, from + (k * d + l) * column) : 0;
         memset(to + lines * wide, 0, (size_t)((room - lines) * wide) * sizeof *to);
     }
+}
+
+static void kron_gather(const kron_task *job, const wn_tensor *x, int64_t t0, int64_t tokens,
+                        int64_t first, int64_t lines, int64_t lanes, int64_t room, float *to){
+#define GATHER(dtype) kron_gather_as(dtype, job, x, t0, tokens, first, lines, lanes, room, to)
+    NUM_SWITCH(x->dtype, GATHER)
+#undef GATHER
 }
 
 /* sum[6 rows][2 VF columns] += dy^T x over the tokens. */
@@ -107,18 +118,27 @@ static void kron_add(const kron_task *job, int64_t tokens, const float *dy, cons
                        kr * VF);
 }
 
-static void kron_give(const kron_task *job, int64_t i, int64_t j0, int64_t rows, int64_t l0,
-                      int64_t lanes, const float *sum) {
+ALWAYS void kron_give_as(const wn_dtype dtype, const kron_task *job, int64_t i, int64_t j0,
+                         int64_t rows, int64_t l0, int64_t lanes, const float *sum) {
     const wn_tensor *dw = &job->p->dw;
     int64_t wide = job->cut.wide;
     for (int64_t j = 0; j < rows; j++)
         for (int64_t k = 0; k < job->size.c; k++) {
-            float *to = (float *)dw->data + i * dw->stride[0] + (j0 + j) * dw->stride[1] +
-                        k * dw->stride[2] + l0 * dw->stride[3];
+            int64_t to = i * dw->stride[0] + (j0 + j) * dw->stride[1] + k * dw->stride[2] +
+                         l0 * dw->stride[3];
             const float *from = sum + (j * job->cut.kr + k) * wide;
-            for (int64_t l = 0; l < lanes; l++)
-                to[l * dw->stride[3]] = (job->p->accumulate ? to[l * dw->stride[3]] : 0) + from[l];
+            for (int64_t l = 0; l < lanes; l++, to += dw->stride[3]) {
+                float old = job->p->accumulate ? num_one(dtype, dw->data, to) : 0;
+                num_set(dtype, dw->data, to, old + from[l]);
+            }
         }
+}
+
+static void kron_give(const kron_task *job, int64_t i, int64_t j0, int64_t rows, int64_t l0,
+                      int64_t lanes, const float *sum) {
+#define GIVE(dtype) kron_give_as(dtype, job, i, j0, rows, l0, lanes, sum)
+    NUM_SWITCH(job->p->dw.dtype, GIVE)
+#undef GIVE
 }
 
 static void kron_tasks(void *ctx, int64_t begin, int64_t end, int worker) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* kron_mul over panels of two vectors of lanes: see simd/kron_plan.h. */
 #include "kernels/simd/kron_plan.h"
-#include "kernels/simd/vec.h"
+#include "kernels/simd/number.h"
 
 #if VF == 16
 #define LANES WN_KRON_AVX512_LANES
@@ -99,20 +99,27 @@ static void kron_block(int64_t outputs, int64_t c, const float *w, const float *
 
 /* ---- packing: tile after tile, each [c][its rows]. Output o of a block is its row (o % r) t + u +
  * o / r. */
-static void kron_pack_block(const wn_tensor *w, int64_t i, int64_t l, int64_t outputs, int64_t r,
-                            int64_t t, int64_t u, float *to) {
-    const float *from = (const float *)w->data + i * w->stride[0] + l * w->stride[3];
+ALWAYS void kron_pack_as(const wn_dtype dtype, const wn_tensor *w, int64_t i, int64_t l,
+                         int64_t outputs, int64_t r, int64_t t, int64_t u, float *to) {
+    int64_t from = i * w->stride[0] + l * w->stride[3];
     int64_t c = w->shape[2], tiles = (outputs + ROWS - 1) / ROWS;
     for (int64_t tile = 0, o0 = 0; tile < tiles; tile++) {
         int64_t rows = kron_tile_rows(outputs, tiles, tile);
         for (int64_t o = 0; o < rows; o++) {
             int64_t j = (o0 + o) % r * t + u + (o0 + o) / r;
-            const float *row = from + j * w->stride[1];
+            int64_t row = from + j * w->stride[1];
             for (int64_t k = 0; k < c; k++)
-                to[(o0 * c) + k * rows + o] = row[k * w->stride[2]];
+                to[(o0 * c) + k * rows + o] = num_one(dtype, w->data, row + k * w->stride[2]);
         }
         o0 += rows;
     }
+}
+
+static void kron_pack_block(const wn_tensor *w, int64_t i, int64_t l, int64_t outputs, int64_t r,
+                            int64_t t, int64_t u, float *to) {
+#define PACK(dtype) kron_pack_as(dtype, w, i, l, outputs, r, t, u, to)
+    NUM_SWITCH(w->dtype, PACK)
+#undef PACK
 }
 
 static float *kron_weights(const kron_job *job, int factor) {
@@ -196,27 +203,27 @@ static bool kron_batch_first(const wn_tensor *t) {
     return t->stride[1] == 1 || t->shape[1] < 2;
 }
 
-static void kron_bring_in(const kron_job *job, int64_t t0, float *panel) {
+ALWAYS void kron_bring_as(const wn_dtype dtype, const kron_job *job, int64_t t0, float *panel) {
     const wn_tensor *x = &job->p->x;
     int64_t n = kron_least(LANES, x->shape[0] - t0), in = x->shape[1];
     if (!kron_batch_first(x)) {
         for (int64_t c = 0; c < in; c++) {
-            const float *from = (const float *)x->data + c * x->stride[1] + t0;
+            int64_t from = c * x->stride[1] + t0;
             float *to = panel + (int64_t)job->place[c] * LANES;
             for (int64_t t = 0; t < LANES; t += VF) {
                 int64_t some = n - t < 0 ? 0 : kron_least(VF, n - t);
-                vf_store(to + t, vf_get(from + (some > 0 ? t : 0), some));
+                vf_store(to + t, num_get(dtype, x->data, from + (some > 0 ? t : 0), some));
             }
         }
         return;
     }
     for (int64_t t = 0; t < LANES; t += VF) {
         int64_t rows = n - t < 0 ? 0 : kron_least(VF, n - t);
-        const float *from = (const float *)x->data + (t0 + (rows > 0 ? t : 0)) * x->stride[0];
+        int64_t from = (t0 + (rows > 0 ? t : 0)) * x->stride[0];
         for (int64_t c = 0; c < in; c += VF) {
             int64_t some = kron_least(VF, in - c);
             vf block[VF];
-            vf_read_block(from + c, x->stride[0], rows, some, block);
+            num_read_block(dtype, x->data, from + c, x->stride[0], rows, some, block);
             vf_transpose(block);
             UNROLL
             for (int64_t i = 0; i < VF; i++)
@@ -225,25 +232,32 @@ static void kron_bring_in(const kron_job *job, int64_t t0, float *panel) {
     }
 }
 
-static void kron_send_out(const kron_job *job, int64_t t0, const float *panel) {
+static void kron_bring_in(const kron_job *job, int64_t t0, float *panel){
+#define BRING(dtype) kron_bring_as(dtype, job, t0, panel)
+    NUM_SWITCH(job->p->x.dtype, BRING)
+#undef BRING
+}
+
+ALWAYS
+    void kron_send_as(const wn_dtype dtype, const kron_job *job, int64_t t0, const float *panel) {
     const wn_tensor *y = &job->p->y;
     int64_t n = kron_least(LANES, y->shape[0] - t0), out = y->shape[1];
     bool add = job->p->accumulate;
     if (!kron_batch_first(y)) {
         for (int64_t r = 0; r < out; r++) {
-            float *to = (float *)y->data + r * y->stride[1] + t0;
+            int64_t to = r * y->stride[1] + t0;
             for (int64_t t = 0; t < n; t += VF) {
                 int64_t some = kron_least(VF, n - t);
                 vf v = vf_load(panel + r * LANES + t);
-                if (add) v = vf_add(vf_get(to + t, some), v);
-                vf_put(to + t, v, some);
+                if (add) v = vf_add(num_get(dtype, y->data, to + t, some), v);
+                num_put(dtype, y->data, to + t, v, some);
             }
         }
         return;
     }
     for (int64_t t = 0; t < n; t += VF) {
         int64_t rows = kron_least(VF, n - t);
-        float *to = (float *)y->data + (t0 + t) * y->stride[0];
+        int64_t to = (t0 + t) * y->stride[0];
         for (int64_t r = 0; r < out; r += VF) {
             int64_t some = kron_least(VF, out - r);
             vf block[VF];
@@ -253,11 +267,18 @@ static void kron_send_out(const kron_job *job, int64_t t0, const float *panel) {
                 UNROLL
                 for (int64_t i = 0; i < VF; i++)
                     if (i < rows)
-                        block[i] = vf_add(vf_get(to + i * y->stride[0] + r, some), block[i]);
+                        block[i] = vf_add(num_get(dtype, y->data, to + i * y->stride[0] + r, some),
+                                          block[i]);
             }
-            vf_write_block(to + r, y->stride[0], rows, some, block);
+            num_write_block(dtype, y->data, to + r, y->stride[0], rows, some, block);
         }
     }
+}
+
+static void kron_send_out(const kron_job *job, int64_t t0, const float *panel) {
+#define SEND(dtype) kron_send_as(dtype, job, t0, panel)
+    NUM_SWITCH(job->p->y.dtype, SEND)
+#undef SEND
 }
 
 /* ---- a few panels through all factors */
@@ -330,10 +351,16 @@ static void kron_run(void *ctx, int64_t begin, int64_t end, int worker) {
     }
 }
 
+#include "kernels/simd/kron_few.inc.h"
+
 static wn_status kron_mul(const void *args, wn__exec *x) {
     const wn__kron_mul *p = args;
     kron_job job = {.p = p, .plan = wn__kron_plan_for(p, LANES)};
     if (p->x.shape[0] == 0) return WN_OK;
+    if (job.plan.few) {
+        kron_few_run(p, &job.plan, x);
+        return WN_OK;
+    }
     job.weights = (float *)(void *)x->scratch;
     job.place = (int32_t *)(void *)(job.weights + job.plan.weights);
     job.workers = job.weights + job.plan.weights + job.plan.places;

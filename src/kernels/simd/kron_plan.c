@@ -29,7 +29,29 @@ static bool chainable(const wn__kron_mul *p, wn__kron_plan *plan) {
     return true;
 }
 
+// Whether the factors can be read as they lie, so few vectors are there.
+static bool are_few(const wn__kron_mul *p) {
+    if (p->x.shape[0] > WN_KRON_FEW) return false;
+    for (int t = 0; t < p->count; t++) {
+        const wn_tensor *w = &p->w[t];
+        if (w->stride[1] != 1 && w->stride[2] != 1) return false;
+        if (w->shape[1] * w->shape[2] < WN_KRON_BLOCK) return false;
+    }
+    return true;
+}
+
+static wn__kron_plan few_plan(const wn__kron_mul *p) {
+    wn__kron_plan plan = {.few = true, .few_width = wn__kron_line(wn__kron_mul_width(p))};
+    for (int t = 0; t < p->count; t++) {
+        plan.few_inputs = most(plan.few_inputs, wn__kron_line(p->w[t].shape[2]));
+        plan.few_outputs = most(plan.few_outputs, wn__kron_line(p->w[t].shape[1]));
+    }
+    plan.worker = p->x.shape[0] * (plan.few_inputs + plan.few_outputs);
+    return plan;
+}
+
 wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes) {
+    if (are_few(p)) return few_plan(p);
     wn__kron_plan plan = {.lanes = lanes, .in = p->x.shape[1], .out = p->y.shape[1]};
     int64_t width = wn__kron_mul_width(p), rows = 0;
     plan.pair = chainable(p, &plan);
@@ -55,7 +77,8 @@ wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes) {
 
 static size_t workspace(const wn__kron_mul *p, int threads, int64_t lanes) {
     wn__kron_plan plan = wn__kron_plan_for(p, lanes);
-    return (size_t)(plan.weights + plan.places + threads * plan.worker) * sizeof(float);
+    int64_t shared = plan.few ? 2 * p->x.shape[0] * plan.few_width : plan.weights + plan.places;
+    return (size_t)(shared + threads * plan.worker) * sizeof(float);
 }
 
 size_t wn__workspace_kron_mul_avx2(const void *args, int threads) {
@@ -87,10 +110,19 @@ static int64_t up(int64_t n, int64_t to) {
     return (n + to - 1) / to * to;
 }
 
+// Whether lanes that run over blocks l do less in vain than lanes along k: the
+// share of a register tile that exists, of 3 j x 4 k of `vector` blocks or 6 j x 2 vectors of k.
+static bool across_blocks(const wn__kron_size *s, int64_t vector) {
+    double wide = (double)(up(s->b, 3) * up(s->c, 4)) * (double)up(s->d, vector);
+    double narrow = (double)(up(s->b, 6) * up(s->c, 2 * vector)) * (double)s->d;
+    return s->d > 1 && wide <= narrow;
+}
+
 wn__kron_cut wn__kron_cut_for(const wn__kron_grad *p, int64_t vector) {
     wn__kron_size s = wn__kron_size_of(&p->dw);
-    wn__kron_cut cut = {.wide = s.d > 1 ? vector : 1};
-    int64_t j = s.d > 1 ? 3 : 6, k = s.d > 1 ? 4 : 2 * vector; // of a register tile
+    bool wide = across_blocks(&s, vector);
+    wn__kron_cut cut = {.wide = wide ? vector : 1};
+    int64_t j = wide ? 3 : 6, k = wide ? 4 : 2 * vector; // of a register tile
     cut.kr = up(s.c, k);
     cut.rows = least(up(s.b, j), most(j, SUMS / (cut.kr * cut.wide) / j * j));
     cut.jr = cut.rows;

@@ -9,7 +9,9 @@
  *
  * Two chainable factors are fused more tightly, since between them there may be many more numbers
  * than on either side (block low rank with rank r has r times as many): of the d1/d2 = t outputs u
- * that share a block row, `chunk` at a time are computed from all inputs and used up. */
+ * that share a block row, `chunk` at a time are computed from all inputs and used up.
+ *
+ * Few vectors are no panel: what is read then is the factors, which go past once as they lie. */
 #ifndef WN_KERNELS_SIMD_KRON_PLAN_H
 #define WN_KERNELS_SIMD_KRON_PLAN_H
 
@@ -21,7 +23,9 @@ enum {
     WN_KRON_AVX512_LANES = 32,
     WN_KRON_AVX2_ROWS = 6, /* of a register tile, two vectors each */
     WN_KRON_AVX512_ROWS = 12,
-    WN_KRON_TOKENS = 64 /* of kron_grad, gathered at a time */
+    WN_KRON_TOKENS = 64, /* of kron_grad, gathered at a time */
+    WN_KRON_FEW = 16,    /* vectors at most that are few */
+    WN_KRON_BLOCK = 64   /* numbers of a block at least, for that */
 };
 
 typedef struct wn__kron_plan {
@@ -35,6 +39,9 @@ typedef struct wn__kron_plan {
     int64_t weights; /* floats, of all factors packed */
     int64_t places;  /* 32-bit integers */
     int64_t worker;  /* floats of one worker */
+    bool few;        /* few vectors; then of one of them */
+    int64_t few_width, few_inputs,
+        few_outputs; /* floats between factors, into and out of a block */
 } wn__kron_plan;
 
 wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes);

@@ -118,27 +118,105 @@ static void test_closed(void **state) {
     }
 }
 
-// Gradients of exact data reach the optimum of two factors from random ones.
+static const char *in_folder(void **state, const char *folder, const char *name) {
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return scratch_path(state, path);
+}
+
+// Gradients of exact data reach, from random factors, the optimum that the closed form has: of two
+// factors, and of the seven of a small chain with bottlenecks, whose product has rank 2 and no
+// more. (Long chains do not get there in so few epochs: with 24 x 16 and fourteen factors some end
+// a third of a percent above.)
 static void test_reaches(void **state) {
-    float w[OUT * IN];
-    const char *path = write_weight(state, OUT, IN, w);
-    wn_ks_options o = options_for(state, "reaches");
-    wn_ks_result best, r;
-    o.chain = "monarch:4";
-    o.method = "svd";
-    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &best));
-    o.method = "sgd";
-    o.data = "exact";
-    o.epochs = 1000;
-    o.lr = 3e-2;
-    o.batch_size = 2 * IN; // the exact gradient
+    static const struct {
+        const char *chain;
+        int64_t out, in;
+    } runs[] = {{"monarch:4", OUT, IN}, {"legacy", 6, 4}};
+    for (int i = 0; i < 2; i++) {
+        float w[OUT * IN];
+        const char *path = write_weight(state, runs[i].out, runs[i].in, w);
+        wn_ks_options o = options_for(state, "reaches");
+        wn_ks_result best, r;
+        o.chain = runs[i].chain;
+        o.method = "svd";
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &best));
+        o.method = "sgd";
+        o.data = "exact";
+        o.epochs = 600;
+        o.lr = 3e-2;
+        o.batch_size = 2 * runs[i].in; // the exact gradient
+        o.weight_decay = 0;
+        o.save_interval = 0;
+        o.scheduler = "cosine";
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+        if (!(fabs(r.relative_error - best.relative_error) < 1e-4 * best.relative_error))
+            fail_msg("%s: %.9g, the optimum is %.9g", runs[i].chain, r.relative_error,
+                     best.relative_error);
+    }
+}
+
+// Inputs whose numbers have very different sizes and are correlated: [n, in] into a file.
+static const char *write_inputs(void **state, int64_t n, int64_t in, float *x) {
+    const char *path = scratch_path(state, "x.pth");
+    for (int64_t i = 0; i < n; i++) {
+        float common[4];
+        wn__philox_normal(8, WN_STREAM_TEST, (uint64_t)i, common);
+        for (int64_t c = 0; c < in; c++) {
+            float z[4];
+            wn__philox_normal(9, WN_STREAM_TEST, (uint64_t)(i * in + c), z);
+            x[i * in + c] = (z[0] + common[c % 4]) / (float)(1 + c);
+        }
+    }
+    wn_tensor t = wn__tensor2(x, WN_DTYPE_F32, n, in);
+    wn__pth_writer *writer;
+    assert_ok(wn__pth_create(path, &writer));
+    wn__pth_put_tensor(writer, &t);
+    assert_ok(wn__pth_commit(writer));
+    return path;
+}
+
+// Alternating least squares: nothing to gain on two factors, which start at their optimum; on
+// deeper chains from the closed form down, never below what no chain can reach; with a calibration
+// at least as far as many epochs of gradients, and a whole sweep changes nothing any more.
+static void test_als(void **state) {
+    static float w[OUT * IN], square[16 * 16], x[200 * IN];
+    const char *path = write_weight(state, OUT, IN, w), *inputs = write_inputs(state, 200, IN, x);
+    wn_ks_options o = options_for(state, "als");
+    wn_ks_result start, r, trained;
+    o.epochs = 200;
     o.weight_decay = 0;
-    o.save_interval = 0;
     o.scheduler = "cosine";
+    o.save_interval = 0;
+    static const char *const pairs[] = {"monarch:4", "monarch:4x8:2"};
+    for (int c = 0; c < 2; c++) {
+        o.chain = pairs[c];
+        o.calib = NULL;
+        o.method = "svd";
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &start));
+        o.method = "als";
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+        assert_true(fabs(r.relative_error - start.relative_error) < 1e-5);
+        o.calib = inputs;
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+        assert_true(r.sweeps > 1 && r.sweeps < o.epochs);
+        o.method = "auto";
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &trained));
+        if (r.activation_error > trained.activation_error * 1.02)
+            fail_msg("%g, by gradients %g", r.activation_error, trained.activation_error);
+    }
+    o.calib = NULL;
+    o.chain = "butterfly";
+    path = write_weight(state, 16, 16, square);
+    o.method = "svd";
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &start));
+    o.method = "als";
     assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
-    if (r.relative_error >= best.relative_error * 1.01)
-        fail_msg("%g, the optimum is %g", r.relative_error, best.relative_error);
-    assert_true(r.relative_error > best.relative_error * (1 - 1e-5)); // nothing is nearer
+    assert_true(r.relative_error < start.relative_error && r.relative_error >= start.least);
+    assert_true(fabs(error_of(r.final_path, square, 16, 16) - r.relative_error) < 1e-5);
+    o.dtype = "float16"; // rounded weights of the same solution
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &start));
+    assert_true(fabs(start.relative_error - r.relative_error) < 1e-3);
 }
 
 static void same_files(const char *a, const char *b) {
@@ -150,12 +228,6 @@ static void same_files(const char *a, const char *b) {
     assert_memory_equal(one, two, n);
     free(one);
     free(two);
-}
-
-static const char *in_folder(void **state, const char *folder, const char *name) {
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
-    return scratch_path(state, path);
 }
 
 // Two epochs and two more are four, on any number of threads, with every optimizer and schedule.
@@ -264,26 +336,6 @@ static void test_sources(void **state) {
     assert_non_null(strstr(wn_last_error(), "row 0, column 5 is not finite"));
 }
 
-// Inputs whose numbers have very different sizes and are correlated: [n, in] into a file.
-static const char *write_inputs(void **state, int64_t n, int64_t in, float *x) {
-    const char *path = scratch_path(state, "x.pth");
-    for (int64_t i = 0; i < n; i++) {
-        float common[4];
-        wn__philox_normal(8, WN_STREAM_TEST, (uint64_t)i, common);
-        for (int64_t c = 0; c < in; c++) {
-            float z[4];
-            wn__philox_normal(9, WN_STREAM_TEST, (uint64_t)(i * in + c), z);
-            x[i * in + c] = (z[0] + common[c % 4]) / (float)(1 + c);
-        }
-    }
-    wn_tensor t = wn__tensor2(x, WN_DTYPE_F32, n, in);
-    wn__pth_writer *writer;
-    assert_ok(wn__pth_create(path, &writer));
-    wn__pth_put_tensor(writer, &t);
-    assert_ok(wn__pth_commit(writer));
-    return path;
-}
-
 // With a calibration the outputs come closer than by the plain fit; a bottleneck's closed form is
 // the optimum, which gradients do not beat.
 static void test_calibrated(void **state) {
@@ -332,8 +384,8 @@ static void test_refusals(void **state) {
     float w[OUT * IN];
     const char *path = write_weight(state, OUT, IN, w);
     wn_ks_options o = options_for(state, "refusals"), p;
-    p = o, p.method = "als";
-    refuse(path, p, "method 'als': svd, sgd or auto expected");
+    p = o, p.method = "lbfgs";
+    refuse(path, p, "method 'lbfgs': svd, als, sgd or auto expected");
     p = o, p.chain = "monarch:5";
     refuse(path, p, "blocks of 5 do not divide 24 outputs; the nearest that do: 6");
     p = o, p.chain = "monarch:4x:2";
@@ -361,8 +413,8 @@ static void test_refusals(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
 static const struct CMUnitTest tests[] = {
-    TEST(test_closed),  TEST(test_reaches),    TEST(test_resume),   TEST(test_ways),
-    TEST(test_sources), TEST(test_calibrated), TEST(test_refusals),
+    TEST(test_closed), TEST(test_als),     TEST(test_reaches),    TEST(test_resume),
+    TEST(test_ways),   TEST(test_sources), TEST(test_calibrated), TEST(test_refusals),
 };
 
 int main(void) {

@@ -69,6 +69,10 @@ static void test_dense(void **state) {
         int64_t rows = wn__kron_rows(p), columns = wn__kron_columns(p);
         wn_tensor view = counting(p, w, 1), out = matrix(dense, rows, columns);
         assert_ok(wn__kron_dense(&view, &out));
+        int64_t nonzero = 0;
+        for (int64_t i = 0; i < rows * columns; i++)
+            nonzero += dense[i] != 0;
+        assert_int_equal(nonzero, p->a * p->b * p->c * p->d);
         for (int64_t r = 0; r < rows; r++) {
             double y = 0;
             for (int64_t c = 0; c < columns; c++) {
@@ -148,7 +152,24 @@ static double draw(uint64_t i) {
     return (double)word[0] * 0x1p-31 - 1;
 }
 
-// Transposes, supports of products, and the identity of chains of identities, over chainable pairs.
+// Square blocks that are identities make the identity, however many factors.
+static void test_identity(void **state) {
+    (void)state;
+    static const wn__kron chain[] = {{8, 3, 3, 1}, {4, 2, 2, 3}, {1, 4, 4, 6}, {24, 1, 1, 1}};
+    double data[4][24 * 4] = {{0}}, dense[24 * 24];
+    wn_tensor w[4], out = matrix(dense, 24, 24);
+    for (int t = 0; t < 4; t++) {
+        const wn__kron *p = &chain[t];
+        for (int64_t i = 0; i < wn__kron_params(p); i++)
+            data[t][i] = i / (p->c * p->d) % p->b == i / p->d % p->c; // j = k
+        w[t] = wn__kron_view(p, WN__KRON_CANONICAL, data[t], WN_DTYPE_F64);
+    }
+    assert_ok(wn__kron_chain_dense(w, 4, NULL, NULL, &out));
+    for (int i = 0; i < 24 * 24; i++)
+        assert_true(dense[i] == (i / 24 == i % 24));
+}
+
+// Transposes and supports of products, over chainable pairs.
 static void test_invariants(void **state) {
     (void)state;
     static const wn__kron pairs[][2] = {
@@ -219,7 +240,8 @@ static void test_refusals(void **state) {
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_dense),      cmocka_unit_test(test_layouts),  cmocka_unit_test(test_pair),
+    cmocka_unit_test(test_dense),      cmocka_unit_test(test_layouts),
+    cmocka_unit_test(test_pair),       cmocka_unit_test(test_identity),
     cmocka_unit_test(test_invariants), cmocka_unit_test(test_refusals),
 };
 

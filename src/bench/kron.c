@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// Chains of Kronecker-sparse factors: fused kernels beside permuted and batched products, and
+// beside the dense product of the matrix they stand for.
+#include "base/fail.h"
+#include "bench/kron_work.h"
+#include "bench/suite.h"
+#include "kernels/check/harness.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BMM "kron_mul:cblas,kron_grad:cblas"
+
+static const wn__product product_of[WN__KRON_PASSES] = {WN__FORWARD, WN__INPUT, WN__WEIGHT};
+
+static wn_status add_fused(wn__cell *c, const wn__kron_work *w, wn__kron_pass pass, bool last) {
+    char ops[64], problem[2 * WN__PROBLEM_TEXT];
+    wn__entry *e;
+    if (!wn__kron_problem(w, pass, c->rows, c->suite->dtype, last, ops, sizeof ops, problem,
+                          sizeof problem))
+        return WN_OK;
+    WN_TRY(wn__ops_add(c, WN_BENCH_STRUCTURE, ops, problem, NULL, &e));
+    if (!e) return WN_OK;
+    size_t used = strlen(e->name);
+    if (last) (void)snprintf(e->name + used, sizeof e->name - used, ", batch last");
+    // the least that all steps together read and write
+    double size = strcmp(c->suite->dtype, "f32") == 0 ? 4 : 2;
+    e->bytes = size * ((double)c->rows * (double)(w->in + w->out) +
+                       w->params * (pass == WN__KRON_WEIGHT && w->count > 1 ? 2 : 1));
+    return WN_OK;
+}
+
+static wn_status add_bmm(wn__cell *c, const wn__kron_work *w, wn__kron_pass pass) {
+    char ops[64], problem[2 * WN__PROBLEM_TEXT];
+    wn__entry *e;
+    if (!wn__kron_problem(w, pass, c->rows, c->suite->dtype, false, ops, sizeof ops, problem,
+                          sizeof problem))
+        return WN_OK;
+    WN_TRY(wn__ops_add(c, WN_BENCH_STRUCTURE, ops, problem, BMM, &e));
+    if (e) e->bmm = true;
+    return WN_OK;
+}
+
+// Integers are drawn in less time than normal numbers, and multiplied in the same.
+static wn_status add_dense(wn__cell *c, wn__kron_pass pass) {
+    static const char *const problem[WN__KRON_PASSES] = {
+        "m={T},n={out},k={in},bt=1,dtype={dtype},data=integers",
+        "m={T},n={in},k={out},dtype={dtype},data=integers",
+        "m={out},n={in},k={T},at=1,dtype={dtype},data=integers"};
+    wn__entry *e;
+    WN_TRY(wn__ops_add(c, WN_BENCH_DENSE, "matmul", problem[pass], NULL, &e));
+    return wn__product_add(c, &product_of[pass], 1, false);
+}
+
+static wn_status measure(wn__suite *s, const wn__kron_work *w, wn__kron_pass pass, int64_t rows,
+                         const char *name) {
+    wn__cell c = {.suite = s, .work = name, .shape = {w->out, w->in}, .rows = rows};
+    wn_status status = add_fused(&c, w, pass, false);
+    if (status == WN_OK && c.count > 0 && pass == WN__KRON_FORWARD)
+        status = add_fused(&c, w, pass, true);
+    if (status == WN_OK && c.count > 0) status = add_bmm(&c, w, pass);
+    if (status == WN_OK && c.count > 0) status = add_dense(&c, pass);
+    if (status == WN_OK) return wn__cell_measure(&c);
+    wn__cell_free(&c);
+    return status;
+}
+
+// --shapes chooses among the works, where it is given.
+static bool wanted(const wn__suite *s, const wn__kron_work *w) {
+    for (int i = 0; i < s->shapes; i++)
+        if (s->shape[i].out == w->out && s->shape[i].in == w->in) return true;
+    return s->shapes == 0;
+}
+
+// "forward factor (8,48,192,4)"
+static const char *name_of(const wn__kron_work *w, wn__kron_pass pass, char *out, size_t n) {
+    (void)snprintf(out, n, "%s %s", wn__kron_pass_name(pass), w->name);
+    return out;
+}
+
+// The median over the sample, of the kernels that are dispatched.
+static wn_status conclude(wn__suite *s, wn__kron_pass pass) {
+    char begin[64];
+    double ratio[WN__KRON_SAMPLE * WN__SIZES];
+    int count = 0;
+    wn__spread all;
+    (void)snprintf(begin, sizeof begin, "%s factor", wn__kron_pass_name(pass));
+    for (size_t i = 0; i < wn__json_count(s->list); i++) {
+        wn_bench_row r;
+        WN_TRY(wn__row_read(wn__json_at(s->list, i), "", &r));
+        if (r.role == WN_BENCH_STRUCTURE && r.bmm.median > 0 && !strstr(r.name, "cblas") &&
+            !strstr(r.name, "batch last") && strncmp(r.work, begin, strlen(begin)) == 0)
+            ratio[count++] = r.bmm.median;
+    }
+    if (count == 0) return WN_OK;
+    WN_TRY(wn__spread_of(ratio, count, &all));
+    return wn__suite_note(s,
+                          "%s, %d factors of the %d published patterns within 1024 and 16384: the "
+                          "median is %.2f times as fast as permuted and batched products (%.2f to "
+                          "%.2f)",
+                          wn__kron_pass_name(pass), count, wn__kron_population(), all.median,
+                          all.least, all.most);
+}
+
+wn_status wn__suite_ks(wn__suite *s) {
+    wn__kron_work w;
+    char name[64];
+    bool any = false;
+    for (int i = 0; wn__kron_work_at(i, WN__KRON_SAMPLE, &w); i++)
+        for (int p = 0; p < WN__KRON_PASSES && wanted(s, &w); p++) {
+            if (!wn__suite_wants(s, name_of(&w, (wn__kron_pass)p, name, sizeof name))) continue;
+            any = true;
+            for (int r = 0; r < s->row_counts; r++)
+                WN_TRY(measure(s, &w, (wn__kron_pass)p, s->rows[r], name));
+        }
+    if (!any)
+        return wn__fail(
+            WN_INVALID, "ks: nothing of these shapes begins with '%.60s'; the first are '%s'",
+            s->o->work ? s->o->work : "",
+            wn__kron_work_at(0, 1, &w) ? name_of(&w, WN__KRON_FORWARD, name, sizeof name) : "");
+    for (int p = 0; p < WN__KRON_PASSES; p++)
+        WN_TRY(conclude(s, (wn__kron_pass)p));
+    return WN_OK;
+}
