@@ -17,7 +17,6 @@ wn__accepts_fn wn__accepts_matmul_bf16, wn__accepts_spmm24_bf16;
 /* Of table or dtable. */
 wn__accepts_fn wn__accepts_f32_embed;
 /* Not greedy, whose choices follow from each other. */
-wn__accepts_fn wn__accepts_f32_mask24;
 /* In groups of 4. */
 wn__accepts_fn wn__accepts_f32_mvue24;
 wn__accepts_fn wn__accepts_matmul_cblas;

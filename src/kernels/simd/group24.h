@@ -78,6 +78,9 @@ ALWAYS vf vf_of(vi a) {
 ALWAYS vi vi_max(vi a, vi b) {
     return _mm512_max_epi32(a, b);
 }
+ALWAYS vi vi_min(vi a, vi b) {
+    return _mm512_min_epi32(a, b);
+}
 ALWAYS vi vi_sub(vi a, vi b) {
     return _mm512_sub_epi32(a, b);
 }
@@ -114,6 +117,10 @@ ALWAYS vm vm_or(vm a, vm b) {
 ALWAYS vm vm_more(vi a, vi b) {
     return _mm512_cmpgt_epi32_mask(a, b);
 }
+/* bits where the sign of a is set, else 0 */
+ALWAYS vi vi_where_negative(vf a, int32_t bits) {
+    return _mm512_maskz_set1_epi32(_mm512_movepi32_mask(_mm512_castps_si512(a)), bits);
+}
 ALWAYS vm vi_positive(vi a) {
     return _mm512_test_epi32_mask(a, a);
 } /* of a >= 0 */
@@ -146,19 +153,6 @@ ALWAYS void store_groups(vi a, uint8_t *p, int64_t n) {
     store_bytes(turn_4x4(_mm512_cvtepi32_epi8(a)), p, n);
 }
 
-/* Byte i of every lane to row i of p. */
-ALWAYS void store_tiles(vi a, uint8_t *p, int64_t stride, int64_t n) {
-    const __m512i turn =
-        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-    const __m512i gather = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    a = _mm512_permutexvar_epi32(gather, _mm512_shuffle_epi8(a, turn));
-    a = _mm512_shuffle_epi8(a, turn);
-    store_bytes(_mm512_castsi512_si128(a), p, n);
-    store_bytes(_mm512_extracti32x4_epi32(a, 1), p + stride, n);
-    store_bytes(_mm512_extracti32x4_epi32(a, 2), p + 2 * stride, n);
-    store_bytes(_mm512_extracti32x4_epi32(a, 3), p + 3 * stride, n);
-}
-
 #else
 typedef __m256i vi;
 
@@ -173,6 +167,9 @@ ALWAYS vf vf_of(vi a) {
 }
 ALWAYS vi vi_max(vi a, vi b) {
     return _mm256_max_epi32(a, b);
+}
+ALWAYS vi vi_min(vi a, vi b) {
+    return _mm256_min_epi32(a, b);
 }
 ALWAYS vi vi_sub(vi a, vi b) {
     return _mm256_sub_epi32(a, b);
@@ -206,6 +203,10 @@ ALWAYS vm vm_or(vm a, vm b) {
 ALWAYS vm vm_more(vi a, vi b) {
     return _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b));
 }
+ALWAYS vi vi_where_negative(vf a, int32_t bits) {
+    return _mm256_castps_si256(
+        _mm256_blendv_ps(_mm256_setzero_ps(), _mm256_castsi256_ps(vi_set(bits)), a));
+}
 ALWAYS vm vi_positive(vi a) {
     return _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, _mm256_setzero_si256()));
 }
@@ -235,19 +236,6 @@ ALWAYS void store_groups(vi a, uint8_t *p, int64_t n) {
     store_bytes((uint64_t)_mm_cvtsi128_si64(both), p, n);
 }
 
-ALWAYS void store_tiles(vi a, uint8_t *p, int64_t stride, int64_t n) {
-    const __m256i turn = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-    const __m256i gather = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    const __m256i mix = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15));
-    a = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(a, turn), gather);
-    a = _mm256_shuffle_epi8(a, mix);
-    store_bytes((uint64_t)_mm256_extract_epi64(a, 0), p, n);
-    store_bytes((uint64_t)_mm256_extract_epi64(a, 1), p + stride, n);
-    store_bytes((uint64_t)_mm256_extract_epi64(a, 2), p + 2 * stride, n);
-    store_bytes((uint64_t)_mm256_extract_epi64(a, 3), p + 3 * stride, n);
-}
 #endif
 
 /* n columns from w on, 0 <= n <= 4 VF, split; zeros beyond. */

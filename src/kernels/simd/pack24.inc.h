@@ -3,8 +3,8 @@
  * entry of w that is not kept is read as zero, so a slot that points at it needs no case of its
  * own. Columns: of four rows each column keeps two entries at most; they wait until 32 rows have
  * filled a cache line of every column, are transposed and written at once. AVX-512 compresses each
- * row and each column by itself; AVX2 splits the step into the 16 entries of its tiles once, for
- * both forms. */
+ * row and each column by itself; AVX2 permutes
+ * each row and each column of a tile, four floats, by its mask. */
 #include "base/fail.h"
 #include "kernels/pack24.h"
 #include "kernels/simd/accepts.h"
@@ -26,14 +26,18 @@ typedef struct pack24_job {
 } pack24_job;
 
 /* What an item keeps of its columns: the values of a strip, with room between rows that would share
- * cache sets, and the nibbles of all blocks, 0xE for those that do not exist. */
+ * cache sets, or as lines of columns, and the nibbles of all blocks, 0xE for those that do not
+ * exist. */
 typedef struct item24 {
-    _Alignas(64) float kept[2 * STRIP_BLOCKS][ITEM_COLUMNS + 16];
+    union {
+        _Alignas(64) float kept[2 * STRIP_BLOCKS][ITEM_COLUMNS + 16];
+        _Alignas(64) float line[ITEM_COLUMNS][2 * STRIP_BLOCKS];
+    };
     _Alignas(64) uint8_t nibble[ITEM_BLOCKS][ITEM_COLUMNS];
 } item24;
 
-/* What came from tiles lies in `kept` as lanes hold it: a step's columns 0 of all tiles, then its
- * columns 1, and so on. The column at place i of a step; */
+/* What came from tiles lies in `kept` as lanes hold it, 16 of them: a step's columns 0 of all
+ * tiles, then its columns 1, and so on. The column at place i of a step; */
 ALWAYS int64_t column_at(bool tiles, int64_t i) {
     return tiles ? 4 * tile_of_lane(i % VF) + i / VF : i;
 }
@@ -255,43 +259,28 @@ typedef struct step24 {
     int64_t rows, tiles; /* that exist */
 } step24;
 
-/* The 2 VF values of a row, from its slots. */
-ALWAYS void store_slots(float *values, const vf slot[2], bool stream) {
-    vf out[2];
-    slots_in_order(slot, out);
 #if VF == 16
-#pragma GCC unroll 2
-    for (int i = 0; i < 2; i++)
-        if (stream)
-            vf_stream(values + VF * i, out[i]);
-        else
-            vf_store(values + VF * i, out[i]);
-#else
-    __m128 part[4] = {_mm256_castps256_ps128(out[0]), _mm256_castps256_ps128(out[1]),
-                      _mm256_extractf128_ps(out[0], 1), _mm256_extractf128_ps(out[1], 1)};
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++)
-        if (stream)
-            _mm_stream_ps(values + 4 * i, part[i]);
-        else
-            _mm_storeu_ps(values + 4 * i, part[i]);
-#endif
-}
-
 /* Or all 16 comparisons of a step live on the stack from its rows to its columns. */
 #define FORGET(bits) __asm__("" : "+x"(bits))
 
 /* Row i of a step in the row-wise form, but for its bytes. whole: all of the step exists. */
-ALWAYS void store_row(const step24 *to, int i, const vf e[4], vi bits, bool two, bool whole,
-                      bool stream) {
+ALWAYS void store_row(const step24 *to, int i, const vf e[4], vi bits, bool whole, bool stream) {
     const vm keep[4] = {tile_bit(bits, 4 * i), tile_bit(bits, 4 * i + 1), tile_bit(bits, 4 * i + 2),
                         tile_bit(bits, 4 * i + 3)};
-    float *values = to->values + i * to->values_stride, rest[2 * VF];
-    vf slot[2];
-    slots_of_four(e, keep, two, slot);
-    store_slots(whole ? values : rest, slot, whole && stream);
-    if (!whole) memcpy(values, rest, 2 * (size_t)to->tiles * sizeof *rest);
+    float *values = to->values + i * to->values_stride;
+    vf slot[2], out[2];
+    slots_of_four(e, keep, slot);
+    slots_in_order(slot, out);
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; h++)
+        if (whole && stream)
+            vf_stream(values + VF * h, out[h]);
+        else if (whole)
+            vf_store(values + VF * h, out[h]);
+        else
+            vf_put(values + VF * h, out[h], clamp24(2 * to->tiles - VF * h, VF));
 }
+#endif
 
 /* The indices of a step's rows, and the mask if that is wanted. */
 ALWAYS void store_row_bytes(const step24 *to, vi bits, bool whole) {
@@ -311,8 +300,9 @@ ALWAYS void store_row_bytes(const step24 *to, vi bits, bool whole) {
     }
 }
 
+#if VF == 16
 /* The column-wise form of a step, for the time being. */
-ALWAYS void keep_tiles(vf e[4][4], vi bits, bool two, item24 *item, int64_t block, int64_t column) {
+ALWAYS void keep_tiles(vf e[4][4], vi bits, item24 *item, int64_t block, int64_t column) {
     float(*kept)[ITEM_COLUMNS + 16] = item->kept + block % STRIP_BLOCKS * 2;
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) {
@@ -321,13 +311,30 @@ ALWAYS void keep_tiles(vf e[4][4], vi bits, bool two, item24 *item, int64_t bloc
                             tile_bit(bits, 12 + j)};
         const vf down[4] = {e[0][j], e[1][j], e[2][j], e[3][j]};
         vf slot[2];
-        slots_of_four(down, keep, two, slot);
+        slots_of_four(down, keep, slot);
         vf_store(&kept[0][column + VF * j], slot[0]);
         vf_store(&kept[1][column + VF * j], slot[1]);
     }
     store_lanes(lanes_lookup(wn__nibble_of_mask24, spread_nibbles(turn_bits(bits))),
                 &item->nibble[block][column]);
 }
+
+/* Both forms of a step; row[i] begins at its first column. */
+ALWAYS void store_forms(const step24 *to, const float *const row[4], vi bits, item24 *item,
+                        int64_t block, int64_t column, bool whole, bool stream) {
+    vf e[4][4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        load_tiles(row[i], e[i]);
+        if (whole || i < to->rows) store_row(to, i, e[i], bits, whole, stream);
+        FORGET(bits);
+    }
+    store_row_bytes(to, bits, whole);
+    keep_tiles(e, bits, item, block, column);
+}
+#else
+#include "kernels/simd/pack24_quads.inc.h"
+#endif
 
 #if VF == 16
 static void pack_block(const pack24_job *job, const place24 *at, int64_t block, item24 *item) {
@@ -362,24 +369,16 @@ ALWAYS vi bits_of_tiles(const __m128i row[4]) {
     return _mm256_cvtepu16_epi32(_mm_or_si128(upper, _mm_slli_epi16(lower, 8)));
 }
 
-/* A step: row[i] begins at its first column. Entries that are not kept become zeros. */
+/* A step: row[i] begins at its first column. */
 ALWAYS void pack_step(const pack24_job *job, const step24 *to, const float *const row[4],
                       const __m128i mask[4], item24 *item, int64_t block, int64_t column,
                       bool whole, bool stream) {
-    vf e[4][4];
     vi bits = bits_of_tiles(mask);
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        load_tiles(row[i], e[i]);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
-            e[i][j] = vf_keep(tile_bit(bits, 4 * i + j), e[i][j]);
-        if (to->values != NULL && (whole || i < to->rows))
-            store_row(to, i, e[i], bits, false, whole, stream);
-        FORGET(bits);
+    if (to->values != NULL) {
+        store_rows(to, row, bits, whole, stream);
+        store_row_bytes(to, bits, whole);
     }
-    if (to->values != NULL) store_row_bytes(to, bits, whole);
-    if (wn__given(&job->p->values_t)) keep_tiles(e, bits, false, item, block, column);
+    if (wn__given(&job->p->values_t)) keep_quads(row, bits, item, block, column);
 }
 
 /* What is left of a block's columns, or all of them where rows are missing. */
@@ -495,6 +494,12 @@ ALWAYS void write_values(const pack24_job *job, const place24 *at, int64_t block
     const wn__pack24 *p = job->p;
     int64_t down = p->values_t.shape[1], n = 2 * clamp24(at->blocks - block, STRIP_BLOCKS);
     float *to = (float *)p->values_t.data + at->j0 * down + 2 * (at->i0 / 4 + block);
+#if VF == 8
+    if (tiles) {
+        write_lines(item, to, down, n, at->columns, job->stream_columns && n == 2 * STRIP_BLOCKS);
+        return;
+    }
+#endif
     if (n < 2 * STRIP_BLOCKS || at->columns % STEP_COLUMNS != 0)
         write_strip(item, to, down, n, at->columns, tiles, false, false);
     else if (job->stream_columns)

@@ -12,26 +12,9 @@ typedef struct tile24_job {
 /* A step: row[i] begins at its first column. Lanes with a NaN. */
 ALWAYS vm tile_step(const step24 *to, const float *const row[4], item24 *item, int64_t block,
                     int64_t column, bool whole, bool stream) {
-    vf e[4][4], sum[4][6];
     vm nan = vm_of_bits(0);
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        vf a[4];
-        load_tiles(row[i], a);
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
-            a[j] = vf_abs(a[j]);
-        nan = vm_or(nan, row_sums(a, sum[i]));
-    }
-    vi bits = best_masks(sum);
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) { /* again from the first cache: cheaper than to keep them */
-        load_tiles(row[i], e[i]);
-        if (whole || i < to->rows) store_row(to, i, e[i], bits, true, whole, stream);
-        FORGET(bits);
-    }
-    store_row_bytes(to, bits, whole);
-    keep_tiles(e, bits, true, item, block, column);
+    vi bits = best_masks(row, &nan);
+    store_forms(to, row, bits, item, block, column, whole, stream);
     return nan;
 }
 
