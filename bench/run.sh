@@ -9,7 +9,7 @@ winnow=build/winnow
 suites=""
 while [ $# -gt 0 ]; do
     case $1 in
-    gemm | decode | prune | layer | train | ks) suites="$suites $1" && shift ;;
+    gemm | decode | prune | layer | train | mlp | ks) suites="$suites $1" && shift ;;
     *) break ;;
     esac
 done
@@ -64,7 +64,7 @@ run_suite() {
 
 if [ -z "$suites" ]; then
     suites="gemm decode prune layer train"
-    if [ "$(value_of device "$@")" = cuda ]; then suites="gemm decode prune"; fi
+    if [ "$(value_of device "$@")" = cuda ]; then suites="gemm decode prune mlp"; fi
 fi
 for suite in $suites; do
     run_suite "$suite" "$@"

@@ -256,7 +256,7 @@ static int summary(const options *o) {
 }
 
 int command_BENCH(const options *o) {
-    static const char *const suites[] = {"gemm", "decode", "prune", "layer", "train", "ks"};
+    static const char *const suites[] = {"gemm", "decode", "prune", "layer", "train", "mlp", "ks"};
     const char *suite = o->argument[0];
     if (strcmp(suite, "summary") == 0) return summary(o);
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
@@ -264,6 +264,6 @@ int command_BENCH(const options *o) {
         if (o->arguments > 1) return usage_error("winnow bench %s takes no files", suite);
         return run_suite(o);
     }
-    return usage_error("winnow bench gemm, decode, prune, layer, train, ks or summary, not '%.40s'",
-                       suite);
+    return usage_error(
+        "winnow bench gemm, decode, prune, layer, train, mlp, ks or summary, not '%.40s'", suite);
 }

@@ -11,8 +11,8 @@ import statistics
 import sys
 import time
 
-SHAPES = {"gemm": "2048x768,6656x1664,1664x6656,4096x4096,11008x4096,4096x11008,28672x8192", "decode": "4096x4096,11008x4096,28672x8192", "prune": "4096x4096,11008x4096,8192x8192"}
-ROWS = {"gemm": "256,1024,4096,16384", "decode": "1,8,16,32,64", "prune": "0"}
+SHAPES = {"gemm": "2048x768,6656x1664,1664x6656,4096x4096,11008x4096,4096x11008,28672x8192", "decode": "4096x4096,11008x4096,28672x8192", "prune": "4096x4096,11008x4096,8192x8192", "mlp": "3072x768,8192x2048,16384x4096"}
+ROWS = {"gemm": "256,1024,4096,16384", "decode": "1,8,16,32,64", "prune": "0", "mlp": "8192,32768"}
 REST, BATCH = 25e-3, 4e-3  # seconds of sleep before a batch, and of a batch
 
 
@@ -85,6 +85,50 @@ def prunings(torch, w):
     return runs
 
 
+def mlps(torch, out, n_in, t, kind):
+    """name -> function: an MLP with relu^2, forward and backward, compiled and dense, or with weights that are pruned and packed in every run."""
+    from torch.nn.functional import linear, relu
+
+    x = torch.randn(t, n_in, dtype=kind, device="cuda", requires_grad=True)
+    dy = torch.randn(t, n_in, dtype=kind, device="cuda")
+    up = torch.randn(out, n_in, dtype=kind, device="cuda", requires_grad=True)
+    down = torch.randn(n_in, out, dtype=kind, device="cuda", requires_grad=True)
+
+    class Sparse(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, w, tile):
+            ctx.w = tile(w.detach())
+            ctx.save_for_backward(x)
+            return linear(x, ctx.w)
+
+        @staticmethod
+        def backward(ctx, dy):
+            (x,) = ctx.saved_tensors
+            return dy @ ctx.w, dy.t() @ x, None
+
+    def step(product):
+        def run():
+            for leaf in (x, up, down):
+                leaf.grad = None
+            product(relu(product(x, up)).square(), down).backward(dy)
+
+        return run
+
+    dense = torch.compile(lambda: linear(relu(linear(x, up)).square(), down))
+
+    def compiled():
+        for leaf in (x, up, down):
+            leaf.grad = None
+        dense().backward(dy)
+
+    runs = {"dense, compiled": compiled}
+    if torch.backends.cusparselt.is_available():
+        from torch.sparse import SparseSemiStructuredTensorCUSPARSELT as Lt
+
+        runs["2:4 weights"] = step(lambda x, w: Sparse.apply(x, w, Lt.prune_dense_static_sort))
+    return runs
+
+
 def main():
     a = arguments()
     import torch
@@ -106,9 +150,15 @@ def main():
         rows.append({"suite": a.suite, "work": work, "dtype": dtype, "name": f"torch {torch.__version__}, {name}, own process", "role": "peer", "out": out, "in": n_in,
                      "rows": t, "flops": flops, "seconds": {"median": statistics.median(seconds), "least": min(seconds), "most": max(seconds)}})
 
+    shapes = [tuple(map(int, shape.split("x"))) for shape in (a.shapes or SHAPES[a.suite]).split(",")]
+    if a.suite == "mlp":
+        for out, n_in in shapes:
+            for t in map(int, (a.rows or ROWS[a.suite]).split(",")):
+                for name, run in mlps(torch, out, n_in, t, kind).items():
+                    add("forward and backward", name, run, out, n_in, t, 12.0 * t * out * n_in)
+        shapes = []
     with torch.no_grad():
-        for shape in (a.shapes or SHAPES[a.suite]).split(","):
-            out, n_in = map(int, shape.split("x"))
+        for out, n_in in shapes:
             w = torch.randn(out, n_in, dtype=kind, device="cuda")
             if a.suite == "prune":
                 for work, runs in prunings(torch, w).items():

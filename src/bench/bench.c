@@ -43,6 +43,7 @@ static const plan gpu_plans[] = {
     {"gemm", wn__gpu_bench_run, GPU_SHAPES, "256,1024,4096,16384", 7},
     {"decode", wn__gpu_bench_run, GPU_SHAPES, "1,8,16,32,64", 7},
     {"prune", wn__gpu_bench_run, "4096x4096,11008x4096,8192x8192", "", 7},
+    {"mlp", wn__gpu_bench_mlp, "3072x768,8192x2048,16384x4096", "8192,32768", 7},
 };
 enum { GPU_PLANS = sizeof gpu_plans / sizeof *gpu_plans, SUSTAINED_REPEATS = 2 };
 
@@ -57,7 +58,8 @@ static wn_status find_gpu_plan(const char *name, const plan **out) {
             return WN_OK;
         }
     return wn__fail(WN_INVALID,
-                    "no suite on a GPU is called '%.40s'; there are gemm, decode, prune",
+                    "no suite on a GPU is called '%.40s'; there are gemm, decode, prune, "
+                    "mlp",
                     name ? name : "");
 }
 

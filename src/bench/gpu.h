@@ -5,6 +5,7 @@
 
 #include "bench/nvml.h"
 #include "bench/suite.h"
+#include "kernels/cuda/blaslt.h"
 #include "kernels/cuda/gpu.h"
 #include "kernels/tuned.h"
 
@@ -48,6 +49,21 @@ wn__product wn__gpu_work_product(const char *suite, const char *work);
 /* How many copies of what has that many bytes are needed so that none is in the caches when its
  * turn comes again; 1 when not cold. */
 int wn__gpu_copies(double bytes, bool cold);
+
+/* The fastest of cuBLASLt's choices for a product, each tried on its own data. */
+typedef struct wn__gpu_best {
+    wn__blaslt *library;
+    const wn__lt_plan *plan;
+    int choice;
+} wn__gpu_best;
+enum { WN__GPU_BEST_WORKSPACE = 64 << 20 };
+WN_NODISCARD wn_status wn__gpu_best_find(wn__gpu_bench *g, const wn__matmul *p, void *workspace,
+                                         wn__gpu_best *out);
+WN_NODISCARD wn_status wn__gpu_best_run(const wn__gpu_best *b, const wn__matmul *p,
+                                        void *workspace);
+
+/* gpu_mlp.c: a whole MLP, dense and with 2:4 weights. */
+WN_NODISCARD wn_status wn__gpu_bench_mlp(wn__suite *s);
 
 /* Entries of NVIDIA's libraries: the best of cuBLASLt's choices, cuSPARSELt with everything
  * searched, cuSPARSELt's own pruning. */

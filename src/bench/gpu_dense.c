@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 5, RUNS = 16, WORKSPACE = 64 << 20 };
+enum { TRIES = 5, RUNS = 16, FEW_RUNS = 2, WORKSPACE = WN__GPU_BEST_WORKSPACE };
+
+// A product of that many operations takes a fifth of a millisecond and more.
+#define LONG 2e11
 
 typedef struct dense {
     wn__matmul p;
@@ -39,18 +42,20 @@ static size_t bytes_of(int64_t a, int64_t b) {
     return (size_t)(a * b) * 2;
 }
 
+// c[m,n] = a b. The second operand is the weight; of its gradient, the inputs.
 static wn_status place(const wn__cell *c, dense *j, wn__product what, wn_dtype dtype, bool cold) {
-    const int64_t T = c->rows, out = c->shape.out, in = c->shape.in;
-    const int64_t n = what == WN__FORWARD ? out : in, k = what == WN__FORWARD ? in : out;
+    const int64_t out = c->shape.out, in = c->shape.in;
+    const int64_t m = what == WN__WEIGHT ? out : c->rows, n = what == WN__FORWARD ? out : in;
+    const int64_t k = what == WN__WEIGHT ? c->rows : what == WN__FORWARD ? in : out;
     void *p;
     j->copies = wn__gpu_copies((double)bytes_of(n, k), cold);
     j->step = (bytes_of(n, k) / WN_CUDA_ALIGN + 1) * WN_CUDA_ALIGN;
     WN_TRY(wn__cuda_arena(c->suite->gpu->d, "a dense product",
-                          WORKSPACE + bytes_of(T, n) + bytes_of(T, k) +
+                          WORKSPACE + bytes_of(m, n) + bytes_of(m, k) +
                               (size_t)j->copies * j->step + 8 * WN_CUDA_ALIGN,
                           &j->memory));
-    WN_TRY(wn__tensor_alloc2(&j->memory, dtype, T, k, &j->p.a));
-    WN_TRY(wn__tensor_alloc2(&j->memory, dtype, T, n, &j->p.c));
+    WN_TRY(wn__tensor_alloc2(&j->memory, dtype, m, k, &j->p.a));
+    WN_TRY(wn__tensor_alloc2(&j->memory, dtype, m, n, &j->p.c));
     WN_TRY(wn__arena_alloc(&j->memory, WORKSPACE, &j->workspace));
     WN_TRY(wn__arena_alloc(&j->memory, (size_t)j->copies * j->step, &p));
     j->first = p;
@@ -59,7 +64,11 @@ static wn_status place(const wn__cell *c, dense *j, wn__product what, wn_dtype d
         j->p.b.stride[0] = 1;
         j->p.b.stride[1] = k;
     }
-    WN_TRY(wn__gpu_random(c->suite->gpu, j->p.a.data, dtype, T * k, 3));
+    if (what == WN__WEIGHT) { // dy^T of dy [T, out]
+        j->p.a.stride[0] = 1;
+        j->p.a.stride[1] = m;
+    }
+    WN_TRY(wn__gpu_random(c->suite->gpu, j->p.a.data, dtype, m * k, 3));
     return wn__gpu_random(c->suite->gpu, p, dtype, (int64_t)((size_t)j->copies * j->step / 2), 5);
 }
 
@@ -69,7 +78,9 @@ static wn_status capture(wn__gpu_bench *g, dense *j, wn__cuda_graph **out) {
     WN_TRY(wn__cuda_wait(g->d));
     WN_TRY(wn__cuda_capture_begin(g->d));
     wn_status status = WN_OK;
-    for (int n = 0; n < RUNS && status == WN_OK; n++)
+    const double flops = 2 * (double)wn__tensor_count(&j->p.c) * (double)j->p.a.shape[1];
+    const int runs = flops > LONG ? FEW_RUNS : RUNS;
+    for (int n = 0; n < runs && status == WN_OK; n++)
         status = run(j);
     wn_status ended = wn__cuda_capture_end(g->d, out);
     return status != WN_OK ? status : ended;
@@ -106,18 +117,35 @@ static wn_status choose(wn__gpu_bench *g, dense *j) {
     return WN_OK;
 }
 
+wn_status wn__gpu_best_find(wn__gpu_bench *g, const wn__matmul *p, void *workspace,
+                            wn__gpu_best *out) {
+    dense j = {.p = *p, .workspace = workspace, .first = p->b.data, .copies = 1};
+    wn__lt_shape s;
+    char why[160];
+    WN_TRY(wn__gpu_blaslt(g->gpu, &j.library));
+    if (!wn__blaslt_shape(p, &s, why, sizeof why)) return wn__fail(WN_UNSUPPORTED, "%s", why);
+    s.workspace = WORKSPACE;
+    s.reductions = WN_LT_REDUCE_IN_PLACE | WN_LT_REDUCE_SUMS | WN_LT_REDUCE_RESULTS; // all it likes
+    WN_TRY(wn__blaslt_plan(j.library, &s, WN_LT_CHOICES, &j.plan));
+    WN_TRY(choose(g, &j));
+    *out = (wn__gpu_best){j.library, j.plan, j.choice};
+    return WN_OK;
+}
+
+wn_status wn__gpu_best_run(const wn__gpu_best *b, const wn__matmul *p, void *workspace) {
+    return wn__blaslt_run(b->library, b->plan, b->choice, p, workspace);
+}
+
 static wn_status open_dense(const wn__cell *c, dense *j, wn__product what, bool cold) {
     wn__gpu_bench *g = c->suite->gpu;
     const wn_dtype dtype = strcmp(c->suite->dtype, "f16") == 0 ? WN_DTYPE_F16 : WN_DTYPE_BF16;
-    wn__lt_shape s;
-    char why[160];
-    WN_TRY(wn__gpu_blaslt(g->gpu, &j->library));
+    wn__gpu_best best;
     WN_TRY(place(c, j, what, dtype, cold));
-    if (!wn__blaslt_shape(&j->p, &s, why, sizeof why)) return wn__fail(WN_UNSUPPORTED, "%s", why);
-    s.workspace = WORKSPACE;
-    s.reductions = WN_LT_REDUCE_IN_PLACE | WN_LT_REDUCE_SUMS | WN_LT_REDUCE_RESULTS; // all it likes
-    WN_TRY(wn__blaslt_plan(j->library, &s, WN_LT_CHOICES, &j->plan));
-    return choose(g, j);
+    WN_TRY(wn__gpu_best_find(g, &j->p, j->workspace, &best));
+    j->library = best.library;
+    j->plan = best.plan;
+    j->choice = best.choice;
+    return WN_OK;
 }
 
 wn_status wn__gpu_dense_add(wn__cell *c, wn__product what, bool cold) {

@@ -189,7 +189,7 @@ static bool wanted(const wn__cell *c) {
 }
 
 wn_status wn__gpu_sparse_add(wn__cell *c, wn__product what, bool cold) {
-    if (!wanted(c) || what == WN__NO_PRODUCT) return WN_OK;
+    if (!wanted(c) || what == WN__NO_PRODUCT || what == WN__WEIGHT) return WN_OK;
     sparse *j = calloc(1, sizeof *j);
     if (j == NULL) return wn__fail(WN_NOMEM, "no memory for a product");
     wn_status status = open_sparse(c, j, what, cold);

@@ -35,6 +35,8 @@ static double bytes_of(wn__op op, const void *args) {
         bytes += (double)wn__tensor_bytes(&((const wn__matmul *)args)->c);
     if (op == WN__OP_spmm24_rows && ((const wn__spmm24_rows *)args)->accumulate)
         bytes += (double)wn__tensor_bytes(&((const wn__spmm24_rows *)args)->c);
+    if (op == WN__OP_spmm24_blocks_rows && ((const wn__spmm24_blocks_rows *)args)->accumulate)
+        bytes += (double)wn__tensor_bytes(&((const wn__spmm24_blocks_rows *)args)->c);
     if (op == WN__OP_sddmm24 && ((const wn__sddmm24 *)args)->accumulate)
         bytes += (double)wn__tensor_bytes(&((const wn__sddmm24 *)args)->v);
     if (op == WN__OP_spmm24_columns && ((const wn__spmm24_columns *)args)->accumulate)
@@ -54,6 +56,8 @@ static double flops_of(wn__op op, const void *args) {
     const wn__matmul *dense = args;
     const wn__spmm24 *sparse = args;
     const wn__spmm24_blocks *blocks = args;
+    const wn__spmm24_blocks_columns *blocks_columns = args;
+    const wn__spmm24_blocks_rows *blocks_rows = args;
     const wn__spmm24_rows *rows = args;
     const wn__spmm24_columns *columns = args;
     const wn__sddmm24 *kept = args;
@@ -66,6 +70,10 @@ static double flops_of(wn__op op, const void *args) {
         return 2 * (double)wn__tensor_count(&sparse->values) * (double)sparse->x.shape[0];
     case WN__OP_spmm24_blocks:
         return (double)wn__tensor_count(&blocks->y) * (double)blocks->x.shape[1];
+    case WN__OP_spmm24_blocks_columns:
+        return (double)wn__tensor_count(&blocks_columns->x) * (double)blocks_columns->y.shape[1];
+    case WN__OP_spmm24_blocks_rows:
+        return (double)wn__tensor_count(&blocks_rows->c) * (double)blocks_rows->b.shape[0];
     case WN__OP_spmm24_rows:
         return 2 * (double)wn__tensor_count(&rows->values) * (double)rows->c.shape[1];
     case WN__OP_spmm24_columns: // half of each row is kept

@@ -19,6 +19,8 @@ wn_status wn__check_spmm24_blocks(const void *args) {
     if (p->values != WN_DTYPE_BF16 && p->values != WN_DTYPE_F16)
         return wn__fail(WN_INVALID, "%s: values are %s, blocks hold BF16 or F16", op,
                         wn_dtype_name(p->values));
+    if (p->gate && (p->relu2 || !wn__given(&p->residual)))
+        return wn__fail(WN_INVALID, "%s: a gate needs a residual and no relu2", op);
     WN_TRY(wn__check_same(op, "row", o + 0, 0, o + 4, 0));
     WN_TRY(wn__check_same(op, "output", o + 2, 0, o + 4, 1));
     if (wn__given(&p->residual)) WN_TRY(wn__check_shapes(op, o + 3, o + 4));

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Cases of soft24, soft24_dots, mvue24, mvue24_tokens and apply24: ties, both zeros, subnormals,
-// magnitudes far apart, infinities and NaN, outputs on inputs, rows with gaps. Everything agrees
-// with ref bit for bit, any NaN with any other.
+// Cases of soft24, soft24_dots, mvue24, mvue24_tokens, mvue24_blocks and apply24: ties, both zeros,
+// subnormals, magnitudes far apart, infinities and NaN, outputs on inputs, rows with gaps.
+// Everything agrees with ref bit for bit, any NaN with any other.
+#include "kernels/block24.h"
 #include "kernels/check/masks24.h"
 #include "kernels/contract.h"
+#include "kernels/mvue24_blocks.h"
 #include "kernels/mvue24_tokens.h"
 #include "kernels/soft24.h"
 
@@ -185,6 +187,33 @@ const wn__case_type wn__cases_mvue24_tokens = {.op = WN__OP_mvue24_tokens,
                                                .field_count = TOKENS_FIELDS,
                                                .compare = WN__SAME_VALUES,
                                                .declare = tokens_declare,
+                                               .fill = mvue_fill};
+
+static void blocks_declare(wn__case *c) {
+    wn__mvue24_blocks *p = c->args;
+    const int64_t *v = c->problem.value;
+    const wn_tensor x = matrix(c);
+    wn__case_part(c, "x", &p->x, WN__READ, x);
+    wn__case_part(c, "blocks", &p->blocks, WN__WRITE, wn__block24_tensor(x.shape[1], x.shape[0]));
+    p->method = (wn__mvue24_method)v[TOKENS_METHOD];
+    p->seed = c->key;
+    p->stream = UINT64_C(0xFEDCBA9876543210);
+    p->counter = counters[v[TOKENS_COUNTER]];
+}
+
+// Blocks hold the two types of 16 bits.
+static void blocks_settle(wn__problem *p) {
+    p->value[DTYPE] = p->value[DTYPE] % 2 == 0 ? WN_DTYPE_BF16 - 1 : WN_DTYPE_F16 - 1;
+}
+
+const wn__case_type wn__cases_mvue24_blocks = {.op = WN__OP_mvue24_blocks,
+                                               .args_size = sizeof(wn__mvue24_blocks),
+                                               .fields = tokens_fields,
+                                               .field_count = TOKENS_FIELDS,
+                                               .compare = WN__SAME_BITS,
+                                               .align = 16,
+                                               .settle = blocks_settle,
+                                               .declare = blocks_declare,
                                                .fill = mvue_fill};
 
 // ---- apply24

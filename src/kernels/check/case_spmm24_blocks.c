@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { T, N, K, DTYPE, DATA, MASKS, BIAS, RESIDUAL, RELU2, XPAD, YPAD, ONEHOT, ODD, FIELDS };
+enum { T, N, K, DTYPE, DATA, MASKS, BIAS, RESIDUAL, RELU2, XPAD, YPAD, ONEHOT, ODD, GATE, FIELDS };
 
 static const char *const dtype_words[] = {"bf16", "f16", NULL};
 static const char *const residual_words[] = {"none", "other", "y", NULL};
@@ -33,6 +33,7 @@ static const wn__field fields[FIELDS] = {
     WN__FIELD_CHOICE("ypad", 0, 3, 0),
     WN__FIELD_FLAG("onehot", 0), // x[t,i] is 1 where i = t mod k
     WN__FIELD_FLAG("odd", 0),    // row strides that are no multiples of eight
+    WN__FIELD_FLAG("gate", 0),
 };
 
 // Odd strides are for the reference alone, so only a few cases have them; bulk stores move eights
@@ -40,6 +41,7 @@ static const wn__field fields[FIELDS] = {
 static void settle(wn__problem *p) {
     if (p->value[MASKS] == WN__MASKS_FULL) p->value[N] = wn__ceil_div(p->value[N], 8) * 8;
     p->value[ODD] = p->value[ODD] && p->value[XPAD] == 3;
+    p->value[GATE] = p->value[GATE] && p->value[RESIDUAL] != NONE && !p->value[RELU2];
 }
 
 static int64_t pad_of(const int64_t *v, int64_t columns, int64_t eights) {
@@ -53,6 +55,7 @@ static void declare(wn__case *c) {
     const wn_tensor y = wn__view2(dtype, v[T], v[N], pad_of(v, v[N], v[YPAD]));
     p->values = dtype;
     p->relu2 = v[RELU2];
+    p->gate = v[GATE];
     wn__case_part(c, "x", &p->x, WN__READ, wn__view2(dtype, v[T], v[K], pad_of(v, v[K], v[XPAD])));
     wn__case_part(c, "blocks", &p->blocks, WN__READ, wn__block24_tensor(v[N], v[K]));
     if (v[BIAS]) wn__case_part(c, "bias", &p->bias, WN__READ, wn__tensor1(NULL, dtype, v[N]));
@@ -97,6 +100,9 @@ static void fill(wn__case *c) {
     wn__part *x = wn__case_find(c, "x");
     wn__case_fill(c, (wn__data)v[DATA]);
     fill_blocks(c, wn__case_find(c, "blocks"));
+    wn__part *residual = wn__case_find(c, "residual");
+    for (int64_t i = 0; v[GATE] && i < residual->count; i++) // squares
+        wn__part_set(residual, i, fabs(wn__part_get(residual, i)));
     for (int64_t i = 0; v[ONEHOT] && i < x->count; i++)
         wn__part_set(x, i, i % v[K] == i / v[K] % v[K] ? 1 : 0);
 }
@@ -146,7 +152,7 @@ static sums sums_of(const double *x, const kept *row, int64_t count, double bias
 static double bound_of(const wn__case *c, const wn__round *r, sums s, double residual,
                        double want) {
     const int64_t *v = c->problem.value;
-    const bool integers = v[DATA] == WN__DATA_INTEGERS && s.size * r->acc <= 0.5;
+    const bool integers = v[DATA] == WN__DATA_INTEGERS && !v[GATE] && s.size * r->acc <= 0.5;
     const double terms = (double)(2 * wn__ceil_div(v[K], 4) + v[BIAS]);
     if (integers && fabs(want) * r->out <= 1) return 0; // whole numbers all the way
     double error = integers ? 0 : 2 * terms * (r->acc * s.size + r->eta), a = s.z;
@@ -155,7 +161,10 @@ static double bound_of(const wn__case *c, const wn__round *r, sums s, double res
         a = positive * positive;
         error = (2 * positive + error) * error + r->acc * a + r->eta;
     }
-    if (v[RESIDUAL] != NONE) error += r->acc * (fabs(a) + fabs(residual)) + r->eta;
+    if (v[GATE]) // a root, two products, each a rounding; the root may be off by one more
+        error = 2 * sqrt(residual) * error + 4 * (r->acc * fabs(want) + r->eta);
+    else if (v[RESIDUAL] != NONE)
+        error += r->acc * (fabs(a) + fabs(residual)) + r->eta;
     return wn__stored(r, want) + (1 + r->out) * error;
 }
 

@@ -18,6 +18,8 @@ wn__accepts_fn wn__accepts_gpu_blocks_dense;
 wn__workspace_fn wn__workspace_spmm24_blocks_cublaslt;
 /* The same, in groups of four. */
 wn__accepts_fn wn__accepts_gpu_mvue24;
+/* Elements of 2 and 4 bytes, no more than a grid holds. */
+wn__accepts_fn wn__accepts_gpu_relu2;
 /* No more blocks than a grid holds. */
 wn__accepts_fn wn__accepts_gpu_block24;
 /* 16-bit numbers, row strides of multiples of eight, something to add up. */
@@ -31,6 +33,17 @@ wn__workspace_fn wn__workspace_spmm24_blocks_sm90a;
     wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_##rows##x##tokens##x2;
 WN_TILES(WN_TILE)
 #undef WN_TILE
+/* spmm24_blocks_columns by cuBLASLt on unpacked blocks. */
+wn__accepts_fn wn__accepts_gpu_columns_dense;
+wn__workspace_fn wn__workspace_spmm24_blocks_columns_cublaslt;
+/* spmm24_blocks_rows: 16-bit numbers, strides of whole 16 bytes, c += of float32 only. */
+wn__accepts_fn wn__accepts_gpu_blocks_rows;
+/* And rows of 16-bit results of whole 16 bytes. */
+wn__accepts_fn wn__accepts_gpu_blocks_rows_bulk;
+wn__workspace_fn wn__workspace_blocks_rows_sm90a;
+/* relu24_blocks: x of the dtype of blocks, rows of whole 16 bytes apart, something to add up. */
+wn__accepts_fn wn__accepts_gpu_relu24_blocks;
+wn__workspace_fn wn__workspace_relu24_blocks_sm90a;
 /* spmm24_blocks of up to 64 tokens. */
 wn__accepts_fn wn__accepts_gpu_few;
 

@@ -119,6 +119,13 @@ typedef struct wn__gpu_tokens24 {
     unsigned int *fault, number;
 } wn__gpu_tokens24;
 
+/* relu2, and its gradient: y is dx. */
+typedef struct wn__gpu_relu2 {
+    const void *x, *dy; /* dy NULL: no gradient */
+    void *y;
+    int64_t count;
+} wn__gpu_relu2;
+
 enum {
     WN_GPU_THREADS = 256,
     WN_GPU_ROWS = 8,           /* of a block of warps: one a row */

@@ -33,7 +33,7 @@ typedef struct wn__gpu_spmm24_blocks {
     int group;                 /* tiles along rows that are walked together */
     int split;                 /* parts that the sum of a tile is cut into */
     int cluster;
-    int relu2, residual_given;
+    int relu2, residual_given, gate;
 } wn__gpu_spmm24_blocks;
 
 #endif

@@ -22,6 +22,8 @@ bool wn__accepts_gpu_few(const void *args, char *why, size_t n) {
     else if (p->y.shape[0] > 1 && p->y.stride[0] % 2 != 0)
         (void)snprintf(why, n, "rows of y %lld elements apart, an odd number",
                        (long long)p->y.stride[0]);
+    else if (p->gate)
+        (void)snprintf(why, n, "a gate has no device code for few tokens");
     else if (p->x.dtype != p->values)
         (void)snprintf(why, n, "x of %s and blocks of %s", wn_dtype_name(p->x.dtype),
                        wn_dtype_name(p->values));

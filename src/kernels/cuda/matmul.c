@@ -9,6 +9,7 @@
 #include "kernels/cuda/images.h"
 #include "kernels/declare.h"
 #include "kernels/spmm24_blocks.h"
+#include "kernels/spmm24_blocks_columns.h"
 #include <stdio.h>
 
 #ifdef WN_HAVE_DEVICE_CODE
@@ -71,21 +72,60 @@ size_t wn__workspace_spmm24_blocks_cublaslt(const void *args, int threads) {
     return dense_bytes(args) + wn__blaslt_workspace(&m);
 }
 
-wn_status wn__spmm24_blocks_cublaslt(const void *args, wn__exec *x) {
-    const wn__spmm24_blocks *p = args;
-    const int64_t panels = p->blocks.shape[0];
-    wn__gpu_unblock24 a = {.blocks = p->blocks.data,
-                           .w = (uint16_t *)(void *)x->scratch,
-                           .panels = panels,
-                           .across = p->blocks.shape[1]};
+static wn_status write_out(const wn_tensor *blocks, void *to, wn__gpu *gpu) {
+    const int64_t panels = blocks->shape[0];
+    wn__gpu_unblock24 a = {
+        .blocks = blocks->data, .w = to, .panels = panels, .across = blocks->shape[1]};
     const wn__cuda_launch l = {
         .grid = {(unsigned)a.across,
                  (unsigned)(panels < WN_GPU_ROW_BLOCKS ? panels : WN_GPU_ROW_BLOCKS), 1},
         .block = {WN_GPU_THREADS, 1, 1}};
+    return wn__gpu_launch(gpu, &wn__image_unblock24_sm80, "wn_unblock24", &l, &a);
+}
+
+wn_status wn__spmm24_blocks_cublaslt(const void *args, wn__exec *x) {
+    const wn__spmm24_blocks *p = args;
     const wn__matmul m = dense_product(p, x->scratch);
     if (p->y.shape[0] == 0) return WN_OK;
-    WN_TRY(wn__gpu_launch(x->gpu, &wn__image_unblock24_sm80, "wn_unblock24", &l, &a));
+    WN_TRY(write_out(&p->blocks, x->scratch, x->gpu));
     return multiply(&m, x->gpu, x->scratch + dense_bytes(p));
+}
+
+// y = x W with W at `dense` (NULL while planning).
+static wn__matmul dense_columns(const wn__spmm24_blocks_columns *p, void *dense) {
+    wn__matmul m = {.a = p->x, .c = p->y};
+    m.b = wn__tensor2(dense, p->x.dtype, p->x.shape[1], p->y.shape[1]);
+    m.b.stride[0] = 64 * p->blocks.shape[1];
+    m.b.device = p->x.device;
+    return m;
+}
+
+static size_t written_bytes(const wn__spmm24_blocks_columns *p) {
+    return (size_t)(64 * p->blocks.shape[0] * 64 * p->blocks.shape[1]) * 2;
+}
+
+bool wn__accepts_gpu_columns_dense(const void *args, char *why, size_t n) {
+    const wn__spmm24_blocks_columns *p = args;
+    const wn__matmul m = dense_columns(p, NULL);
+    wn__lt_shape s;
+    if (p->x.dtype == p->values) return wn__blaslt_shape(&m, &s, why, n);
+    (void)snprintf(why, n, "x is %s, blocks hold %s", wn_dtype_name(p->x.dtype),
+                   wn_dtype_name(p->values));
+    return false;
+}
+
+size_t wn__workspace_spmm24_blocks_columns_cublaslt(const void *args, int threads) {
+    const wn__matmul m = dense_columns(args, NULL);
+    (void)threads;
+    return written_bytes(args) + wn__blaslt_workspace(&m);
+}
+
+wn_status wn__spmm24_blocks_columns_cublaslt(const void *args, wn__exec *x) {
+    const wn__spmm24_blocks_columns *p = args;
+    const wn__matmul m = dense_columns(p, x->scratch);
+    if (p->y.shape[0] == 0) return WN_OK;
+    WN_TRY(write_out(&p->blocks, x->scratch, x->gpu));
+    return multiply(&m, x->gpu, x->scratch + written_bytes(p));
 }
 
 #endif

@@ -72,6 +72,7 @@ static wn__gpu_spmm24_blocks arguments(const wn__spmm24_blocks *p) {
         .split = 1,
         .cluster = 1,
         .relu2 = p->relu2,
+        .gate = p->gate,
         .residual_given = residual,
     };
 }

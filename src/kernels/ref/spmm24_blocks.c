@@ -6,6 +6,8 @@
 #include "kernels/declare.h"
 #include "kernels/element.h"
 
+#include <math.h>
+
 enum { TOKENS = 16, GROUPS = WN_BLOCK24_COLUMNS / 4 };
 
 static double number(uint16_t bits, wn_dtype dtype) {
@@ -43,7 +45,10 @@ static void tile(const wn__spmm24_blocks *p, int64_t t, int count) {
         products(p, t, count, o, sum);
         for (int j = 0; j < count; j++) {
             double y = act(p, sum[j] + (wn__given(&p->bias) ? wn__get(&p->bias, o) : 0));
-            if (wn__given(&p->residual)) y += wn__get(&p->residual, wn__at(&p->residual, t + j, o));
+            if (wn__given(&p->residual)) {
+                const double r = wn__get(&p->residual, wn__at(&p->residual, t + j, o));
+                y = p->gate ? y * 2 * sqrt(r) : y + r;
+            }
             wn__set(&p->y, wn__at(&p->y, t + j, o), y);
         }
     }

@@ -52,7 +52,8 @@ wn__workspace_fn wn__workspace_rmsnorm_grad;
 /* Sums of squares by row, by column in parts of the rows, and their inverse roots. */
 wn__workspace_fn wn__workspace_adafactor;
 /* What is drawn. */
-wn__workspace_fn wn__workspace_mvue24_tokens_ref;
+wn__workspace_fn wn__workspace_mvue24_tokens_ref, wn__workspace_mvue24_blocks_ref,
+    wn__workspace_relu24_blocks_ref;
 /* Three sums for each row. */
 wn__workspace_fn wn__workspace_soft24_dots;
 /* A byte for each token where they have an order. */

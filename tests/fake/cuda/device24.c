@@ -8,6 +8,7 @@
 #include "kernels/cuda/args24.h"
 #include "kernels/cuda/args_blocks.h"
 #include "kernels/cuda/args_few.h"
+#include "kernels/cuda/args_rows.h"
 #include <stddef.h>
 #include <string.h>
 
@@ -37,6 +38,11 @@ typedef enum kind {
     EXTRA,
     BEGIN,
     FEW,
+    BLOCKS_ROWS,
+    MVUE_BLOCKS,
+    RELU24_BLOCKS,
+    RELU2,
+    RELU2_GRAD,
 } kind;
 
 #define FLOATS(name, kind, approx)                                                                 \
@@ -98,6 +104,32 @@ static const struct {
     {"wn_spmm24_blocks_128x128_f16", PRODUCT_MAPS, 2, 0, 0},
     {"wn_spmm24_blocks_128x64_bf16", PRODUCT_MAPS, 2, 0, 0},
     {"wn_spmm24_blocks_128x64_f16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_blocks_rows_bf16", BLOCKS_ROWS, 2, 7, 0},
+    {"wn_blocks_rows_bf16_across", BLOCKS_ROWS, 2, 7, 0},
+    {"wn_blocks_rows_f16", BLOCKS_ROWS, 2, 10, 0},
+    {"wn_blocks_rows_f16_across", BLOCKS_ROWS, 2, 10, 0},
+    {"wn_blocks_rows_128x256_bf16", BLOCKS_ROWS, 2, 7, 0},
+    {"wn_blocks_rows_128x256_bf16_across", BLOCKS_ROWS, 2, 7, 0},
+    {"wn_blocks_rows_128x256_f16", BLOCKS_ROWS, 2, 10, 0},
+    {"wn_blocks_rows_128x256_f16_across", BLOCKS_ROWS, 2, 10, 0},
+    {"wn_blocks_rows_256x192_bf16", BLOCKS_ROWS, 2, 7, 0},
+    {"wn_blocks_rows_256x192_bf16_across", BLOCKS_ROWS, 2, 7, 0},
+    {"wn_blocks_rows_256x192_f16", BLOCKS_ROWS, 2, 10, 0},
+    {"wn_blocks_rows_256x192_f16_across", BLOCKS_ROWS, 2, 10, 0},
+    {"wn_blocks_rows_128x128_bf16", BLOCKS_ROWS, 2, 7, 0},
+    {"wn_blocks_rows_128x128_bf16_across", BLOCKS_ROWS, 2, 7, 0},
+    {"wn_blocks_rows_128x128_f16", BLOCKS_ROWS, 2, 10, 0},
+    {"wn_blocks_rows_128x128_f16_across", BLOCKS_ROWS, 2, 10, 0},
+    {"wn_mvue24_blocks_exact_bf16", MVUE_BLOCKS, 2, 7, 0},
+    {"wn_mvue24_blocks_exact_f16", MVUE_BLOCKS, 2, 10, 0},
+    {"wn_mvue24_blocks_approx_bf16", MVUE_BLOCKS, 2, 7, 1},
+    {"wn_mvue24_blocks_approx_f16", MVUE_BLOCKS, 2, 10, 1},
+    FLOATS("wn_relu2", RELU2, 0),
+    FLOATS("wn_relu2_grad", RELU2_GRAD, 0),
+    {"wn_relu24_blocks_128x256_bf16", RELU24_BLOCKS, 2, 7, 0},
+    {"wn_relu24_blocks_128x256_f16", RELU24_BLOCKS, 2, 10, 0},
+    {"wn_relu24_blocks_128x128_bf16", RELU24_BLOCKS, 2, 7, 0},
+    {"wn_relu24_blocks_128x128_f16", RELU24_BLOCKS, 2, 10, 0},
     {"wn_few_bf16_8", FEW, 2, 7, 0},
     {"wn_few_bf16_16", FEW, 2, 7, 0},
     {"wn_few_bf16_32", FEW, 2, 7, 0},
@@ -156,6 +188,14 @@ unsigned long fake_device24_bytes(int which) {
     case PRODUCT:
     case PRODUCT_MAPS:
         return sizeof(wn__gpu_spmm24_blocks);
+    case BLOCKS_ROWS:
+    case RELU24_BLOCKS:
+        return sizeof(wn__gpu_blocks_rows);
+    case MVUE_BLOCKS:
+        return sizeof(wn__gpu_mvue24_blocks);
+    case RELU2:
+    case RELU2_GRAD:
+        return sizeof(wn__gpu_relu2);
     case FEW:
         return sizeof(wn__gpu_few);
     default:
@@ -385,6 +425,13 @@ static void run_values(int which, const void *argument) {
     case MVUE_PACK:
         fake_mvue24_pack(argument, dtype, approx);
         break;
+    case MVUE_BLOCKS:
+        fake_mvue24_blocks(argument, dtype, approx);
+        break;
+    case RELU2:
+    case RELU2_GRAD:
+        fake_relu2(argument, dtype, kernels[which].kind == RELU2_GRAD);
+        break;
     case TOKENS:
         fake_tokens24(argument, dtype);
         break;
@@ -431,6 +478,10 @@ int fake_device24_run(int which, const void *argument) {
         return fake_blocks_pack(argument, kernels[which].kind == BLOCKS_BOTH);
     case PRODUCT:
         return fake_blocks_multiply(argument, mantissa == 7);
+    case BLOCKS_ROWS:
+        return fake_blocks_rows(argument, kernels[which].name, mantissa == 7);
+    case RELU24_BLOCKS:
+        return fake_relu24_blocks(argument, dtype_of(which));
     case PRODUCT_MAPS:
         return fake_blocks_multiply_maps(argument, kernels[which].name);
     default:

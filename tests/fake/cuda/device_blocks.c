@@ -5,6 +5,7 @@
 
 #include "fake_map.h"
 #include "kernels/cuda/args_blocks.h"
+#include "kernels/cuda/args_rows.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,7 +79,10 @@ static void multiply(const wn__gpu_spmm24_blocks *p, const matrix *x, const matr
             double z = sum_of(p, x, t, o, bf16);
             if (p->bias != NULL) z += number(p->bias[o], bf16);
             if (p->relu2) z = z <= 0 ? 0 : z * z;
-            if (p->residual_given) z += number(*at(residual, t, o), bf16);
+            if (p->residual_given) {
+                const double r = number(*at(residual, t, o), bf16);
+                z = p->gate ? z * 2 * sqrt(r) : z + r;
+            }
             *at(y, t, o) = stored(z, bf16);
         }
 }
@@ -128,6 +132,70 @@ int fake_blocks_multiply(const void *argument, int bf16) {
     const matrix residual = {(char *)(uintptr_t)p->residual_data, 2 * p->residual_stride};
     if (!sound(p, 128, 128)) return 1;
     multiply(p, &x, &y, &residual, bf16);
+    return 0;
+}
+
+// Element (l,j) of b, wherever it lies.
+static uint16_t b_at(const matrix *b, int across, int64_t l, int64_t j) {
+    return across ? *at(b, l, j) : *at(b, j, l);
+}
+
+// c (+)= S b; c has 16 or 32 bits.
+static void multiply_rows(const wn__gpu_blocks_rows *p, const matrix *b, const matrix *c,
+                          int across, int bf16) {
+    for (int64_t i = 0; i < p->rows; i++)
+        for (int64_t j = 0; j < p->columns; j++) {
+            float *whole = (float *)(void *)(c->data + i * c->stride + 4 * j);
+            double sum = p->accumulate ? (double)*whole : 0;
+            for (int64_t g = 0; g < 16 * (int64_t)p->steps; g++) {
+                int place[2];
+                uint16_t value[2];
+                kept_of(p->blocks + (i / 64 * p->steps + g / 16) * 4608, (int)(i % 64),
+                        (int)(g % 16), place, value);
+                for (int s = 0; s < 2; s++)
+                    if (4 * g + place[s] < p->depth)
+                        sum += number(value[s], bf16) *
+                               number(b_at(b, across, 4 * g + place[s], j), bf16);
+            }
+            if (p->whole)
+                *whole = (float)sum;
+            else
+                *at(c, i, j) = stored(sum, bf16);
+        }
+}
+
+// A matrix through its map: 0 unless the map is of that size, with boxes of that many rows.
+static int open_lines(const wn__cu_tensor_map *map, int64_t rows, int64_t columns, int box,
+                      int bf16, matrix *out) {
+    fake_map m;
+    memcpy(&m, map, sizeof m);
+    *out = (matrix){m.address, (int64_t)m.stride};
+    return m.size[0] == (uint64_t)columns && m.size[1] == (uint64_t)rows && m.box[0] == 64 &&
+           m.box[1] == (uint32_t)box && m.type == (bf16 ? 9 : 6);
+}
+
+int fake_blocks_rows(const void *argument, const char *name, int bf16) {
+    const wn__gpu_blocks_rows *p = argument;
+    const int across = strstr(name, "_across") != NULL, size = p->whole ? 4 : 2;
+    matrix b = {(char *)(uintptr_t)p->b_data, 2 * p->b_stride};
+    matrix c = {p->c_data, size * p->c_stride};
+    int rows = 128, columns = 128;
+    const int maps = sscanf(name, "wn_blocks_rows_%dx%d", &rows, &columns) == 2;
+    const int64_t all = (int64_t)p->tiles_m * p->tiles_n;
+    if (p->tiles_m * rows < p->rows || p->tiles_n * columns < p->columns || p->group < 1 ||
+        p->split < 1 || p->split > p->steps)
+        return 1;
+    if (p->split > 1) { // room for parts, zeros
+        memset(p->partial, 0xA5,
+               sizeof(float) * (size_t)(all * p->split) * (size_t)(rows * columns));
+        for (int64_t i = 0; i < 2 * all; i++)
+            if (p->arrived[i] != 0) return 1;
+    }
+    if (maps && !open_lines(&p->b, across ? p->depth : p->columns, across ? p->columns : p->depth,
+                            across ? 64 : columns, bf16, &b))
+        return 1;
+    if (maps && !p->whole && !open_lines(&p->c, p->rows, p->columns, 16, bf16, &c)) return 1;
+    multiply_rows(p, &b, &c, across, bf16);
     return 0;
 }
 

@@ -9,4 +9,7 @@ int fake_blocks_pack(const void *argument, int both);
 int fake_blocks_multiply_maps(const void *argument, const char *name);
 int fake_blocks_multiply(const void *argument, int bf16);
 
+/* spmm24_blocks_rows, through maps where the name has a tile. */
+int fake_blocks_rows(const void *argument, const char *name, int bf16);
+
 #endif

@@ -2,14 +2,21 @@
 // Launches turned back into ops, which their references compute.
 #include "values24.h"
 
+#include "fake_map.h"
+#include "kernels/block24.h"
 #include "kernels/cuda/args24.h"
+#include "kernels/cuda/args_rows.h"
 #include "kernels/declare.h"
 #include "kernels/mask24.h"
+#include "kernels/mlp.h"
+#include "kernels/mvue24_blocks.h"
 #include "kernels/mvue24_tokens.h"
 #include "kernels/pack24_tokens.h"
+#include "kernels/relu24_blocks.h"
 #include "kernels/soft24.h"
 #include "kernels/tile24.h"
 #include <stdlib.h>
+#include <string.h>
 
 static wn_tensor matrix(const void *data, wn_dtype dtype, int64_t rows, int64_t columns,
                         int64_t stride) {
@@ -124,6 +131,50 @@ void fake_mvue24_pack(const void *argument, wn_dtype dtype, int approx) {
     wn__exec x = {.scratch = calloc((size_t)(a->rows * a->columns) + 1, wn_dtype_size(dtype))};
     if (x.scratch != NULL) (void)!wn__mvue24_tokens_ref(&p, &x);
     free(x.scratch);
+}
+
+void fake_mvue24_blocks(const void *argument, wn_dtype dtype, int approx) {
+    const wn__gpu_mvue24_blocks *a = argument;
+    wn__mvue24_blocks p = {.x = matrix(a->x, dtype, a->rows, a->columns, a->stride),
+                           .blocks = wn__block24_tensor(a->columns, a->rows),
+                           .method = approx ? WN_MVUE24_APPROX : WN_MVUE24_EXACT,
+                           .seed = a->draws.seed,
+                           .stream = a->draws.stream,
+                           .counter = a->draws.counter};
+    wn__exec x = {.scratch = calloc((size_t)(a->rows * a->columns) + 1, wn_dtype_size(dtype))};
+    p.blocks.data = a->blocks;
+    if (x.scratch != NULL) (void)!wn__mvue24_blocks_ref(&p, &x);
+    free(x.scratch);
+}
+
+int fake_relu24_blocks(const void *argument, wn_dtype dtype) {
+    const wn__gpu_blocks_rows *a = argument;
+    fake_map map;
+    memcpy(&map, &a->b, sizeof map);
+    wn__relu24_blocks p = {
+        .x = matrix(map.address, dtype, a->columns, a->depth, (int64_t)map.stride / 2),
+        .blocks = wn__block24_tensor(a->rows, a->depth),
+        .out = wn__block24_tensor(a->columns, a->rows),
+        .n = a->rows,
+        .values = dtype};
+    p.blocks.data = (void *)(uintptr_t)a->blocks;
+    p.out.data = a->c_data;
+    if (map.size[0] != (uint64_t)a->depth || map.size[1] != (uint64_t)a->columns ||
+        map.box[0] != 64)
+        return 1;
+    wn__exec x = {.scratch = calloc((size_t)p.x.shape[0] * (size_t)p.n * 4 + 64, 1)};
+    if (x.scratch != NULL) (void)!wn__relu24_blocks_ref(&p, &x);
+    free(x.scratch);
+    return 0;
+}
+
+void fake_relu2(const void *argument, wn_dtype dtype, int gradient) {
+    const wn__gpu_relu2 *a = argument;
+    const wn_tensor x = packed(a->x, dtype, 1, a->count), y = packed(a->y, dtype, 1, a->count);
+    const wn__relu2 p = {.x = x, .y = y};
+    const wn__relu2_grad g = {.x = x, .dy = packed(a->dy, dtype, 1, a->count), .dx = y};
+    wn__exec exec = {0};
+    (void)!(gradient ? wn__relu2_grad_ref(&g, &exec) : wn__relu2_ref(&p, &exec));
 }
 
 static wn__pack24_tokens tokens_of(const wn__gpu_tokens24 *a, wn_dtype dtype) {

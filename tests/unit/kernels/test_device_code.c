@@ -106,6 +106,17 @@ static void test_products(void **state) {
     assert_int_equal(c.hgmma_sparse, c.hgmma);
     assert_int_equal(c.fences, 0);
     assert_true(count_image("spmm24_blocks_sm80").hmma >= 2 * 32);
+    // three tiles, two types, the other operand along either side
+    const counts rows = count_image("blocks_rows_sm90a");
+    assert_int_equal(rows.functions, 12);
+    assert_int_equal(rows.hgmma, 4 * (2 * 4 + 8));
+    assert_int_equal(rows.hgmma_sparse, rows.hgmma);
+    assert_int_equal(rows.fences, 0);
+    assert_true(count_image("blocks_rows_sm80").hmma >= 4 * 32);
+    const counts packs = count_image("relu24_blocks_sm90a");
+    assert_int_equal(packs.functions, 4);
+    assert_int_equal(packs.hgmma, 2 * (4 + 4));
+    assert_int_equal(packs.hgmma_sparse, packs.hgmma);
 }
 
 int main(void) {

@@ -100,6 +100,12 @@ static __device__ __forceinline__ float epilogue(const wn__gpu_spmm24_blocks &p,
     return p.relu2 == 0 ? z : z <= 0 ? 0 : z * z;
 }
 
+static __device__ __forceinline__ float root(float x) {
+    float r;
+    asm("sqrt.approx.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+
 // Eight features of a token.
 template <class T>
 static __device__ __forceinline__ void store8(const wn__gpu_spmm24_blocks &p, const float *sum,
@@ -112,7 +118,10 @@ static __device__ __forceinline__ void store8(const wn__gpu_spmm24_blocks &p, co
     for (int i = 0; i < 8; i++) {
         const float bias = p.bias != nullptr && i < n ? T::wide(p.bias[feature + i]) : 0;
         v[i] = epilogue(p, sum[i] + bias);
-        if (p.residual_given != 0 && i < n) v[i] += T::wide(residual[i]);
+        if (p.residual_given != 0 && i < n) {
+            const float r = T::wide(residual[i]);
+            v[i] = p.gate != 0 ? v[i] * (2 * root(r)) : v[i] + r;
+        }
     }
     const uint4 out = make_uint4(T::pair(v[0], v[1]), T::pair(v[2], v[3]), T::pair(v[4], v[5]),
                                  T::pair(v[6], v[7]));

@@ -240,6 +240,12 @@ static __device__ __forceinline__ void load_residual(const wn__gpu_spmm24_blocks
              w.n * TOKENS + chunk % (TOKENS / CHUNK) * CHUNK);
 }
 
+static __device__ __forceinline__ float root(float x) {
+    float r;
+    asm("sqrt.approx.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+
 static __device__ __forceinline__ float squared(float z) {
     return z <= 0 ? 0 : z * z;
 }
@@ -269,8 +275,9 @@ static __device__ __forceinline__ void finish(const wn__gpu_spmm24_blocks &p, co
                      : "memory");
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            v[2 * i] += T::wide((uint16_t)r[i]);
-            v[2 * i + 1] += T::wide((uint16_t)(r[i] >> 16));
+            const float low = T::wide((uint16_t)r[i]), high = T::wide((uint16_t)(r[i] >> 16));
+            v[2 * i] = p.gate != 0 ? v[2 * i] * (2 * root(low)) : v[2 * i] + low;
+            v[2 * i + 1] = p.gate != 0 ? v[2 * i + 1] * (2 * root(high)) : v[2 * i + 1] + high;
         }
     }
     asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(at),

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT
+// Cases of spmm24_blocks_rows, relu24_blocks and spmm24_blocks_columns: b along both sides, c of 16
+// bits and of float32, added to or not; blocks are packed here from a drawn matrix; b may be rows
+// of one 1 each, which shows where every number goes. Bound: as spmm24_blocks, with the old c as a
+// term.
+#include "kernels/block24.h"
+#include "kernels/check/masks24.h"
+#include "kernels/contract.h"
+#include "kernels/cuda/block24.h"
+#include "kernels/element.h"
+#include "kernels/pack24.h"
+#include "kernels/relu24_blocks.h"
+#include "kernels/spmm24_blocks_columns.h"
+#include "kernels/spmm24_blocks_rows.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N, M, K, DTYPE, DATA, MASKS, BT, SUMS, ACCUMULATE, BPAD, CPAD, ONEHOT, FIELDS };
+
+static const char *const dtype_words[] = {"bf16", "f16", NULL};
+
+static const wn__field fields[FIELDS] = {
+    WN__FIELD_SIZE("n", 0, 512, 129, 400),
+    WN__FIELD_SIZE("m", 0, 512, 129, 400),
+    WN__FIELD_SIZE("k", 0, 512, 129, 9000), // so deep that sums are cut and rings go round
+    WN__FIELD_WORDS("dtype", 1, 0, dtype_words),
+    WN__FIELD_DATA(WN__DATA_INFINITE),
+    WN__FIELD_WORDS("masks", WN__MASKS_SHORT, WN__MASKS_FULL, wn__masks_words),
+    WN__FIELD_FLAG("bt", 0),
+    WN__FIELD_FLAG("sums", 0),
+    WN__FIELD_FLAG("accumulate", 0),
+    WN__FIELD_CHOICE("bpad", 0, 3, 0), // eights of elements, beyond the next multiple of eight
+    WN__FIELD_CHOICE("cpad", 0, 3, 0),
+    WN__FIELD_FLAG("onehot", 0), // b[l,j] is 1 where l = j mod k
+};
+
+// Both ops begin with the same fields.
+static wn_dtype dtype_of(const wn__case *c) {
+    return c->problem.value[DTYPE] == 0 ? WN_DTYPE_BF16 : WN_DTYPE_F16;
+}
+
+// float32 results go with bfloat16; bulk stores move eights of 16-bit results, so half of the cases
+// have whole ones.
+static void settle(wn__problem *p) {
+    int64_t *v = p->value;
+    v[SUMS] = v[DTYPE] == 0 && (v[SUMS] || v[ACCUMULATE]);
+    if (v[MASKS] == WN__MASKS_FULL) v[M] = wn__ceil_div(v[M], 8) * 8;
+}
+
+static int64_t pad_of(int64_t columns, int64_t eights) {
+    return 8 * (wn__ceil_div(columns, 8) + eights) - columns;
+}
+
+static void declare(wn__case *c) {
+    wn__spmm24_blocks_rows *p = c->args;
+    const int64_t *v = c->problem.value;
+    p->values = dtype_of(c);
+    p->accumulate = v[ACCUMULATE];
+    wn__case_part(c, "b", &p->b, WN__READ,
+                  v[BT] ? wn__view2_transposed(p->values, v[K], v[M], pad_of(v[K], v[BPAD]))
+                        : wn__view2(p->values, v[K], v[M], pad_of(v[M], v[BPAD])));
+    wn__case_part(c, "blocks", &p->blocks, WN__READ, wn__block24_tensor(v[N], v[K]));
+    wn__case_part(c, "c", &p->c, v[ACCUMULATE] ? WN__UPDATE : WN__WRITE,
+                  wn__view2(v[SUMS] ? WN_DTYPE_F32 : p->values, v[N], v[M], pad_of(v[M], v[CPAD])));
+}
+
+// One group of a row: its kept places, its values, zeros in free slots.
+static void fill_group(wn__case *c, uint8_t *block, int r, int g, int64_t columns) {
+    const int64_t *v = c->problem.value;
+    const unsigned mask = columns > 0 ? wn__mask_draw(c, columns, v[MASKS] == WN__MASKS_FULL) : 0;
+    const uint32_t nibble = wn__nibble_of_mask24[mask];
+    uint8_t *at = block + WN_BLOCK24_VALUES + 4 * WN_BLOCK24_WORD(r, g / 4);
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    word |= nibble << (16 * (r / 8 % 2) + 4 * (g % 4));
+    memcpy(at, &word, sizeof word);
+    for (int slot = 0; slot < 2; slot++) {
+        if (!(mask >> (nibble >> (2 * slot) & 3) & 1)) continue;
+        wn_tensor one = wn__tensor1(block + WN_BLOCK24_VALUE(r, 2 * g + slot), dtype_of(c), 1);
+        wn__set(&one, 0, wn__case_value(c, (wn__data)v[DATA], dtype_of(c)));
+    }
+}
+
+// rows x columns numbers in blocks, as drawn.
+static void fill_blocks(wn__case *c, wn__part *blocks, int64_t rows, int64_t columns) {
+    const int64_t across = blocks->view.shape[1];
+    memset(blocks->image, 0, (size_t)blocks->count);
+    for (int64_t row = 0; row < 64 * blocks->view.shape[0]; row++)
+        for (int64_t g = 0; g < 16 * across; g++)
+            fill_group(c,
+                       (uint8_t *)blocks->image + (row / 64 * across + g / 16) * WN_BLOCK24_BYTES,
+                       (int)(row % 64), (int)(g % 16), row < rows ? columns - 4 * g : 0);
+}
+
+static void fill(wn__case *c) {
+    const int64_t *v = c->problem.value;
+    wn__part *b = wn__case_find(c, "b");
+    wn__case_fill(c, (wn__data)v[DATA]);
+    fill_blocks(c, wn__case_find(c, "blocks"), v[N], v[K]);
+    for (int64_t i = 0; v[ONEHOT] && i < b->count; i++)
+        wn__part_set(b, i, i / v[M] == i % v[M] % v[K] ? 1 : 0);
+}
+
+// A kept number of a row of S.
+typedef struct kept {
+    int64_t place;
+    double value;
+} kept;
+
+// Row i of S[n,k] as a list of at most k + 3 numbers, whose count is returned.
+static int64_t row_of(const wn__case *c, const wn__part *blocks, int64_t k, int64_t i, kept *out) {
+    const int64_t across = blocks->view.shape[1];
+    int64_t count = 0;
+    for (int64_t g = 0; g < wn__ceil_div(k, 4); g++) {
+        int place[2];
+        uint16_t value[2];
+        wn__block24_group((const uint8_t *)blocks->image +
+                              (i / 64 * across + g / 16) * WN_BLOCK24_BYTES,
+                          (int)(i % 64), (int)(g % 16), place, value);
+        for (int slot = 0; slot < 2; slot++) {
+            const wn_tensor one = wn__tensor1(&value[slot], dtype_of(c), 1);
+            if (4 * g + place[slot] < k)
+                out[count++] = (kept){4 * g + place[slot], wn__get(&one, 0)};
+        }
+    }
+    return count;
+}
+
+static double bound_of(const wn__case *c, const wn__round *r, double size, double want) {
+    const int64_t *v = c->problem.value;
+    const double terms = (double)(2 * wn__ceil_div(v[K], 4) + v[ACCUMULATE]);
+    if (v[DATA] == WN__DATA_INTEGERS && size * r->acc <= 0.5) // whole numbers all the way
+        return fabs(want) * r->out <= 1 ? 0 : wn__stored(r, want);
+    return wn__stored(r, want) + (1 + r->out) * 2 * terms * (r->acc * size + r->eta);
+}
+
+static void bound(wn__case *c, const wn__round *r) {
+    const int64_t *v = c->problem.value;
+    const wn__part *b = wn__case_find(c, "b"), *blocks = wn__case_find(c, "blocks");
+    wn__part *out = wn__case_find(c, "c");
+    const wn__round stored = wn__round_stored(r, out);
+    kept *row = calloc((size_t)v[K] + 4, sizeof *row);
+    bool *finite = calloc((size_t)v[M] + 1, sizeof *finite);
+    for (int64_t j = 0; j < v[M] && finite != NULL; j++) {
+        finite[j] = true;
+        for (int64_t l = 0; l < v[K]; l++)
+            finite[j] = finite[j] && isfinite(b->before[l * v[M] + j]);
+    }
+    for (int64_t i = 0; i < v[N] && row != NULL && finite != NULL; i++) {
+        const int64_t count = row_of(c, blocks, v[K], i, row);
+        for (int64_t j = 0; j < v[M]; j++) {
+            const int64_t at = i * v[M] + j;
+            double size = v[ACCUMULATE] ? fabs(out->before[at]) : 0;
+            for (int64_t l = 0; l < count; l++)
+                size += fabs(b->before[row[l].place * v[M] + j] * row[l].value);
+            out->bound[at] = bound_of(c, &stored, size, out->want[at]);
+            if (!finite[j]) out->bound[at] = -out->bound[at]; // or a NaN
+        }
+    }
+    free(row);
+    free(finite);
+}
+
+static double flops(const wn__problem *p) {
+    return 4.0 * (double)p->value[N] * (double)p->value[M] * (double)wn__ceil_div(p->value[K], 4);
+}
+
+const wn__case_type wn__cases_spmm24_blocks_rows = {.op = WN__OP_spmm24_blocks_rows,
+                                                    .args_size = sizeof(wn__spmm24_blocks_rows),
+                                                    .fields = fields,
+                                                    .field_count = FIELDS,
+                                                    .align = 16,
+                                                    .settle = settle,
+                                                    .declare = declare,
+                                                    .fill = fill,
+                                                    .bound = bound,
+                                                    .flops = flops};
+
+// ---- spmm24_blocks_columns: M is T here; masks and data where they were
+
+enum { COLUMNS_XPAD = MASKS + 1, COLUMNS_YPAD, COLUMNS_FIELDS };
+
+static const wn__field columns_fields[COLUMNS_FIELDS] = {
+    WN__FIELD_SIZE("n", 0, 512, 129, 400),
+    WN__FIELD_SIZE("T", 0, 512, 129, 400),
+    WN__FIELD_SIZE("k", 0, 512, 129, 400),
+    WN__FIELD_WORDS("dtype", 1, 0, dtype_words),
+    WN__FIELD_DATA(WN__DATA_INFINITE),
+    WN__FIELD_WORDS("masks", WN__MASKS_SHORT, WN__MASKS_FULL, wn__masks_words),
+    WN__FIELD_CHOICE("xpad", 0, 3, 0), // eights of elements, beyond the next multiple of eight
+    WN__FIELD_CHOICE("ypad", 0, 3, 0),
+};
+
+static void columns_declare(wn__case *c) {
+    wn__spmm24_blocks_columns *p = c->args;
+    const int64_t *v = c->problem.value;
+    p->values = dtype_of(c);
+    wn__case_part(c, "x", &p->x, WN__READ,
+                  wn__view2(p->values, v[M], v[N], pad_of(v[N], v[COLUMNS_XPAD])));
+    wn__case_part(c, "blocks", &p->blocks, WN__READ, wn__block24_tensor(v[N], v[K]));
+    wn__case_part(c, "y", &p->y, WN__WRITE,
+                  wn__view2(p->values, v[M], v[K], pad_of(v[K], v[COLUMNS_YPAD])));
+}
+
+static void columns_fill(wn__case *c) {
+    const int64_t *v = c->problem.value;
+    wn__case_fill(c, (wn__data)v[DATA]);
+    fill_blocks(c, wn__case_find(c, "blocks"), v[N], v[K]);
+}
+
+// The sums of magnitudes grow in the bound itself: row by row of W, all tokens.
+static void columns_bound(wn__case *c, const wn__round *r) {
+    const int64_t *v = c->problem.value;
+    const wn__part *x = wn__case_find(c, "x"), *blocks = wn__case_find(c, "blocks");
+    wn__part *y = wn__case_find(c, "y");
+    kept *row = calloc((size_t)v[K] + 4, sizeof *row);
+    for (int64_t i = 0; i < y->count; i++)
+        y->bound[i] = 0;
+    for (int64_t o = 0; o < v[N] && row != NULL; o++) {
+        const int64_t count = row_of(c, blocks, v[K], o, row);
+        for (int64_t t = 0; t < v[M]; t++)
+            for (int64_t l = 0; l < count; l++)
+                y->bound[t * v[K] + row[l].place] += fabs(x->before[t * v[N] + o] * row[l].value);
+    }
+    for (int64_t i = 0; i < y->count; i++) {
+        const double size = y->bound[i];
+        const bool whole = v[DATA] == WN__DATA_INTEGERS && size * r->acc <= 0.5;
+        bool finite = true;
+        for (int64_t o = 0; o < v[N]; o++)
+            finite = finite && isfinite(x->before[i / v[K] * v[N] + o]);
+        y->bound[i] = wn__stored(r, y->want[i]) +
+                      (whole ? 0 : (1 + r->out) * 2 * (double)v[N] * (r->acc * size + r->eta));
+        if (whole && fabs(y->want[i]) * r->out <= 1) y->bound[i] = 0;
+        if (!finite) y->bound[i] = -y->bound[i]; // or a NaN
+    }
+    free(row);
+}
+
+static double columns_flops(const wn__problem *p) {
+    return 4.0 * (double)p->value[N] * (double)p->value[M] * (double)wn__ceil_div(p->value[K], 4);
+}
+
+const wn__case_type wn__cases_spmm24_blocks_columns = {.op = WN__OP_spmm24_blocks_columns,
+                                                       .args_size =
+                                                           sizeof(wn__spmm24_blocks_columns),
+                                                       .fields = columns_fields,
+                                                       .field_count = COLUMNS_FIELDS,
+                                                       .align = 16,
+                                                       .declare = columns_declare,
+                                                       .fill = columns_fill,
+                                                       .bound = columns_bound,
+                                                       .flops = columns_flops};
+
+// ---- relu24_blocks: M is T; whole numbers, for which two are chosen does not hang on rounding
+
+enum { RELU_XPAD = MASKS + 1, RELU_ONEHOT, RELU_FIELDS };
+
+static const wn__field relu_fields[RELU_FIELDS] = {
+    WN__FIELD_SIZE("n", 0, 512, 129, 400),
+    WN__FIELD_SIZE("T", 0, 512, 129, 400),
+    WN__FIELD_SIZE("k", 0, 512, 129, 2000),
+    WN__FIELD_WORDS("dtype", 1, 0, dtype_words),
+    WN__FIELD_DATA(WN__DATA_INTEGERS),
+    WN__FIELD_WORDS("masks", WN__MASKS_SHORT, WN__MASKS_FULL, wn__masks_words),
+    WN__FIELD_CHOICE("xpad", 0, 3, 0),
+    WN__FIELD_FLAG("onehot", 0), // x[t,i] is 1 where i = t mod k
+};
+
+static void relu_settle(wn__problem *p) {
+    p->value[DATA] = WN__DATA_INTEGERS;
+}
+
+static void relu_declare(wn__case *c) {
+    wn__relu24_blocks *p = c->args;
+    const int64_t *v = c->problem.value;
+    p->values = dtype_of(c);
+    p->n = v[N];
+    wn__case_part(c, "x", &p->x, WN__READ,
+                  wn__view2(p->values, v[M], v[K], pad_of(v[K], v[RELU_XPAD])));
+    wn__case_part(c, "blocks", &p->blocks, WN__READ, wn__block24_tensor(v[N], v[K]));
+    wn__case_part(c, "out", &p->out, WN__WRITE, wn__block24_tensor(v[M], v[N]));
+}
+
+static void relu_fill(wn__case *c) {
+    const int64_t *v = c->problem.value;
+    wn__part *x = wn__case_find(c, "x");
+    wn__case_fill(c, (wn__data)v[DATA]);
+    fill_blocks(c, wn__case_find(c, "blocks"), v[N], v[K]);
+    for (int64_t i = 0; v[RELU_ONEHOT] && i < x->count; i++)
+        wn__part_set(x, i, i % v[K] == i / v[K] % v[K] ? 1 : 0);
+}
+
+static double relu_flops(const wn__problem *p) {
+    return 4.0 * (double)p->value[N] * (double)p->value[M] * (double)wn__ceil_div(p->value[K], 4);
+}
+
+const wn__case_type wn__cases_relu24_blocks = {.op = WN__OP_relu24_blocks,
+                                               .args_size = sizeof(wn__relu24_blocks),
+                                               .fields = relu_fields,
+                                               .field_count = RELU_FIELDS,
+                                               .compare = WN__SAME_BITS,
+                                               .align = 16,
+                                               .settle = relu_settle,
+                                               .declare = relu_declare,
+                                               .fill = relu_fill,
+                                               .flops = relu_flops};
