@@ -33,5 +33,9 @@ WN_TILES(WN_TILE)
 #undef WN_TILE
 /* spmm24_blocks of up to 64 tokens. */
 wn__accepts_fn wn__accepts_gpu_few;
+/* Factors of 16-bit numbers, and the chains that are fused. */
+wn__accepts_fn wn__accepts_gpu_kron_mul, wn__accepts_gpu_kron_fused, wn__accepts_gpu_kron_rank8,
+    wn__accepts_gpu_kron_grad;
+wn__workspace_fn wn__workspace_kron_mul_sm80, wn__workspace_kron_mul_sm90a_rank8;
 
 #endif
