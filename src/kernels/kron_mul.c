@@ -79,10 +79,11 @@ int64_t wn__kron_mul_width(const wn__kron_mul *p) {
 wn_status wn__check_kron_grad(const void *args) {
     const wn__kron_grad *p = args;
     const char *op = "kron_grad";
+    const bool mixed = p->dw.dtype == WN_DTYPE_F32 && wn_dtype_size(p->x.dtype) == 2;
     const wn__operand o[] = {
         {"x", &p->x, 2, WN_DTYPE_NONE, 0, 0},
         {"dy", &p->dy, 2, WN_DTYPE_NONE, 0, 0},
-        {"dw", &p->dw, 4, WN_DTYPE_NONE, WN__WRITTEN, 0},
+        {"dw", &p->dw, 4, mixed ? WN_DTYPE_F32 : WN_DTYPE_NONE, WN__WRITTEN, 0},
     };
     WN_TRY(wn__check_operands(op, o, 3));
     WN_TRY(check_factor(op, "dw", &p->dw));

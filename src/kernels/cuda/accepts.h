@@ -46,5 +46,9 @@ wn__accepts_fn wn__accepts_gpu_relu24_blocks;
 wn__workspace_fn wn__workspace_relu24_blocks_sm90a;
 /* spmm24_blocks of up to 64 tokens. */
 wn__accepts_fn wn__accepts_gpu_few;
+/* Factors of 16-bit numbers, and the chains that are fused. */
+wn__accepts_fn wn__accepts_gpu_kron_mul, wn__accepts_gpu_kron_fused, wn__accepts_gpu_kron_rank8,
+    wn__accepts_gpu_kron_grad;
+wn__workspace_fn wn__workspace_kron_mul_sm80, wn__workspace_kron_mul_sm90a_rank8;
 
 #endif

@@ -2,12 +2,14 @@
 // The 2:4 kernels of a GPU, one element after the other.
 #include "device24.h"
 #include "few.h"
+#include "kron.h"
 #include "values24.h"
 
 #include "device_blocks.h"
 #include "kernels/cuda/args24.h"
 #include "kernels/cuda/args_blocks.h"
 #include "kernels/cuda/args_few.h"
+#include "kernels/cuda/args_kron.h"
 #include "kernels/cuda/args_rows.h"
 #include <stddef.h>
 #include <string.h>
@@ -43,11 +45,24 @@ typedef enum kind {
     RELU24_BLOCKS,
     RELU2,
     RELU2_GRAD,
+    KRON_PACK,
+    KRON_ROWS,
+    KRON_LANES,
+    KRON_PAIR64,
+    KRON_RADIX16,
+    KRON_RANK_PACK,
+    KRON_RANK,
+    KRON_GRAD,
 } kind;
 
 #define FLOATS(name, kind, approx)                                                                 \
     {name "_f32", kind, 4, 23, approx}, {name "_bf16", kind, 2, 7, approx}, {                      \
         name "_f16", kind, 2, 10, approx                                                           \
+    }
+
+#define SHORT(name, kind)                                                                          \
+    {name "_bf16", kind, 2, 7, 0}, {                                                               \
+        name "_f16", kind, 2, 10, 0                                                                \
     }
 
 static const struct {
@@ -138,6 +153,14 @@ static const struct {
     {"wn_few_f16_16", FEW, 2, 10, 0},
     {"wn_few_f16_32", FEW, 2, 10, 0},
     {"wn_few_f16_64", FEW, 2, 10, 0},
+    {"wn_kron_pack", KRON_PACK, 2, 0, 0},
+    SHORT("wn_kron_rows", KRON_ROWS),
+    SHORT("wn_kron_lanes", KRON_LANES),
+    SHORT("wn_kron_pair64", KRON_PAIR64),
+    SHORT("wn_kron_radix16", KRON_RADIX16),
+    {"wn_kron_rank_pack", KRON_RANK_PACK, 2, 0, 0},
+    SHORT("wn_kron_rank8", KRON_RANK),
+    SHORT("wn_kron_grad", KRON_GRAD),
 };
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 
@@ -198,6 +221,20 @@ unsigned long fake_device24_bytes(int which) {
         return sizeof(wn__gpu_relu2);
     case FEW:
         return sizeof(wn__gpu_few);
+    case KRON_PACK:
+        return sizeof(wn__gpu_kron_pack);
+    case KRON_ROWS:
+    case KRON_LANES:
+        return sizeof(wn__gpu_kron_factor);
+    case KRON_PAIR64:
+    case KRON_RADIX16:
+        return sizeof(wn__gpu_kron_fused);
+    case KRON_RANK_PACK:
+        return sizeof(wn__gpu_kron_rank_pack);
+    case KRON_RANK:
+        return sizeof(wn__gpu_kron_rank);
+    case KRON_GRAD:
+        return sizeof(wn__gpu_kron_grad);
     default:
         return sizeof(wn__gpu_pack24);
     }
@@ -484,6 +521,21 @@ int fake_device24_run(int which, const void *argument) {
         return fake_relu24_blocks(argument, dtype_of(which));
     case PRODUCT_MAPS:
         return fake_blocks_multiply_maps(argument, kernels[which].name);
+    case KRON_PACK:
+        return fake_kron_pack(argument);
+    case KRON_ROWS:
+    case KRON_LANES:
+        return fake_kron_factor(argument, dtype_of(which), kernels[which].kind == KRON_LANES);
+    case KRON_PAIR64:
+    case KRON_RADIX16:
+        return fake_kron_fused(argument, dtype_of(which),
+                               kernels[which].kind == KRON_PAIR64 ? 2 : 3);
+    case KRON_RANK_PACK:
+        return fake_kron_rank_pack(argument);
+    case KRON_RANK:
+        return fake_kron_rank(argument, dtype_of(which));
+    case KRON_GRAD:
+        return fake_kron_grad(argument, dtype_of(which));
     default:
         run_values(which, argument);
         break;

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+/* Arguments of the device code of Kronecker-sparse factors, for its host side too.
+ *
+ * Packed factors. A factor [a,b,c,d] is a d blocks [b,c] of 16-bit numbers, block g = i d + l. Each
+ * is cut into tiles of 16 x 16, those of a row of tiles side by side, zeros beyond the block; a
+ * tile is 32 times 16 bytes, which lane t of a warp takes as the operand of mma.m16n8k16 that has
+ * rows: numbers (t/4, 2(t%4)), (t/4 + 8, same), (t/4, 2(t%4) + 8), (t/4 + 8, same), each with the
+ * number right of it. */
+#ifndef WN_KERNELS_CUDA_ARGS_KRON_H
+#define WN_KERNELS_CUDA_ARGS_KRON_H
+
+#include "tensor/tensor_map.h"
+#include <stdint.h>
+
+enum { WN_KRON_TILE = 16, WN_KRON_TILE_BYTES = 512, WN_KRON_PACK_THREADS = 256 };
+
+typedef struct wn__gpu_kron_pack {
+    const uint16_t *w;
+    uint8_t *tiles;
+    int64_t stride[4];
+    int a, b, c, d;
+    int down, across; /* tiles of a block */
+} wn__gpu_kron_pack;
+
+/* One factor on a batch. Strides in elements: of vectors, of features. */
+typedef struct wn__gpu_kron_factor {
+    const uint16_t *x;
+    uint16_t *y;
+    const uint8_t *tiles;
+    int64_t x_vector, x_feature, y_vector, y_feature;
+    int n, a, b, c, d, down, across;
+    int wide_in, wide_out; /* whether features come and go 16 bytes at a time */
+    int accumulate;
+} wn__gpu_kron_factor;
+
+/* wn_kron_rows: a block of threads takes 64 outputs of one block of the factor and VECTORS vectors.
+ * wn_kron_lanes: 64 outputs of LANES blocks that lie side by side, 32 vectors. */
+enum {
+    WN_KRON_OUTPUTS = 64,
+    WN_KRON_ROWS_VECTORS = 256,
+    WN_KRON_ROWS_THREADS = 256,
+    WN_KRON_ROWS_SHARED = 8 * 2 * 32 * 128,
+    WN_KRON_LANES = 16,
+    WN_KRON_LANES_VECTORS = 32,
+    WN_KRON_LANES_THREADS = 512,
+    WN_KRON_LANES_SHARED = 16 * 32 * 128 + 32 * 2048
+};
+
+/* Two or three factors at once, by clusters (sm90a/kron_fused.cu). */
+typedef struct wn__gpu_kron_fused {
+    const uint16_t *x;
+    uint16_t *y;
+    const uint16_t *w[3];
+    int64_t stride[3][4]; /* of the factors' a, b, c, d */
+    int64_t x_vector, y_vector;
+    int n, steps; /* vectors; groups of WN_KRON_FUSED_VECTORS of them */
+} wn__gpu_kron_fused;
+enum {
+    WN_KRON_FUSED_CLUSTER = 8,
+    WN_KRON_FUSED_VECTORS = 32,
+    WN_KRON_FUSED_THREADS = 512,
+    WN_KRON_FUSED_FEATURES = 4096,
+    WN_KRON_PAIR64_SHARED = 5 * 32768 + 2 * 8 * 4160 + 32,
+    WN_KRON_RADIX16_SHARED = 6 * 32768 + 34816 + 32
+};
+
+/* A chain (s, 8 t, 64, 1), (1, 64, 8 s, t), s even, t a multiple of 16 (sm90a/kron_rank.cu). */
+typedef struct wn__gpu_kron_rank_pack {
+    const uint16_t *first, *second;
+    uint8_t *to; /* WN_KRON_RANK_BYTES for every four of t and two of s */
+    int64_t first_stride[4], second_stride[4];
+    int s, t;
+} wn__gpu_kron_rank_pack;
+typedef struct wn__gpu_kron_rank {
+    wn__cu_tensor_map x; /* boxes of 32 vectors */
+    const uint8_t *factors;
+    uint16_t *y;
+    int64_t y_vector;
+    int n, s, t;
+} wn__gpu_kron_rank;
+enum {
+    WN_KRON_RANK_BYTES = 16384,
+    WN_KRON_RANK_THREADS = 384,
+    WN_KRON_RANK_CLUSTER = 8,
+    WN_KRON_RANK_VECTORS = 256, /* of a cluster, and 16 of t */
+    WN_KRON_RANK_SHARED = 4 * 49152 + 64 + 1024
+};
+
+/* The gradient of a factor: strides of x, dy as above, of dw along a, b, c, d. */
+typedef struct wn__gpu_kron_grad {
+    const uint16_t *x, *dy;
+    void *dw;
+    int64_t x_vector, x_feature, dy_vector, dy_feature, stride[4];
+    int n, a, b, c, d;
+    int wide_x, wide_dy;
+    int f32; /* what dw holds: float, or the dtype of x */
+    int accumulate;
+} wn__gpu_kron_grad;
+enum { WN_KRON_GRAD_TILE = 64, WN_KRON_GRAD_THREADS = 256 };
+
+#endif

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: MIT
+// kron_mul and kron_grad on a GPU: what is launched for which arguments. Factors are packed first,
+// which takes as long as reading them; then they run one after the other, or whole chains at once.
+#include "base/fail.h"
+#include "kernels/contract.h"
+#include "kernels/cuda/accepts.h"
+#include "kernels/cuda/args_kron.h"
+#include "kernels/cuda/images.h"
+#include "kernels/declare.h"
+#include "kernels/kron_grad.h"
+#include "kernels/kron_mul.h"
+#include <limits.h>
+#include <stdio.h>
+
+#ifdef WN_HAVE_DEVICE_CODE
+
+static bool is_16bit(const wn_tensor *t, char *why, size_t n) {
+    if (t->dtype == WN_DTYPE_BF16 || t->dtype == WN_DTYPE_F16) return true;
+    (void)snprintf(why, n, "dtype %s is not BF16 or F16", wn_dtype_name(t->dtype));
+    return false;
+}
+
+static bool fits_grid(const wn_tensor *w, int64_t vectors, char *why, size_t n) {
+    const wn__kron_size s = wn__kron_size_of(w);
+    const int64_t most = INT_MAX - 1024; // tiles go a little beyond
+    const int64_t blocks = wn__ceil_div(s.b, WN_KRON_OUTPUTS) * wn__ceil_div(s.c, WN_KRON_OUTPUTS);
+    if (vectors > most) {
+        (void)snprintf(why, n, "a batch of %lld is beyond 2^31", (long long)vectors);
+        return false;
+    }
+    if (s.a * s.d <= most / blocks) return true;
+    (void)snprintf(why, n, "%lld blocks of %lld x %lld are more than a grid holds",
+                   (long long)(s.a * s.d), (long long)s.b, (long long)s.c);
+    return false;
+}
+
+bool wn__accepts_gpu_kron_mul(const void *args, char *why, size_t n) {
+    const wn__kron_mul *p = args;
+    if (!is_16bit(&p->x, why, n)) return false;
+    for (int t = 0; t < p->count; t++)
+        if (!fits_grid(&p->w[t], p->x.shape[0], why, n)) return false;
+    return true;
+}
+
+bool wn__accepts_gpu_kron_grad(const void *args, char *why, size_t n) {
+    const wn__kron_grad *p = args;
+    return is_16bit(&p->x, why, n) && fits_grid(&p->dw, p->x.shape[0], why, n);
+}
+
+// ---- packed factors
+
+static size_t packed_bytes(const wn_tensor *w) {
+    const wn__kron_size s = wn__kron_size_of(w);
+    return (size_t)(s.a * s.d * wn__ceil_div(s.b, WN_KRON_TILE) * wn__ceil_div(s.c, WN_KRON_TILE)) *
+           WN_KRON_TILE_BYTES;
+}
+
+static wn_status pack(wn__gpu *gpu, const wn_tensor *w, void *tiles) {
+    enum { MOST_BLOCKS = 4096 };
+    const wn__kron_size s = wn__kron_size_of(w);
+    wn__gpu_kron_pack a = {.w = w->data,
+                           .tiles = tiles,
+                           .a = (int)s.a,
+                           .b = (int)s.b,
+                           .c = (int)s.c,
+                           .d = (int)s.d,
+                           .down = (int)wn__ceil_div(s.b, WN_KRON_TILE),
+                           .across = (int)wn__ceil_div(s.c, WN_KRON_TILE)};
+    for (int i = 0; i < 4; i++)
+        a.stride[i] = w->stride[i];
+    const int64_t blocks =
+        wn__ceil_div((int64_t)packed_bytes(w), (int64_t)16 * WN_KRON_PACK_THREADS);
+    const wn__cuda_launch l = {
+        .grid = {(unsigned)(blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS), 1, 1},
+        .block = {WN_KRON_PACK_THREADS, 1, 1}};
+    return wn__gpu_launch(gpu, &wn__image_kron_sm80, "wn_kron_pack", &l, &a);
+}
+
+// ---- one factor
+
+// Whether 16 bytes of features can be taken at once wherever their number is a multiple of eight.
+static bool is_wide(const wn_tensor *t) {
+    return (t->stride[1] == 1 || t->shape[1] < 2) && (t->shape[0] < 2 || t->stride[0] % 8 == 0) &&
+           (uintptr_t)t->data % 16 == 0;
+}
+
+// Whether 16 blocks lie side by side, so that features are taken in whole and sorted.
+static bool by_lanes(const wn__kron_size *s, const wn_tensor *x) {
+    if (s->d == 1 || !is_wide(x)) return false;
+    if (s->d >= WN_KRON_LANES) return s->d % WN_KRON_LANES == 0;
+    return 8 % s->d == 0 && s->a * s->d % WN_KRON_LANES == 0 && s->c * s->d % WN_KRON_LANES == 0;
+}
+
+static unsigned down_of(int64_t vectors, int64_t of) {
+    enum { MOST = 65535 };
+    const int64_t blocks = wn__ceil_div(vectors, of);
+    return (unsigned)(blocks < MOST ? blocks : MOST);
+}
+
+static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x,
+                            const wn_tensor *y, void *tiles, bool accumulate) {
+    const wn__kron_size s = wn__kron_size_of(w);
+    const bool lanes = by_lanes(&s, x), bf16 = x->dtype == WN_DTYPE_BF16;
+    wn__gpu_kron_factor a = {.x = x->data,
+                             .y = y->data,
+                             .tiles = tiles,
+                             .x_vector = x->stride[0],
+                             .x_feature = x->stride[1],
+                             .y_vector = y->stride[0],
+                             .y_feature = y->stride[1],
+                             .n = (int)x->shape[0],
+                             .a = (int)s.a,
+                             .b = (int)s.b,
+                             .c = (int)s.c,
+                             .d = (int)s.d,
+                             .down = (int)wn__ceil_div(s.b, WN_KRON_TILE),
+                             .across = (int)wn__ceil_div(s.c, WN_KRON_TILE),
+                             .wide_in = s.d == 1 && s.c % 8 == 0 && is_wide(x),
+                             .wide_out = !accumulate && is_wide(y) &&
+                                         (lanes ? s.b * s.d % 8 == 0 : s.d == 1 && s.b % 8 == 0),
+                             .accumulate = accumulate};
+    const int64_t parts = wn__ceil_div(s.b, WN_KRON_OUTPUTS), blocks = s.a * s.d * parts;
+    WN_TRY(pack(gpu, w, tiles));
+    if (lanes) {
+        const wn__cuda_launch l = {
+            .grid = {(unsigned)(blocks / WN_KRON_LANES), down_of(a.n, WN_KRON_LANES_VECTORS), 1},
+            .block = {WN_KRON_LANES_THREADS, 1, 1},
+            .shared_bytes = WN_KRON_LANES_SHARED};
+        return wn__gpu_launch(gpu, &wn__image_kron_sm80,
+                              bf16 ? "wn_kron_lanes_bf16" : "wn_kron_lanes_f16", &l, &a);
+    }
+    const wn__cuda_launch l = {.grid = {(unsigned)blocks, down_of(a.n, WN_KRON_ROWS_VECTORS), 1},
+                               .block = {WN_KRON_ROWS_THREADS, 1, 1},
+                               .shared_bytes = WN_KRON_ROWS_SHARED};
+    return wn__gpu_launch(gpu, &wn__image_kron_sm80,
+                          bf16 ? "wn_kron_rows_bf16" : "wn_kron_rows_f16", &l, &a);
+}
+
+static size_t whole(size_t bytes) {
+    return (bytes + WN_CUDA_ALIGN - 1) / WN_CUDA_ALIGN * WN_CUDA_ALIGN;
+}
+
+static size_t most_packed(const wn__kron_mul *p) {
+    size_t most = 0;
+    for (int t = 0; t < p->count; t++)
+        if (packed_bytes(&p->w[t]) > most) most = packed_bytes(&p->w[t]);
+    return whole(most);
+}
+
+// What one factor gives another: rows of whole 16 bytes.
+static int64_t pitch_of(const wn__kron_mul *p) {
+    return wn__ceil_div(wn__kron_mul_width(p), 8) * 8;
+}
+
+static size_t between_bytes(const wn__kron_mul *p) {
+    return whole((size_t)(p->x.shape[0] * pitch_of(p)) * 2);
+}
+
+// Tiles of one factor; two batches between factors.
+size_t wn__workspace_kron_mul_sm80(const void *args, int threads) {
+    const wn__kron_mul *p = args;
+    (void)threads;
+    return most_packed(p) + (size_t)(p->count > 2 ? 2 : p->count - 1) * between_bytes(p);
+}
+
+wn_status wn__kron_mul_sm80(const void *args, wn__exec *x) {
+    const wn__kron_mul *p = args;
+    wn_tensor from = p->x, to;
+    if (p->x.shape[0] == 0) return WN_OK;
+    for (int t = 0; t < p->count; t++) {
+        const wn__kron_size s = wn__kron_size_of(&p->w[t]);
+        const bool last = t + 1 == p->count;
+        to = p->y;
+        if (!last) {
+            char *between = x->scratch + most_packed(p) + (size_t)(t % 2) * between_bytes(p);
+            to = wn__tensor2(between, p->x.dtype, p->x.shape[0], s.a * s.b * s.d);
+            to.stride[0] = pitch_of(p);
+        }
+        WN_TRY(run_factor(x->gpu, &p->w[t], &from, &to, x->scratch, last && p->accumulate));
+        from = to;
+    }
+    return WN_OK;
+}
+
+// ---- whole chains
+
+typedef struct fused {
+    int count;
+    wn__kron_size factor[3];
+    unsigned shared_bytes;
+    const char *symbol[2]; // of BF16 and F16
+} fused;
+
+static const fused chains[] = {
+    {2,
+     {{64, 64, 64, 1}, {1, 64, 64, 64}},
+     WN_KRON_PAIR64_SHARED,
+     {"wn_kron_pair64_bf16", "wn_kron_pair64_f16"}},
+    {3,
+     {{256, 16, 16, 1}, {16, 16, 16, 16}, {1, 16, 16, 256}},
+     WN_KRON_RADIX16_SHARED,
+     {"wn_kron_radix16_bf16", "wn_kron_radix16_f16"}},
+};
+
+static const fused *fused_of(const wn__kron_mul *p) {
+    for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {
+        const fused *f = &chains[i];
+        bool same = f->count == p->count;
+        for (int t = 0; same && t < p->count; t++) {
+            const wn__kron_size s = wn__kron_size_of(&p->w[t]), *want = &f->factor[t];
+            same = s.a == want->a && s.b == want->b && s.c == want->c && s.d == want->d;
+        }
+        if (same) return f;
+    }
+    return NULL;
+}
+
+bool wn__accepts_gpu_kron_fused(const void *args, char *why, size_t n) {
+    const wn__kron_mul *p = args;
+    if (!wn__accepts_gpu_kron_mul(args, why, n)) return false;
+    if (!fused_of(p))
+        (void)snprintf(why, n,
+                       "neither (64,64,64,1)(1,64,64,64) nor "
+                       "(256,16,16,1)(16,16,16,16)(1,16,16,256)");
+    else if (!is_wide(&p->x) || !is_wide(&p->y))
+        (void)snprintf(why, n, "x or y is not batch first with rows of whole 16 bytes");
+    else if (p->accumulate)
+        (void)snprintf(why, n, "results are added to y");
+    else
+        return true;
+    return false;
+}
+
+wn_status wn__kron_mul_sm90a_fused(const void *args, wn__exec *x) {
+    const wn__kron_mul *p = args;
+    const fused *f = fused_of(p);
+    const int64_t processors = wn__cuda_info(wn__gpu_device(x->gpu))->multiprocessors;
+    if (p->x.shape[0] == 0) return WN_OK;
+    wn__gpu_kron_fused a = {.x = p->x.data,
+                            .y = p->y.data,
+                            .x_vector = p->x.stride[0],
+                            .y_vector = p->y.stride[0],
+                            .n = (int)p->x.shape[0],
+                            .steps = (int)wn__ceil_div(p->x.shape[0], WN_KRON_FUSED_VECTORS)};
+    for (int t = 0; t < p->count; t++) {
+        a.w[t] = p->w[t].data;
+        for (int i = 0; i < 4; i++)
+            a.stride[t][i] = p->w[t].stride[i];
+    }
+    // an H200's 132 processors lie in groups that hold 15 clusters at a time, not 16: one more
+    // would begin when the others have ended
+    int64_t clusters = processors / WN_KRON_FUSED_CLUSTER - 1;
+    if (clusters < 1) clusters = 1;
+    if (clusters > a.steps) clusters = a.steps;
+    const wn__cuda_launch l = {.grid = {(unsigned)clusters * WN_KRON_FUSED_CLUSTER, 1, 1},
+                               .block = {WN_KRON_FUSED_THREADS, 1, 1},
+                               .shared_bytes = f->shared_bytes,
+                               .cluster = WN_KRON_FUSED_CLUSTER};
+    return wn__gpu_launch(x->gpu, &wn__image_kron_fused_sm90a,
+                          f->symbol[p->x.dtype == WN_DTYPE_F16], &l, &a);
+}
+
+// ---- block low rank: (s, 8 t, 64, 1), then (1, 64, 8 s, t)
+
+enum { RANK = 8, SIDE = 64, TOGETHER = 16 };
+
+bool wn__accepts_gpu_kron_rank8(const void *args, char *why, size_t n) {
+    const wn__kron_mul *p = args;
+    if (!wn__accepts_gpu_kron_mul(args, why, n)) return false;
+    const wn__kron_size f = wn__kron_size_of(&p->w[0]);
+    const wn__kron_size s = p->count == 2 ? wn__kron_size_of(&p->w[1]) : f;
+    if (p->count != 2 || f.d != 1 || f.c != SIDE || s.a != 1 || s.b != SIDE || s.c != RANK * f.a ||
+        f.b != RANK * s.d)
+        (void)snprintf(why, n, "not (s, 8 t, 64, 1)(1, 64, 8 s, t)");
+    else if (f.a % 2 != 0 || s.d % TOGETHER != 0)
+        (void)snprintf(why, n, "s=%lld is odd or t=%lld not a multiple of 16", (long long)f.a,
+                       (long long)s.d);
+    else if (!is_wide(&p->x) || !is_wide(&p->y))
+        (void)snprintf(why, n, "x or y is not batch first with rows of whole 16 bytes");
+    else if (p->accumulate)
+        (void)snprintf(why, n, "results are added to y");
+    else
+        return true;
+    return false;
+}
+
+static int64_t rank_blocks(const wn__kron_mul *p) {
+    return p->w[0].shape[0] / 2 * (p->w[1].shape[3] / 4);
+}
+
+size_t wn__workspace_kron_mul_sm90a_rank8(const void *args, int threads) {
+    (void)threads;
+    return (size_t)rank_blocks(args) * WN_KRON_RANK_BYTES;
+}
+
+wn_status wn__kron_mul_sm90a_rank8(const void *args, wn__exec *x) {
+    enum { BOX = 32, PACK_THREADS = 256, MOST_BLOCKS = 4096 };
+    const wn__kron_mul *p = args;
+    wn__cuda *d = wn__gpu_device(x->gpu);
+    if (p->x.shape[0] == 0) return WN_OK;
+    wn__gpu_kron_rank_pack a = {.first = p->w[0].data,
+                                .second = p->w[1].data,
+                                .to = (uint8_t *)x->scratch,
+                                .s = (int)p->w[0].shape[0],
+                                .t = (int)p->w[1].shape[3]};
+    for (int i = 0; i < 4; i++) {
+        a.first_stride[i] = p->w[0].stride[i];
+        a.second_stride[i] = p->w[1].stride[i];
+    }
+    const int64_t blocks = rank_blocks(p) * (WN_KRON_RANK_BYTES / 16 / PACK_THREADS);
+    const wn__cuda_launch first = {
+        .grid = {(unsigned)(blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS), 1, 1},
+        .block = {PACK_THREADS, 1, 1}};
+    WN_TRY(wn__gpu_launch(x->gpu, &wn__image_kron_rank_sm90a, "wn_kron_rank_pack", &first, &a));
+    wn__gpu_kron_rank m = {.factors = a.to,
+                           .y = p->y.data,
+                           .y_vector = p->y.stride[0],
+                           .n = (int)p->x.shape[0],
+                           .s = a.s,
+                           .t = a.t};
+    WN_TRY(wn__cuda_tensor_map(d, &p->x, BOX, &m.x));
+    const int64_t clusters = wn__ceil_div(m.n, WN_KRON_RANK_VECTORS) * (a.t / TOGETHER);
+    const wn__cuda_launch l = {.grid = {(unsigned)clusters * WN_KRON_RANK_CLUSTER, 1, 1},
+                               .block = {WN_KRON_RANK_THREADS, 1, 1},
+                               .shared_bytes = WN_KRON_RANK_SHARED,
+                               .cluster = WN_KRON_RANK_CLUSTER};
+    return wn__gpu_launch(x->gpu, &wn__image_kron_rank_sm90a,
+                          p->x.dtype == WN_DTYPE_BF16 ? "wn_kron_rank8_bf16" : "wn_kron_rank8_f16",
+                          &l, &m);
+}
+
+// ---- the gradient of a factor
+
+wn_status wn__kron_grad_sm80(const void *args, wn__exec *x) {
+    const wn__kron_grad *p = args;
+    const wn__kron_size s = wn__kron_size_of(&p->dw);
+    wn__gpu_kron_grad a = {.x = p->x.data,
+                           .dy = p->dy.data,
+                           .dw = p->dw.data,
+                           .x_vector = p->x.stride[0],
+                           .x_feature = p->x.stride[1],
+                           .dy_vector = p->dy.stride[0],
+                           .dy_feature = p->dy.stride[1],
+                           .n = (int)p->x.shape[0],
+                           .a = (int)s.a,
+                           .b = (int)s.b,
+                           .c = (int)s.c,
+                           .d = (int)s.d,
+                           .wide_x = s.d == 1 && s.c % 8 == 0 && is_wide(&p->x),
+                           .wide_dy = s.d == 1 && s.b % 8 == 0 && is_wide(&p->dy),
+                           .f32 = p->dw.dtype == WN_DTYPE_F32,
+                           .accumulate = p->accumulate};
+    for (int i = 0; i < 4; i++)
+        a.stride[i] = p->dw.stride[i];
+    const int64_t tiles =
+        wn__ceil_div(s.b, WN_KRON_GRAD_TILE) * wn__ceil_div(s.c, WN_KRON_GRAD_TILE);
+    const wn__cuda_launch l = {.grid = {(unsigned)(s.a * s.d * tiles), 1, 1},
+                               .block = {WN_KRON_GRAD_THREADS, 1, 1}};
+    return wn__gpu_launch(x->gpu, &wn__image_kron_sm80,
+                          p->x.dtype == WN_DTYPE_BF16 ? "wn_kron_grad_bf16" : "wn_kron_grad_f16",
+                          &l, &a);
+}
+
+#endif

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+// Launches turned back into kron_mul and kron_grad, factors read from their tiles.
+#include "kron.h"
+
+#include "fake_map.h"
+#include "kernels/cuda/args_kron.h"
+#include "kernels/declare.h"
+#include "kernels/kron_grad.h"
+#include "kernels/kron_mul.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct size {
+    int64_t a, b, c, d;
+} size;
+
+// Where number (j, k) of block g lies among 16-bit numbers, as args_kron.h describes it.
+static int64_t place(const size *s, int64_t g, int64_t j, int64_t k) {
+    const int64_t down = (s->b + 15) / 16, across = (s->c + 15) / 16;
+    const int64_t tile = (g * down + j / 16) * across + k / 16;
+    const int64_t lane = j % 8 * 4 + k % 8 / 2;
+    return tile * 256 + lane * 8 + (k % 16 / 8 * 2 + j % 16 / 8) * 2 + k % 2;
+}
+
+int fake_kron_pack(const void *argument) {
+    wn__gpu_kron_pack p;
+    memcpy(&p, argument, sizeof p);
+    const size s = {p.a, p.b, p.c, p.d};
+    if (p.down != (p.b + 15) / 16 || p.across != (p.c + 15) / 16) return 1;
+    uint16_t *tiles = (uint16_t *)(void *)p.tiles;
+    memset(tiles, 0, (size_t)(s.a * s.d) * (size_t)(p.down * p.across) * 512);
+    for (int64_t i = 0; i < s.a; i++)
+        for (int64_t j = 0; j < s.b; j++)
+            for (int64_t k = 0; k < s.c; k++)
+                for (int64_t l = 0; l < s.d; l++)
+                    tiles[place(&s, i * s.d + l, j, k)] =
+                        p.w[i * p.stride[0] + j * p.stride[1] + k * p.stride[2] + l * p.stride[3]];
+    return 0;
+}
+
+// [a,b,c,d] again, to be freed.
+static wn_tensor unpacked(const uint8_t *tiles, const size *s, wn_dtype dtype) {
+    uint16_t *w = malloc((size_t)(s->a * s->b * s->c * s->d) * 2);
+    for (int64_t i = 0; w != NULL && i < s->a; i++)
+        for (int64_t j = 0; j < s->b; j++)
+            for (int64_t k = 0; k < s->c; k++)
+                for (int64_t l = 0; l < s->d; l++)
+                    w[((i * s->b + j) * s->c + k) * s->d + l] =
+                        ((const uint16_t *)(const void *)tiles)[place(s, i * s->d + l, j, k)];
+    return wn__tensor4(w, dtype, s->a, s->b, s->c, s->d);
+}
+
+static wn_tensor matrix(const void *data, wn_dtype dtype, int64_t rows, int64_t columns,
+                        int64_t row, int64_t column) {
+    wn_tensor t = wn__tensor2((void *)(uintptr_t)data, dtype, rows, columns);
+    t.stride[0] = row;
+    t.stride[1] = column;
+    return t;
+}
+
+static int whole_rows(const wn_tensor *t) {
+    return t->stride[1] == 1 && (t->shape[0] < 2 || t->stride[0] % 8 == 0) &&
+           (uintptr_t)t->data % 16 == 0;
+}
+
+static int multiply(const wn_tensor *w, const wn_tensor *x, const wn_tensor *y, int accumulate) {
+    wn__kron_mul p = {.x = *x, .y = *y, .w = {*w}, .count = 1, .accumulate = accumulate != 0};
+    double *scratch = calloc((size_t)wn__kron_mul_width(&p) * 2, sizeof *scratch);
+    wn__exec e = {.scratch = (char *)scratch};
+    if (scratch == NULL || w->data == NULL) return 1;
+    (void)!wn__kron_mul_ref(&p, &e);
+    free(scratch);
+    return 0;
+}
+
+int fake_kron_factor(const void *argument, wn_dtype dtype, int lanes) {
+    wn__gpu_kron_factor p;
+    memcpy(&p, argument, sizeof p);
+    const size s = {p.a, p.b, p.c, p.d};
+    const wn_tensor x = matrix(p.x, dtype, p.n, s.a * s.c * s.d, p.x_vector, p.x_feature);
+    const wn_tensor y = matrix(p.y, dtype, p.n, s.a * s.b * s.d, p.y_vector, p.y_feature);
+    if (lanes && (!whole_rows(&x) || s.a * s.d % 16 != 0 || (s.d < 16 ? 8 : s.d) % 2 != 0 ||
+                  (s.d < 16 && s.c * s.d % 16 != 0) || (s.d > 16 && s.d % 16 != 0)))
+        return 1;
+    if (p.wide_in && (!whole_rows(&x) || s.d != 1 || s.c % 8 != 0)) return 1;
+    if (p.wide_out &&
+        (!whole_rows(&y) || s.b * s.d % 8 != 0 || p.accumulate || (!lanes && s.d != 1)))
+        return 1;
+    const wn_tensor w = unpacked(p.tiles, &s, dtype);
+    const int bad = multiply(&w, &x, &y, p.accumulate);
+    free(w.data);
+    return bad;
+}
+
+int fake_kron_fused(const void *argument, wn_dtype dtype, int factors) {
+    wn__gpu_kron_fused p;
+    memcpy(&p, argument, sizeof p);
+    const int64_t side = factors == 2 ? 64 : 16, width = 4096;
+    const wn_tensor y = matrix(p.y, dtype, p.n, width, p.y_vector, 1);
+    wn_tensor from = matrix(p.x, dtype, p.n, width, p.x_vector, 1), between[2];
+    int bad = !whole_rows(&from) || !whole_rows(&y) || p.steps != (p.n + 31) / 32;
+    size s = {width / side, side, side, 1};
+    for (int i = 0; i < 2; i++)
+        between[i] = wn__tensor2(calloc((size_t)(p.n * width), 2), dtype, p.n, width);
+    for (int t = 0; t < factors && !bad; t++) {
+        wn_tensor w = wn__tensor4((void *)(uintptr_t)p.w[t], dtype, s.a, s.b, s.c, s.d);
+        for (int i = 0; i < 4; i++)
+            w.stride[i] = p.stride[t][i];
+        const wn_tensor *to = t + 1 == factors ? &y : &between[t % 2];
+        bad = to->data == NULL || multiply(&w, &from, to, 0);
+        from = *to;
+        s.a /= side;
+        s.d *= side;
+    }
+    free(between[0].data);
+    free(between[1].data);
+    return bad;
+}
+
+// Numbers of 16 bits in a piece of packed factors: of K_0 row (t, r), column k of s; of K_1 row j,
+// column (s, r) of t.
+static int64_t first_at(int64_t s, int64_t t, int64_t r, int64_t k) {
+    const int64_t row = 8 * t + r;
+    return s * 2048 + row * 64 + (k / 8 ^ (row & 7)) * 8 + k % 8;
+}
+static int64_t second_at(int64_t t, int64_t j, int64_t s, int64_t r) {
+    return 4096 + t * 1024 + j * 16 + (s ^ (j / 4 & 1)) * 8 + r;
+}
+
+int fake_kron_rank_pack(const void *argument) {
+    wn__gpu_kron_rank_pack p;
+    memcpy(&p, argument, sizeof p);
+    for (int64_t t = 0; t < p.t; t++)
+        for (int64_t s = 0; s < p.s; s++) {
+            uint16_t *to = (uint16_t *)(void *)p.to + (t / 4 * (p.s / 2) + s / 2) * 8192;
+            for (int64_t r = 0; r < 8; r++)
+                for (int64_t k = 0; k < 64; k++) {
+                    to[first_at(s % 2, t % 4, r, k)] =
+                        p.first[s * p.first_stride[0] + (r * p.t + t) * p.first_stride[1] +
+                                k * p.first_stride[2]];
+                    to[second_at(t % 4, k, s % 2, r)] =
+                        p.second[k * p.second_stride[1] + (8 * s + r) * p.second_stride[2] +
+                                 t * p.second_stride[3]];
+                }
+        }
+    return p.s % 2 != 0 || p.t % 16 != 0;
+}
+
+int fake_kron_rank(const void *argument, wn_dtype dtype) {
+    wn__gpu_kron_rank p;
+    fake_map map;
+    memcpy(&p, argument, sizeof p);
+    memcpy(&map, &p.x, sizeof map);
+    const int64_t inputs = 64 * (int64_t)p.s, outputs = 64 * (int64_t)p.t;
+    const int64_t middle = (int64_t)8 * p.s * p.t;
+    const wn_tensor x = matrix(map.address, dtype, p.n, inputs, (int64_t)map.stride / 2, 1);
+    const wn_tensor y = matrix(p.y, dtype, p.n, outputs, p.y_vector, 1);
+    if (map.size[0] != (uint64_t)inputs || map.size[1] != (uint64_t)p.n || map.box[0] != 64 ||
+        map.box[1] != 32 || !whole_rows(&y))
+        return 1;
+    wn_tensor first =
+        wn__tensor4(calloc((size_t)(middle * 64), 2), dtype, p.s, 8 * (int64_t)p.t, 64, 1);
+    wn_tensor second =
+        wn__tensor4(calloc((size_t)(middle * 64), 2), dtype, 1, 64, 8 * (int64_t)p.s, p.t);
+    wn_tensor between = wn__tensor2(calloc((size_t)(p.n * middle), 2), dtype, p.n, middle);
+    uint16_t *f = first.data, *g = second.data;
+    int bad = f == NULL || g == NULL || between.data == NULL;
+    for (int64_t t = 0; t < p.t && !bad; t++)
+        for (int64_t s = 0; s < p.s; s++) {
+            const uint16_t *from =
+                (const uint16_t *)(const void *)p.factors + (t / 4 * (p.s / 2) + s / 2) * 8192;
+            for (int64_t r = 0; r < 8; r++)
+                for (int64_t k = 0; k < 64; k++) {
+                    f[(s * 8 * p.t + r * p.t + t) * 64 + k] = from[first_at(s % 2, t % 4, r, k)];
+                    g[(k * 8 * p.s + 8 * s + r) * p.t + t] = from[second_at(t % 4, k, s % 2, r)];
+                }
+        }
+    bad = bad || multiply(&first, &x, &between, 0) || multiply(&second, &between, &y, 0);
+    free(first.data);
+    free(second.data);
+    free(between.data);
+    return bad;
+}
+
+int fake_kron_grad(const void *argument, wn_dtype dtype) {
+    wn__gpu_kron_grad p;
+    memcpy(&p, argument, sizeof p);
+    const size s = {p.a, p.b, p.c, p.d};
+    wn__kron_grad g = {.x = matrix(p.x, dtype, p.n, s.a * s.c * s.d, p.x_vector, p.x_feature),
+                       .dy = matrix(p.dy, dtype, p.n, s.a * s.b * s.d, p.dy_vector, p.dy_feature),
+                       .dw = wn__tensor4(p.dw, p.f32 ? WN_DTYPE_F32 : dtype, s.a, s.b, s.c, s.d),
+                       .accumulate = p.accumulate != 0};
+    wn__exec e = {0};
+    for (int i = 0; i < 4; i++)
+        g.dw.stride[i] = p.stride[i];
+    if ((p.wide_x && (!whole_rows(&g.x) || s.d != 1 || s.c % 8 != 0)) ||
+        (p.wide_dy && (!whole_rows(&g.dy) || s.d != 1 || s.b % 8 != 0)))
+        return 1;
+    (void)!wn__kron_grad_ref(&g, &e);
+    return 0;
+}

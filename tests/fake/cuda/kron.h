@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+/* What the device code of Kronecker-sparse factors does, in plain C. Results: 0, or 1 where an
+ * argument is not what the device code takes for granted. */
+#ifndef WN_TESTS_FAKE_KRON_H
+#define WN_TESTS_FAKE_KRON_H
+
+#include "winnow/tensor.h"
+
+int fake_kron_pack(const void *argument);
+/* lanes: whether 16 blocks are taken together. */
+int fake_kron_factor(const void *argument, wn_dtype dtype, int lanes);
+/* factors: 2 of 64 x 64, 3 of 16 x 16. */
+int fake_kron_fused(const void *argument, wn_dtype dtype, int factors);
+int fake_kron_rank_pack(const void *argument);
+int fake_kron_rank(const void *argument, wn_dtype dtype);
+int fake_kron_grad(const void *argument, wn_dtype dtype);
+
+#endif
