@@ -143,8 +143,8 @@ static void test_help_lists_every_option(void **state) {
 static void test_chart_skips_what_is_not_finite(void **state) {
     (void)state;
     double x[] = {0, 1, 2, 3}, y[] = {4, (double)NAN, 2, (double)INFINITY};
-    chart_line line = {"a<b", x, y, 4, false, 0};
-    chart c = {"t & u", "step", "loss", &line, 1, false, 0};
+    chart_line line = {.label = "a<b", .x = x, .y = y, .count = 4};
+    chart c = {.title = "t & u", .x_label = "step", .y_label = "loss", .line = &line, .count = 1};
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
@@ -163,8 +163,8 @@ static void test_chart_skips_what_is_not_finite(void **state) {
 static void test_chart_of_huge_values_ends(void **state) {
     (void)state;
     double x[] = {1e300, 1e300 * (1 + 4e-16)}, y[] = {1e17, 1e17 + 16};
-    chart_line line = {"a", x, y, 2, false, 0};
-    chart c = {"t", "step", "loss", &line, 1, false, 0};
+    chart_line line = {.label = "a", .x = x, .y = y, .count = 2};
+    chart c = {.title = "t", .x_label = "step", .y_label = "loss", .line = &line, .count = 1};
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
