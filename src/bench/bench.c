@@ -81,17 +81,19 @@ static wn_status find_plan(const char *name, const plan **out) {
 
 static wn_status find_dtype(const wn__suite *s, const char *text, const char **out) {
     static const char *const words[][2] = {
-        {"f32", "f32"},   {"float32", "f32"}, {"bf16", "bf16"}, {"bfloat16", "bf16"},
-        {"int8", "int8"}, {"int4", "int4"},   {"f16", "f16"},   {"float16", "f16"}};
-    enum { WORDS = sizeof words / sizeof *words, HOST_WORDS = WORDS - 2 };
+        {"f32", "f32"},       {"float32", "f32"}, {"bf16", "bf16"},
+        {"bfloat16", "bf16"}, {"int8", "int8"},   {"int4", "int4"},
+        {"f16", "f16"},       {"float16", "f16"}, {"e4m3", "e4m3"}};
+    enum { WORDS = sizeof words / sizeof *words, HOST_WORDS = WORDS - 3 };
     const bool ks = strcmp(s->o->suite, "ks") == 0, f16 = on_gpu(s) || ks;
     *out = on_gpu(s) ? "bf16" : "f32";
     if (!text) return WN_OK;
     for (int i = 0; i < (f16 ? WORDS : HOST_WORDS); i++)
-        if (strcmp(words[i][0], text) == 0 && !(ks && words[i][1][0] == 'i')) {
+        if (strcmp(words[i][0], text) == 0 && !(ks && strchr("ie", words[i][1][0]) != NULL)) {
             *out = words[i][1];
             return WN_OK;
         }
+    if (on_gpu(s)) return wn__fail(WN_INVALID, "dtype: f32, bf16, f16 or e4m3, not '%.40s'", text);
     if (f16) return wn__fail(WN_INVALID, "dtype: f32, bf16 or f16, not '%.40s'", text);
     return wn__fail(WN_INVALID, "dtype: f32, bf16, int8 or int4, not '%.40s'", text);
 }
@@ -157,7 +159,7 @@ static bool takes(const wn__suite *s, const plan *p, const char *dtype) {
 }
 
 static wn_status check_dtype(const wn__suite *s, const plan *p) {
-    static const char *const dtypes[] = {"f32", "bf16", "f16", "int8", "int4"};
+    static const char *const dtypes[] = {"f32", "bf16", "f16", "e4m3", "int8", "int4"};
     char there[64] = "";
     size_t used = 0;
     if (work_name(s, p, 0) == NULL || takes(s, p, s->dtype)) return WN_OK;

@@ -11,7 +11,7 @@ typedef struct wn__sl_object {
     _Alignas(16) unsigned char bytes[16384]; /* more than any version's */
 } wn__sl_object;
 
-enum { WN_SL_F16 = 2, WN_SL_BF16 = 14 };
+enum { WN_SL_F16 = 2, WN_SL_BF16 = 14, WN_SL_E4M3 = 28 };
 enum { WN_SL_COLUMN_MAJOR = 1, WN_SL_ROW_MAJOR = 2 };
 enum { WN_SL_PLAIN = 0, WN_SL_TRANSPOSED = 1 };
 enum { WN_SL_COMPUTE_F32 = 2, WN_SL_HALF_SPARSE = 0, WN_SL_DEFAULT = 0, WN_SL_STRIP = 1 };

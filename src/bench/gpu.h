@@ -34,6 +34,9 @@ WN_NODISCARD wn_status wn__gpu_sample(wn__cell *c);
 /* gpu_data.c: n normal numbers at `to`; zeroed words of memory are the arena's. */
 WN_NODISCARD wn_status wn__gpu_random(wn__gpu_bench *g, void *to, wn_dtype dtype, int64_t n,
                                       uint64_t seed);
+/* Normal numbers [rows, columns] in 8 bits with a scale a row, which nobody sees. */
+WN_NODISCARD wn_status wn__gpu_random8(wn__suite *s, void *to, int64_t rows, int64_t columns,
+                                       uint64_t seed);
 /* Values for every part that a declared case reads; the parts lie on the device. */
 struct wn__case;
 WN_NODISCARD wn_status wn__gpu_fill_case(wn__suite *s, struct wn__case *c, uint64_t seed);

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "bench/gpu.h"
 #include "kernels/block24.h"
+#include "kernels/block8.h"
 #include "kernels/check/harness.h"
 #include "kernels/cuda/args24.h"
 #include "kernels/cuda/images.h"
@@ -60,6 +61,50 @@ static wn_status random_matrix(wn__suite *s, wn_dtype dtype, int64_t rows, int64
     WN_TRY(wn__tensor_alloc2(arena, dtype, rows, columns, out));
     out->device.kind = WN_DEVICE_CUDA;
     return wn__gpu_random(s->gpu, out->data, dtype, rows * columns, seed);
+}
+
+// rows8 of random numbers.
+static wn_status fill_rows8(wn__suite *s, const wn_tensor *y, const wn_tensor *scale,
+                            uint64_t seed) {
+    wn__arena arena = {0};
+    wn_tensor x;
+    wn_status status = random_matrix(s, WN_DTYPE_BF16, y->shape[0], y->shape[1], seed, &arena, &x);
+    const wn__rows8 p = {.x = x, .scale = *scale, .y = *y};
+    if (status == WN_OK) status = wn__gpu_run_op(s, WN__OP_rows8, &p);
+    wn__arena_free(&arena);
+    return status;
+}
+
+wn_status wn__gpu_random8(wn__suite *s, void *to, int64_t rows, int64_t columns, uint64_t seed) {
+    wn__arena arena = {0};
+    void *p = NULL;
+    wn_status status = wn__cuda_arena(s->gpu->d, "scales", (size_t)rows * sizeof(float), &arena);
+    if (status == WN_OK) status = wn__arena_alloc(&arena, (size_t)rows * sizeof(float), &p);
+    wn_tensor y = wn__tensor2(to, WN_DTYPE_U8, rows, columns);
+    wn_tensor scale = wn__tensor1(p, WN_DTYPE_F32, rows);
+    y.device.kind = scale.device.kind = WN_DEVICE_CUDA;
+    if (status == WN_OK) status = fill_rows8(s, &y, &scale, seed);
+    wn__arena_free(&arena);
+    return status;
+}
+
+// block8 of random numbers under no mask.
+static wn_status fill_blocks8(wn__suite *s, const wn_tensor *blocks, const wn_tensor *scale,
+                              int64_t columns, uint64_t seed) {
+    wn__arena arena = {0};
+    wn_tensor w;
+    wn_status status = random_matrix(s, WN_DTYPE_BF16, scale->shape[0], columns, seed, &arena, &w);
+    const wn__block8 p = {.w = w, .scale = *scale, .blocks = *blocks};
+    if (status == WN_OK) status = wn__gpu_run_op(s, WN__OP_block8, &p);
+    wn__arena_free(&arena);
+    return status;
+}
+
+// Operands of spmm24_blocks8, whose scales are those of rows.
+static wn_status fill_product8(wn__suite *s, wn__case *c, uint64_t seed) {
+    const wn_tensor *x = slot(c, "x");
+    WN_TRY(fill_rows8(s, x, slot(c, "x_scale"), seed));
+    return fill_blocks8(s, slot(c, "blocks"), slot(c, "w_scale"), x->shape[1], seed + 1);
 }
 
 static wn_status fill_mask(wn__suite *s, const wn_tensor *w, wn_tensor *mask, bool tile) {
@@ -141,6 +186,7 @@ static wn_status fill_blocks(wn__suite *s, wn_tensor *blocks, uint64_t seed) {
 wn_status wn__gpu_fill_case(wn__suite *s, wn__case *c, uint64_t seed) {
     wn_tensor *w = slot(c, "w"), *blocks = slot(c, "blocks");
     bool packed = false;
+    if (c->type->op == WN__OP_spmm24_blocks8) return fill_product8(s, c, seed);
     for (int i = 0; i < c->parts; i++) {
         const wn__part *p = c->part + i;
         wn_tensor *t = (wn_tensor *)(void *)((char *)c->args + p->offset);

@@ -42,6 +42,25 @@ static size_t bytes_of(int64_t a, int64_t b) {
     return (size_t)(a * b) * 2;
 }
 
+static bool in_8_bits(const wn__cell *c) {
+    return strcmp(c->suite->dtype, "e4m3") == 0;
+}
+
+// Random operands; of 8 bits in the places of 16-bit ones, which the library reads as it is told.
+static wn_status draw(const wn__cell *c, dense *j, wn_dtype dtype, int64_t T, int64_t n,
+                      int64_t k) {
+    wn__gpu_bench *g = c->suite->gpu;
+    if (in_8_bits(c)) {
+        WN_TRY(wn__gpu_random8(c->suite, j->p.a.data, T, k, 3));
+        for (int i = 0; i < j->copies; i++)
+            WN_TRY(
+                wn__gpu_random8(c->suite, j->first + (size_t)i * j->step, n, k, 5 + (uint64_t)i));
+        return WN_OK;
+    }
+    WN_TRY(wn__gpu_random(g, j->p.a.data, dtype, T * k, 3));
+    return wn__gpu_random(g, j->first, dtype, (int64_t)((size_t)j->copies * j->step / 2), 5);
+}
+
 // c[m,n] = a b. The second operand is the weight; of its gradient, the inputs.
 static wn_status place(const wn__cell *c, dense *j, wn__product what, wn_dtype dtype, bool cold) {
     const int64_t out = c->shape.out, in = c->shape.in;
@@ -68,8 +87,7 @@ static wn_status place(const wn__cell *c, dense *j, wn__product what, wn_dtype d
         j->p.a.stride[0] = 1;
         j->p.a.stride[1] = m;
     }
-    WN_TRY(wn__gpu_random(c->suite->gpu, j->p.a.data, dtype, m * k, 3));
-    return wn__gpu_random(c->suite->gpu, p, dtype, (int64_t)((size_t)j->copies * j->step / 2), 5);
+    return draw(c, j, dtype, m, n, k);
 }
 
 // Runs of one choice as a graph, so that the host does not count.
@@ -117,19 +135,26 @@ static wn_status choose(wn__gpu_bench *g, dense *j) {
     return WN_OK;
 }
 
-wn_status wn__gpu_best_find(wn__gpu_bench *g, const wn__matmul *p, void *workspace,
-                            wn__gpu_best *out) {
+// bits8: the operands' places hold numbers of 8 bits.
+static wn_status find(wn__gpu_bench *g, const wn__matmul *p, void *workspace, bool bits8,
+                      wn__gpu_best *out) {
     dense j = {.p = *p, .workspace = workspace, .first = p->b.data, .copies = 1};
     wn__lt_shape s;
     char why[160];
     WN_TRY(wn__gpu_blaslt(g->gpu, &j.library));
     if (!wn__blaslt_shape(p, &s, why, sizeof why)) return wn__fail(WN_UNSUPPORTED, "%s", why);
+    if (bits8) s.in = WN_LT_E4M3;
     s.workspace = WORKSPACE;
     s.reductions = WN_LT_REDUCE_IN_PLACE | WN_LT_REDUCE_SUMS | WN_LT_REDUCE_RESULTS; // all it likes
     WN_TRY(wn__blaslt_plan(j.library, &s, WN_LT_CHOICES, &j.plan));
     WN_TRY(choose(g, &j));
     *out = (wn__gpu_best){j.library, j.plan, j.choice};
     return WN_OK;
+}
+
+wn_status wn__gpu_best_find(wn__gpu_bench *g, const wn__matmul *p, void *workspace,
+                            wn__gpu_best *out) {
+    return find(g, p, workspace, false, out);
 }
 
 wn_status wn__gpu_best_run(const wn__gpu_best *b, const wn__matmul *p, void *workspace) {
@@ -141,7 +166,7 @@ static wn_status open_dense(const wn__cell *c, dense *j, wn__product what, bool 
     const wn_dtype dtype = strcmp(c->suite->dtype, "f16") == 0 ? WN_DTYPE_F16 : WN_DTYPE_BF16;
     wn__gpu_best best;
     WN_TRY(place(c, j, what, dtype, cold));
-    WN_TRY(wn__gpu_best_find(g, &j->p, j->workspace, &best));
+    WN_TRY(find(g, &j->p, j->workspace, in_8_bits(c), &best));
     j->library = best.library;
     j->plan = best.plan;
     j->choice = best.choice;
@@ -166,7 +191,8 @@ wn_status wn__gpu_dense_add(wn__cell *c, wn__product what, bool cold) {
     WN_TRY(wn__cell_add(c, name, WN_BENCH_DENSE, run, j, release, &e));
     e->copies = copies;
     e->flops = 2 * (double)c->rows * (double)c->shape.out * (double)c->shape.in;
-    e->bytes = 2 * ((double)c->rows * (double)(c->shape.out + c->shape.in) +
-                    (double)c->shape.out * (double)c->shape.in);
+    const double element = in_8_bits(c) ? 1 : 2, result = 2; // bytes
+    e->bytes = element * (double)c->shape.in * (double)(c->rows + c->shape.out) +
+               result * (double)c->rows * (double)c->shape.out;
     return WN_OK;
 }

@@ -90,7 +90,7 @@ static wn_status run_compress(void *ctx) {
 }
 
 // W [n, k] row by row times x^T, so that y [T, n] is its result column by column.
-static wn_status describe(sparse *j, int64_t T, int64_t n, int64_t k, int type) {
+static wn_status describe(sparse *j, int64_t T, int64_t n, int64_t k, int type, int result) {
     WN_TRY(check("cusparseLtInit", api.init(&j->handle)));
     j->opened = true;
     WN_TRY(check(
@@ -101,7 +101,7 @@ static wn_status describe(sparse *j, int64_t T, int64_t n, int64_t k, int type) 
                  api.dense(&j->handle, &j->b, T, k, k, 16, type, WN_SL_ROW_MAJOR)));
     j->made = 2;
     WN_TRY(check("cusparseLtDenseDescriptorInit",
-                 api.dense(&j->handle, &j->c, n, T, n, 16, type, WN_SL_COLUMN_MAJOR)));
+                 api.dense(&j->handle, &j->c, n, T, n, 16, result, WN_SL_COLUMN_MAJOR)));
     j->made = 3;
     WN_TRY(check("cusparseLtMatmulDescriptorInit",
                  api.product(&j->handle, &j->product, WN_SL_PLAIN, WN_SL_TRANSPOSED, &j->a, &j->b,
@@ -139,16 +139,23 @@ static wn_status place(wn__gpu_bench *g, sparse *j, int64_t T, int64_t n, int64_
 static wn_status open_sparse(const wn__cell *c, sparse *j, wn__product what, bool cold) {
     wn__gpu_bench *g = c->suite->gpu;
     const bool half = strcmp(c->suite->dtype, "f16") == 0;
+    const bool bits8 = strcmp(c->suite->dtype, "e4m3") == 0;
+    const int result = half ? WN_SL_F16 : WN_SL_BF16;
     const wn_dtype dtype = half ? WN_DTYPE_F16 : WN_DTYPE_BF16;
     const bool input = what == WN__INPUT;
     // it takes whole eights of tokens
     const int64_t T = c->rows > 0 ? (c->rows + 7) / 8 * 8 : 16,
                   n = input ? c->shape.in : c->shape.out, k = input ? c->shape.out : c->shape.in;
     j->stream = g->d->stream;
-    WN_TRY(describe(j, T, n, k, half ? WN_SL_F16 : WN_SL_BF16));
+    WN_TRY(describe(j, T, n, k, bits8 ? WN_SL_E4M3 : result, result));
     WN_TRY(place(g, j, T, n, k, cold));
-    WN_TRY(wn__gpu_random(g, j->weight, dtype, n * k, 7));
-    WN_TRY(wn__gpu_random(g, j->x, dtype, T * k, 9));
+    if (bits8) {
+        WN_TRY(wn__gpu_random8(c->suite, j->weight, n, k, 7));
+        WN_TRY(wn__gpu_random8(c->suite, j->x, T, k, 9));
+    } else {
+        WN_TRY(wn__gpu_random(g, j->weight, dtype, n * k, 7));
+        WN_TRY(wn__gpu_random(g, j->x, dtype, T * k, 9));
+    }
     WN_TRY(check("cusparseLtSpMMAPrune",
                  api.prune(&j->handle, &j->product, j->weight, j->pruned, WN_SL_STRIP, j->stream)));
     for (int i = 0; i < j->copies; i++)
@@ -203,7 +210,9 @@ wn_status wn__gpu_sparse_add(wn__cell *c, wn__product what, bool cold) {
     if (e == NULL) return WN_OK;
     e->copies = copies;
     e->flops = 2 * (double)c->rows * (double)c->shape.out * (double)c->shape.in;
-    e->bytes = packed + 2 * (double)c->rows * (double)(c->shape.out + c->shape.in);
+    const double element = strcmp(c->suite->dtype, "e4m3") == 0 ? 1 : 2; // of x
+    e->bytes =
+        packed + (double)c->rows * (2 * (double)c->shape.out + element * (double)c->shape.in);
     return WN_OK;
 }
 

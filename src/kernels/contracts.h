@@ -8,6 +8,7 @@
 #include "kernels/adamw24.h"
 #include "kernels/attention.h"
 #include "kernels/block24.h"
+#include "kernels/block8.h"
 #include "kernels/columns24.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/elementwise.h"

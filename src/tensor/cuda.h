@@ -79,10 +79,10 @@ WN_NODISCARD wn_status wn__cuda_function(wn__cuda *d, const wn__cuda_image *imag
                                          const char *symbol, wn__cu_function *out);
 
 /* The map through which bulk copies move boxes of `rows` by 64 columns of a 16-bit matrix [a,b]
- * with unit stride along b to and from shared memory: 128 bytes a row, chunk c of row r at c ^ (r
- * mod 8). What a box has beyond the matrix is read as zeros and not written. Data and row stride
- * (of more than one row) are multiples of 16 bytes, a and b positive, rows at most 256: else
- * INVALID. */
+ * (128 of one of bytes) with unit stride along b to and from shared memory: 128 bytes a row, chunk
+ * c of row r at c ^ (r mod 8). What a box has beyond the matrix is read as zeros and not written.
+ * Data and row stride (of more than one row) are multiples of 16 bytes, a and b positive, rows at
+ * most 256: else INVALID. */
 WN_NODISCARD wn_status wn__cuda_tensor_map(const wn__cuda *d, const wn_tensor *t, unsigned rows,
                                            wn__cu_tensor_map *out);
 

@@ -38,7 +38,13 @@ enum { WN_CU_LAUNCH_CLUSTER = 4, WN_CU_LAUNCH_OVERLAP = 6 };
 
 /* of a tensor map: the type of its numbers, how the 16-byte chunks of 128 bytes are permuted in
  * shared memory, and what L2 fetches at once */
-enum { WN_CU_MAP_F16 = 6, WN_CU_MAP_BF16 = 9, WN_CU_MAP_SWIZZLE_128B = 3, WN_CU_MAP_L2_256B = 3 };
+enum {
+    WN_CU_MAP_U8 = 0,
+    WN_CU_MAP_F16 = 6,
+    WN_CU_MAP_BF16 = 9,
+    WN_CU_MAP_SWIZZLE_128B = 3,
+    WN_CU_MAP_L2_256B = 3
+};
 
 typedef union wn__cu_launch_value {
     char pad[64];

@@ -118,23 +118,28 @@ void wn__cuda_queued(wn__cuda *d) {
 
 wn_status wn__cuda_tensor_map(const wn__cuda *d, const wn_tensor *t, unsigned rows,
                               wn__cu_tensor_map *out) {
-    enum { COLUMNS = 64 };
-    if (t->dtype != WN_DTYPE_BF16 && t->dtype != WN_DTYPE_F16)
-        return wn__fail(WN_INVALID, "a tensor map of %s, not BF16 or F16", wn_dtype_name(t->dtype));
+    enum { ROW = 128, CHUNK = 16 }; // bytes
+    if (t->dtype != WN_DTYPE_BF16 && t->dtype != WN_DTYPE_F16 && t->dtype != WN_DTYPE_U8)
+        return wn__fail(WN_INVALID, "a tensor map of %s, not BF16, F16 or U8",
+                        wn_dtype_name(t->dtype));
+    const int64_t element = (int64_t)wn_dtype_size(t->dtype), some = CHUNK / element;
     // how far a single row is from the next one means nothing
-    const int64_t lead = t->shape[0] == 1 ? (t->shape[1] + 7) / 8 * 8 : t->stride[0];
-    if (t->shape[0] < 1 || t->shape[1] < 1 || lead % 8 != 0 || t->stride[1] != 1 ||
+    const int64_t lead = t->shape[0] == 1 ? (t->shape[1] + some - 1) / some * some : t->stride[0];
+    if (t->shape[0] < 1 || t->shape[1] < 1 || lead % some != 0 || t->stride[1] != 1 ||
         (uintptr_t)t->data % 16 != 0)
         return wn__fail(WN_INVALID,
                         "a tensor map of %lld x %lld numbers, strides %lld and %lld, at %p",
                         (long long)t->shape[0], (long long)t->shape[1], (long long)t->stride[0],
                         (long long)t->stride[1], t->data);
     const uint64_t size[2] = {(uint64_t)t->shape[1], (uint64_t)t->shape[0]};
-    const uint64_t stride[1] = {2 * (uint64_t)lead};
-    const uint32_t box[2] = {COLUMNS, rows}, step[2] = {1, 1};
+    const uint64_t stride[1] = {(uint64_t)(element * lead)};
+    const uint32_t box[2] = {(uint32_t)(ROW / element), rows}, step[2] = {1, 1};
+    const int type = t->dtype == WN_DTYPE_BF16  ? WN_CU_MAP_BF16
+                     : t->dtype == WN_DTYPE_F16 ? WN_CU_MAP_F16
+                                                : WN_CU_MAP_U8;
     return WN_CU(d->api, tensor_map, NULL,
-                 (out, t->dtype == WN_DTYPE_BF16 ? WN_CU_MAP_BF16 : WN_CU_MAP_F16, 2, t->data, size,
-                  stride, box, step, 0, WN_CU_MAP_SWIZZLE_128B, WN_CU_MAP_L2_256B, 0));
+                 (out, type, 2, t->data, size, stride, box, step, 0, WN_CU_MAP_SWIZZLE_128B,
+                  WN_CU_MAP_L2_256B, 0));
 }
 
 struct wn__cuda_graph {

@@ -44,6 +44,16 @@ wn__workspace_fn wn__workspace_blocks_rows_sm90a;
 /* relu24_blocks: x of the dtype of blocks, rows of whole 16 bytes apart, something to add up. */
 wn__accepts_fn wn__accepts_gpu_relu24_blocks;
 wn__workspace_fn wn__workspace_relu24_blocks_sm90a;
+#define WN_SHARED(rows, tokens, blocks)                                                            \
+    wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_##rows##x##tokens##s##blocks;
+WN_SHARED_TILES(WN_SHARED)
+#undef WN_SHARED
+/* 8-bit operands: rows and blocks that a grid holds; row strides of x of multiples of 16, of y and
+ * residual of 8, and a multiple of eight results in a row. */
+wn__accepts_fn wn__accepts_gpu_rows8, wn__accepts_gpu_block8, wn__accepts_gpu_spmm24_blocks8;
+wn__workspace_fn wn__workspace_spmm24_blocks8_sm90a, wn__workspace_spmm24_blocks8_sm90a_128x256,
+    wn__workspace_spmm24_blocks8_sm90a_256x128, wn__workspace_spmm24_blocks8_sm90a_128x128,
+    wn__workspace_spmm24_blocks8_sm90a_128x64, wn__workspace_spmm24_blocks8_sm90a_128x128s2;
 /* spmm24_blocks of up to 64 tokens. */
 wn__accepts_fn wn__accepts_gpu_few;
 /* Factors of 16-bit numbers, and the chains that are fused. */

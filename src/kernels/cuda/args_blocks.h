@@ -15,6 +15,29 @@ typedef struct wn__gpu_block24 {
     unsigned int *fault, number;
 } wn__gpu_block24;
 
+/* Rows in 8 bits. */
+typedef struct wn__gpu_rows8 {
+    const uint16_t *x;
+    float *scale;
+    uint8_t *y;
+    int64_t rows, columns, x_stride, y_stride;
+    int64_t scale_stride;  /* of given ones: 0 where there is one */
+    unsigned int infinity; /* the magnitude that is one */
+    int given;
+} wn__gpu_rows8;
+
+/* Packed blocks of 8 bits. */
+typedef struct wn__gpu_block8 {
+    const uint16_t *w;
+    const uint8_t *mask; /* NULL: the two largest of each group */
+    float *scale;
+    uint8_t *blocks;
+    int64_t rows, columns, stride, groups, scale_stride;
+    unsigned int infinity;
+    int given;
+    unsigned int *fault, number;
+} wn__gpu_block8;
+
 /* The product. One matrix of the work is `rows` x `tokens`, tiles are given to blocks of threads in
  * the order that spmm24_tiles.h describes. */
 typedef struct wn__gpu_spmm24_blocks {
@@ -33,7 +56,11 @@ typedef struct wn__gpu_spmm24_blocks {
     int group;                 /* tiles along rows that are walked together */
     int split;                 /* parts that the sum of a tile is cut into */
     int cluster;
+    int shared; /* blocks of threads, a cluster, that take a part of a tile's sum each */
     int relu2, residual_given, gate;
+    int early;                          /* what is ahead lets this launch begin */
+    const float *x_scale, *w_scale;     /* of 8-bit operands */
+    int x_scale_stride, w_scale_stride; /* 0: one number for all */
 } wn__gpu_spmm24_blocks;
 
 #endif

@@ -28,11 +28,12 @@ enum { WN_FEW_THREADS = 160, WN_FEW_MOST_TOKENS = 64, WN_FEW_MOST_SPLIT = 8 };
     X(8, 1, 4, 4)                                                                                  \
     X(16, 1, 2, 7)                                                                                 \
     X(32, 1, 2, 5)                                                                                 \
-    X(64, 2, 1, 5)
+    X(64, 1, 2, 3)
 
 /* Shared memory, from a multiple of 1024: stages of tokens, stages of weights, what other blocks of
- * a cluster send (of each, a float4 of 128 threads for each piece that is this block's; of the
- * panels * tokens / 8 pieces every split-th is), two barriers a stage and one more. */
+ * a cluster send (of each, a float4 of 128 threads for each piece that is this block's, about one
+ * split-th of panels * tokens / 8), two barriers a stage and one more. Stages become the place of
+ * this block's own pieces. */
 #define WN_FEW_TOKENS(tokens, deep)  ((deep) * (tokens)*128)
 #define WN_FEW_WEIGHTS(panels, deep) ((deep) * (panels)*4608)
 #define WN_FEW_SENT(tokens, panels, split)                                                         \

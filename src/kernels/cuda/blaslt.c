@@ -181,6 +181,10 @@ static wn_status describe(wn__blaslt *b, wn__lt_plan *p) {
     for (size_t i = 0; i < sizeof set / sizeof *set - (s->bias ? 0 : 1); i++)
         WN_TRY(check(api, "cublasLtMatmulDescSetAttribute",
                      api->matmul_set(p->matmul, set[i].attribute, set[i].value, sizeof(int))));
+    const int8_t fast = 1;
+    if (s->in == WN_LT_E4M3)
+        WN_TRY(check(api, "cublasLtMatmulDescSetAttribute",
+                     api->matmul_set(p->matmul, WN_LT_FAST_SUMS, &fast, sizeof fast)));
     const uint64_t rows = (uint64_t)s->rows, columns = (uint64_t)s->columns,
                    inner = (uint64_t)s->inner;
     WN_TRY(check(api, "cublasLtMatrixLayoutCreate",

@@ -27,9 +27,9 @@ typedef struct wn__lt_choice {
     int reserved[4];
 } wn__lt_choice;
 
-enum { WN_LT_F32 = 0, WN_LT_F16 = 2, WN_LT_BF16 = 14 }; /* types of data */
-enum { WN_LT_COMPUTE_F32 = 68 };                        /* type of sums */
-enum { WN_LT_PLAIN = 0, WN_LT_TRANSPOSED = 1 };         /* an operand */
+enum { WN_LT_F32 = 0, WN_LT_F16 = 2, WN_LT_BF16 = 14, WN_LT_E4M3 = 28 }; /* types of data */
+enum { WN_LT_COMPUTE_F32 = 68 };                                         /* type of sums */
+enum { WN_LT_PLAIN = 0, WN_LT_TRANSPOSED = 1 };                          /* an operand */
 enum { WN_LT_EPILOGUE_NONE = 1, WN_LT_EPILOGUE_BIAS = 4 } /* one number a row of the result */;
 
 enum { /* of a product */
@@ -37,6 +37,7 @@ enum { /* of a product */
        WN_LT_TRANSPOSE_B = 4,
        WN_LT_EPILOGUE = 7,
        WN_LT_BIAS = 8,
+       WN_LT_FAST_SUMS = 25, /* an int8: of 8-bit numbers, as the tensor cores add them */
        WN_LT_BIAS_TYPE = 26
 };
 

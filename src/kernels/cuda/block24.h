@@ -25,4 +25,15 @@ enum {
 /* Index of the word of row r, columns 16 q to 16 q + 15; its half is the row's (r >> 3) & 1. */
 #define WN_BLOCK24_WORD(r, q) ((((r) >> 4) << 5) + (((r)&7) << 2) + (q))
 
+/* The same of 8-bit numbers: 64 rows by 128 columns in 5120 bytes. 64 kept values of each row in 64
+ * bytes, swizzled alike; then two times 128 words, of columns 0 to 63 and of 64 to 127. Word
+ * w*32 + g*4 + 2 q + h of a half covers its columns 32 q .. 32 q + 31 of row 16 w + g + 8 h. */
+enum { WN_BLOCK8_COLUMNS = 128, WN_BLOCK8_BYTES = 5120 };
+
+/* Byte of kept value c (0 to 63) of row r. */
+#define WN_BLOCK8_VALUE(r, c) ((r)*64 + ((((c) >> 4) ^ (((r) >> 1) & 3)) << 4) + ((c)&15))
+/* Index of the word of row r, columns 32 q to 32 q + 31 (q of 0 to 3). */
+#define WN_BLOCK8_WORD(r, q)                                                                       \
+    ((((q) >> 1) << 7) + (((r) >> 4) << 5) + (((r)&7) << 2) + (((q)&1) << 1) + (((r) >> 3) & 1))
+
 #endif

@@ -12,10 +12,16 @@
 #ifdef WN_HAVE_DEVICE_CODE
 
 bool wn__accepts_gpu_few(const void *args, char *why, size_t n) {
+    enum { MANY = 32, FEW_PANELS = 32 };
+    char other[160];
     const wn__spmm24_blocks *p = args;
     if (p->x.shape[0] > WN_FEW_MOST_TOKENS)
         (void)snprintf(why, n, "%lld tokens are more than %d", (long long)p->x.shape[0],
                        WN_FEW_MOST_TOKENS);
+    else if (p->x.shape[0] > MANY && p->blocks.shape[0] > FEW_PANELS &&
+             wn__accepts_gpu_spmm24_bulk(args, other, sizeof other))
+        (void)snprintf(why, n, "tiles are faster for %lld tokens and %lld outputs",
+                       (long long)p->x.shape[0], (long long)p->y.shape[1]);
     else if (p->x.shape[0] > 1 && p->x.stride[0] % 8 != 0)
         (void)snprintf(why, n, "rows of x %lld elements apart, not a multiple of 8",
                        (long long)p->x.stride[0]);
@@ -53,9 +59,13 @@ static const shape *shape_of(int64_t tokens) {
 
 // The smallest division that leaves few processors without work, and each block of threads some;
 // two where a processor has room for both.
-static int split_of(int groups, int depth, int processors) {
+static int split_of(int groups, int depth, int processors, const shape *s) {
+    enum { TOKENS_OF_MUCH_WORK = 64, STEPS_OF_MUCH_WORK = 16 };
     int split = groups <= processors && depth > 1 ? 2 : 1;
     while (split < WN_FEW_MOST_SPLIT && 4 * groups * split < 3 * processors && 2 * split <= depth)
+        split *= 2;
+    if (s->tokens == TOKENS_OF_MUCH_WORK && split < WN_FEW_MOST_SPLIT &&
+        groups * split < processors && depth > STEPS_OF_MUCH_WORK * split)
         split *= 2;
     return split;
 }
@@ -90,7 +100,7 @@ wn_status wn__spmm24_blocks_sm90a_few(const void *args, wn__exec *x) {
                      .relu2 = p->relu2,
                      .early = wn__gpu_lets_next_begin(x->gpu)};
     const int groups = (a.panels + s->panels - 1) / s->panels;
-    const int split = split_of(groups, a.depth, wn__cuda_info(d)->multiprocessors);
+    const int split = split_of(groups, a.depth, wn__cuda_info(d)->multiprocessors, s);
     if (a.tokens == 0) return WN_OK;
     if (a.depth > 0) WN_TRY(wn__cuda_tensor_map(d, &p->x, (unsigned)s->tokens, &a.x));
     const unsigned shared_bytes = stages_of(s, split, (size_t)wn__cuda_info(d)->shared_bytes, &a);

@@ -6,10 +6,9 @@
 #include "kernels/contract.h"
 #include "kernels/cuda/accepts.h"
 #include "kernels/cuda/args_blocks.h"
-#include "kernels/cuda/block24.h"
 #include "kernels/cuda/images.h"
+#include "kernels/cuda/spmm24_launch.h"
 #include "kernels/cuda/spmm24_sm80.h"
-#include "kernels/cuda/tiles.h"
 #include "kernels/declare.h"
 #include <limits.h>
 #include <stdio.h>
@@ -71,67 +70,33 @@ static wn__gpu_spmm24_blocks arguments(const wn__spmm24_blocks *p) {
         .steps = (int)p->blocks.shape[1],
         .split = 1,
         .cluster = 1,
+        .shared = 1,
         .relu2 = p->relu2,
         .gate = p->gate,
         .residual_given = residual,
     };
 }
 
-static wn__gpu_plan plan_of(const wn__spmm24_blocks *p, int tile, int cluster) {
-    return wn__gpu_plan_of(p->x.shape[0], p->y.shape[1], p->x.shape[1], tile, cluster);
+static wn__gpu_plan plan_of(const wn__spmm24_blocks *p, wn__gpu_plan_wish wish) {
+    return wn__gpu_plan_of(p->x.shape[0], p->y.shape[1], p->x.shape[1], wish);
 }
 
-static size_t workspace(const void *args, int tile, int cluster) {
+static size_t workspace(const void *args, wn__gpu_plan_wish wish) {
     const wn__spmm24_blocks *p = args;
-    const wn__gpu_plan plan = plan_of(p, tile, cluster);
+    const wn__gpu_plan plan = plan_of(p, wish);
     return wn__gpu_plan_workspace(&plan, p->x.shape[0], p->y.shape[1]);
 }
 
-// Bytes of shared memory, as the device code lays it out: stages of tokens and blocks, two chunks
-// of 32 tokens for each of two warpgroups, barriers.
-static unsigned shared_bytes(const wn__gpu_tile *t) {
-    const int stage = 128 * t->tokens + t->rows / 64 * WN_BLOCK24_BYTES;
-    return (unsigned)((t->stages * stage + 1023) / 1024 * 1024 + 4 * 4096 + 16 * t->stages + 64);
-}
-
-static wn_status make_maps(wn__cuda *d, const wn__spmm24_blocks *p, const wn__gpu_plan *plan,
-                           wn__gpu_spmm24_blocks *a) {
-    enum { CHUNK = 32 };
-    const unsigned box = (unsigned)(wn__gpu_tiles[plan->tile].tokens / plan->cluster);
-    WN_TRY(wn__cuda_tensor_map(d, &p->x, box, &a->x));
-    WN_TRY(wn__cuda_tensor_map(d, &p->y, CHUNK, &a->y));
-    if (!wn__given(&p->residual)) return WN_OK;
-    return wn__cuda_tensor_map(d, &p->residual, CHUNK, &a->residual);
-}
-
-static wn_status run_sm90a(const wn__spmm24_blocks *p, wn__exec *x, int tile, int cluster) {
-    enum { ROWS_WALKED_TOGETHER = 4096, THREADS = 384 };
-    if (p->x.shape[0] == 0 || p->y.shape[1] == 0) return WN_OK;
-    wn__cuda *d = wn__gpu_device(x->gpu);
-    const wn__gpu_plan plan = plan_of(p, tile, cluster);
-    const wn__gpu_tile *t = &wn__gpu_tiles[plan.tile];
+static wn_status run_sm90a(const wn__spmm24_blocks *p, wn__exec *x, wn__gpu_plan_wish wish) {
     wn__gpu_spmm24_blocks a = arguments(p);
-    int64_t tiles[2];
-    char symbol[64];
-    WN_TRY(make_maps(d, p, &plan, &a));
-    wn__gpu_plan_tiles(&plan, p->x.shape[0], p->y.shape[1], tiles);
-    a.tiles_m = (int)tiles[0];
-    a.tiles_n = (int)tiles[1];
-    a.cluster = plan.cluster;
-    a.split = plan.split;
-    a.group = ROWS_WALKED_TOGETHER / (t->rows * plan.cluster);
-    a.partial = (float *)(void *)x->scratch;
-    if (plan.split > 1)
-        WN_TRY(wn__gpu_counters(x->gpu, 2 * tiles[0] * tiles[1] * plan.cluster, &a.arrived));
-    const int64_t fit = wn__cuda_info(d)->multiprocessors / plan.cluster;
-    const int64_t work = tiles[0] * tiles[1] * plan.split;
-    const wn__cuda_launch l = {.grid = {(unsigned)((work < fit ? work : fit) * plan.cluster), 1, 1},
-                               .block = {THREADS, 1, 1},
-                               .shared_bytes = shared_bytes(t),
-                               .cluster = (unsigned)plan.cluster};
-    (void)snprintf(symbol, sizeof symbol, "wn_spmm24_blocks_%s_%s", t->name,
-                   p->values == WN_DTYPE_BF16 ? "bf16" : "f16");
-    return wn__gpu_launch(x->gpu, &wn__image_spmm24_blocks_sm90a, symbol, &l, &a);
+    const wn__spmm24_launch l = {.x = &p->x,
+                                 .y = &p->y,
+                                 .residual = &p->residual,
+                                 .image = &wn__image_spmm24_blocks_sm90a,
+                                 .prefix = "wn_spmm24_blocks",
+                                 .plan = plan_of(p, wish),
+                                 .bytes = wish.bytes};
+    return wn__spmm24_launch_tiles(x, &l, &a);
 }
 
 wn_status wn__spmm24_blocks_sm80(const void *args, wn__exec *x) {
@@ -149,19 +114,22 @@ wn_status wn__spmm24_blocks_sm80(const void *args, wn__exec *x) {
         p->values == WN_DTYPE_BF16 ? "wn_spmm24_blocks_bf16" : "wn_spmm24_blocks_f16", &l, &a);
 }
 
-#define VARIANT(name, tile, cluster)                                                               \
+#define VARIANT(name, tile, cluster, shared)                                                       \
     size_t wn__workspace_spmm24_blocks_##name(const void *args, int threads) {                     \
         (void)threads;                                                                             \
-        return workspace(args, tile, cluster);                                                     \
+        return workspace(args, (wn__gpu_plan_wish){tile, cluster, shared, 2});                     \
     }                                                                                              \
     wn_status wn__spmm24_blocks_##name(const void *args, wn__exec *x) {                            \
-        return run_sm90a(args, x, tile, cluster);                                                  \
+        return run_sm90a(args, x, (wn__gpu_plan_wish){tile, cluster, shared, 2});                  \
     }
 
-VARIANT(sm90a, WN_TILE_ANY, 0)
+VARIANT(sm90a, WN_TILE_ANY, 0, 0)
 #define TILE(rows, tokens, stages)                                                                 \
-    VARIANT(sm90a_##rows##x##tokens, WN_TILE_##rows##X##tokens, 1)                                 \
-    VARIANT(sm90a_##rows##x##tokens##x2, WN_TILE_##rows##X##tokens, 2)
+    VARIANT(sm90a_##rows##x##tokens, WN_TILE_##rows##X##tokens, 1, 1)                              \
+    VARIANT(sm90a_##rows##x##tokens##x2, WN_TILE_##rows##X##tokens, 2, 1)
 WN_TILES(TILE)
+#define SHARED(rows, tokens, blocks)                                                               \
+    VARIANT(sm90a_##rows##x##tokens##s##blocks, WN_TILE_##rows##X##tokens, 1, blocks)
+WN_SHARED_TILES(SHARED)
 
 #endif

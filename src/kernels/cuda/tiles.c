@@ -5,11 +5,27 @@
 #include "kernels/contract.h"
 #include "kernels/cuda/block24.h"
 
-#define TILE(rows, tokens, stages) {#rows "x" #tokens, rows, tokens, stages},
+#define TILE(rows, tokens, stages) {#rows "x" #tokens, rows, tokens, stages, rows == 192 ? 3 : 2},
 const wn__gpu_tile wn__gpu_tiles[WN_TILE_COUNT] = {WN_TILES(TILE)};
 #undef TILE
 
-enum { PROCESSORS = 132, MOST_PARTS = 8, LEAST_STEPS = 8 };
+enum { PROCESSORS = 132, MOST_PARTS = 8, LEAST_STEPS = 8, CLUSTERS_OF_4 = 30 };
+
+// Tiles of 8-bit numbers take a little more of shared memory; two of them were not built.
+int wn__gpu_tile_stages(int tile, int bytes) {
+    if (bytes == 2) return wn__gpu_tiles[tile].stages;
+    switch (tile) {
+    case WN_TILE_128X256:
+    case WN_TILE_256X128:
+        return 5;
+    case WN_TILE_128X128:
+        return 8;
+    case WN_TILE_128X64:
+        return 11;
+    default:
+        return 0;
+    }
+}
 
 // Bytes that a processor gets from L2 in a cycle, and that it writes and reads of parts.
 static const double copied = 60, gathered = 32;
@@ -26,41 +42,71 @@ void wn__gpu_plan_tiles(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t out
     out[1] = wn__ceil_div(T, t->tokens);
 }
 
-static double predict(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t steps) {
+// Clusters that run at once.
+static int64_t room(const wn__gpu_plan *p) {
+    return p->shared == 4 ? CLUSTERS_OF_4 : PROCESSORS / (p->cluster * p->shared);
+}
+
+static double predict(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t steps, int block) {
     enum { START = 1000, CLUSTER = 300, CHUNK = 150, COPY = 60, PARTS = 4500 };
+    enum { SHARE = 1500, SHARE_EACH = 1600 };
     const wn__gpu_tile *t = &wn__gpu_tiles[p->tile];
     int64_t tiles[2];
     wn__gpu_plan_tiles(p, T, n, tiles);
     const int64_t work = tiles[0] * tiles[1] * p->split;
-    const double waves = (double)wn__ceil_div(work, PROCESSORS / p->cluster);
+    const double waves = (double)wn__ceil_div(work, room(p));
     const double panels = t->rows / 64;
     const double products = panels * 2 * cycles_of(t->tokens);
-    const double copies = COPY + (panels * WN_BLOCK24_BYTES + 128.0 * t->tokens) / copied;
+    const double copies = COPY + (panels * block + 128.0 * t->tokens) / copied;
     const double step = products > copies ? products : copies;
     const double start = START + (p->cluster > 1 ? CLUSTER : 0);
-    const double chunks = panels / 2 * t->tokens / 32; // of each warpgroup
+    const double chunks = panels / t->warpgroups * t->tokens / 32; // of each warpgroup
     const double parts =
         p->split == 1 ? 0 : PARTS + 4.0 * t->rows * t->tokens * (1 + p->split) / gathered;
-    const double sum = step * (double)wn__ceil_div(steps, p->split);
-    return waves * (start + sum + parts + chunks * CHUNK);
+    const double share = p->shared == 1 ? 0 : SHARE + SHARE_EACH * (p->shared - 1);
+    const double sum = step * (double)wn__ceil_div(steps, (int64_t)p->split * p->shared);
+    return waves * (start + sum + parts + share + chunks / p->shared * CHUNK);
 }
 
-wn__gpu_plan wn__gpu_plan_of(int64_t T, int64_t n, int64_t k, int tile, int cluster) {
-    const int64_t steps = wn__ceil_div(k, WN_BLOCK24_COLUMNS);
-    wn__gpu_plan best = {.cycles = -1};
-    for (int i = 0; i < WN_TILE_COUNT; i++)
-        for (int c = 1; c <= 2; c++)
+// Whether a tile's sum may be shared so: device code is there, and each has something to add.
+static bool shares(int tile, int blocks, int64_t steps) {
+#define SHARED(rows, tokens, some)                                                                 \
+    if (tile == WN_TILE_##rows##X##tokens && blocks == (some)) return steps >= (some);
+    WN_SHARED_TILES(SHARED)
+#undef SHARED
+    return blocks == 1;
+}
+
+// Of the plans of one tile, those that the wish allows.
+static void try_tile(int64_t T, int64_t n, int64_t steps, wn__gpu_plan_wish wish, int tile,
+                     wn__gpu_plan *best) {
+    const int block = wish.bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES;
+    for (int c = 1; c <= 2; c++)
+        for (int shared = 1; shared <= 4; shared *= 2)
             for (int split = 1; split <= MOST_PARTS; split++) {
-                wn__gpu_plan p = {.tile = i, .cluster = c, .split = split};
+                wn__gpu_plan p = {.tile = tile, .cluster = c, .split = split, .shared = shared};
                 int64_t tiles[2];
-                if ((tile != WN_TILE_ANY && tile != i) || (cluster != 0 && cluster != c)) continue;
+                if ((wish.cluster != 0 && wish.cluster != c) || !shares(tile, shared, steps) ||
+                    (shared > 1 && c * split > 1))
+                    continue;
+                // a wish for more than there is to share is one for all of it
+                if (wish.shared != 0 && wish.shared != shared && shares(tile, wish.shared, steps))
+                    continue;
                 wn__gpu_plan_tiles(&p, T, n, tiles);
                 if (split > 1 && (tiles[0] * tiles[1] * c * split > 2 * PROCESSORS ||
                                   steps < (int64_t)LEAST_STEPS * split))
                     continue;
-                p.cycles = predict(&p, T, n, steps);
-                if (best.cycles < 0 || p.cycles < best.cycles) best = p;
+                p.cycles = predict(&p, T, n, steps, block);
+                if (best->cycles < 0 || p.cycles < best->cycles) *best = p;
             }
+}
+
+wn__gpu_plan wn__gpu_plan_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish) {
+    const int64_t steps = wn__ceil_div(k, wish.bytes == 1 ? WN_BLOCK8_COLUMNS : WN_BLOCK24_COLUMNS);
+    wn__gpu_plan best = {.cycles = -1};
+    for (int i = 0; i < WN_TILE_COUNT; i++)
+        if ((wish.tile == WN_TILE_ANY || wish.tile == i) && wn__gpu_tile_stages(i, wish.bytes) > 0)
+            try_tile(T, n, steps, wish, i, &best);
     return best;
 }
 

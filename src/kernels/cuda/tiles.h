@@ -6,8 +6,9 @@
  * Tiles are given out in waves, one to a processor (two neighbours along the features to a
  * cluster). A step of 64 columns takes the longer of its instructions and of its copies from L2; a
  * tile has a start, and an epilogue for each 32 tokens. A sum cut into parts fills processors that
- * would have no tile, and pays for writing all parts and reading them again. The constants are
- * fitted to one H200, on which clusters never were faster: they are for whoever forces them. */
+ * would have no tile, and pays for writing all parts and reading them again; or a cluster shares
+ * it, whose blocks send each other what they do not finish. The constants are fitted to one H200,
+ * on which clusters that share tokens hardly were faster: they are for whoever forces them. */
 #ifndef WN_KERNELS_CUDA_TILES_H
 #define WN_KERNELS_CUDA_TILES_H
 
@@ -16,11 +17,15 @@
 #include <stdint.h>
 
 /* X(rows, tokens, stages): what sm90a/spmm24_blocks.cu is built for. */
-#define WN_TILES(X) X(128, 256, 5) X(256, 192, 5) X(256, 128, 6) X(128, 128, 8) X(128, 64, 8)
+#define WN_TILES(X)                                                                                \
+    X(128, 256, 5) X(256, 192, 5) X(256, 128, 6) X(192, 128, 6) X(128, 128, 8) X(128, 64, 12)
+/* Tiles whose sum a cluster may share: X(rows, tokens, blocks of threads). */
+#define WN_SHARED_TILES(X) X(128, 128, 2) X(128, 128, 4) X(128, 64, 2) X(128, 64, 4)
 
 typedef struct wn__gpu_tile {
     const char *name; /* "128x256" */
     int rows, tokens, stages;
+    int warpgroups; /* that multiply */
 } wn__gpu_tile;
 
 extern const wn__gpu_tile wn__gpu_tiles[];
@@ -34,13 +39,21 @@ enum {
 
 typedef struct wn__gpu_plan {
     int tile, cluster; /* blocks of threads: 1 or 2 */
-    int split;         /* parts of a sum */
+    int split;         /* parts of a sum, through memory */
+    int shared;        /* or blocks of threads that share it, a cluster of 1, 2 or 4 */
     double cycles;
 } wn__gpu_plan;
 
-/* The fastest plan for T x n results of k columns, of one tile or of all, of one cluster or (0) of
- * both. */
-wn__gpu_plan wn__gpu_plan_of(int64_t T, int64_t n, int64_t k, int tile, int cluster);
+/* Which plans there are to choose from: of one tile or of all, of one cluster or (0) of both, of
+ * one sharing or (0) of all; numbers of 2 bytes or of 1. */
+typedef struct wn__gpu_plan_wish {
+    int tile, cluster, shared, bytes;
+} wn__gpu_plan_wish;
+
+/* Stages of a tile of such numbers, 0: there is none. */
+int wn__gpu_tile_stages(int tile, int bytes);
+/* The fastest plan for T x n results of k columns. */
+wn__gpu_plan wn__gpu_plan_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish);
 /* Tiles of a cluster along n, tiles along T. */
 void wn__gpu_plan_tiles(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t out[2]);
 /* Bytes of its parts of sums. */

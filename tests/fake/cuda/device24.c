@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The 2:4 kernels of a GPU, one element after the other.
 #include "device24.h"
+#include "device8.h"
 #include "few.h"
 #include "kron.h"
 #include "values24.h"
@@ -53,6 +54,9 @@ typedef enum kind {
     KRON_RANK_PACK,
     KRON_RANK,
     KRON_GRAD,
+    ROWS8,
+    BLOCK8,
+    PRODUCT8,
 } kind;
 
 #define FLOATS(name, kind, approx)                                                                 \
@@ -115,6 +119,20 @@ static const struct {
     {"wn_spmm24_blocks_256x192_f16", PRODUCT_MAPS, 2, 0, 0},
     {"wn_spmm24_blocks_256x128_bf16", PRODUCT_MAPS, 2, 0, 0},
     {"wn_spmm24_blocks_256x128_f16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_spmm24_blocks_192x128_bf16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_spmm24_blocks_192x128_f16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_rows8_bf16", ROWS8, 2, 7, 0},
+    {"wn_rows8_f16", ROWS8, 2, 10, 0},
+    {"wn_block8_bf16", BLOCK8, 2, 7, 0},
+    {"wn_block8_f16", BLOCK8, 2, 10, 0},
+    {"wn_spmm24_blocks8_128x256_bf16", PRODUCT8, 2, 7, 0},
+    {"wn_spmm24_blocks8_128x256_f16", PRODUCT8, 2, 10, 0},
+    {"wn_spmm24_blocks8_256x128_bf16", PRODUCT8, 2, 7, 0},
+    {"wn_spmm24_blocks8_256x128_f16", PRODUCT8, 2, 10, 0},
+    {"wn_spmm24_blocks8_128x128_bf16", PRODUCT8, 2, 7, 0},
+    {"wn_spmm24_blocks8_128x128_f16", PRODUCT8, 2, 10, 0},
+    {"wn_spmm24_blocks8_128x64_bf16", PRODUCT8, 2, 7, 0},
+    {"wn_spmm24_blocks8_128x64_f16", PRODUCT8, 2, 10, 0},
     {"wn_spmm24_blocks_128x128_bf16", PRODUCT_MAPS, 2, 0, 0},
     {"wn_spmm24_blocks_128x128_f16", PRODUCT_MAPS, 2, 0, 0},
     {"wn_spmm24_blocks_128x64_bf16", PRODUCT_MAPS, 2, 0, 0},
@@ -210,6 +228,7 @@ unsigned long fake_device24_bytes(int which) {
         return sizeof(wn__gpu_block24);
     case PRODUCT:
     case PRODUCT_MAPS:
+    case PRODUCT8:
         return sizeof(wn__gpu_spmm24_blocks);
     case BLOCKS_ROWS:
     case RELU24_BLOCKS:
@@ -219,6 +238,10 @@ unsigned long fake_device24_bytes(int which) {
     case RELU2:
     case RELU2_GRAD:
         return sizeof(wn__gpu_relu2);
+    case ROWS8:
+        return sizeof(wn__gpu_rows8);
+    case BLOCK8:
+        return sizeof(wn__gpu_block8);
     case FEW:
         return sizeof(wn__gpu_few);
     case KRON_PACK:
@@ -536,6 +559,12 @@ int fake_device24_run(int which, const void *argument) {
         return fake_kron_rank(argument, dtype_of(which));
     case KRON_GRAD:
         return fake_kron_grad(argument, dtype_of(which));
+    case PRODUCT8:
+        return fake_product8(argument, kernels[which].name);
+    case ROWS8:
+        return fake_rows8(argument, mantissa == 7);
+    case BLOCK8:
+        return fake_block8(argument, mantissa == 7);
     default:
         run_values(which, argument);
         break;

@@ -98,14 +98,15 @@ static int open_map(const wn__cu_tensor_map *map, const wn__gpu_spmm24_blocks *p
 }
 
 // What the device code takes for granted: tiles that cover the result, room for parts, zeros.
-static int sound(const wn__gpu_spmm24_blocks *p, int rows, int tokens) {
+int fake_blocks_sound(const wn__gpu_spmm24_blocks *p, int rows, int tokens) {
     const int64_t all = (int64_t)p->tiles_m * p->tiles_n * p->cluster;
     if ((int64_t)p->tiles_m * p->cluster * rows < p->rows || p->tiles_n * tokens < p->tokens ||
-        p->group < 1 || p->split < 1 || p->split > p->steps || p->cluster < 1 || p->cluster > 2)
+        p->group < 1 || p->split < 1 || p->split > p->steps || p->cluster < 1 || p->cluster > 2 ||
+        p->shared < 1 || p->shared > p->steps || (p->shared > 1 && p->split * p->cluster > 1))
         return 0;
     if (p->split == 1) return 1;
     memset(p->partial, 0xA5, sizeof(float) * (size_t)(all * p->split) * (size_t)(rows * tokens));
-    for (int64_t i = 0; i < 2 * all; i++)
+    for (int64_t i = 0; i < (rows == 192 ? 3 : 2) * all; i++)
         if (p->arrived[i] != 0) return 0;
     return 1;
 }
@@ -117,7 +118,8 @@ int fake_blocks_multiply_maps(const void *argument, const char *name) {
     char type[8];
     if (sscanf(name, "wn_spmm24_blocks_%dx%d_%7s", &rows, &tokens, type) != 3) return 1;
     const int bf16 = strcmp(type, "bf16") == 0;
-    if (!sound(p, rows, tokens) || !open_map(&p->x, p, p->columns, tokens / p->cluster, bf16, &x) ||
+    if (!fake_blocks_sound(p, rows, tokens) ||
+        !open_map(&p->x, p, p->columns, tokens / p->cluster, bf16, &x) ||
         !open_map(&p->y, p, p->rows, 32, bf16, &y) ||
         (p->residual_given && !open_map(&p->residual, p, p->rows, 32, bf16, &residual)))
         return 1;
@@ -130,7 +132,7 @@ int fake_blocks_multiply(const void *argument, int bf16) {
     const matrix x = {(char *)(uintptr_t)p->x_data, 2 * p->x_stride};
     const matrix y = {(char *)p->y_data, 2 * p->y_stride};
     const matrix residual = {(char *)(uintptr_t)p->residual_data, 2 * p->residual_stride};
-    if (!sound(p, 128, 128)) return 1;
+    if (!fake_blocks_sound(p, 128, 128)) return 1;
     multiply(p, &x, &y, &residual, bf16);
     return 0;
 }

@@ -4,9 +4,12 @@
 #ifndef WN_TESTS_FAKE_DEVICE_BLOCKS_H
 #define WN_TESTS_FAKE_DEVICE_BLOCKS_H
 
+struct wn__gpu_spmm24_blocks;
 int fake_blocks_pack(const void *argument, int both);
 /* Matrices through maps: the kernel's name says the tile and the type. */
 int fake_blocks_multiply_maps(const void *argument, const char *name);
+/* Tiles that cover the result, room for parts, counters that are zero. */
+int fake_blocks_sound(const struct wn__gpu_spmm24_blocks *p, int rows, int tokens);
 int fake_blocks_multiply(const void *argument, int bf16);
 
 /* spmm24_blocks_rows, through maps where the name has a tile. */

@@ -451,11 +451,13 @@ wn__cu_result cuTensorMapEncodeTiled(wn__cu_tensor_map *map, int type, uint32_t 
                                      int swizzle, int l2, int fill) {
     CALL(cuTensorMapEncodeTiled);
     const fake_map m = {address, {size[0], size[1]}, stride[0], {box[0], box[1]}, type};
+    const uint64_t element = type == WN_CU_MAP_U8 ? 1 : 2;
     if ((uintptr_t)map % 64 != 0 || rank != 2 || (uintptr_t)address % 16 != 0 || size[0] == 0 ||
         size[1] == 0 || size[0] > UINT32_MAX || size[1] > UINT32_MAX || stride[0] % 16 != 0 ||
-        stride[0] < 2 * size[0] || box[0] * 2 > 128 || box[1] == 0 || box[1] > 256 ||
+        stride[0] < element * size[0] || box[0] * element > 128 || box[1] == 0 || box[1] > 256 ||
         step[0] != 1 || step[1] != 1 || interleave != 0 || swizzle != WN_CU_MAP_SWIZZLE_128B ||
-        l2 > WN_CU_MAP_L2_256B || fill != 0 || (type != WN_CU_MAP_BF16 && type != WN_CU_MAP_F16))
+        l2 > WN_CU_MAP_L2_256B || fill != 0 ||
+        (type != WN_CU_MAP_BF16 && type != WN_CU_MAP_F16 && type != WN_CU_MAP_U8))
         return INVALID_VALUE;
     memset(map, 0, sizeof *map);
     memcpy(map, &m, sizeof m);

@@ -140,11 +140,12 @@ static void test_product(void **state) {
 static void test_plans(void **state) {
     (void)state;
     static const int64_t sizes[] = {1, 16, 64, 65, 256, 1000, 4096, 28672};
+    const wn__gpu_plan_wish any = {WN_TILE_ANY, 0, 0, 2};
     enum { SIZES = sizeof sizes / sizeof *sizes };
     for (int i = 0; i < SIZES * SIZES * SIZES; i++) {
         const int64_t t = sizes[i % SIZES], n = sizes[i / SIZES % SIZES],
                       k = sizes[i / SIZES / SIZES];
-        const wn__gpu_plan best = wn__gpu_plan_of(t, n, k, WN_TILE_ANY, 0);
+        const wn__gpu_plan best = wn__gpu_plan_of(t, n, k, any);
         int64_t tiles[2];
         wn__gpu_plan_tiles(&best, t, n, tiles);
         assert_true(tiles[0] * best.cluster * wn__gpu_tiles[best.tile].rows >= n);
@@ -153,9 +154,10 @@ static void test_plans(void **state) {
         assert_true(best.split == 1 || 2 * tiles[0] * tiles[1] * best.cluster <= 1024);
         assert_int_equal(wn__gpu_plan_workspace(&best, t, n) == 0, best.split == 1);
         for (int tile = 0; tile < WN_TILE_COUNT; tile++)
-            assert_true(wn__gpu_plan_of(t, n, k, tile, 0).cycles >= best.cycles);
+            assert_true(wn__gpu_plan_of(t, n, k, (wn__gpu_plan_wish){tile, 0, 0, 2}).cycles >=
+                        best.cycles);
     }
-    const wn__gpu_plan large = wn__gpu_plan_of(16384, 8192, 8192, WN_TILE_ANY, 0);
+    const wn__gpu_plan large = wn__gpu_plan_of(16384, 8192, 8192, any);
     assert_true(wn__gpu_tiles[large.tile].rows * wn__gpu_tiles[large.tile].tokens >= 128 * 256);
     assert_int_equal(large.split, 1);
 }

@@ -53,6 +53,12 @@ static const char *problem_of(wn__op op) {
         return "T=3,n=5,k=12,bias=1";
     case WN__OP_spmm24_blocks:
         return "T=3,n=5,k=12,bias=1,residual=other";
+    case WN__OP_spmm24_blocks8:
+        return "T=3,n=16,k=12,bias=1,residual=other,scales=rows";
+    case WN__OP_rows8:
+        return "T=3,k=12";
+    case WN__OP_block8:
+        return "r=16,c=20";
     case WN__OP_block24:
         return "r=16,c=20,outputs=both";
     case WN__OP_spmm24_rows:
@@ -141,7 +147,8 @@ static bool is_free_size(const wn__case *c, const wn__part *p, int d) {
                                              "rope.x.0",
                                              "rope.x.2",
                                              "colsum.x.0",
-                                             "spmm24_blocks.x.1"};
+                                             "spmm24_blocks.x.1",
+                                             "spmm24_blocks8.x.1"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s.%d", wn__op_name(c->type->op), p->name, d);
     for (size_t i = 0; i < sizeof free_sizes / sizeof *free_sizes; i++)
@@ -257,13 +264,26 @@ static void ranks_and_devices_are_checked(void **state) {
 }
 
 static void spoil_presence(wn__case *c, int i) {
-    static const char *const optional[] = {
-        "matmul.bias",    "spmm24.bias",           "rmsnorm.rstd",
-        "attention.lse",  "cross_entropy.dlogits", "soft24.mask",
-        "soft24.scale",   "apply24.scale",         "tokens24.order",
-        "tokens24.dense", "spmm24_rows.order",     "pack24_tokens.order",
-        "stream.bias",    "spmm24_blocks.bias",    "spmm24_blocks.residual",
-        "block24.blocks", "block24.blocks_t"};
+    static const char *const optional[] = {"matmul.bias",
+                                           "spmm24.bias",
+                                           "rmsnorm.rstd",
+                                           "attention.lse",
+                                           "cross_entropy.dlogits",
+                                           "soft24.mask",
+                                           "soft24.scale",
+                                           "apply24.scale",
+                                           "tokens24.order",
+                                           "tokens24.dense",
+                                           "spmm24_rows.order",
+                                           "pack24_tokens.order",
+                                           "stream.bias",
+                                           "spmm24_blocks.bias",
+                                           "spmm24_blocks.residual",
+                                           "block24.blocks",
+                                           "block24.blocks_t",
+                                           "spmm24_blocks8.bias",
+                                           "spmm24_blocks8.residual",
+                                           "block8.mask"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s", wn__op_name(c->type->op), c->part[i].name);
     *tensor(c, i) = (wn_tensor){0};
@@ -307,6 +327,7 @@ static bool may_share(const wn__case *c, const wn__part *out, const wn__part *in
                                         "round8.y=x",
                                         "rescale.y=x",
                                         "spmm24_blocks.y=residual",
+                                        "spmm24_blocks8.y=residual",
                                         "cross_entropy.dlogits=logits"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s=%s", wn__op_name(c->type->op), out->name, in->name);

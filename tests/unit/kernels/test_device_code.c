@@ -13,7 +13,14 @@
 #include <string.h>
 
 // Low 12 bits of an instruction's 128, as observed in what ptxas makes of known PTX.
-enum { HMMA = 0x23C, HGMMA = 0x9F0, MEMBAR = 0x992, LOCAL_LOAD = 0x983, LOCAL_STORE = 0x387 };
+enum {
+    HMMA = 0x23C,
+    HGMMA = 0x9F0,
+    QGMMA = 0x9F3,
+    MEMBAR = 0x992,
+    LOCAL_LOAD = 0x983,
+    LOCAL_STORE = 0x387
+};
 
 typedef struct counts {
     int functions, instructions, hmma, hgmma, hgmma_sparse, local;
@@ -27,7 +34,8 @@ static void count_function(const unsigned char *code, uint64_t bytes, counts *c)
         uint64_t low, high;
         memcpy(&low, code + i, sizeof low);
         memcpy(&high, code + i + 8, sizeof high);
-        const unsigned op = low & 0xFFF, sparse = high >> 9 & 1;
+        const unsigned op = (low & 0xFFF) == QGMMA ? HGMMA : low & 0xFFF; // of 8 bits: alike
+        const unsigned sparse = high >> 9 & 1;
         c->instructions++;
         c->hmma += op == HMMA;
         c->hgmma += op == HGMMA;
@@ -101,8 +109,8 @@ static void test_products(void **state) {
     (void)state;
     if (!wn__device_code_built()) skip();
     const counts c = count_image("spmm24_blocks_sm90a");
-    assert_int_equal(c.functions, 10);
-    assert_int_equal(c.hgmma, 2 * (3 * 4 + 2 * 8));
+    assert_int_equal(c.functions, 12);
+    assert_int_equal(c.hgmma, 2 * (4 * 4 + 2 * 8));
     assert_int_equal(c.hgmma_sparse, c.hgmma);
     assert_int_equal(c.fences, 0);
     assert_true(count_image("spmm24_blocks_sm80").hmma >= 2 * 32);
@@ -117,6 +125,11 @@ static void test_products(void **state) {
     assert_int_equal(packs.functions, 4);
     assert_int_equal(packs.hgmma, 2 * (4 + 4));
     assert_int_equal(packs.hgmma_sparse, packs.hgmma);
+    const counts c8 = count_image("spmm24_blocks8_sm90a");
+    assert_int_equal(c8.functions, 8);
+    assert_int_equal(c8.hgmma, 2 * (3 * 4 + 1 * 8));
+    assert_int_equal(c8.hgmma_sparse, c8.hgmma);
+    assert_int_equal(c8.fences, 0);
 }
 
 int main(void) {

@@ -45,5 +45,17 @@ static __device__ __forceinline__ void send(uint32_t address, uint32_t barrier, 
                  "r"(barrier), "r"(rank), "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3])
                  : "memory");
 }
+/* Bytes of this block's shared memory to an address in that of another block of the cluster, whose
+ * barrier counts them. */
+static __device__ __forceinline__ void send_bytes(uint32_t to, uint32_t from, uint32_t bytes,
+                                                  uint32_t barrier, uint32_t rank) {
+    asm volatile("{\n\t.reg .b32 there, counts;\n\t"
+                 "mapa.shared::cluster.u32 there, %0, %4;\n\t"
+                 "mapa.shared::cluster.u32 counts, %3, %4;\n\t"
+                 "cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes "
+                 "[there], [%1], %2, [counts];\n\t}" ::"r"(to),
+                 "r"(from), "r"(bytes), "r"(barrier), "r"(rank)
+                 : "memory");
+}
 
 #endif

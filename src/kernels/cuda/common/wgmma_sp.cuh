@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* wgmma.mma_async.sp of 16-bit numbers: d[64,N] (+)= A B, A 64 x 32 with two of every four kept, B
- * 32 x N, both in shared memory; d is float, N/2 numbers a thread. */
+/* wgmma.mma_async.sp: d[64,N] (+)= A B, A 64 x 32 16-bit numbers (64 x 64 of 8 bits) with two of
+ * every four kept, B 32 x N (64 x N), both in shared memory; d is float, N/2 numbers a thread. */
 #ifndef WN_KERNELS_CUDA_COMMON_WGMMA_SP_CUH
 #define WN_KERNELS_CUDA_COMMON_WGMMA_SP_CUH
 
+#include "kernels/cuda/block24.h"
 #include "kernels/cuda/common/number16.cuh"
 
 #define WN_REGISTERS_64                                                                            \
@@ -31,6 +32,20 @@
 #define WN_SUMS_192(d) WN_SUMS_128(d), WN_SUMS_16(d, 64), WN_SUMS_16(d, 80)
 #define WN_SUMS_256(d) WN_SUMS_192(d), WN_SUMS_16(d, 96), WN_SUMS_16(d, 112)
 
+/* Operands: the type of results, the bytes and columns of a block, words of places a thread. */
+struct operand_bf16 {
+    typedef type_bf16 out;
+    enum { BLOCK = WN_BLOCK24_BYTES, COLUMNS = WN_BLOCK24_COLUMNS, WORDS = 1 };
+};
+struct operand_f16 {
+    typedef type_f16 out;
+    enum { BLOCK = WN_BLOCK24_BYTES, COLUMNS = WN_BLOCK24_COLUMNS, WORDS = 1 };
+};
+template <class OUT> struct operand_e4m3 {
+    typedef OUT out;
+    enum { BLOCK = WN_BLOCK8_BYTES, COLUMNS = WN_BLOCK8_COLUMNS, WORDS = 2 };
+};
+
 template <class T, int N> struct sparse_product;
 
 /* d = A B where add is 0, else d += A B. SELECTOR: which lanes' words say what is kept. */
@@ -55,13 +70,31 @@ template <class T, int N> struct sparse_product;
     WN_SPARSE_PRODUCT(T, TEXT, 192, "%96", "%97", "%98", "%99", "%100")
 #define WN_SPARSE_PRODUCT_256(T, TEXT)                                                             \
     WN_SPARSE_PRODUCT(T, TEXT, 256, "%128", "%129", "%130", "%131", "%132")
-WN_SPARSE_PRODUCT_64(type_bf16, "bf16")
-WN_SPARSE_PRODUCT_64(type_f16, "f16")
-WN_SPARSE_PRODUCT_128(type_bf16, "bf16")
-WN_SPARSE_PRODUCT_128(type_f16, "f16")
-WN_SPARSE_PRODUCT_192(type_bf16, "bf16")
-WN_SPARSE_PRODUCT_192(type_f16, "f16")
-WN_SPARSE_PRODUCT_256(type_bf16, "bf16")
-WN_SPARSE_PRODUCT_256(type_f16, "f16")
+WN_SPARSE_PRODUCT_64(operand_bf16, "bf16")
+WN_SPARSE_PRODUCT_64(operand_f16, "f16")
+WN_SPARSE_PRODUCT_128(operand_bf16, "bf16")
+WN_SPARSE_PRODUCT_128(operand_f16, "f16")
+WN_SPARSE_PRODUCT_192(operand_bf16, "bf16")
+WN_SPARSE_PRODUCT_192(operand_f16, "f16")
+WN_SPARSE_PRODUCT_256(operand_bf16, "bf16")
+WN_SPARSE_PRODUCT_256(operand_f16, "f16")
+
+/* Of 8 bits every lane's word counts, so there is nothing to select. */
+#define WN_SPARSE_PRODUCT8(N, A, B, E, ADD)                                                        \
+    template <class OUT> struct sparse_product<operand_e4m3<OUT>, N> {                             \
+        template <int HALF>                                                                        \
+        static __device__ __forceinline__ void run(float (&d)[N / 2], uint64_t a, uint64_t b,      \
+                                                   uint32_t e, int add) {                          \
+            asm volatile("{\n\t.reg .pred p;\n\tsetp.ne.b32 p, " ADD ", 0;\n\t"                    \
+                         "wgmma.mma_async.sp.sync.aligned.m64n" #N "k64.f32.e4m3.e4m3 "            \
+                         "{" WN_REGISTERS_##N "}, " A ", " B ", " E ", 0, p, 1, 1;\n\t}"           \
+                         : WN_SUMS_##N(d)                                                          \
+                         : "l"(a), "l"(b), "r"(e), "r"(add));                                      \
+        }                                                                                          \
+    };
+WN_SPARSE_PRODUCT8(64, "%32", "%33", "%34", "%35")
+WN_SPARSE_PRODUCT8(128, "%64", "%65", "%66", "%67")
+WN_SPARSE_PRODUCT8(192, "%96", "%97", "%98", "%99")
+WN_SPARSE_PRODUCT8(256, "%128", "%129", "%130", "%131")
 
 #endif

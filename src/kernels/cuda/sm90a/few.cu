@@ -58,19 +58,27 @@ template <class F, int TOKENS, int PANELS, int DEEP> struct few {
         TOKEN_STAGE = WN_FEW_TOKENS(TOKENS, DEEP),
         WEIGHT_STAGE = WN_FEW_WEIGHTS(PANELS, DEEP),
         PIECES = TOKENS / 8, // float4 of a thread and a panel
+        ALL = PANELS * PIECES,
+        PIECE_BYTES = 2048, // of 128 threads
+        WARPS = 4,
         SUMS = TOKENS / 2
     };
     const wn__gpu_few &p;
     unsigned rank, split;
     int panel0, begin, end;         // blocks along the inputs that are this thread block's
+    int count, offset;              // stages of work; the one that comes first
     uint32_t tokens, weights, sent; // addresses
     uint32_t tokens_full, weights_full, tokens_empty, weights_empty, all_sent; // of barriers
 
+    // Thread blocks begin at different stages, so that not all ask for the same tokens at once.
     __device__ __forceinline__ few(const wn__gpu_few &args, uint32_t raw)
         : p(args), rank(cluster_rank()), split(cluster_size()) {
-        panel0 = (int)(blockIdx.x / split) * PANELS;
+        const unsigned group = blockIdx.x / split;
+        panel0 = (int)group * PANELS;
         begin = (int)((int64_t)p.depth * rank / split);
         end = (int)((int64_t)p.depth * (rank + 1) / split);
+        count = (end - begin + DEEP - 1) / DEEP;
+        offset = count == 0 ? 0 : (int)(group * 5 % (unsigned)count);
         tokens = (raw + 1023) & ~1023u;
         weights = tokens + (uint32_t)(p.token_stages * TOKEN_STAGE);
         sent = weights + (uint32_t)(p.weight_stages * WEIGHT_STAGE);
@@ -80,12 +88,14 @@ template <class F, int TOKENS, int PANELS, int DEEP> struct few {
         weights_empty = weights_full + 8 * (uint32_t)p.weight_stages;
         all_sent = weights_empty + 8 * (uint32_t)p.weight_stages;
     }
-    __device__ __forceinline__ int count() const { return (end - begin + DEEP - 1) / DEEP; }
-    // Which stage's work comes i-th. Thread blocks begin at different places, so that not all of
-    // them ask for the same tokens at once.
+    // The first piece of a rank, which owns those up to the next one's.
+    __device__ __forceinline__ int first_piece(unsigned of) const {
+        return (int)(ALL * of / split);
+    }
+    // The stage of work that comes i-th.
     __device__ __forceinline__ int work_at(int i) const {
-        const int at = i + (int)(blockIdx.x / split) * 5 % count();
-        return at < count() ? at : at - count();
+        const int at = i + offset;
+        return at < count ? at : at - count;
     }
     __device__ __forceinline__ int deep_at(int work) const {
         const int left = end - begin - work * DEEP;
@@ -93,12 +103,18 @@ template <class F, int TOKENS, int PANELS, int DEEP> struct few {
     }
 
     __device__ __forceinline__ void make_barriers() const {
-        const unsigned pieces = (PANELS * PIECES + split - 1 - rank) / split; // of this rank
-        const int all = 2 * (p.token_stages + p.weight_stages) + 1;
-        for (int i = 0; i < all; i++)
+        const int pieces = first_piece(rank + 1) - first_piece(rank);
+        for (int i = 0; i < p.token_stages; i++) {
             barrier_init(tokens_full + 8 * (uint32_t)i, 1);
+            barrier_init(tokens_empty + 8 * (uint32_t)i, WARPS);
+        }
+        for (int i = 0; i < p.weight_stages; i++) {
+            barrier_init(weights_full + 8 * (uint32_t)i, 1);
+            barrier_init(weights_empty + 8 * (uint32_t)i, WARPS);
+        }
+        barrier_init(all_sent, 1);
         barrier_init_done();
-        barrier_expect(all_sent, pieces * (split - 1) * 2048);
+        barrier_expect(all_sent, (unsigned)pieces * (split - 1) * PIECE_BYTES);
     }
 
     // ---- the thread that fetches
@@ -106,16 +122,16 @@ template <class F, int TOKENS, int PANELS, int DEEP> struct few {
     __device__ __forceinline__ void fetch_weights(int i, int stage, uint64_t policy) const {
         const int work = work_at(i);
         const unsigned bytes = (unsigned)deep_at(work) * WN_BLOCK24_BYTES;
-        const int panels = p.panels - panel0 < PANELS ? p.panels - panel0 : PANELS;
         const uint32_t full = weights_full + 8 * (uint32_t)stage;
-        uint32_t to = weights + (uint32_t)(stage * WEIGHT_STAGE);
-        const uint8_t *from =
-            p.blocks + ((int64_t)panel0 * p.depth + begin + work * DEEP) * WN_BLOCK24_BYTES;
-        barrier_expect(full, (unsigned)panels * bytes);
-        for (int m = 0; m < panels; m++) {
-            copy_bytes(to, from, bytes, full, policy);
-            to += DEEP * WN_BLOCK24_BYTES;
-            from += (int64_t)p.depth * WN_BLOCK24_BYTES;
+        const uint32_t to = weights + (uint32_t)(stage * WEIGHT_STAGE);
+        barrier_expect(full, PANELS * bytes);
+#pragma unroll
+        for (int m = 0; m < PANELS; m++) { // beyond the last panel: the last, stored nowhere
+            const int panel = min(panel0 + m, p.panels - 1);
+            copy_bytes(to + m * DEEP * WN_BLOCK24_BYTES,
+                       p.blocks +
+                           ((int64_t)panel * p.depth + begin + work * DEEP) * WN_BLOCK24_BYTES,
+                       bytes, full, policy);
         }
     }
     __device__ __forceinline__ void fetch_tokens(int i, int stage) const {
@@ -135,21 +151,21 @@ template <class F, int TOKENS, int PANELS, int DEEP> struct few {
             wait_for_ahead();
             let_next_begin();
         }
-        for (int i = 0; i < count() && i < p.weight_stages; i++)
+        for (int i = 0; i < count && i < p.weight_stages; i++)
             fetch_weights(i, i, policy);
         if (p.early) wait_for_ahead();
-        for (int i = 0; i < count() && i < p.token_stages; i++)
+        for (int i = 0; i < count && i < p.token_stages; i++)
             fetch_tokens(i, i);
     }
     __device__ __forceinline__ void keep_fetching(uint64_t policy) const {
         ring w(p.weight_stages), t(p.token_stages);
         int next_weights = p.weight_stages;
-        for (int i = p.token_stages; i < count(); i++) {
+        for (int i = p.token_stages; i < count; i++) {
             barrier_wait(tokens_empty + 8 * (uint32_t)t.stage, t.phase);
             fetch_tokens(i, t.stage);
             t.next();
             // the stage of weights that went with those tokens is free as well
-            if (next_weights < count()) {
+            if (next_weights < count) {
                 barrier_wait(weights_empty + 8 * (uint32_t)w.stage, w.phase);
                 fetch_weights(next_weights++, w.stage, policy);
                 w.next();
@@ -159,11 +175,10 @@ template <class F, int TOKENS, int PANELS, int DEEP> struct few {
 
     // ---- the warpgroup that multiplies
 
-    // N blocks from those addresses on.
+    // N blocks from those addresses on, as one group of products that is not waited for.
     template <int N>
-    static __device__ __forceinline__ void multiply_blocks(uint32_t a, uint32_t b,
-                                                           float (&d)[PANELS][SUMS]) {
-        uint32_t e[N][PANELS];
+    static __device__ __forceinline__ void
+    multiply_blocks(uint32_t a, uint32_t b, float (&d)[PANELS][SUMS], uint32_t (&e)[DEEP][PANELS]) {
 #pragma unroll
         for (int i = 0; i < N; i++)
 #pragma unroll
@@ -184,46 +199,102 @@ template <class F, int TOKENS, int PANELS, int DEEP> struct few {
                             e[i][m]);
             }
         products_commit();
-        products_wait<0>();
+    }
+    // The i-th stage, while that before it is still multiplied, whose words are other registers.
+    __device__ __forceinline__ void sum_stage(int i, const ring &w, const ring &t,
+                                              float (&d)[PANELS][SUMS],
+                                              uint32_t (&e)[DEEP][PANELS]) const {
+        const int deep = deep_at(work_at(i));
+        const uint32_t a = weights + (uint32_t)(w.stage * WEIGHT_STAGE);
+        const uint32_t b = tokens + (uint32_t)(t.stage * TOKEN_STAGE);
+        barrier_wait(weights_full + 8 * (uint32_t)w.stage, w.phase);
+        barrier_wait(tokens_full + 8 * (uint32_t)t.stage, t.phase);
+        if (deep == DEEP) {
+            multiply_blocks<DEEP>(a, b, d, e);
+            products_wait<1>();
+        } else {
+#pragma unroll 1
+            for (int j = 0; j < deep; j++) {
+                multiply_blocks<1>(a + (uint32_t)j * WN_BLOCK24_BYTES,
+                                   b + (uint32_t)j * TOKEN_BYTES, d, e);
+                products_wait<0>();
+            }
+        }
+    }
+    __device__ __forceinline__ void release(int weight_stage, int token_stage) const {
+        __syncwarp(); // each warp says that it has read both
+        if ((threadIdx.x & 31) != 0) return;
+        barrier_arrive(weights_empty + 8 * (uint32_t)weight_stage);
+        barrier_arrive(tokens_empty + 8 * (uint32_t)token_stage);
     }
     __device__ __forceinline__ void sum(float (&d)[PANELS][SUMS]) const {
         ring w(p.weight_stages), t(p.token_stages);
+        uint32_t even[DEEP][PANELS], odd[DEEP][PANELS];
+        int weight_before = 0, token_before = 0;
 #pragma unroll 1
-        for (int i = 0; i < count(); i++) {
-            const int deep = deep_at(work_at(i));
-            const uint32_t a = weights + (uint32_t)(w.stage * WEIGHT_STAGE);
-            const uint32_t b = tokens + (uint32_t)(t.stage * TOKEN_STAGE);
-            barrier_wait(weights_full + 8 * (uint32_t)w.stage, w.phase);
-            barrier_wait(tokens_full + 8 * (uint32_t)t.stage, t.phase);
-            if (deep == DEEP) {
-                multiply_blocks<DEEP>(a, b, d);
-            } else {
-#pragma unroll 1
-                for (int j = 0; j < deep; j++)
-                    multiply_blocks<1>(a + (uint32_t)j * WN_BLOCK24_BYTES,
-                                       b + (uint32_t)j * TOKEN_BYTES, d);
-            }
-            if (threadIdx.x == 0) {
-                barrier_arrive(weights_empty + 8 * (uint32_t)w.stage);
-                barrier_arrive(tokens_empty + 8 * (uint32_t)t.stage);
-            }
+        for (int i = 0; i < count; i++) {
+            sum_stage(i, w, t, d, even);
+            if (i > 0) release(weight_before, token_before);
+            weight_before = w.stage;
+            token_before = t.stage;
+            w.next();
+            t.next();
+            if (++i == count) break;
+            sum_stage(i, w, t, d, odd);
+            release(weight_before, token_before);
+            weight_before = w.stage;
+            token_before = t.stage;
             w.next();
             t.next();
         }
+        products_wait<0>(); // the last stage is asked for by nobody
     }
 
-    // Where another rank leaves piece c for its owner, which has every split-th piece.
-    __device__ __forceinline__ uint32_t sent_at(int c, unsigned owner, unsigned from) const {
-        return sent + ((uint32_t)c / split * (split - 1) + from - (from > owner)) * 2048 +
-               16 * threadIdx.x;
-    }
-    __device__ __forceinline__ void send_pieces(const float (&d)[PANELS][SUMS]) const {
+    // Few pieces go from registers to whom they belong.
+    __device__ __forceinline__ void exchange_few(const float (&d)[PANELS][SUMS]) const {
 #pragma unroll
-        for (int c = 0; c < PANELS * PIECES; c++) {
-            const unsigned owner = (unsigned)c % split;
-            if (owner != rank)
-                send(sent_at(c, owner, rank), all_sent, owner, &d[c / PIECES][c % PIECES * 4]);
+        for (int c = 0; c < ALL; c++) {
+            const float *v = &d[c / PIECES][c % PIECES * 4];
+            unsigned to = 0;
+            while (first_piece(to + 1) <= c)
+                to++;
+            const uint32_t pieces = (uint32_t)(first_piece(to + 1) - first_piece(to));
+            const uint32_t slot = (rank - (rank > to)) * pieces + (uint32_t)(c - first_piece(to));
+            if (to != rank)
+                send(sent + slot * PIECE_BYTES + 16 * threadIdx.x, all_sent, to, v);
+            else
+                put(tokens + c * PIECE_BYTES + 16 * threadIdx.x, v);
         }
+        if (split > 1) barrier_wait(all_sent, 0);
+    }
+
+    static __device__ __forceinline__ void put(uint32_t to, const float *v) {
+        asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to), "f"(v[0]), "f"(v[1]),
+                     "f"(v[2]), "f"(v[3])
+                     : "memory");
+    }
+
+    // Sums go through shared memory, where all stages have been read: code that walks through them
+    // in a loop stays short, and what another rank owns is sent by the copy engine.
+    __device__ __forceinline__ void exchange(const float (&d)[PANELS][SUMS]) const {
+        const uint32_t mine = tokens + 16 * threadIdx.x;
+#pragma unroll
+        for (int c = 0; c < ALL; c++)
+            put(mine + c * PIECE_BYTES, &d[c / PIECES][c % PIECES * 4]);
+        if (split == 1) return; // each thread reads what it wrote
+        writes_to_copies();
+        warpgroup_sync(0);
+        if (threadIdx.x == 0)
+            for (unsigned to = 0; to < split; to++) {
+                const int first = first_piece(to), pieces = first_piece(to + 1) - first;
+                if (to != rank && pieces > 0)
+                    send_bytes(sent + (rank - (rank > to)) * (uint32_t)pieces * PIECE_BYTES,
+                               tokens + (uint32_t)first * PIECE_BYTES,
+                               (uint32_t)pieces * PIECE_BYTES, all_sent, to);
+            }
+        __syncwarp();
+        barrier_wait(all_sent, 0);
+        cluster_arrive(); // nobody's sums go while they are still to be read
     }
 
     // Four sums of piece c: tokens 8 j + 2 q and the next, of outputs 16 warp + g and eight later.
@@ -263,21 +334,23 @@ template <class F, int TOKENS, int PANELS, int DEEP> struct few {
                 *to = (T)two_outputs;
         }
     }
-    __device__ __forceinline__ void finish(const float (&d)[PANELS][SUMS]) const {
-#pragma unroll
-        for (int c = 0; c < PANELS * PIECES; c++) {
-            if ((unsigned)c % split != rank) continue;
-            const float *mine = &d[c / PIECES][c % PIECES * 4];
+    __device__ __forceinline__ void finish() const {
+        const int first = first_piece(rank), end_piece = first_piece(rank + 1);
+        const uint32_t pieces = (uint32_t)(end_piece - first);
+#pragma unroll 1
+        for (int c = first; c < end_piece; c++) {
             float v[4] = {0, 0, 0, 0};
             for (unsigned from = 0; from < split; from++) {
-                float other[4] = {mine[0], mine[1], mine[2], mine[3]};
-                if (from != rank)
-                    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
-                                 : "=f"(other[0]), "=f"(other[1]), "=f"(other[2]), "=f"(other[3])
-                                 : "r"(sent_at(c, rank, from)));
+                float part[4];
+                const uint32_t slot = (from - (from > rank)) * pieces + (uint32_t)(c - first);
+                const uint32_t at =
+                    from == rank ? tokens + (uint32_t)c * PIECE_BYTES : sent + slot * PIECE_BYTES;
+                asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                             : "=f"(part[0]), "=f"(part[1]), "=f"(part[2]), "=f"(part[3])
+                             : "r"(at + 16 * threadIdx.x));
 #pragma unroll
                 for (int i = 0; i < 4; i++)
-                    v[i] += other[i];
+                    v[i] += part[i];
             }
             store(panel0 + c / PIECES, c % PIECES, v);
         }
@@ -306,11 +379,12 @@ template <class F, int TOKENS, int PANELS, int DEEP> struct few {
         if (split > 1) cluster_wait(); // all have made their barriers
         if (threadIdx.x >= 128) return;
         wait_for_ahead();
-        if (split > 1) {
-            send_pieces(d);
-            barrier_wait(all_sent, 0);
-        }
-        finish(d);
+        if (ALL <= 2)
+            exchange_few(d);
+        else
+            exchange(d);
+        finish();
+        if (ALL > 2 && split > 1) cluster_wait();
     }
 };
 

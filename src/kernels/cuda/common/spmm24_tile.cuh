@@ -1,0 +1,571 @@
+// SPDX-License-Identifier: MIT
+/* y = act(x W^T + bias) + residual, W in packed blocks: the tile is computed as its transpose,
+ * features by tokens, because only the first operand of wgmma may be sparse.
+ *
+ * One warp copies (bulk copies of blocks, boxes of x), CONSUMERS warpgroups multiply, each PANELS
+ * panels of 64 features by TOKENS tokens. STAGES steps of 128 bytes of a row of x are in flight.
+ * Blocks of threads stay and walk through tiles; two that form a cluster take the same tokens and
+ * each copy half of them to both. A sum may be cut into parts along k in one of two ways: the
+ * blocks of a cluster take a part each and send each other what they do not finish themselves; or
+ * every part is written, and the warpgroup that comes last adds them in their order. */
+#ifndef WN_KERNELS_CUDA_COMMON_SPMM24_TILE_CUH
+#define WN_KERNELS_CUDA_COMMON_SPMM24_TILE_CUH
+
+#include "kernels/cuda/args_blocks.h"
+#include "kernels/cuda/block24.h"
+#include "kernels/cuda/common/ahead.cuh"
+#include "kernels/cuda/common/wgmma_sp.cuh"
+
+enum {
+    WARPGROUP = 128,
+    WARPS = 4,
+    CHUNK = 32, // tokens that are stored at once
+    CHUNK_BYTES = CHUNK * 128,
+    CHUNKS = 2,                 // buffers of a warpgroup
+    CHUNK_SUMS = CHUNK * 64 * 4 // bytes
+};
+
+// What a tile is: the type of its operands (wgmma_sp.cuh) and its sizes.
+//
+// Shared memory, in bytes from its first: tokens of all stages, blocks of all stages, chunks,
+// barriers (full and empty ones of stages, those of residuals, one a warpgroup for sums that come),
+// a word for each warpgroup. Sums that are sent and those that come take the place of stages.
+template <class OPERAND, int WARPGROUPS, int PANELS_OF_EACH, int TOKENS_OF_TILE, int STAGES_OF_RING>
+struct tile {
+    typedef OPERAND operand;
+    typedef typename OPERAND::out out;
+    enum {
+        CONSUMERS = WARPGROUPS,
+        PANELS = PANELS_OF_EACH,
+        TOKENS = TOKENS_OF_TILE,
+        STAGES = STAGES_OF_RING,
+        THREADS = (CONSUMERS + 1) * WARPGROUP,
+        EACH = TOKENS / CHUNK, // chunks of a panel
+        ALL = PANELS * EACH,   // of a warpgroup
+        WORDS = OPERAND::WORDS,
+        SHARES = CONSUMERS == 2 && PANELS == 1 && TOKENS <= 128,
+        BLOCKS = CONSUMERS * PANELS,
+        TOKEN_BYTES = TOKENS * 128,
+        BLOCK_BYTES = BLOCKS * OPERAND::BLOCK,
+        BLOCK_AT = STAGES * TOKEN_BYTES,
+        CHUNK_AT = (BLOCK_AT + STAGES * BLOCK_BYTES + 1023) / 1024 * 1024,
+        BARRIER_AT = CHUNK_AT + CONSUMERS * CHUNKS * CHUNK_BYTES,
+        RESIDUAL_AT = BARRIER_AT + 16 * STAGES,
+        PARTS_AT = RESIDUAL_AT + 8 * CONSUMERS * CHUNKS,
+        WORD_AT = PARTS_AT + 8 * CONSUMERS
+    };
+};
+
+// Where a piece of work lies: a tile of features and tokens, and the steps of its sum.
+struct work {
+    int m, n, tile, part, first, steps;
+};
+
+static __device__ __forceinline__ work work_of(const wn__gpu_spmm24_blocks &p, int index,
+                                               int rank) {
+    work w = {0, 0, index, 0, 0, p.steps};
+    if (p.shared > 1) {
+        w.first = p.steps * rank / p.shared;
+        w.steps = p.steps * (rank + 1) / p.shared - w.first;
+        rank = 0;
+    } else if (p.split > 1) { // a division takes longer than most of what is done for a tile
+        w.part = index % p.split;
+        w.tile = index / p.split;
+        w.first = p.steps * w.part / p.split;
+        w.steps = p.steps * (w.part + 1) / p.split - w.first;
+    }
+    // groups of `group` tiles along the features, all tokens of a group before the next
+    const int in_group = p.group * p.tiles_n, group = w.tile / in_group, first = group * p.group;
+    const int left = p.tiles_m - first, wide = left < p.group ? left : p.group;
+    const int at = w.tile - group * in_group;
+    w.m = (first + at % wide) * p.cluster + rank;
+    w.n = at / wide;
+    w.tile = w.tile * p.cluster + rank;
+    return w;
+}
+
+// The ring of stages, as both sides walk it.
+struct ring {
+    uint32_t stage, phase;
+    template <int STAGES> __device__ __forceinline__ void next() {
+        if (++stage == STAGES) {
+            stage = 0;
+            phase ^= 1;
+        }
+    }
+};
+
+// The blocks of a step, and what will have arrived when its stage is full.
+template <class at>
+static __device__ __forceinline__ void fetch_blocks(uint32_t base, uint32_t stage,
+                                                    const uint8_t *(&from)[at::BLOCKS], int by,
+                                                    uint64_t policy) {
+    enum { BLOCK = at::operand::BLOCK };
+    const uint32_t barrier = base + at::BARRIER_AT + 8 * stage;
+    const uint32_t to = base + at::BLOCK_AT + stage * at::BLOCK_BYTES;
+    barrier_expect(barrier, at::TOKEN_BYTES + at::BLOCK_BYTES);
+#pragma unroll
+    for (int b = 0; b < at::BLOCKS; b++) { // one thread does all this: little arithmetic
+        copy_bytes(to + b * BLOCK, from[b], BLOCK, barrier, policy);
+        from[b] += by * BLOCK;
+    }
+}
+
+template <class at>
+static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, uint32_t base,
+                                               int rank) {
+    const uint32_t full = base + at::BARRIER_AT, empty = full + 8 * at::STAGES;
+    const uint64_t policy = keep_in_l2();
+    const int cluster = p.cluster * p.shared, clusters = (int)gridDim.x / cluster;
+    const int count = p.tiles_m * p.tiles_n * p.split, BLOCK = at::operand::BLOCK;
+    const size_t panel = (size_t)p.steps * BLOCK;
+    ring r = {0, 1};
+    int turn = 0, ahead = 0; // steps whose blocks are on their way
+    for (int i = (int)blockIdx.x / cluster; i < count; i += clusters, turn ^= 1) {
+        const work w = work_of(p, i, rank);
+        // every second tile from the last step backwards: what L2 holds is used again
+        const int by = turn != 0 ? -1 : 1;
+        int k = turn != 0 ? w.first + w.steps - 1 : w.first;
+        // features beyond the last panel: any numbers, nothing stores what comes of them
+        const uint8_t *from[at::BLOCKS];
+#pragma unroll
+        for (int b = 0; b < at::BLOCKS; b++)
+            from[b] =
+                p.blocks + min(w.m * at::BLOCKS + b, p.panels - 1) * panel + (size_t)k * BLOCK;
+        // blocks that nothing ahead writes do not wait for it
+        if (p.early && i == (int)blockIdx.x / cluster) {
+            ahead = min((int)at::STAGES, w.steps);
+#pragma unroll 1
+            for (int s = 0; s < ahead; s++)
+                fetch_blocks<at>(base, s, from, by, policy);
+        }
+        if (i == (int)blockIdx.x / cluster) wait_for_ahead();
+#pragma unroll 1
+        for (int s = 0; s < w.steps; s++, k += by) {
+            const uint32_t barrier = full + 8 * r.stage;
+            if (ahead > 0) {
+                ahead--;
+            } else {
+                barrier_wait(empty + 8 * r.stage, r.phase);
+                fetch_blocks<at>(base, r.stage, from, by, policy);
+            }
+            const uint32_t tokens = base + r.stage * at::TOKEN_BYTES;
+            if (p.cluster == 1)
+                copy_box(tokens, &p.x, barrier, k * at::operand::COLUMNS, w.n * at::TOKENS);
+            else
+                copy_box_to(tokens + rank * (at::TOKEN_BYTES / 2), &p.x, barrier,
+                            k * at::operand::COLUMNS, w.n * at::TOKENS + rank * (at::TOKENS / 2),
+                            3);
+            r.next<at::STAGES>();
+        }
+    }
+}
+
+// A warpgroup that multiplies: its place in shared memory and among its threads.
+struct consumer {
+    uint32_t base, chunks, residuals, parts, word;
+    int which, thread, rank;
+    uint32_t loads; // residual chunks so far: the phases of their barriers
+};
+
+// One step: words of what is kept, then PANELS products of two halves each. The registers of the
+// words belong to products that are still running, so steps take turns with two sets.
+template <class at>
+static __device__ __forceinline__ void
+step(const consumer &c, float (&d)[at::PANELS][at::TOKENS / 2],
+     uint32_t (&e)[at::PANELS][at::WORDS], const ring &r, bool first) {
+    enum { BLOCK = at::operand::BLOCK };
+    const uint32_t a =
+        c.base + at::BLOCK_AT + r.stage * at::BLOCK_BYTES + c.which * at::PANELS * BLOCK;
+    const uint32_t b = c.base + r.stage * at::TOKEN_BYTES;
+    barrier_wait(c.base + at::BARRIER_AT + 8 * r.stage, r.phase);
+#pragma unroll
+    for (int i = 0; i < at::PANELS; i++)
+#pragma unroll
+        for (int j = 0; j < at::WORDS; j++)
+            asm volatile("ld.shared.u32 %0, [%1];"
+                         : "=r"(e[i][j])
+                         : "r"(a + i * BLOCK + WN_BLOCK24_VALUES + 4 * (c.thread + j * WARPGROUP)));
+    products_begin();
+#pragma unroll
+    for (int i = 0; i < at::PANELS; i++) {
+        typedef sparse_product<typename at::operand, at::TOKENS> product;
+        const uint32_t block = a + i * BLOCK;
+        product::template run<0>(d[i], matrix_of(block, 512, 2), matrix_of(b, 1024, 1), e[i][0],
+                                 !first);
+        product::template run<1>(d[i], matrix_of(block + 32, 512, 2), matrix_of(b + 64, 1024, 1),
+                                 e[i][at::WORDS - 1], 1);
+    }
+    products_commit();
+}
+
+// No warp of this warpgroup reads a stage any more: said to the producers of the cluster.
+template <class at>
+static __device__ __forceinline__ void release(const consumer &c, uint32_t stage, int cluster) {
+    const uint32_t barrier = c.base + at::BARRIER_AT + 8 * (at::STAGES + stage);
+    const int lane = c.thread & 31;
+    __syncwarp();
+    if (cluster == 1) {
+        if (lane == 0) barrier_arrive(barrier);
+    } else if (lane < cluster) {
+        barrier_arrive_at(barrier, (uint32_t)lane);
+    }
+}
+
+template <class at>
+static __device__ __forceinline__ void multiply(const consumer &c,
+                                                float (&d)[at::PANELS][at::TOKENS / 2], ring *r,
+                                                int steps, int cluster) {
+    uint32_t odd[at::PANELS][at::WORDS], even[at::PANELS][at::WORDS], before = 0;
+    int s = 0;
+#pragma unroll 1
+    while (s < steps) {
+        step<at>(c, d, even, *r, s == 0);
+        products_wait<1>();
+        if (s > 0) release<at>(c, before, cluster);
+        before = r->stage;
+        r->template next<at::STAGES>();
+        if (++s == steps) break;
+        step<at>(c, d, odd, *r, false);
+        products_wait<1>();
+        release<at>(c, before, cluster);
+        before = r->stage;
+        r->template next<at::STAGES>();
+        s++;
+    }
+    products_wait<0>();
+    release<at>(c, before, cluster);
+}
+
+// Sixteen sums of a thread and chunk to or from shared memory.
+static __device__ __forceinline__ void put_chunk(uint32_t to, const float *v) {
+#pragma unroll
+    for (int q = 0; q < 4; q++)
+        asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to + q * 16 * WARPGROUP),
+                     "f"(v[4 * q]), "f"(v[4 * q + 1]), "f"(v[4 * q + 2]), "f"(v[4 * q + 3])
+                     : "memory");
+}
+static __device__ __forceinline__ void add_chunk(uint32_t from, float *v) {
+#pragma unroll
+    for (int q = 0; q < 4; q++) {
+        float part[4];
+        asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                     : "=f"(part[0]), "=f"(part[1]), "=f"(part[2]), "=f"(part[3])
+                     : "r"(from + q * 16 * WARPGROUP)
+                     : "memory");
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            v[4 * q + i] += part[i];
+    }
+}
+
+// Which chunks of a warpgroup's tile a block of threads finishes: an equal share of each
+// warpgroup's where there are as many, else of all warpgroups' together.
+struct chunks {
+    int first, end;
+};
+template <class at>
+static __device__ __forceinline__ chunks chunks_of(int which, int rank, int shared) {
+    if (shared == 1) return {0, at::ALL};
+    if (shared <= at::ALL) return {rank * at::ALL / shared, (rank + 1) * at::ALL / shared};
+    const int each = at::CONSUMERS * at::ALL / shared, first = rank * each - which * at::ALL;
+    return {min(max(first, 0), (int)at::ALL), min(max(first + each, 0), (int)at::ALL)};
+}
+
+// The parts of a cluster's tile: each block keeps a share of the chunks, sends the others to those
+// that keep them, and adds what comes, its own part first and then by rank. Stages are done with in
+// all of the cluster before the first byte takes their place.
+template <class at>
+static __device__ __forceinline__ void share(const wn__gpu_spmm24_blocks &p, const consumer &c,
+                                             float (&d)[at::PANELS][at::TOKENS / 2], chunks own) {
+    const int count = own.end - own.first;
+    const int most = p.shared <= at::ALL ? at::ALL / p.shared : at::CONSUMERS * at::ALL / p.shared;
+    const uint32_t sent = c.base + c.which * at::ALL * CHUNK_SUMS;
+    const uint32_t received =
+        c.base + (at::CONSUMERS * at::ALL + c.which * most * (p.shared - 1)) * CHUNK_SUMS;
+    cluster_sync();
+#pragma unroll
+    for (int n = 0; n < at::ALL; n++)
+        if (n < own.first || n >= own.end)
+            put_chunk(sent + n * CHUNK_SUMS + 16 * c.thread,
+                      &d[n / at::EACH][n % at::EACH * (CHUNK / 2)]);
+    writes_to_copies();
+    warpgroup_sync(c.which);
+    if (c.thread == 0)
+        for (int to = 0; to < p.shared; to++) {
+            const chunks its = chunks_of<at>(c.which, to, p.shared);
+            const uint32_t bytes = (its.end - its.first) * CHUNK_SUMS;
+            if (to != c.rank && bytes > 0)
+                send_bytes(received + (c.rank - (c.rank > to)) * bytes,
+                           sent + its.first * CHUNK_SUMS, bytes, c.parts, (uint32_t)to);
+        }
+    __syncwarp();
+    barrier_wait(c.parts, 0);
+#pragma unroll
+    for (int n = 0; n < at::ALL; n++) {
+        if (n < own.first || n >= own.end) continue;
+        for (int from = 0; from < p.shared - 1; from++)
+            add_chunk(received + (from * count + n - own.first) * CHUNK_SUMS + 16 * c.thread,
+                      &d[n / at::EACH][n % at::EACH * (CHUNK / 2)]);
+    }
+}
+
+// Writes this part of a sum; the last to do so gets all parts, added in their order. True for it.
+template <class at>
+static __device__ __forceinline__ bool gather(const wn__gpu_spmm24_blocks &p, const consumer &c,
+                                              float (&d)[at::PANELS][at::TOKENS / 2],
+                                              const work &w) {
+    enum { TOKENS = at::TOKENS, QUADS = at::PANELS * TOKENS / 8 };
+    const int slot = w.tile * at::CONSUMERS + c.which;
+    float4 *to = (float4 *)p.partial + (size_t)slot * p.split * QUADS * WARPGROUP + c.thread;
+#pragma unroll
+    for (int q = 0; q < QUADS; q++) {
+        const float *v = &d[q / (TOKENS / 8)][q % (TOKENS / 8) * 4];
+        __stcg(&to[(size_t)(w.part * QUADS + q) * WARPGROUP], make_float4(v[0], v[1], v[2], v[3]));
+    }
+    __threadfence();
+    warpgroup_sync(c.which);
+    if (c.thread == 0) {
+        const unsigned before = atomicAdd(&p.arrived[slot], 1u);
+        asm volatile("st.shared.u32 [%0], %1;" ::"r"(c.word), "r"(before) : "memory");
+        if (before == (unsigned)p.split - 1) p.arrived[slot] = 0;
+    }
+    warpgroup_sync(c.which);
+    unsigned before;
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(before) : "r"(c.word) : "memory");
+    if (before != (unsigned)p.split - 1) return false;
+    __threadfence();
+#pragma unroll
+    for (int q = 0; q < QUADS; q++) {
+        float *v = &d[q / (TOKENS / 8)][q % (TOKENS / 8) * 4];
+        float4 sum = __ldcg(&to[(size_t)q * WARPGROUP]);
+        for (int part = 1; part < p.split; part++) {
+            const float4 more = __ldcg(&to[(size_t)(part * QUADS + q) * WARPGROUP]);
+            sum.x += more.x;
+            sum.y += more.y;
+            sum.z += more.z;
+            sum.w += more.w;
+        }
+        v[0] = sum.x;
+        v[1] = sum.y;
+        v[2] = sum.z;
+        v[3] = sum.w;
+    }
+    return true;
+}
+
+// Chunk `chunk` of a tile's residual into its buffer; one thread calls it.
+template <class at>
+static __device__ __forceinline__ void load_residual(const wn__gpu_spmm24_blocks &p,
+                                                     const consumer &c, const work &w, int chunk) {
+    const int buffer = chunk % CHUNKS, panel = chunk / at::EACH;
+    const uint32_t barrier = c.residuals + 8 * buffer;
+    barrier_expect(barrier, CHUNK_BYTES);
+    copy_box(c.chunks + buffer * CHUNK_BYTES, &p.residual, barrier,
+             ((w.m * at::CONSUMERS + c.which) * at::PANELS + panel) * 64,
+             w.n * at::TOKENS + chunk % at::EACH * CHUNK);
+}
+
+static __device__ __forceinline__ float root(float x) {
+    float r;
+    asm("sqrt.approx.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+
+static __device__ __forceinline__ float squared(float z) {
+    return z <= 0 ? 0 : z * z;
+}
+
+// What the numbers of a thread's features and tokens are multiplied by, of operands of 8 bits; a
+// stride is 0 where one number is everybody's.
+template <class at>
+static __device__ __forceinline__ void scale(const wn__gpu_spmm24_blocks &p, float (&v)[8],
+                                             const float (&feature)[2], int token) {
+#pragma unroll
+    for (int i = 0; at::WORDS > 1 && i < 4; i++) {
+        const int t = min(token + 8 * (i >> 1) + (i & 1), p.tokens - 1), j = (i >> 1) * 4 + (i & 1);
+        const float x = __ldg(&p.x_scale[(int64_t)t * p.x_scale_stride]);
+        v[j] *= x * feature[0];
+        v[j + 2] *= x * feature[1];
+    }
+}
+
+// 16 tokens by 16 features of a warp: two quads of sums, their epilogue, four matrices in shared
+// memory whose rows are tokens. `token` is that of the thread's first sum.
+template <class at, bool PLAIN>
+static __device__ __forceinline__ void finish(const wn__gpu_spmm24_blocks &p, const float *sum,
+                                              uint32_t to, const float (&bias)[2],
+                                              const float (&scales)[2], int token) {
+    typedef typename at::out T;
+    float v[8];
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        v[i] = sum[i];
+    scale<at>(p, v, scales, token);
+#pragma unroll
+    for (int i = 0; !PLAIN && i < 8; i++)
+        v[i] += bias[i >> 1 & 1];
+    if (!PLAIN && p.relu2 != 0) {
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            v[i] = squared(v[i]);
+    }
+    if (!PLAIN && p.residual_given != 0) {
+        uint32_t r[4];
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                     : "r"(to)
+                     : "memory");
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const float low = T::wide((uint16_t)r[i]), high = T::wide((uint16_t)(r[i] >> 16));
+            v[2 * i] = p.gate != 0 ? v[2 * i] * (2 * root(low)) : v[2 * i] + low;
+            v[2 * i + 1] = p.gate != 0 ? v[2 * i + 1] * (2 * root(high)) : v[2 * i + 1] + high;
+        }
+    }
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to),
+                 "r"(T::pair(v[0], v[1])), "r"(T::pair(v[2], v[3])), "r"(T::pair(v[4], v[5])),
+                 "r"(T::pair(v[6], v[7]))
+                 : "memory");
+}
+
+// All of a tile: chunk by chunk through shared memory, which transposes. PLAIN: y = x W^T, in code
+// of its own, which stays in the instruction cache.
+template <class at, bool PLAIN>
+static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, consumer *c,
+                                             const float (&d)[at::PANELS][at::TOKENS / 2],
+                                             const work &w, chunks own) {
+    typedef typename at::out T;
+    const int warp = c->thread >> 5, lane = c->thread & 31;
+    const int token = 8 * (lane >> 4) + (lane & 7), column = 2 * warp + (lane >> 3 & 1);
+    const uint32_t place = token * 128 + ((column ^ (token & 7)) << 4);
+#pragma unroll
+    for (int i = 0; i < at::PANELS; i++) {
+        const int feature = ((w.m * at::CONSUMERS + c->which) * at::PANELS + i) * 64;
+        const int mine = feature + 16 * warp + (lane >> 2);
+        float bias[2] = {0, 0}, scales[2] = {1, 1};
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            if (!PLAIN && p.bias != nullptr && mine + 8 * j < p.rows)
+                bias[j] = T::wide(p.bias[mine + 8 * j]);
+            if (at::WORDS > 1)
+                scales[j] =
+                    __ldg(&p.w_scale[min(mine + 8 * j, p.rows - 1) * (int64_t)p.w_scale_stride]);
+        }
+#pragma unroll
+        for (int n = 0; n < at::EACH; n++) {
+            const int chunk = i * at::EACH + n, buffer = chunk % CHUNKS;
+            const int first = w.n * at::TOKENS + n * CHUNK;
+            const uint32_t to = c->chunks + buffer * CHUNK_BYTES;
+            if (chunk < own.first || chunk >= own.end) continue;
+            if (!PLAIN && p.residual_given != 0) {
+                barrier_wait(c->residuals + 8 * buffer, c->loads / CHUNKS & 1);
+                c->loads++;
+            } else {
+                if (c->thread == 0) stores_read<CHUNKS - 1>();
+                __syncwarp();
+                warpgroup_sync(c->which);
+            }
+#pragma unroll
+            for (int j = 0; j < CHUNK / 16; j++)
+                finish<at, PLAIN>(p, &d[i][n * (CHUNK / 2) + 8 * j], to + place + j * 16 * 128,
+                                  bias, scales, first + 16 * j + 2 * (lane & 3));
+            writes_to_copies();
+            warpgroup_sync(c->which);
+            if (c->thread == 0) {
+                store_box(&p.y, to, feature, first);
+                if (!PLAIN && p.residual_given != 0 && chunk + CHUNKS < own.end) {
+                    stores_read<0>();
+                    load_residual<at>(p, *c, w, chunk + CHUNKS);
+                }
+            }
+            __syncwarp();
+        }
+    }
+}
+
+template <class at>
+static __device__ __forceinline__ void consume(const wn__gpu_spmm24_blocks &p, consumer c) {
+    const int cluster = p.cluster * p.shared, clusters = (int)gridDim.x / cluster;
+    const int count = p.tiles_m * p.tiles_n * p.split;
+    const bool shares = at::SHARES && p.shared > 1;
+    const chunks own = chunks_of<at>(c.which, c.rank, shares ? p.shared : 1);
+    ring r = {0, 0};
+    if (shares && c.thread == 0)
+        barrier_expect(c.parts, (own.end - own.first) * (p.shared - 1) * CHUNK_SUMS);
+    for (int i = (int)blockIdx.x / cluster; i < count; i += clusters) {
+        const work w = work_of(p, i, c.rank);
+        float d[at::PANELS][at::TOKENS / 2];
+        multiply<at>(c, d, &r, w.steps, p.cluster);
+        if (p.split > 1 && !gather<at>(p, c, d, w)) continue;
+        if (shares) share<at>(p, c, d, own);
+        if (p.bias == nullptr && p.relu2 == 0 && p.residual_given == 0) {
+            store<at, true>(p, &c, d, w, own);
+            continue;
+        }
+        if (p.residual_given != 0 && c.thread == 0) {
+            stores_read<0>();
+            for (int chunk = own.first; chunk < own.first + CHUNKS && chunk < own.end; chunk++)
+                load_residual<at>(p, c, w, chunk);
+        }
+        __syncwarp();
+        store<at, false>(p, &c, d, w, own);
+    }
+    if (c.thread == 0) stores_done();
+}
+
+template <class at>
+static __device__ __forceinline__ void spmm24_blocks(const wn__gpu_spmm24_blocks &p) {
+    extern __shared__ __align__(1024) uint8_t memory[];
+    const uint32_t base = shared_address(memory);
+    // the same in a whole warp, which lets descriptors stay in uniform registers
+    const int group = __shfl_sync(0xFFFFFFFFu, (int)threadIdx.x / WARPGROUP, 0);
+    const int rank = (int)cluster_rank();
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < at::STAGES; i++) {
+            barrier_init(base + at::BARRIER_AT + 8 * i, 1);
+            barrier_init(base + at::BARRIER_AT + 8 * (at::STAGES + i),
+                         at::CONSUMERS * WARPS * p.cluster);
+        }
+        for (int i = 0; i < at::CONSUMERS * (CHUNKS + 1); i++)
+            barrier_init(base + at::RESIDUAL_AT + 8 * i, 1);
+        barrier_init_done();
+    }
+    if (p.early) let_next_begin();
+    cluster_sync();
+    if (!p.early || group > 0) wait_for_ahead();
+    if (!p.early) let_next_begin();
+    if (group == 0) {
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+        if (threadIdx.x < 32 && elected()) produce<at>(p, base, rank);
+        __syncwarp();
+        if (at::SHARES && p.shared > 1) cluster_sync(); // that of those who share sums
+    } else {
+        if (at::CONSUMERS == 2)
+            asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+        else
+            asm volatile("setmaxnreg.inc.sync.aligned.u32 152;");
+        const int which = group - 1;
+        const consumer c = {base,
+                            base + at::CHUNK_AT + which * CHUNKS * CHUNK_BYTES,
+                            base + at::RESIDUAL_AT + which * CHUNKS * 8,
+                            base + at::PARTS_AT + which * 8,
+                            base + at::WORD_AT + which * 4,
+                            which,
+                            (int)threadIdx.x % WARPGROUP,
+                            rank,
+                            0};
+        consume<at>(p, c);
+    }
+    __syncwarp();
+    cluster_sync(); // nobody's shared memory goes while another block may write to it
+}
+
+#define WN_SPMM24_ENTRY(name, operand, consumers, panels, tokens, stages)                          \
+    typedef tile<operand, consumers, panels, tokens, stages> name##_tile;                          \
+    extern "C" __global__ void __launch_bounds__(name##_tile::THREADS, 1)                          \
+        name(const __grid_constant__ wn__gpu_spmm24_blocks p) {                                    \
+        spmm24_blocks<name##_tile>(p);                                                             \
+    }
+
+#endif

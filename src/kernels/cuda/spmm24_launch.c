@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// A plan of a product, launched.
+#include "kernels/cuda/spmm24_launch.h"
+
+#include "base/fail.h"
+#include "kernels/contract.h"
+#include "kernels/cuda/block24.h"
+#include "kernels/cuda/gpu.h"
+#include <stdio.h>
+
+#ifdef WN_HAVE_DEVICE_CODE
+
+// Bytes of shared memory, as the device code lays it out: stages of tokens and blocks, two chunks
+// of 32 tokens for each warpgroup, barriers, a word for each warpgroup.
+static unsigned shared_bytes(const wn__gpu_tile *t, int stages, int bytes) {
+    const int block = bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES;
+    const int stage = 128 * t->tokens + t->rows / 64 * block;
+    return (unsigned)((stages * stage + 1023) / 1024 * 1024 + t->warpgroups * (2 * 4096 + 28) +
+                      16 * stages);
+}
+
+static wn_status make_maps(wn__cuda *d, const wn__spmm24_launch *l, wn__gpu_spmm24_blocks *a) {
+    enum { CHUNK = 32 };
+    const unsigned box = (unsigned)(wn__gpu_tiles[l->plan.tile].tokens / l->plan.cluster);
+    WN_TRY(wn__cuda_tensor_map(d, l->x, box, &a->x));
+    WN_TRY(wn__cuda_tensor_map(d, l->y, CHUNK, &a->y));
+    if (!wn__given(l->residual)) return WN_OK;
+    return wn__cuda_tensor_map(d, l->residual, CHUNK, &a->residual);
+}
+
+wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,
+                                  wn__gpu_spmm24_blocks *a) {
+    enum { ROWS_WALKED_TOGETHER = 4096, WARPGROUP = 128 };
+    wn__cuda *d = wn__gpu_device(x->gpu);
+    const wn__gpu_plan *plan = &l->plan;
+    const wn__gpu_tile *t = &wn__gpu_tiles[plan->tile];
+    const int cluster = plan->cluster * plan->shared;
+    int64_t tiles[2];
+    char symbol[64];
+    if (l->y->shape[0] == 0 || l->y->shape[1] == 0) return WN_OK;
+    WN_TRY(make_maps(d, l, a));
+    wn__gpu_plan_tiles(plan, l->y->shape[0], l->y->shape[1], tiles);
+    a->tiles_m = (int)tiles[0];
+    a->tiles_n = (int)tiles[1];
+    a->cluster = plan->cluster;
+    a->split = plan->split;
+    a->shared = plan->shared;
+    a->group = ROWS_WALKED_TOGETHER / (t->rows * plan->cluster);
+    a->partial = (float *)(void *)x->scratch;
+    a->early = wn__gpu_lets_next_begin(x->gpu);
+    if (plan->split > 1)
+        WN_TRY(wn__gpu_counters(x->gpu, t->warpgroups * tiles[0] * tiles[1] * plan->cluster,
+                                &a->arrived));
+    // who shares a sum has one tile; else as many blocks as stay, which walk through all tiles
+    const int64_t work = tiles[0] * tiles[1] * plan->split;
+    const int64_t fit = wn__cuda_info(d)->multiprocessors / plan->cluster;
+    const int64_t clusters = work < fit || plan->shared > 1 ? work : fit;
+    const wn__cuda_launch launch = {
+        .grid = {(unsigned)(clusters * cluster), 1, 1},
+        .block = {(unsigned)((t->warpgroups + 1) * WARPGROUP), 1, 1},
+        .shared_bytes = shared_bytes(t, wn__gpu_tile_stages(plan->tile, l->bytes), l->bytes),
+        .cluster = (unsigned)cluster,
+        .overlap = true};
+    (void)snprintf(symbol, sizeof symbol, "%s_%s_%s", l->prefix, t->name,
+                   l->y->dtype == WN_DTYPE_BF16 ? "bf16" : "f16");
+    return wn__gpu_launch(x->gpu, l->image, symbol, &launch, a);
+}
+
+#endif
