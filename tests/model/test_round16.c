@@ -18,7 +18,7 @@ static void expect_rounded(const wn_tensor *t, const char *what, int64_t block) 
     if (!wn__given(t)) return;
     bool some = false, half = t->dtype == WN_DTYPE_BF16;
     for (int64_t i = 0; i < wn__tensor_count(t) && !some; i++)
-        some = half ? ((const uint16_t *)t->data)[i] << 17 != 0
+        some = half ? (((const uint16_t *)t->data)[i] & 0x7fff) != 0
                     : ((const uint32_t *)t->data)[i] << 1 != 0;
     if (!some) fail_msg("%s of block %d was not written", what, (int)block);
     if (!rounded(t)) fail_msg("%s of block %d has more than 16 bits", what, (int)block);
