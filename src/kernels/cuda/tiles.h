@@ -7,8 +7,8 @@
  * cluster). A step of 64 columns takes the longer of its instructions and of its copies from L2; a
  * tile has a start, and an epilogue for each 32 tokens. A sum cut into parts fills processors that
  * would have no tile, and pays for writing all parts and reading them again; or a cluster shares
- * it, whose blocks send each other what they do not finish. The constants are fitted to one H200,
- * on which clusters that share tokens hardly were faster: they are for whoever forces them. */
+ * it, whose blocks send each other what they do not finish. Clusters that share tokens are faster
+ * by a twentieth where there are many waves, and not else. The constants are fitted to one H200. */
 #ifndef WN_KERNELS_CUDA_TILES_H
 #define WN_KERNELS_CUDA_TILES_H
 
