@@ -262,15 +262,11 @@ static const wn__field relu_fields[RELU_FIELDS] = {
     WN__FIELD_SIZE("T", 0, 512, 129, 400),
     WN__FIELD_SIZE("k", 0, 512, 129, 2000),
     WN__FIELD_WORDS("dtype", 1, 0, dtype_words),
-    WN__FIELD_DATA(WN__DATA_INTEGERS),
+    {"data", WN__DATA_INTEGERS, WN__DATA_INTEGERS, WN__DATA_INTEGERS, 0, 0, wn__data_words},
     WN__FIELD_WORDS("masks", WN__MASKS_SHORT, WN__MASKS_FULL, wn__masks_words),
     WN__FIELD_CHOICE("xpad", 0, 3, 0),
     WN__FIELD_FLAG("onehot", 0), // x[t,i] is 1 where i = t mod k
 };
-
-static void relu_settle(wn__problem *p) {
-    p->value[DATA] = WN__DATA_INTEGERS;
-}
 
 static void relu_declare(wn__case *c) {
     wn__relu24_blocks *p = c->args;
@@ -302,7 +298,6 @@ const wn__case_type wn__cases_relu24_blocks = {.op = WN__OP_relu24_blocks,
                                                .field_count = RELU_FIELDS,
                                                .compare = WN__SAME_BITS,
                                                .align = 16,
-                                               .settle = relu_settle,
                                                .declare = relu_declare,
                                                .fill = relu_fill,
                                                .flops = relu_flops};
