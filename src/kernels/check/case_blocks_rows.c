@@ -41,10 +41,18 @@ static wn_dtype dtype_of(const wn__case *c) {
     return c->problem.value[DTYPE] == 0 ? WN_DTYPE_BF16 : WN_DTYPE_F16;
 }
 
+// Deep sums of few results: they are slow one by one.
+static void settle_depth(int64_t *v, int64_t deep) {
+    if (v[K] <= deep) return;
+    v[N] %= 48;
+    v[M] %= 48;
+}
+
 // float32 results go with bfloat16; bulk stores move eights of 16-bit results, so half of the cases
 // have whole ones.
 static void settle(wn__problem *p) {
     int64_t *v = p->value;
+    settle_depth(v, 600);
     v[SUMS] = v[DTYPE] == 0 && (v[SUMS] || v[ACCUMULATE]);
     if (v[MASKS] == WN__MASKS_FULL) v[M] = wn__ceil_div(v[M], 8) * 8;
 }
@@ -262,14 +270,14 @@ static const wn__field relu_fields[RELU_FIELDS] = {
     WN__FIELD_SIZE("T", 0, 512, 129, 400),
     WN__FIELD_SIZE("k", 0, 512, 129, 2000),
     WN__FIELD_WORDS("dtype", 1, 0, dtype_words),
-    WN__FIELD_DATA(WN__DATA_INTEGERS),
+    {"data", WN__DATA_INTEGERS, WN__DATA_INTEGERS, WN__DATA_INTEGERS, 0, 0, wn__data_words},
     WN__FIELD_WORDS("masks", WN__MASKS_SHORT, WN__MASKS_FULL, wn__masks_words),
     WN__FIELD_CHOICE("xpad", 0, 3, 0),
     WN__FIELD_FLAG("onehot", 0), // x[t,i] is 1 where i = t mod k
 };
 
 static void relu_settle(wn__problem *p) {
-    p->value[DATA] = WN__DATA_INTEGERS;
+    settle_depth(p->value, 400);
 }
 
 static void relu_declare(wn__case *c) {

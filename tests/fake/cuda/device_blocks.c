@@ -8,6 +8,7 @@
 #include "kernels/cuda/args_rows.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static double number(uint16_t h, int bf16) {
@@ -142,28 +143,50 @@ static uint16_t b_at(const matrix *b, int across, int64_t l, int64_t j) {
     return across ? *at(b, l, j) : *at(b, j, l);
 }
 
+// A kept number of a row of S.
+typedef struct kept_number {
+    int64_t place;
+    double value;
+} kept_number;
+
+// Row i of S: both slots of every group, but places beyond the depth.
+static int64_t row_of(const wn__gpu_blocks_rows *p, int64_t i, int bf16, kept_number *row) {
+    int64_t count = 0;
+    for (int64_t g = 0; g < 16 * (int64_t)p->steps; g++) {
+        int place[2];
+        uint16_t value[2];
+        kept_of(p->blocks + (i / 64 * p->steps + g / 16) * 4608, (int)(i % 64), (int)(g % 16),
+                place, value);
+        for (int s = 0; s < 2; s++)
+            if (4 * g + place[s] < p->depth)
+                row[count++] = (kept_number){4 * g + place[s], number(value[s], bf16)};
+    }
+    return count;
+}
+
 // c (+)= S b; c has 16 or 32 bits.
 static void multiply_rows(const wn__gpu_blocks_rows *p, const matrix *b, const matrix *c,
                           int across, int bf16) {
-    for (int64_t i = 0; i < p->rows; i++)
+    kept_number *row = calloc(32 * (size_t)p->steps + 1, sizeof *row);
+    double *all = calloc((size_t)p->depth * (size_t)p->columns + 1, sizeof *all);
+    for (int64_t l = 0; l < p->depth && all != NULL; l++)
+        for (int64_t j = 0; j < p->columns; j++)
+            all[l * p->columns + j] = number(b_at(b, across, l, j), bf16);
+    for (int64_t i = 0; i < p->rows && row != NULL && all != NULL; i++) {
+        const int64_t count = row_of(p, i, bf16, row);
         for (int64_t j = 0; j < p->columns; j++) {
             float *whole = (float *)(void *)(c->data + i * c->stride + 4 * j);
             double sum = p->accumulate ? (double)*whole : 0;
-            for (int64_t g = 0; g < 16 * (int64_t)p->steps; g++) {
-                int place[2];
-                uint16_t value[2];
-                kept_of(p->blocks + (i / 64 * p->steps + g / 16) * 4608, (int)(i % 64),
-                        (int)(g % 16), place, value);
-                for (int s = 0; s < 2; s++)
-                    if (4 * g + place[s] < p->depth)
-                        sum += number(value[s], bf16) *
-                               number(b_at(b, across, 4 * g + place[s], j), bf16);
-            }
+            for (int64_t l = 0; l < count; l++)
+                sum += row[l].value * all[row[l].place * p->columns + j];
             if (p->whole)
                 *whole = (float)sum;
             else
                 *at(c, i, j) = stored(sum, bf16);
         }
+    }
+    free(row);
+    free(all);
 }
 
 // A matrix through its map: 0 unless the map is of that size, with boxes of that many rows.

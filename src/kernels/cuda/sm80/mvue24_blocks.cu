@@ -100,8 +100,7 @@ static __device__ __forceinline__ bool draw_in_float(uint2 v, uint32_t word, pac
     mask |= longest;
     const unsigned nibble = nibble_of(mask);
     const uint32_t pair = pick(v, nibble), sized = (pair & 0x80008000u) | size * 0x10001u;
-    // the long one stays as it is: in the first slot where nothing kept is in front of it
-    const bool in_first = (mask & (longest - 1)) == 0;
+    const bool in_first = longest == 1u << (nibble & 3); // where the long one stands, as it is
     const uint32_t with =
         in_first ? __byte_perm(pair, sized, 0x7610) : __byte_perm(pair, sized, 0x3254);
     *out = {kept(longest != 0 ? with : sized, nibble, mask), nibble};
