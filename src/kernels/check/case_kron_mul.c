@@ -43,7 +43,9 @@ static void settle(wn__problem *p) {
     int64_t *v = p->value;
     const int64_t roll = (v[A] + 3 * v[B] + 5 * v[C] + 7 * v[T]) % 32;
     if (roll > 5) return;
-    v[N] %= 36;
+    v[N] %= v[N] % 4 == 0 ? 36 : 6;
+    v[DTYPE] = 2 + (v[T] & 1); // BF16 or F16
+    v[BATCH] = v[ACCUMULATE] = 0;
     v[A] = v[D] = 1;
     v[B] = v[C] = v[S] = v[T] = 64;
     if (roll > 3) { // less than that of rank 8
@@ -95,7 +97,8 @@ static wn_tensor view_of(wn_dtype dtype, wn__kron_size s, int64_t layout) {
 }
 
 static wn_tensor batch_of(wn_dtype dtype, int64_t n, int64_t features, bool last) {
-    return last ? wn__view2_transposed(dtype, n, features, 3) : wn__view2(dtype, n, features, 5);
+    return last ? wn__view2_transposed(dtype, n, features, 3)
+                : wn__view2(dtype, n, features, features % 8 == 0 ? 8 : 5);
 }
 
 static void declare_mul(wn__case *c) {

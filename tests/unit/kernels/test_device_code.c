@@ -132,11 +132,25 @@ static void test_products(void **state) {
     assert_int_equal(c8.fences, 0);
 }
 
+// Products of factors by tensor cores; those of rank 8 by warpgroups, eight with both operands in
+// shared memory in each of two types.
+static void test_factors(void **state) {
+    (void)state;
+    if (!wn__device_code_built()) skip();
+    const counts c = count_image("kron_rank_sm90a");
+    assert_int_equal(c.hgmma, 2 * 8);
+    assert_int_equal(c.hgmma_sparse, 0);
+    assert_int_equal(c.fences, 0);
+    assert_true(count_image("kron_fused_sm90a").hmma >= 2 * (2 * 4 * 4 + 2 * 4 * 4 + 3 * 2 * 4));
+    assert_true(count_image("kron_sm80").hmma >= 2 * (2 * 2 * 8 + 4 * 4));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_function_keeps_registers_in_memory),
         cmocka_unit_test(test_sparse_instructions),
         cmocka_unit_test(test_products),
+        cmocka_unit_test(test_factors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
