@@ -473,20 +473,13 @@ static void test_decay(void **state) {
 int main(void) {
     if (wn__pool_create(3, &pool) != WN_OK) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_row_masks),
-        cmocka_unit_test(test_row_every_order),
-        cmocka_unit_test(test_tile_masks),
-        cmocka_unit_test(test_tile_ties),
-        cmocka_unit_test(test_tile_every_mask),
-        cmocka_unit_test(test_nan_is_named),
-        cmocka_unit_test(test_greedy_masks),
-        cmocka_unit_test(test_pack_sizes),
-        cmocka_unit_test(test_pack_of_tiles),
-        cmocka_unit_test(test_pack_refusals),
-        cmocka_unit_test(test_pack_streams),
-        cmocka_unit_test(test_unpack),
-        cmocka_unit_test(test_unpack_refusals),
-        cmocka_unit_test(test_flips),
+        cmocka_unit_test(test_row_masks),       cmocka_unit_test(test_row_every_order),
+        cmocka_unit_test(test_tile_masks),      cmocka_unit_test(test_tile_ties),
+        cmocka_unit_test(test_tile_every_mask), cmocka_unit_test(test_nan_is_named),
+        cmocka_unit_test(test_greedy_masks),    cmocka_unit_test(test_pack_sizes),
+        cmocka_unit_test(test_pack_of_tiles),   cmocka_unit_test(test_pack_refusals),
+        cmocka_unit_test(test_pack_streams),    cmocka_unit_test(test_unpack),
+        cmocka_unit_test(test_unpack_refusals), cmocka_unit_test(test_flips),
         cmocka_unit_test(test_decay),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
