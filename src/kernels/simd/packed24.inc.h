@@ -52,6 +52,30 @@ ALWAYS vf broadcast_weight(bool half, const void *values, vf eight, size_t i) {
     return broadcast_slot(half, half_at(values, half, (int64_t)i / 2 * 2), i % 2);
 }
 
+/* What is said of an output o, for each of a few. clang 14 takes arrays apart into registers before
+ * it unrolls loops, so it needs the numbers of outputs as they are written: else every FMA of
+ * vectors of 32 bytes stores its sum, and the product takes twice as long. */
+#if defined(__clang__)
+#define WITH_OUTPUT_(outputs, n, ...)                                                              \
+    if ((n) < (outputs)) {                                                                         \
+        enum { o = n };                                                                            \
+        __VA_ARGS__;                                                                               \
+    }
+#define EACH_OUTPUT(outputs, ...)                                                                  \
+    {                                                                                              \
+        WITH_OUTPUT_(outputs, 0, __VA_ARGS__)                                                      \
+        WITH_OUTPUT_(outputs, 1, __VA_ARGS__)                                                      \
+        WITH_OUTPUT_(outputs, 2, __VA_ARGS__)                                                      \
+        WITH_OUTPUT_(outputs, 3, __VA_ARGS__)                                                      \
+    }
+#else
+#define EACH_OUTPUT(outputs, ...)                                                                  \
+    UNROLL                                                                                         \
+    for (int o = 0; o < (outputs); o++) {                                                          \
+        __VA_ARGS__;                                                                               \
+    }
+#endif
+
 /* Four groups of each of a few outputs, whose index are the low 16 of its bits. The two bits of
  * each slot count rows of the panel from its group's first. */
 ALWAYS void add_four_groups(int outputs, int vecs, bool half, const void *const *values,
@@ -62,10 +86,8 @@ ALWAYS void add_four_groups(int outputs, int vecs, bool half, const void *const 
         eight[o] = read_eight(half, values[o]);
     UNROLL
     for (size_t i = 0; i < 8; i++) {
-        UNROLL
-        for (int o = 0; o < outputs; o++)
-            add_row(vecs, broadcast_weight(half, values[o], eight[o], i), panel,
-                    bits[o] >> (2 * i) & 3, (int64_t)i / 2 * 4, acc[o]);
+        EACH_OUTPUT(outputs, add_row(vecs, broadcast_weight(half, values[o], eight[o], i), panel,
+                                     bits[o] >> (2 * i) & 3, (int64_t)i / 2 * 4, acc[o]))
     }
 }
 
@@ -100,6 +122,15 @@ ALWAYS void widen_chunk(const void *values, chunk24 *chunk) {
         vf_store(chunk->of + i, half_load((const uint16_t *)values + i));
 }
 
+/* Group g. */
+ALWAYS void add_group(int vecs, bool half, const output24 *out, int64_t g, const float *rows,
+                      vf *acc) {
+    size_t nibble = (size_t)out->index[g / 2] >> (g % 2 * 4);
+    const void *group = half_at(out->values, half, 2 * g);
+    add_row(vecs, broadcast_slot(half, group, 0), rows, nibble & 3, 0, acc);
+    add_row(vecs, broadcast_slot(half, group, 1), rows, nibble >> 2 & 3, 0, acc);
+}
+
 /* The groups after the last whole chunk. */
 ALWAYS void add_last_groups(int outputs, int vecs, bool half, int64_t g, int64_t groups,
                             const output24 *out, const float *panel, vf acc[][VECS]) {
@@ -116,15 +147,19 @@ ALWAYS void add_last_groups(int outputs, int vecs, bool half, int64_t g, int64_t
         add_four_groups(outputs, vecs, half, values, bits, panel + g * 4 * VF * vecs, acc);
     }
     for (; g < groups; g++) {
-        UNROLL
-        for (int o = 0; o < outputs; o++) {
-            size_t nibble = (size_t)out[o].index[g / 2] >> (g % 2 * 4);
-            const float *rows = panel + g * 4 * VF * vecs;
-            const void *group = half_at(out[o].values, half, 2 * g);
-            add_row(vecs, broadcast_slot(half, group, 0), rows, nibble & 3, 0, acc[o]);
-            add_row(vecs, broadcast_slot(half, group, 1), rows, nibble >> 2 & 3, 0, acc[o]);
-        }
+        EACH_OUTPUT(outputs, add_group(vecs, half, &out[o], g, panel + g * 4 * VF * vecs, acc[o]))
     }
+}
+
+ALWAYS void take_sums(int vecs, bool first, const float *sums, vf *acc) {
+    UNROLL
+    for (int v = 0; v < vecs; v++)
+        acc[v] = first ? vf_zero() : vf_load(sums + VF * v);
+}
+ALWAYS void put_sums(int vecs, const vf *acc, float *sums) {
+    UNROLL
+    for (int v = 0; v < vecs; v++)
+        vf_store(sums + VF * v, acc[v]);
 }
 
 /* sums (+)= the products of a few outputs with the rows of a slice of the panel. They take turns,
@@ -132,12 +167,7 @@ ALWAYS void add_last_groups(int outputs, int vecs, bool half, int64_t g, int64_t
 ALWAYS void add_outputs(int outputs, int vecs, bool half, int64_t groups, output24 *out,
                         const float *panel, bool first) {
     vf acc[SLICE_OUTPUTS][VECS];
-    UNROLL
-    for (int o = 0; o < outputs; o++) {
-        UNROLL
-        for (int v = 0; v < vecs; v++)
-            acc[o][v] = first ? vf_zero() : vf_load(out[o].sums + VF * v);
-    }
+    EACH_OUTPUT(outputs, take_sums(vecs, first, out[o].sums, acc[o]))
     int64_t g = 0;
     for (; g + CHUNK_GROUPS <= groups; g += CHUNK_GROUPS) {
         bool more = g + 2 * CHUNK_GROUPS <= groups;
@@ -166,12 +196,7 @@ ALWAYS void add_outputs(int outputs, int vecs, bool half, int64_t groups, output
         }
     }
     add_last_groups(outputs, vecs, half, g, groups, out, panel, acc);
-    UNROLL
-    for (int o = 0; o < outputs; o++) {
-        UNROLL
-        for (int v = 0; v < vecs; v++)
-            vf_store(out[o].sums + VF * v, acc[o][v]);
-    }
+    EACH_OUTPUT(outputs, put_sums(vecs, acc[o], out[o].sums))
 }
 
 /* The rows of packed weights are far apart, and only a few lines of each are wanted in a slice: no
