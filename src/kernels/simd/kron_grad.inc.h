@@ -18,36 +18,48 @@ static int64_t kron_few(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* to[token][line][wide], of lines columns first + line d + lane, zeros up to `room` lines. */
+/* Where line k of token t stands among VF blocks: register tile after register tile, in each all
+ * tokens, so that one of them reads one stretch of memory, whatever power of two the lines are. */
+ALWAYS int64_t kron_line_at(int64_t tile, int64_t t, int64_t k) {
+    return ((k / tile * WN_KRON_TOKENS + t) * tile + k % tile) * VF;
+}
+
+/* Lines columns first + line d + lane of some tokens, zeros up to `room` lines: to[token][line] of
+ * one block; of VF blocks as kron_line_at says, in tiles of so many lines. */
 ALWAYS void kron_gather_as(const wn_dtype dtype, const kron_task *job, const wn_tensor *x,
                            int64_t t0, int64_t tokens, int64_t first, int64_t lines, int64_t lanes,
-                           int64_t room, float *to) {
+                           int64_t room, int64_t tile, float *to) {
     int64_t wide = job->cut.wide, d = job->size.d, row = x->stride[0], column = x->stride[1];
     int64_t from = t0 * row + first * column;
     bool side_by_side = column == 1 || x->shape[1] < 2;
-    for (int64_t t = 0; t < tokens; t++, from += row, to += room * wide) {
+    for (int64_t t = 0; t < tokens; t++, from += row) {
+        float *line = to + t * room; // of one block
         if (wide == 1 && side_by_side && d == 1)
             for (int64_t k = 0; k < lines; k += VF)
-                vf_put(to + k, num_get(dtype, x->data, from + k, kron_few(VF, lines - k)),
+                vf_put(line + k, num_get(dtype, x->data, from + k, kron_few(VF, lines - k)),
                        kron_few(VF, lines - k));
         else if (wide == 1)
             for (int64_t k = 0; k < lines; k++)
-                to[k] = num_one(dtype, x->data, from + k * d * column);
+                line[k] = num_one(dtype, x->data, from + k * d * column);
         else if (side_by_side)
             for (int64_t k = 0; k < lines; k++)
-                vf_store(to + k * VF, num_get(dtype, x->data, from + k * d, lanes));
+                vf_store(to + kron_line_at(tile, t, k),
+                         num_get(dtype, x->data, from + k * d, lanes));
         else
             for (int64_t k = 0; k < lines; k++)
                 for (int64_t l = 0; l < VF; l++)
-                    to[k * VF + l] =
+                    to[kron_line_at(tile, t, k) + l] =
                         l < lanes ? num_one(dtype, x->data, from + (k * d + l) * column) : 0;
-        memset(to + lines * wide, 0, (size_t)((room - lines) * wide) * sizeof *to);
+        if (wide == 1) memset(line + lines, 0, (size_t)(room - lines) * sizeof *to);
+        for (int64_t k = lines; k < room && wide > 1; k++)
+            vf_store(to + kron_line_at(tile, t, k), vf_zero());
     }
 }
 
 static void kron_gather(const kron_task *job, const wn_tensor *x, int64_t t0, int64_t tokens,
-                        int64_t first, int64_t lines, int64_t lanes, int64_t room, float *to){
-#define GATHER(dtype) kron_gather_as(dtype, job, x, t0, tokens, first, lines, lanes, room, to)
+                        int64_t first, int64_t lines, int64_t lanes, int64_t room, int64_t tile,
+                        float *to){
+#define GATHER(dtype) kron_gather_as(dtype, job, x, t0, tokens, first, lines, lanes, room, tile, to)
     NUM_SWITCH(x->dtype, GATHER)
 #undef GATHER
 }
@@ -114,8 +126,8 @@ static void kron_add(const kron_task *job, int64_t tokens, const float *dy, cons
     }
     for (int64_t j = 0; j < jr; j += 3)
         for (int64_t k = 0; k < kr; k += 4)
-            kron_lanes(tokens, dy + j * VF, jr * VF, x + k * VF, kr * VF, sum + (j * kr + k) * VF,
-                       kr * VF);
+            kron_lanes(tokens, dy + j * WN_KRON_TOKENS * VF, 3 * VF, x + k * WN_KRON_TOKENS * VF,
+                       4 * VF, sum + (j * kr + k) * VF, kr * VF);
 }
 
 ALWAYS void kron_give_as(const wn_dtype dtype, const kron_task *job, int64_t i, int64_t j0,
@@ -157,9 +169,9 @@ static void kron_tasks(void *ctx, int64_t begin, int64_t end, int worker) {
         memset(sum, 0, (size_t)(cut->jr * cut->kr * cut->wide) * sizeof *sum);
         for (int64_t t = 0; t < n; t += WN_KRON_TOKENS) {
             int64_t tokens = kron_few(WN_KRON_TOKENS, n - t);
-            kron_gather(job, &job->p->x, t, tokens, i * s.c * s.d + l0, s.c, lanes, cut->kr, x);
+            kron_gather(job, &job->p->x, t, tokens, i * s.c * s.d + l0, s.c, lanes, cut->kr, 4, x);
             kron_gather(job, &job->p->dy, t, tokens, (i * s.b + j0) * s.d + l0, rows, lanes,
-                        cut->jr, dy);
+                        cut->jr, 3, dy);
             kron_add(job, tokens, dy, x, sum);
         }
         kron_give(job, i, j0, rows, l0, lanes, sum);
