@@ -139,8 +139,8 @@ WN_API WN_NODISCARD wn_status wn_inspect(const char *path, bool statistics, wn_i
 
 /* What this machine and this build can do, as lines of text, malloc'ed: processor, flags, threads,
  * memory, libraries found, kernels chosen, a self-test of each of them. *healthy is false when a
- * self-test failed. json: one JSON object instead. */
-WN_API WN_NODISCARD wn_status wn_doctor(bool json, char **out, bool *healthy);
+ * self-test failed. json: one JSON object instead. quick: nothing of kernels. */
+WN_API WN_NODISCARD wn_status wn_doctor(bool json, bool quick, char **out, bool *healthy);
 
 #ifdef __cplusplus
 }

@@ -42,16 +42,22 @@ wn_status wn__check_block24(const void *args) {
         {"mask", &p->mask, 2, WN_DTYPE_U8, WN__OPTIONAL | WN__PACKED, 0},
         {"blocks", &p->blocks, 3, WN_DTYPE_U8, out, 0},
         {"blocks_t", &p->blocks_t, 3, WN_DTYPE_U8, out, 0},
+        {"tiles", &p->tiles, 2, WN_DTYPE_U8, out, 0},
     };
-    WN_TRY(wn__check_operands("block24", o, 4));
+    WN_TRY(wn__check_operands("block24", o, 5));
     WN_TRY(refuse_dtype(&p->w));
     if (!wn__given(&p->blocks) && !wn__given(&p->blocks_t))
         return wn__fail(WN_INVALID, "block24: no output is given");
-    if (wn__given(&p->blocks_t) && !wn__given(&p->mask))
-        return wn__fail(WN_INVALID, "block24: blocks_t needs a transposable mask");
+    if (wn__given(&p->tiles) && wn__given(&p->mask))
+        return wn__fail(WN_INVALID, "block24: tiles are chosen where no mask is given");
+    if (wn__given(&p->blocks_t) && !wn__given(&p->mask) && !wn__given(&p->tiles))
+        return wn__fail(WN_INVALID, "block24: blocks_t needs a transposable mask, or tiles");
+    if (wn__given(&p->tiles)) WN_TRY(wn__check_tiles24("block24", &p->w));
     int64_t r = p->w.shape[0], c = p->w.shape[1];
     WN_TRY(wn__check_same("block24", "row", o + 0, 0, o + 1, 0));
     WN_TRY(wn__check_size("block24", o + 1, 1, wn__ceil_div(c, 4), "ceil(c/4) with c of w"));
+    WN_TRY(wn__check_same("block24", "row", o + 0, 0, o + 4, 0));
+    WN_TRY(wn__check_size("block24", o + 4, 1, c / 4, "c/4 with c of w"));
     WN_TRY(wn__block24_check("block24", o + 2, r, c));
     return wn__block24_check("block24", o + 3, c, r);
 }

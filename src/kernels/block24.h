@@ -9,7 +9,9 @@
  * (1,3) or (0,3) with value 0, kept numbers are copied bit for bit, unkept ones never matter. Rows
  * and columns that a block has beyond the matrix keep nothing. mask is pack24's, refused in its
  * words (blocks_t wants one that is transposable). Without a mask each group keeps what mask24's
- * ROW keeps, and a NaN is refused as there; blocks_t needs a mask. Bit-exact on every variant.
+ * ROW keeps, and a NaN is refused as there; blocks_t needs a mask. With `tiles` instead, the exact
+ * tiles of mask24's TILE are chosen, in the same pass, and their mask is written there: r and c are
+ * then multiples of 4, both blocks may be given. Bit-exact on every variant.
  * Outputs overlap no input and begin at multiples of 16 bytes. BF16, F16. */
 #ifndef WN_KERNELS_BLOCK24_H
 #define WN_KERNELS_BLOCK24_H
@@ -21,6 +23,7 @@ typedef struct wn__block24 {
     wn_tensor mask;     /* U8 [r, ceil(c/4)] packed, or absent */
     wn_tensor blocks;   /* packed, or absent */
     wn_tensor blocks_t; /* packed, or absent */
+    wn_tensor tiles;    /* U8 [r, c/4] packed, or absent: the mask is chosen, and written */
 } wn__block24;
 
 /* The packed blocks of rows x columns numbers, data NULL. */

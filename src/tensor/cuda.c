@@ -13,6 +13,10 @@ wn_status wn__cuda_not_capturing(const wn__cuda *d, const char *call) {
     return wn__fail(WN_BUG, "%s was called while a graph is captured", call);
 }
 
+wn_status wn__cuda_enter(const wn__cuda *d) {
+    return WN_CU(d->api, context_set, NULL, (d->context));
+}
+
 static wn__cu_address address(const void *p) {
     return (wn__cu_address)(uintptr_t)p;
 }
@@ -69,7 +73,7 @@ static wn_status begin_device(wn__cuda *d, int index) {
     const wn__cu_api *api = d->api;
     WN_TRY(WN_CU(api, device_get, NULL, (&d->device, index)));
     WN_TRY(WN_CU(api, context_retain, NULL, (&d->context, d->device)));
-    WN_TRY(WN_CU(api, context_set, NULL, (d->context)));
+    WN_TRY(wn__cuda_enter(d));
     WN_TRY(read_about(d, index));
     WN_TRY(WN_CU(api, stream_create, NULL, (&d->stream, WN_CU_STREAM_NON_BLOCKING)));
     WN_TRY(WN_CU(api, event_create, NULL, (&d->begin, 0)));
@@ -116,6 +120,7 @@ const wn__cuda_about *wn__cuda_info(const wn__cuda *d) {
 
 wn_status wn__cuda_available(wn__cuda *d, size_t *bytes) {
     size_t total = 0;
+    WN_TRY(wn__cuda_enter(d));
     return WN_CU(d->api, memory_info, NULL, (bytes, &total));
 }
 
@@ -149,6 +154,7 @@ wn_status wn__cuda_arena(wn__cuda *d, const char *name, size_t size, wn__arena *
     size_t bytes;
     wn__cu_address base = 0;
     if (!block_bytes(size, &bytes)) return no_room(d, name, size);
+    WN_TRY(wn__cuda_enter(d));
     wn_status status = WN_CU(d->api, memory_alloc, name, (&base, bytes));
     if (status == WN_NOMEM) return no_room(d, name, size);
     if (status != WN_OK) return status;
@@ -165,6 +171,7 @@ wn_status wn__cuda_pinned(wn__cuda *d, const char *name, size_t size, wn__arena 
     void *base = NULL;
     if (!block_bytes(size, &bytes))
         return wn__fail(WN_NOMEM, "%s: cannot pin %zu bytes", name, size);
+    WN_TRY(wn__cuda_enter(d));
     WN_TRY(WN_CU(d->api, pinned_alloc, name, (&base, bytes)));
     memset(base, 0, bytes);
     wn__arena_adopt(name, base, bytes, WN_ARENA_ALIGN, free_pinned, d, out);
@@ -174,17 +181,20 @@ wn_status wn__cuda_pinned(wn__cuda *d, const char *name, size_t size, wn__arena 
 wn_status wn__cuda_copy_in(wn__cuda *d, void *to, const void *from, size_t bytes) {
     if (bytes == 0) return WN_OK;
     wn__cuda_queued(d);
+    WN_TRY(wn__cuda_enter(d));
     return WN_CU(d->api, copy_in, NULL, (address(to), from, bytes, d->stream));
 }
 
 wn_status wn__cuda_copy_out(wn__cuda *d, void *to, const void *from, size_t bytes) {
     if (bytes == 0) return WN_OK;
+    WN_TRY(wn__cuda_enter(d));
     return WN_CU(d->api, copy_out, NULL, (to, address(from), bytes, d->stream));
 }
 
 wn_status wn__cuda_set(wn__cuda *d, void *to, int byte, size_t bytes) {
     if (bytes == 0) return WN_OK;
     wn__cuda_queued(d);
+    WN_TRY(wn__cuda_enter(d));
     return WN_CU(d->api, set_bytes, NULL, (address(to), (unsigned char)byte, bytes, d->stream));
 }
 

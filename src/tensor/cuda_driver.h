@@ -35,6 +35,9 @@ struct wn__cuda {
 
 /* BUG when d is capturing: `call` must not happen then. */
 WN_NODISCARD wn_status wn__cuda_not_capturing(const wn__cuda *d, const char *call);
+/* Makes d's context the calling thread's: whoever opened another device, or a library, may have
+ * left another there. Calls that make or queue anything begin with it. */
+WN_NODISCARD wn_status wn__cuda_enter(const wn__cuda *d);
 /* Unloads every image. */
 void wn__cuda_unload(wn__cuda *d);
 

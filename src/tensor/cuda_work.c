@@ -32,6 +32,7 @@ static wn_status load(wn__cuda *d, const wn__cuda_image *image, struct wn__cuda_
     if (more == NULL) return wn__fail(WN_NOMEM, "no memory for the list of device code");
     d->module = more;
     wn__cu_module module = NULL;
+    WN_TRY(wn__cuda_enter(d));
     wn__cu_result result = d->api->module_load(&module, image->data);
     if (result == WN_CU_NO_BINARY)
         return wn__fail(WN_UNSUPPORTED, "device code %s has nothing for compute capability %d.%d",
@@ -102,6 +103,7 @@ wn_status wn__cuda_run(wn__cuda *d, wn__cu_function f, const wn__cuda_launch *l,
         a->id = WN_CU_LAUNCH_OVERLAP;
         a->value.overlap = 1;
     }
+    WN_TRY(wn__cuda_enter(d));
     WN_TRY(ask_for_shared(d, f, l->shared_bytes));
     WN_TRY(WN_CU(d->api, launch, NULL, (&launch, f, arguments, NULL)));
     d->overlapped = l->overlap;
@@ -148,6 +150,7 @@ struct wn__cuda_graph {
 
 wn_status wn__cuda_capture_begin(wn__cuda *d) {
     WN_TRY(wn__cuda_not_capturing(d, "wn__cuda_capture_begin"));
+    WN_TRY(wn__cuda_enter(d));
     WN_TRY(WN_CU(d->api, capture_begin, NULL, (d->stream, WN_CU_CAPTURE_THREAD_LOCAL)));
     d->capturing = true;
     wn__cuda_queued(d);
@@ -179,6 +182,7 @@ wn_status wn__cuda_capture_end(wn__cuda *d, wn__cuda_graph **out) {
 
 wn_status wn__cuda_graph_run(wn__cuda *d, wn__cuda_graph *g) {
     wn__cuda_queued(d);
+    WN_TRY(wn__cuda_enter(d));
     return WN_CU(d->api, graph_launch, NULL, (g->exec, d->stream));
 }
 

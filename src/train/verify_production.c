@@ -510,7 +510,7 @@ wn_status wn_verify_production(int threads, const char *kernels, bool quick, wn_
     *passed = 0;
     WN_TRY(wn__runtime_create(threads, kernels, false, &v.rt));
     wn_status status =
-        wn__verify_production(&v, production, count, quick ? 64 : INT64_MAX, fn, ctx, passed);
+        wn__verify_production(&v, production, count, quick ? 16 : INT64_MAX, fn, ctx, passed);
     wn__runtime_free(v.rt);
     return status;
 }

@@ -63,8 +63,8 @@ begin="--vocab-size 300 --hidden-size 32 --layers 2 --heads 2 --seq-len 32 --bat
 short() {
     rm -rf run
     # shellcheck disable=SC2068
-    run 0 train --model_config configs/llama_toy.json $@ --total_batch_size 8 --batch_size 2 --num_training_steps 10 --max_length 32 --save_dir run --vocab-size 400
-    says "step 10/10"
+    run 0 train --model_config configs/llama_toy.json $@ --total_batch_size 8 --batch_size 2 --num_training_steps 5 --max_length 32 --save_dir run --vocab-size 400
+    says "step 5/5"
     [ -s run/latest/model.safetensors ] || fail "no model was saved"
 }
 # shellcheck disable=SC2086
@@ -75,7 +75,7 @@ short() {
     short $bare
     short $activation
     short $verification --activation_dense_warmup_steps 3
-    short $everything; says "--more_activation_relu2 has no effect"
+    short $everything --dynamic_activation_steps 4; says "--more_activation_relu2 has no effect"
     short $galore
     # a run that goes on keeps its settings: only what is given changes, also to a value that is the default of a flag
     toy="--model_config configs/llama_toy.json $single --loro_freq 3 --loro_refresh_freq 3 --total_batch_size 4 --batch_size 2 --max_length 32 --vocab-size 400"

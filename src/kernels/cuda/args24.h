@@ -22,8 +22,10 @@ typedef struct wn__gpu_flips24 {
 typedef struct wn__gpu_pack24 {
     const void *w;
     const uint8_t *mask;
-    void *values;
+    void *values; /* or NULL, with index; so are the transpose's */
     uint8_t *index;
+    void *values_t;
+    uint8_t *index_t;
     int64_t rows, columns, stride, groups;
     unsigned int *fault, number;
 } wn__gpu_pack24;
@@ -130,7 +132,9 @@ enum {
     WN_GPU_THREADS = 256,
     WN_GPU_ROWS = 8,           /* of a block of warps: one a row */
     WN_GPU_ROW_BLOCKS = 32768, /* most of a grid along y: blocks go through the rows in steps */
-    WN_GPU_TILE = 64           /* rows and columns of a block that packs columns */
+    WN_GPU_STRIP = 128         /* columns of a block that packs columns (common/strip24.cuh) */
 };
+/* Its warps, each of 16 rows: rows of the transpose are of 128 bytes. */
+#define WN_GPU_STRIP_WARPS(element) (16 / (int)(element))
 
 #endif

@@ -10,7 +10,8 @@ typedef struct wn__gpu_block24 {
     const uint16_t *w;
     const uint8_t *mask; /* NULL: the two largest of each group */
     uint8_t *blocks, *blocks_t;
-    int64_t rows, columns, stride, groups; /* groups of a row of the mask */
+    uint8_t *tiles;                        /* where the mask of exact tiles goes */
+    int64_t rows, columns, stride, groups; /* groups of a row of the masks */
     int infinity;                          /* the largest magnitude that is a number */
     unsigned int *fault, number;
 } wn__gpu_block24;

@@ -144,6 +144,7 @@ bool wn__blaslt_shape(const wn__matmul *p, wn__lt_shape *out, char *why, size_t 
     s.align_a = alignment(&p->b);
     s.align_b = alignment(&p->a);
     s.align_c = alignment(&p->c);
+    s.align_bias = s.bias ? alignment(&p->bias) : 0;
     s.workspace = wn__blaslt_workspace(p);
     // a sum in parts is added up in float32, never in 16 bits
     s.reductions = WN_LT_REDUCE_SUMS;

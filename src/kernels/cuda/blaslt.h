@@ -23,12 +23,12 @@ void wn__blaslt_close(wn__blaslt *b); /* NULL is fine */
 /* A product in the library's words: column-major, so the transposes of c = a b, and with its
  * alignments. Zeroed before it is filled, for it is compared byte by byte. */
 typedef struct wn__lt_shape {
-    int64_t rows, columns, inner;   /* n, m, k of matmul */
-    int64_t lead_a, lead_b, lead_c; /* c: the result, and what it is added to */
-    int in, out;                    /* types of data */
-    int transposed_a, transposed_b; /* a is matmul's b and b its a */
-    int bias, reductions;           /* which reductions may be made */
-    uint32_t align_a, align_b, align_c;
+    int64_t rows, columns, inner;                   /* n, m, k of matmul */
+    int64_t lead_a, lead_b, lead_c;                 /* c: the result, and what it is added to */
+    int in, out;                                    /* types of data */
+    int transposed_a, transposed_b;                 /* a is matmul's b and b its a */
+    int bias, reductions;                           /* which reductions may be made */
+    uint32_t align_a, align_b, align_c, align_bias; /* the last: 0 without */
     size_t workspace;
 } wn__lt_shape;
 

@@ -35,26 +35,40 @@ static const wn__gpu_refusal nan_refusal = {
     refuse, sizeof(wn__block24), {offsetof(wn__block24, w)}, 1};
 
 wn_status wn__block24_sm80(const void *args, wn__exec *x) {
-    enum { THREADS = 128, LARGEST_BF16 = 0x7F80, LARGEST_F16 = 0x7C00 };
+    enum {
+        THREADS = 128,
+        STRIP = 128,
+        STRIP_THREADS = 256,
+        LARGEST_BF16 = 0x7F80,
+        LARGEST_F16 = 0x7C00
+    };
     const wn__block24 *p = args;
-    const bool mask = wn__given(&p->mask), both = wn__given(&p->blocks_t);
+    const bool mask = wn__given(&p->mask), tiles = wn__given(&p->tiles);
+    const bool strips = tiles || wn__given(&p->blocks_t), bf16 = p->w.dtype == WN_DTYPE_BF16;
     wn__gpu_fault fault;
     WN_TRY(wn__gpu_guard(x->gpu, mask ? &mask_refusal : &nan_refusal, args, &fault));
     wn__gpu_block24 a = {.w = p->w.data,
                          .mask = mask ? p->mask.data : NULL,
                          .blocks = wn__given(&p->blocks) ? p->blocks.data : NULL,
-                         .blocks_t = both ? p->blocks_t.data : NULL,
+                         .blocks_t = wn__given(&p->blocks_t) ? p->blocks_t.data : NULL,
+                         .tiles = tiles ? p->tiles.data : NULL,
                          .rows = p->w.shape[0],
                          .columns = p->w.shape[1],
                          .stride = p->w.stride[0],
-                         .groups = mask ? p->mask.shape[1] : 0,
-                         .infinity = p->w.dtype == WN_DTYPE_BF16 ? LARGEST_BF16 : LARGEST_F16,
+                         .groups = wn__ceil_div(p->w.shape[1], 4),
+                         .infinity = bf16 ? LARGEST_BF16 : LARGEST_F16,
                          .fault = fault.word,
                          .number = fault.number};
-    const wn__cuda_launch l = {.grid = {(unsigned)blocks_of(&p->w), 1, 1},
-                               .block = {THREADS, 1, 1}};
-    return wn__gpu_launch(x->gpu, &wn__image_block24_sm80, both ? "wn_block24_both" : "wn_block24",
-                          &l, &a);
+    const int64_t rows = strips ? STRIP : WN_BLOCK24_ROWS;
+    const int64_t columns = strips ? STRIP : WN_BLOCK24_COLUMNS;
+    const wn__cuda_launch l = {
+        .grid = {(unsigned)(wn__ceil_div(a.rows, rows) * wn__ceil_div(a.columns, columns)), 1, 1},
+        .block = {strips ? STRIP_THREADS : THREADS, 1, 1}};
+    const char *const name = !strips  ? "wn_block24"
+                             : !tiles ? "wn_block24_both"
+                             : bf16   ? "wn_block24_tiles_bf16"
+                                      : "wn_block24_tiles_f16";
+    return wn__gpu_launch(x->gpu, &wn__image_block24_sm80, name, &l, &a);
 }
 
 #endif

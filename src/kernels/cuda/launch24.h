@@ -36,11 +36,17 @@ static inline wn__cuda_launch wn__gpu_over(int64_t across, int64_t rows) {
         .block = {WN_GPU_THREADS, 1, 1}};
 }
 
-/* A block for 64 rows and 64 columns; blocks go down in steps. */
-static inline wn__cuda_launch wn__gpu_over_tiles(int64_t rows, int64_t columns) {
-    return (wn__cuda_launch){
-        .grid = {wn__gpu_blocks(columns, WN_GPU_TILE), wn__gpu_down(rows, WN_GPU_TILE), 1},
-        .block = {WN_GPU_THREADS, 1, 1}};
+/* Blocks that a GPU holds at once, `each` a multiprocessor. */
+static inline unsigned wn__gpu_resident(const wn__gpu *g, unsigned each) {
+    return each * (unsigned)wn__cuda_info(wn__gpu_device(g))->multiprocessors;
+}
+
+/* A block for a strip; blocks go down in steps. */
+static inline wn__cuda_launch wn__gpu_over_strips(const wn_tensor *t) {
+    const int warps = WN_GPU_STRIP_WARPS(wn_dtype_size(t->dtype));
+    return (wn__cuda_launch){.grid = {wn__gpu_blocks(t->shape[1], WN_GPU_STRIP),
+                                      wn__gpu_down(t->shape[0], 16 * warps), 1},
+                             .block = {32 * (unsigned)warps, 1, 1}};
 }
 
 #endif

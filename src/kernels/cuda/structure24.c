@@ -72,7 +72,10 @@ wn_status wn__mask24_sm80(const void *args, wn__exec *x) {
     static const char *const row[] = WN_GPU_SYMBOLS("wn_mask24_row");
     static const char *const tile[] = WN_GPU_SYMBOLS("wn_mask24_tile");
     if (p->method == WN_MASK24_TILE) {
-        const wn__cuda_launch l = wn__gpu_over(a.groups, a.rows / 4);
+        // Warps go on to other tiles, so that there is something to fetch while they work.
+        wn__cuda_launch l = wn__gpu_over(a.groups, a.rows / 4);
+        const unsigned enough = wn__gpu_resident(x->gpu, 6) / (l.grid[0] + 1) + 1;
+        if (wn_dtype_size(p->w.dtype) == 2 && l.grid[1] > enough) l.grid[1] = enough;
         return wn__gpu_launch(x->gpu, &wn__image_tile24_sm80, wn__gpu_symbol(tile, &p->w), &l, &a);
     }
     const wn__cuda_launch l = wn__gpu_over(wn__gpu_shares(&p->w), a.rows);
@@ -105,17 +108,20 @@ wn_status wn__pack24_sm80(const void *args, wn__exec *x) {
                         .groups = p->mask.shape[1],
                         .fault = fault.word,
                         .number = fault.number};
+    if (wn__given(&p->values)) {
+        a.values = p->values.data;
+        a.index = p->index.data;
+    }
+    if (wn__given(&p->values_t)) {
+        a.values_t = p->values_t.data;
+        a.index_t = p->index_t.data;
+        const wn__cuda_launch strips = wn__gpu_over_strips(&p->w);
+        return wn__gpu_launch(x->gpu, &wn__image_tile24_sm80,
+                              wide ? "wn_pack24_columns_4" : "wn_pack24_columns_2", &strips, &a);
+    }
     const wn__cuda_launch rows = wn__gpu_over(wn__gpu_shares(&p->w), a.rows);
-    a.values = wn__given(&p->values) ? p->values.data : NULL; // without: the mask is looked at
-    a.index = wn__given(&p->values) ? p->index.data : NULL;
-    WN_TRY(wn__gpu_launch(x->gpu, &wn__image_structure24_sm80,
-                          wide ? "wn_pack24_rows_4" : "wn_pack24_rows_2", &rows, &a));
-    if (!wn__given(&p->values_t)) return WN_OK;
-    const wn__cuda_launch columns = wn__gpu_over_tiles(a.rows, a.columns);
-    a.values = p->values_t.data;
-    a.index = p->index_t.data;
-    return wn__gpu_launch(x->gpu, &wn__image_tile24_sm80,
-                          wide ? "wn_pack24_columns_4" : "wn_pack24_columns_2", &columns, &a);
+    return wn__gpu_launch(x->gpu, &wn__image_structure24_sm80,
+                          wide ? "wn_pack24_rows_4" : "wn_pack24_rows_2", &rows, &a);
 }
 
 wn_status wn__tile24_sm80(const void *args, wn__exec *x) {
@@ -134,7 +140,13 @@ wn_status wn__tile24_sm80(const void *args, wn__exec *x) {
                         .stride = p->w.stride[0],
                         .fault = fault.word,
                         .number = fault.number};
-    const wn__cuda_launch l = wn__gpu_over_tiles(a.rows, a.columns);
+    wn__cuda_launch l = wn__gpu_over_strips(&p->w);
+    const int64_t strips =
+        (int64_t)l.grid[0] *
+        wn__gpu_blocks(a.rows, 16 * WN_GPU_STRIP_WARPS(wn_dtype_size(p->w.dtype)));
+    const int64_t most = wn__gpu_resident(x->gpu, wn_dtype_size(p->w.dtype) == 4 ? 5 : 3);
+    l.grid[0] = (unsigned)(strips < most ? strips : most);
+    l.grid[1] = 1;
     return wn__gpu_launch(x->gpu, &wn__image_tile24_sm80, wn__gpu_symbol(symbols, &p->w), &l, &a);
 }
 

@@ -5,6 +5,7 @@
 #include "kernels/cuda/block24.h"
 #include "kernels/declare.h"
 #include "kernels/element.h"
+#include "kernels/mask24.h"
 #include "kernels/pack24.h"
 
 #include <math.h>
@@ -89,9 +90,15 @@ static void pack(const wn__block24 *p, bool transposed, wn__pool *pool) {
 }
 
 wn_status wn__block24_ref(const void *args, wn__exec *x) {
-    const wn__block24 *p = args;
-    WN_TRY(wn__block24_refuse(p));
-    pack(p, false, x->pool);
-    pack(p, true, x->pool);
+    const wn__block24 *given = args;
+    wn__block24 p = *given;
+    WN_TRY(wn__block24_refuse(&p));
+    if (wn__given(&p.tiles)) {
+        const wn__mask24 choose = {.w = p.w, .mask = p.tiles, .method = WN_MASK24_TILE};
+        WN_TRY(wn__mask24_ref(&choose, x));
+        p.mask = p.tiles;
+    }
+    pack(&p, false, x->pool);
+    pack(&p, true, x->pool);
     return WN_OK;
 }

@@ -26,6 +26,7 @@ typedef enum kind {
     RANDOM,
     BLOCKS,
     BLOCKS_BOTH,
+    BLOCKS_TILES,
     PRODUCT,
     PRODUCT_MAPS,
     TILE,
@@ -111,6 +112,8 @@ static const struct {
     {"wn_random_bf16", RANDOM, 2, 0, 0},
     {"wn_block24", BLOCKS, 2, 0, 0},
     {"wn_block24_both", BLOCKS_BOTH, 2, 0, 0},
+    {"wn_block24_tiles_bf16", BLOCKS_TILES, 2, 7, 0},
+    {"wn_block24_tiles_f16", BLOCKS_TILES, 2, 10, 0},
     {"wn_spmm24_blocks_bf16", PRODUCT, 2, 7, 0},
     {"wn_spmm24_blocks_f16", PRODUCT, 2, 10, 0},
     {"wn_spmm24_blocks_128x256_bf16", PRODUCT_MAPS, 2, 0, 0},
@@ -225,6 +228,7 @@ unsigned long fake_device24_bytes(int which) {
         return sizeof(wn__gpu_tokens24);
     case BLOCKS:
     case BLOCKS_BOTH:
+    case BLOCKS_TILES:
         return sizeof(wn__gpu_block24);
     case PRODUCT:
     case PRODUCT_MAPS:
@@ -386,6 +390,8 @@ static int pack_group(const uint32_t v[4], unsigned mask, int size, void *values
 }
 
 static void pack(const wn__gpu_pack24 *p, int size, int columns) {
+    uint8_t *const values = columns ? p->values_t : p->values;
+    uint8_t *const index = columns ? p->index_t : p->index;
     const int64_t rows = columns ? p->columns : p->rows, depth = columns ? p->rows : p->columns;
     const int64_t groups = (depth + 3) / 4, pairs = (groups + 1) / 2;
     for (int64_t r = 0; r < rows; r++)
@@ -400,10 +406,10 @@ static void pack(const wn__gpu_pack24 *p, int size, int columns) {
             }
             const int64_t left = depth - 4 * g;
             const int good = mask >> (left < 4 ? left : 4) == 0 &&
-                             pack_group(v, mask, size, p->values, 2 * (r * groups + g), &nibble);
+                             pack_group(v, mask, size, values, 2 * (r * groups + g), &nibble);
             if (!good) leave(p->fault, p->number);
-            if (p->index == NULL) continue;
-            uint8_t *byte = &p->index[r * pairs + g / 2];
+            if (index == NULL) continue;
+            uint8_t *byte = &index[r * pairs + g / 2];
             *byte = g % 2 != 0 ? (uint8_t)((*byte & 15) | nibble << 4) : (uint8_t)(nibble | 0xE0);
         }
 }
@@ -453,6 +459,21 @@ static void random_values(const wn__gpu_random_values *p, int size) {
 static wn_dtype dtype_of(int which) {
     if (kernels[which].size == 4) return WN_DTYPE_F32;
     return kernels[which].bits == 10 ? WN_DTYPE_F16 : WN_DTYPE_BF16;
+}
+
+static int fake_blocks_tiles(const wn__gpu_block24 *p, int size, int mantissa) {
+    wn__gpu_block24 b = *p;
+    mask_tiles(&(wn__gpu_mask24){.w = p->w,
+                                 .mask = p->tiles,
+                                 .rows = p->rows,
+                                 .columns = p->columns,
+                                 .stride = p->stride,
+                                 .groups = p->groups,
+                                 .fault = p->fault,
+                                 .number = p->number},
+               size, mantissa);
+    b.mask = p->tiles;
+    return fake_blocks_pack(&b, p->blocks_t != NULL);
 }
 
 // Those that values24.c knows.
@@ -522,6 +543,7 @@ int fake_device24_run(int which, const void *argument) {
         pack(argument, size, 0);
         break;
     case PACK_COLUMNS:
+        pack(argument, size, 0);
         pack(argument, size, 1);
         break;
     case UNPACK:
@@ -536,6 +558,8 @@ int fake_device24_run(int which, const void *argument) {
     case BLOCKS:
     case BLOCKS_BOTH:
         return fake_blocks_pack(argument, kernels[which].kind == BLOCKS_BOTH);
+    case BLOCKS_TILES:
+        return fake_blocks_tiles(argument, size, mantissa);
     case PRODUCT:
         return fake_blocks_multiply(argument, mantissa == 7);
     case BLOCKS_ROWS:

@@ -3,7 +3,7 @@
 // along tokens (pack24_tokens), and both in one pass (mvue24_tokens).
 #include "kernels/cuda/args24.h"
 #include "kernels/cuda/common/mvue24.cuh"
-#include "kernels/cuda/common/stage24.cuh"
+#include "kernels/cuda/common/strip24.cuh"
 
 // Columns that exist in group g.
 static __device__ __forceinline__ int columns_of_group(int64_t columns, int64_t g) {
@@ -66,10 +66,18 @@ template <class T>
 static __device__ __forceinline__ void load_tile(const T *x, int64_t stride, int64_t rows,
                                                  int64_t columns, int64_t r, int64_t c,
                                                  typename group4<T>::wide v[4]) {
+    typedef typename group4<T>::wide wide;
     const int n = columns_of_group(columns, c / 4);
+    const T *from = x + r * stride + c;
+    if (n == 4 && r + 4 <= rows && (stride & 3) == 0 && aligned(from, sizeof(wide))) {
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            v[i] = __ldcs((const wide *)(from + i * stride));
+        return;
+    }
 #pragma unroll
     for (int i = 0; i < 4; i++)
-        v[i] = load4(x + (r + i) * stride + c, r + i < rows ? n : 0);
+        v[i] = load4(from + i * stride, r + i < rows ? n : 0);
 }
 
 template <class F, bool APPROX>
@@ -105,7 +113,7 @@ static __device__ __forceinline__ void prune_tokens(const wn__gpu_mvue24 &p) {
     }
 }
 
-// ---- packed transposes: one block 64 x 64
+// ---- packed transposes: one block a strip (common/strip24.cuh)
 
 // The first two of four that are not zero.
 template <class T>
@@ -118,33 +126,44 @@ static __device__ __forceinline__ unsigned first_two(typename group4<T>::wide co
     return first | (rest & (0u - rest));
 }
 
-// Bit 4 row + column of what column j keeps.
-static __device__ __forceinline__ unsigned column_bits(unsigned mask, int j) {
-    return ((mask & 1) | (mask & 2) << 3 | (mask & 4) << 6 | (mask & 8) << 9) << j;
+// The columns of a lane's tiles, masks four bits each, into shared memory.
+template <class T>
+static __device__ __forceinline__ void stage_columns(strip24<T> *s, int tile,
+                                                     const typename group4<T>::wide columns[4],
+                                                     unsigned masks, uint32_t places[2]) {
+    typename group4<T>::pair out[4];
+    uint32_t nibbles;
+    pack_tile<T>(columns, masks, &nibbles, out);
+    stage_strip(s, tile, out, nibbles, places);
 }
 
 template <class F, bool APPROX>
 static __device__ __forceinline__ void mvue_pack(const wn__gpu_tokens24 &p) {
     typedef typename F::bits T;
-    __shared__ packed_stage<T> s;
-    const int64_t c0 = (int64_t)blockIdx.x * WN_GPU_TILE;
-    const int g = (int)threadIdx.x & 15, t = (int)threadIdx.x >> 4;
-    const int64_t c = c0 + 4 * g;
-    for (int64_t r0 = (int64_t)blockIdx.y * WN_GPU_TILE; r0 < p.rows;
-         r0 += (int64_t)gridDim.y * WN_GPU_TILE) {
-        const int64_t r = r0 + 4 * t;
-        typename group4<T>::wide v[4];
-        unsigned mask = 0;
-        load_tile((const T *)p.x, p.stride, p.rows, p.columns, r, c, v);
-        prune_tile<F, APPROX>(p.draws, (uint64_t)(r / 4 * p.columns + c), v);
-        const int64_t left = p.rows - r; // what is missing may have become NaN
-        const unsigned exist = left <= 0 ? 0 : left < 4 ? (1u << left) - 1 : 15;
+    typedef strip24<T> S;
+    __shared__ S s;
+    const int64_t c0 = (int64_t)blockIdx.x * S::COLUMNS, c = c0 + 4 * (threadIdx.x & 31);
+    for (int64_t r0 = (int64_t)blockIdx.y * S::ROWS; r0 < p.rows;
+         r0 += (int64_t)gridDim.y * S::ROWS) {
+        uint32_t places[2] = {0, 0};
+#pragma unroll 1
+        for (int i = 0; i < 4; i++) {
+            const int64_t r = r0 + 16 * (threadIdx.x >> 5) + 4 * i;
+            typename group4<T>::wide v[4], columns[4];
+            unsigned masks = 0;
+            load_tile((const T *)p.x, p.stride, p.rows, p.columns, r, c, v);
+            prune_tile<F, APPROX>(p.draws, (uint64_t)(r / 4 * p.columns + c), v);
+            const int64_t left = p.rows - r; // what is missing may have become NaN
+            const unsigned exist = left <= 0 ? 0 : left < 4 ? (1u << left) - 1 : 15;
+            transpose<T>(v, columns);
 #pragma unroll
-        for (int j = 0; j < 4; j++)
-            mask |= column_bits(first_two<T>(column(v, j)) & exist, j);
-        (void)stage_columns(&s, 4 * g, t, v, mask);
+            for (int j = 0; j < 4; j++)
+                masks |= (first_two<T>(columns[j]) & exist) << 4 * j;
+            stage_columns<T>(&s, i, columns, masks, places);
+        }
+        stage_places(&s, places);
         __syncthreads();
-        unload(&s, (T *)p.values, p.index, c0, p.columns, r0 / 4, (p.rows + 3) / 4);
+        unload_strip(&s, (T *)p.values, p.index, c0, p.columns, r0 / 4, (p.rows + 3) / 4);
         __syncthreads();
     }
 }
@@ -158,29 +177,36 @@ static __device__ __forceinline__ int64_t row_at(const wn__gpu_tokens24 &p, int6
 }
 
 template <class T> static __device__ __forceinline__ void pack_tokens(const wn__gpu_tokens24 &p) {
-    __shared__ packed_stage<T> s;
-    const int64_t c0 = (int64_t)blockIdx.x * WN_GPU_TILE;
-    const int g = (int)threadIdx.x & 15, t = (int)threadIdx.x >> 4;
-    const int64_t c = c0 + 4 * g;
+    typedef strip24<T> S;
+    __shared__ S s;
+    const int64_t c0 = (int64_t)blockIdx.x * S::COLUMNS, c = c0 + 4 * (threadIdx.x & 31);
     const int n = columns_of_group(p.columns, c / 4);
-    for (int64_t r0 = (int64_t)blockIdx.y * WN_GPU_TILE; r0 < p.rows;
-         r0 += (int64_t)gridDim.y * WN_GPU_TILE) {
-        typename group4<T>::wide v[4];
-        unsigned mask = 0, exist = 0;
+    unsigned dense = 0;
 #pragma unroll
+    for (int j = 0; j < 4; j++)
+        dense |= (unsigned)(p.dense != nullptr && j < n && p.dense[c + j] != 0) << j;
+    for (int64_t r0 = (int64_t)blockIdx.y * S::ROWS; r0 < p.rows;
+         r0 += (int64_t)gridDim.y * S::ROWS) {
+        uint32_t places[2] = {0, 0};
+#pragma unroll 2
         for (int i = 0; i < 4; i++) {
-            const int64_t row = row_at(p, r0 + 4 * t + i);
-            v[i] = load4((const T *)p.x + row * p.stride + c, row < 0 ? 0 : n);
-            exist |= (unsigned)(row >= 0) << i;
-        }
+            typename group4<T>::wide v[4], columns[4];
+            unsigned masks = 0, exist = 0;
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
-            const bool dense = p.dense != nullptr && j < n && p.dense[c + j] != 0;
-            mask |= column_bits(dense ? 3 & exist : first_two<T>(column(v, j)), j);
+            for (int k = 0; k < 4; k++) {
+                const int64_t row = row_at(p, r0 + 16 * (threadIdx.x >> 5) + 4 * i + k);
+                v[k] = load4((const T *)p.x + row * p.stride + c, row < 0 ? 0 : n);
+                exist |= (unsigned)(row >= 0) << k;
+            }
+            transpose<T>(v, columns);
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+                masks |= (dense >> j & 1 ? 3 & exist : first_two<T>(columns[j])) << 4 * j;
+            stage_columns<T>(&s, i, columns, masks, places);
         }
-        (void)stage_columns(&s, 4 * g, t, v, mask);
+        stage_places(&s, places);
         __syncthreads();
-        unload(&s, (T *)p.values, p.index, c0, p.columns, r0 / 4, (p.rows + 3) / 4);
+        unload_strip(&s, (T *)p.values, p.index, c0, p.columns, r0 / 4, (p.rows + 3) / 4);
         __syncthreads();
     }
 }
@@ -240,6 +266,12 @@ extern "C" __global__ void __launch_bounds__(WN_GPU_THREADS) wn_pack24_begin(wn_
         __VA_ARGS__(p);                                                                            \
     }
 
+#define STRIPS(size, name, args, ...)                                                              \
+    extern "C" __global__ void __launch_bounds__(32 * WN_GPU_STRIP_WARPS(size))                    \
+        name(const args p) {                                                                       \
+        __VA_ARGS__(p);                                                                            \
+    }
+
 ENTRY(wn_mvue24_rows_exact_f32, wn__gpu_mvue24, prune_rows<f32, false>)
 ENTRY(wn_mvue24_rows_exact_bf16, wn__gpu_mvue24, prune_rows<bf16, false>)
 ENTRY(wn_mvue24_rows_exact_f16, wn__gpu_mvue24, prune_rows<f16, false>)
@@ -252,13 +284,13 @@ ENTRY(wn_mvue24_tokens_exact_f16, wn__gpu_mvue24, prune_tokens<f16, false>)
 ENTRY(wn_mvue24_tokens_approx_f32, wn__gpu_mvue24, prune_tokens<f32, true>)
 ENTRY(wn_mvue24_tokens_approx_bf16, wn__gpu_mvue24, prune_tokens<bf16, true>)
 ENTRY(wn_mvue24_tokens_approx_f16, wn__gpu_mvue24, prune_tokens<f16, true>)
-ENTRY(wn_mvue24_pack_exact_f32, wn__gpu_tokens24, mvue_pack<f32, false>)
-ENTRY(wn_mvue24_pack_exact_bf16, wn__gpu_tokens24, mvue_pack<bf16, false>)
-ENTRY(wn_mvue24_pack_exact_f16, wn__gpu_tokens24, mvue_pack<f16, false>)
-ENTRY(wn_mvue24_pack_approx_f32, wn__gpu_tokens24, mvue_pack<f32, true>)
-ENTRY(wn_mvue24_pack_approx_bf16, wn__gpu_tokens24, mvue_pack<bf16, true>)
-ENTRY(wn_mvue24_pack_approx_f16, wn__gpu_tokens24, mvue_pack<f16, true>)
-ENTRY(wn_pack24_tokens_4, wn__gpu_tokens24, pack_tokens<uint32_t>)
-ENTRY(wn_pack24_tokens_2, wn__gpu_tokens24, pack_tokens<uint16_t>)
+STRIPS(4, wn_mvue24_pack_exact_f32, wn__gpu_tokens24, mvue_pack<f32, false>)
+STRIPS(2, wn_mvue24_pack_exact_bf16, wn__gpu_tokens24, mvue_pack<bf16, false>)
+STRIPS(2, wn_mvue24_pack_exact_f16, wn__gpu_tokens24, mvue_pack<f16, false>)
+STRIPS(4, wn_mvue24_pack_approx_f32, wn__gpu_tokens24, mvue_pack<f32, true>)
+STRIPS(2, wn_mvue24_pack_approx_bf16, wn__gpu_tokens24, mvue_pack<bf16, true>)
+STRIPS(2, wn_mvue24_pack_approx_f16, wn__gpu_tokens24, mvue_pack<f16, true>)
+STRIPS(4, wn_pack24_tokens_4, wn__gpu_tokens24, pack_tokens<uint32_t>)
+STRIPS(2, wn_pack24_tokens_2, wn__gpu_tokens24, pack_tokens<uint16_t>)
 ENTRY(wn_pack24_extra_4, wn__gpu_tokens24, pack_extra<uint32_t>)
 ENTRY(wn_pack24_extra_2, wn__gpu_tokens24, pack_extra<uint16_t>)

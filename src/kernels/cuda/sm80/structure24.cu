@@ -2,9 +2,33 @@
 // Making and reading 2:4 structure along rows at the speed of memory: mask24, pack24, unpack24,
 // flips24. One thread a share of a row (32 bytes), one warp 32 shares of one row after the other.
 #include "kernels/cuda/args24.h"
+#include "kernels/cuda/common/choose24.cuh"
 #include "kernels/cuda/common/group24.cuh"
 
 // ---- mask24
+
+// Masks of a share, a byte each. Missing columns are zeros, later than all others.
+template <class F>
+static __device__ __forceinline__ uint32_t masks_of(const share<uint32_t> &s, int n, bool *nan) {
+    uint32_t mask = 0;
+#pragma unroll
+    for (int g = 0; g < (int)share<uint32_t>::groups; g++)
+        mask |= (keep_two_of<F>(s.group[g], nan) & ~missing(n, g)) << 8 * g;
+    return mask;
+}
+template <class F>
+static __device__ __forceinline__ uint32_t masks_of(const share<uint16_t> &s, int n, bool *nan) {
+    unsigned masks;
+    *nan |= !keep_two_of_four(s.group, F::infinity, &masks);
+    const uint32_t pairs = (masks | masks << 8) & 0x00FF00FFu;
+    const uint32_t bytes = (pairs | pairs << 4) & 0x0F0F0F0Fu;
+    uint32_t gone = 0;
+    if (n < (int)share<uint16_t>::columns)
+#pragma unroll
+        for (int g = 0; g < (int)share<uint16_t>::groups; g++)
+            gone |= missing(n, g) << 8 * g;
+    return bytes & ~gone;
+}
 
 template <class F> static __device__ __forceinline__ void mask_row(const wn__gpu_mask24 &p) {
     typedef typename F::bits T;
@@ -16,13 +40,7 @@ template <class F> static __device__ __forceinline__ void mask_row(const wn__gpu
     for (int64_t r = first_row(); r < p.rows; r += row_step()) {
         const share<T> s =
             load_share((const T *)p.w + r * p.stride + at_share * share<T>::columns, n);
-        uint32_t mask = 0;
-#pragma unroll
-        for (int g = 0; g < (int)GROUPS; g++) {
-            // missing columns are zeros, later than all others
-            const unsigned keep = keep_two_of<F>(s.group[g], &nan);
-            mask |= (keep & ~missing(n, g)) << 8 * g;
-        }
+        const uint32_t mask = masks_of<F>(s, n, &nan);
         store_bytes<GROUPS>(p.mask + r * p.groups + at_share * GROUPS, (n + 3) / 4, mask);
     }
     if (nan) leave(p.fault, p.number);
@@ -76,7 +94,6 @@ template <class T> static __device__ __forceinline__ void pack_rows(const wn__gp
             v[g] = kept(pick(s.group[g], nibble), nibble, mask);
             index |= nibble << 4 * g;
         }
-        if (p.values == nullptr) continue; // only the mask is checked
         store_pairs((T *)p.values + 2 * group, groups, v);
         store_bytes<GROUPS / 2>(p.index + r * pairs + at_share * (GROUPS / 2), (groups + 1) / 2,
                                 index);

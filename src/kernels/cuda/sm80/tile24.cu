@@ -1,134 +1,161 @@
 // SPDX-License-Identifier: MIT
-// 4x4 tiles: their exact masks (mask24), mask and both packs in one pass (tile24), packs along
-// columns under a given mask (pack24). One thread a tile.
+// 4x4 tiles: their exact masks (mask24), mask and both packs in one pass (tile24), both packs or
+// that of the transpose under a given mask (pack24). A thread takes four tiles, one below the
+// other, and fetches the next while it works on one.
 #include "kernels/cuda/args24.h"
-#include "kernels/cuda/common/number.cuh"
-#include "kernels/cuda/common/stage24.cuh"
+#include "kernels/cuda/common/strip24.cuh"
 #include "kernels/cuda/common/tile24.cuh"
 
-template <class F>
-static __device__ __forceinline__ void numbers(typename group4<typename F::bits>::wide v,
-                                               float a[4]) {
+// Rows r to r + 3 of group g, zeros beyond `rows` or n columns. whole: four elements of a row are
+// aligned.
+template <class T>
+static __device__ __forceinline__ void load_rows(const T *w, int64_t stride, int64_t r,
+                                                 int64_t rows, int64_t g, int n, bool whole,
+                                                 typename group4<T>::wide v[4]) {
+    typedef typename group4<T>::wide wide;
+    const T *from = w + r * stride + 4 * g;
+    if (whole && n == 4 && r + 4 <= rows) {
 #pragma unroll
-    for (int j = 0; j < 4; j++)
-        a[j] = number(F(), at(v, j));
+        for (int i = 0; i < 4; i++)
+            v[i] = __ldcs((const wide *)(from + i * stride));
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        v[i] = load4(from + i * stride, r + i < rows ? n : 0);
+}
+template <class T> static __device__ __forceinline__ bool whole_rows(const T *w, int64_t stride) {
+    return aligned(w, 4 * sizeof(T)) && (stride & 3) == 0;
 }
 
 // ---- mask24
 
 template <class F> static __device__ __forceinline__ void mask_tile(const wn__gpu_mask24 &p) {
     typedef typename F::bits T;
-    __shared__ tile_sums sums;
-    const int64_t g = share_number();
-    if (g >= p.groups) return;
+    typedef typename group4<T>::wide wide;
+    const int64_t g = share_number(), tiles = p.rows / 4;
+    const bool in = g < p.groups, whole = whole_rows((const T *)p.w, p.stride);
+    const int n = in ? 4 : 0;
     bool nan = false;
-    for (int64_t t = first_row(); t < p.rows / 4; t += row_step()) {
-        typename group4<T>::wide v[4];
-        float a[4][4];
+    wide next[4];
+    load_rows((const T *)p.w, p.stride, 4 * first_row(), p.rows, g, n, whole, next);
+#pragma unroll 1
+    for (int64_t t = first_row(); t < tiles; t += row_step()) {
+        const wide v[4] = {next[0], next[1], next[2], next[3]};
+        load_rows((const T *)p.w, p.stride, 4 * (t + row_step()), p.rows, g, n, whole, next);
+        const unsigned mask = tile_mask<F>(v, in, &nan);
+        uint8_t *to = p.mask + 4 * t * p.groups + g;
 #pragma unroll
         for (int r = 0; r < 4; r++)
-            v[r] = load4((const T *)p.w + (4 * t + r) * p.stride + 4 * g, 4);
-#pragma unroll
-        for (int r = 0; r < 4; r++)
-            numbers<F>(v[r], a[r]);
-        const unsigned mask = rows_of_choices(best_tile(a, sums, &nan));
-#pragma unroll
-        for (int r = 0; r < 4; r++)
-            p.mask[(4 * t + r) * p.groups + g] = (uint8_t)(mask >> 4 * r & 15);
+            if (in) to[r * p.groups] = (uint8_t)(mask >> 4 * r & 15);
     }
     if (nan) leave(p.fault, p.number);
 }
 
-// ---- tile24
-
-struct tile_masks {
-    uint8_t row[WN_GPU_TILE][16];
-};
-
-static __device__ __forceinline__ void unload_masks(const tile_masks *s, uint8_t *mask, int64_t r0,
-                                                    int64_t rows, int64_t g0, int64_t groups) {
-    const int left = groups - g0 < 16 ? (int)(groups - g0) : 16;
-    if (threadIdx.x >= WN_GPU_TILE || r0 + threadIdx.x >= rows) return;
-    uint8_t *to = mask + (r0 + threadIdx.x) * groups + g0;
-    const uint8_t *from = s->row[threadIdx.x];
-    if (left == 16 && aligned(to, 16)) {
-        *(uint4 *)to = *(const uint4 *)from;
-        return;
-    }
-    for (int j = 0; j < left; j++)
-        to[j] = from[j];
-}
+// ---- tile24: strips one after the other, the first tile of the next fetched early
 
 template <class F> static __device__ __forceinline__ void tile24(const wn__gpu_tile24 &p) {
     typedef typename F::bits T;
-    __shared__ union {
-        tile_sums sums;
-        struct {
-            packed_stage<T> rows, columns;
-            tile_masks masks;
-        } out;
-    } s;
-    const int64_t c0 = (int64_t)blockIdx.x * WN_GPU_TILE;
-    const int g = (int)threadIdx.x & 15, t = (int)threadIdx.x >> 4;
-    const bool across = c0 + 4 * g < p.columns;
+    typedef typename group4<T>::wide wide;
+    typedef strip24<T> S;
+    __shared__ S s;
+    const T *w = (const T *)p.w;
+    const int64_t groups = p.columns / 4;
+    const unsigned across = (unsigned)((p.columns + S::COLUMNS - 1) / S::COLUMNS);
+    const unsigned strips = across * (unsigned)((p.rows + S::ROWS - 1) / S::ROWS);
+    const int lane = (int)threadIdx.x & 31, below = 16 * ((int)threadIdx.x >> 5);
+    const bool whole = whole_rows(w, p.stride), pairs = aligned(p.values, 2 * sizeof(T));
     bool nan = false;
-    for (int64_t r0 = (int64_t)blockIdx.y * WN_GPU_TILE; r0 < p.rows;
-         r0 += (int64_t)gridDim.y * WN_GPU_TILE) {
-        const bool in = across && r0 + 4 * t < p.rows;
-        typename group4<T>::wide v[4];
-        float a[4][4];
-        unsigned mask = 0xCCCC;
+    wide next[4];
+    for (unsigned at = blockIdx.x; at < strips; at += gridDim.x) {
+        const int64_t g = at % across * (S::COLUMNS / 4) + lane;
+        const int64_t r0 = (int64_t)(at / across) * S::ROWS;
+        const int n = g < groups ? 4 : 0;
+        uint32_t places[2] = {0, 0};
+        if (at == blockIdx.x) load_rows(w, p.stride, r0 + below, p.rows, g, n, whole, next);
+#pragma unroll 1
+        for (int i = 0; i < 4; i++) {
+            const int64_t r = r0 + below + 4 * i;
+            const bool in = n == 4 && r < p.rows;
+            const wide v[4] = {next[0], next[1], next[2], next[3]};
+            wide columns[4];
+            typename group4<T>::pair out[4];
+            // of tiles that are not there only 0xE nibbles are stored
+            unsigned mask = tile_mask<F>(v, in, &nan);
+            mask = in ? mask : 0xCCCC;
+            if (i < 3) {
+                load_rows(w, p.stride, r + 4, p.rows, g, n, whole, next);
+            } else {
+                const unsigned then = at + gridDim.x;
+                const int64_t h = then % across * (S::COLUMNS / 4) + lane;
+                load_rows(w, p.stride, (int64_t)(then / across) * S::ROWS + below, p.rows, h,
+                          h < groups ? 4 : 0, whole, next);
+            }
 #pragma unroll
-        for (int r = 0; r < 4; r++)
-            v[r] = load4((const T *)p.w + (r0 + 4 * t + r) * p.stride + c0 + 4 * g, in ? 4 : 0);
-#pragma unroll
-        for (int r = 0; r < 4; r++)
-            numbers<F>(v[r], a[r]);
-        // of tiles that are not there only 0xE nibbles are stored
-        if (in) mask = rows_of_choices(best_tile(a, s.sums, &nan));
-        const unsigned columns = in ? columns_of_rows(mask) : mask;
+            for (int k = 0; k < 4; k++)
+                if (in) p.mask[(r + k) * groups + g] = (uint8_t)(mask >> 4 * k & 15);
+            uint32_t nibbles = nibbles_of(mask);
+            pick_full(v, mask, nibbles, out);
+            store_rows((T *)p.values, p.index, r, p.rows, g, groups, out, nibbles, pairs);
+            if (in) mask = columns_of_rows(mask);
+            transpose<T>(v, columns);
+            nibbles = nibbles_of(mask);
+            pick_full(columns, mask, nibbles, out);
+            stage_strip(&s, i, out, nibbles, places);
+        }
+        stage_places(&s, places);
         __syncthreads();
-#pragma unroll
-        for (int r = 0; r < 4; r++)
-            s.out.masks.row[4 * t + r][g] = (uint8_t)(mask >> 4 * r & 15);
-        typename group4<T>::wide across_rows[4];
-#pragma unroll
-        for (int j = 0; j < 4; j++)
-            across_rows[j] = column(v, j);
-        stage_full(&s.out.rows, 4 * t, g, v, mask, 1);
-        stage_full(&s.out.columns, 4 * g, t, across_rows, columns, 16);
-        __syncthreads();
-        unload_masks(&s.out.masks, p.mask, r0, p.rows, c0 / 4, p.columns / 4);
-        unload(&s.out.rows, (T *)p.values, p.index, r0, p.rows, c0 / 4, p.columns / 4);
-        unload(&s.out.columns, (T *)p.values_t, p.index_t, c0, p.columns, r0 / 4, p.rows / 4);
+        unload_strip(&s, (T *)p.values_t, p.index_t, (int64_t)(at % across) * S::COLUMNS, p.columns,
+                     r0 / 4, p.rows / 4);
         __syncthreads();
     }
     if (nan) leave(p.fault, p.number);
 }
 
-// ---- pack24 along columns
+// ---- pack24, the transpose, with the rows or without
 
 template <class T> static __device__ __forceinline__ void pack_columns(const wn__gpu_pack24 &p) {
-    __shared__ packed_stage<T> s;
-    const int64_t c0 = (int64_t)blockIdx.x * WN_GPU_TILE;
-    const int g = (int)threadIdx.x & 15, t = (int)threadIdx.x >> 4;
-    const int64_t c = c0 + 4 * g, left = p.columns - c;
+    typedef typename group4<T>::wide wide;
+    typedef strip24<T> S;
+    __shared__ S s;
+    const T *w = (const T *)p.w;
+    const int64_t c0 = (int64_t)blockIdx.x * S::COLUMNS;
+    const int64_t g = c0 / 4 + (threadIdx.x & 31), left = p.columns - 4 * g;
     const int n = left < 0 ? 0 : left < 4 ? (int)left : 4;
+    const bool whole = whole_rows(w, p.stride);
+    const bool pairs = p.values != nullptr && aligned(p.values, 2 * sizeof(T));
     bool good = true;
-    for (int64_t r0 = (int64_t)blockIdx.y * WN_GPU_TILE; r0 < p.rows;
-         r0 += (int64_t)gridDim.y * WN_GPU_TILE) {
-        typename group4<T>::wide v[4];
-        unsigned mask = 0;
-#pragma unroll
+    for (int64_t r0 = (int64_t)blockIdx.y * S::ROWS; r0 < p.rows;
+         r0 += (int64_t)gridDim.y * S::ROWS) {
+        const int64_t first = r0 + 16 * (threadIdx.x >> 5);
+        uint32_t places[2] = {0, 0};
+#pragma unroll 2
         for (int i = 0; i < 4; i++) {
-            const int64_t r = r0 + 4 * t + i;
-            const bool in = r < p.rows && n > 0;
-            v[i] = load4((const T *)p.w + r * p.stride + c, in ? n : 0);
-            mask |= (in ? p.mask[r * p.groups + c / 4] & 15u : 0u) << 4 * i;
+            const int64_t r = first + 4 * i;
+            wide v[4], across[4];
+            typename group4<T>::pair out[4];
+            unsigned mask = 0, beyond = 0;
+            uint32_t nibbles;
+            load_rows(w, p.stride, r, p.rows, g, n, whole, v);
+#pragma unroll
+            for (int k = 0; k < 4; k++) {
+                const unsigned m = r + k < p.rows && n > 0 ? p.mask[(r + k) * p.groups + g] : 0u;
+                mask |= (m & 15) << 4 * k;
+                beyond |= m >> n;
+            }
+            const unsigned mask_t = columns_of_rows(mask);
+            good &= beyond == 0 && fit(mask) && fit(mask_t);
+            if (p.values != nullptr) {
+                pack_tile<T>(v, mask, &nibbles, out);
+                store_rows((T *)p.values, p.index, r, p.rows, g, p.groups, out, nibbles, pairs);
+            }
+            transpose<T>(v, across);
+            pack_tile<T>(across, mask_t, &nibbles, out);
+            stage_strip(&s, i, out, nibbles, places);
         }
-        good &= stage_columns(&s, 4 * g, t, v, mask);
+        stage_places(&s, places);
         __syncthreads();
-        unload(&s, (T *)p.values, p.index, c0, p.columns, r0 / 4, (p.rows + 3) / 4);
+        unload_strip(&s, (T *)p.values_t, p.index_t, c0, p.columns, r0 / 4, (p.rows + 3) / 4);
         __syncthreads();
     }
     if (!good) leave(p.fault, p.number);
@@ -136,22 +163,17 @@ template <class T> static __device__ __forceinline__ void pack_columns(const wn_
 
 // ---- what the host launches
 
-#define ENTRY(name, args, call)                                                                    \
-    extern "C" __global__ void __launch_bounds__(WN_GPU_THREADS) name(const args p) {              \
+#define ENTRY(threads, blocks, name, args, call)                                                   \
+    extern "C" __global__ void __launch_bounds__(threads, blocks) name(const args p) {             \
         call(p);                                                                                   \
     }
+#define STRIP(size) (32 * WN_GPU_STRIP_WARPS(size))
 
-// Not fewer blocks a processor than that, whatever registers the compiler would like.
-#define ENTRY_OF(blocks, name, args, call)                                                         \
-    extern "C" __global__ void __launch_bounds__(WN_GPU_THREADS, blocks) name(const args p) {      \
-        call(p);                                                                                   \
-    }
-
-ENTRY(wn_mask24_tile_f32, wn__gpu_mask24, mask_tile<f32>)
-ENTRY(wn_mask24_tile_bf16, wn__gpu_mask24, mask_tile<bf16>)
-ENTRY(wn_mask24_tile_f16, wn__gpu_mask24, mask_tile<f16>)
-ENTRY_OF(3, wn_tile24_f32, wn__gpu_tile24, tile24<f32>)
-ENTRY_OF(4, wn_tile24_bf16, wn__gpu_tile24, tile24<bf16>)
-ENTRY_OF(4, wn_tile24_f16, wn__gpu_tile24, tile24<f16>)
-ENTRY(wn_pack24_columns_4, wn__gpu_pack24, pack_columns<uint32_t>)
-ENTRY(wn_pack24_columns_2, wn__gpu_pack24, pack_columns<uint16_t>)
+ENTRY(WN_GPU_THREADS, BLOCKS(2), wn_mask24_tile_f32, wn__gpu_mask24, mask_tile<f32>)
+ENTRY(WN_GPU_THREADS, BLOCKS(3), wn_mask24_tile_bf16, wn__gpu_mask24, mask_tile<bf16>)
+ENTRY(WN_GPU_THREADS, BLOCKS(3), wn_mask24_tile_f16, wn__gpu_mask24, mask_tile<f16>)
+ENTRY(STRIP(4), BLOCKS(5), wn_tile24_f32, wn__gpu_tile24, tile24<f32>)
+ENTRY(STRIP(2), BLOCKS(3), wn_tile24_bf16, wn__gpu_tile24, tile24<bf16>)
+ENTRY(STRIP(2), BLOCKS(3), wn_tile24_f16, wn__gpu_tile24, tile24<f16>)
+ENTRY(STRIP(4), BLOCKS(4), wn_pack24_columns_4, wn__gpu_pack24, pack_columns<uint32_t>)
+ENTRY(STRIP(2), BLOCKS(3), wn_pack24_columns_2, wn__gpu_pack24, pack_columns<uint16_t>)
