@@ -19,7 +19,7 @@ if ! grep -q mask24_sm80 "$out"; then
 fi
 run 1 bench layer --device cuda; says "there are gemm, decode, prune"
 run 1 bench gemm --device cuda --peers openblas; says "cublaslt, cusparselt"
-run 1 bench gemm --device cuda --dtype f8; says "f32, bf16 or f16"
+run 1 bench gemm --device cuda --dtype f8; says "f32, bf16, f16 or e4m3"
 run 1 bench gemm --device cuda --dtype int8; says "nothing of gemm is there in int8; there is bf16, f16"
 run 1 bench gemm --device cuda --dtype f32; says "nothing of gemm is there in f32; there is bf16, f16"
 run 1 bench gemm --device cuda --protocol often; says "burst or sustained"

@@ -67,8 +67,15 @@ static const char *problem_of(wn__op op) {
         return "T=3,n=5,k=12";
     case WN__OP_spmm24_columns:
         return "T=3,r=63,c=12";
+    case WN__OP_spmm24_blocks_rows:
+        return "n=5,m=3,k=12";
+    case WN__OP_spmm24_blocks_columns:
+    case WN__OP_relu24_blocks:
+        return "T=3,n=5,k=12";
     case WN__OP_mvue24_tokens:
         return "r=16,c=20";
+    case WN__OP_mvue24_blocks:
+        return "r=16,c=20,dtype=bf16";
     case WN__OP_pack24_tokens:
         return "r=16,c=20,order=shuffled,dense=some";
     case WN__OP_columns24:
@@ -148,7 +155,15 @@ static bool is_free_size(const wn__case *c, const wn__part *p, int d) {
                                              "rope.x.2",
                                              "colsum.x.0",
                                              "spmm24_blocks.x.1",
-                                             "spmm24_blocks8.x.1"};
+                                             "spmm24_blocks8.x.1",
+                                             "mvue24_blocks.x.0",
+                                             "mvue24_blocks.x.1",
+                                             "relu24_blocks.x.0",
+                                             "relu24_blocks.x.1",
+                                             "spmm24_blocks_columns.x.1",
+                                             "spmm24_blocks_columns.y.1",
+                                             "spmm24_blocks_rows.b.0",
+                                             "spmm24_blocks_rows.c.0"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s.%d", wn__op_name(c->type->op), p->name, d);
     for (size_t i = 0; i < sizeof free_sizes / sizeof *free_sizes; i++)
