@@ -266,7 +266,7 @@ static wn_status cell(wn__suite *s, wn__shape shape, int64_t rows) {
 }
 
 wn_status wn__gpu_bench_mlp(wn__suite *s) {
-    if (strcmp(s->dtype, "f32") == 0)
+    if (strcmp(s->dtype, "bf16") != 0 && strcmp(s->dtype, "f16") != 0)
         return wn__fail(WN_INVALID, "mlp: dtype bf16 or f16, not %s", s->dtype);
     for (int i = 0; i < s->shapes; i++) {
         if (s->shape[i].out % 8 != 0 || s->shape[i].in % 8 != 0)

@@ -61,6 +61,7 @@ wn_status wn__cuda_function(wn__cuda *d, const wn__cuda_image *image, const char
     function *more = realloc(m->functions, (m->count + 1) * sizeof *more);
     if (more == NULL) return wn__fail(WN_NOMEM, "no memory for the list of device code");
     m->functions = more;
+    WN_TRY(wn__cuda_enter(d));
     WN_TRY(WN_CU(d->api, module_function, symbol, (&more[m->count].f, m->module, symbol)));
     (void)snprintf(more[m->count].symbol, SYMBOL, "%s", symbol);
     *out = more[m->count++].f;
@@ -164,6 +165,7 @@ bool wn__cuda_capturing(const wn__cuda *d) {
 wn_status wn__cuda_capture_end(wn__cuda *d, wn__cuda_graph **out) {
     *out = NULL;
     if (!d->capturing) return wn__fail(WN_BUG, "no graph is being captured");
+    WN_TRY(wn__cuda_enter(d));
     d->capturing = false;
     wn__cuda_queued(d); // the last launch of the graph is not in the stream
     wn__cu_graph graph = NULL;
@@ -194,12 +196,14 @@ void wn__cuda_graph_free(wn__cuda *d, wn__cuda_graph *g) {
 
 wn_status wn__cuda_time_start(wn__cuda *d) {
     WN_TRY(wn__cuda_not_capturing(d, "wn__cuda_time_start"));
+    WN_TRY(wn__cuda_enter(d));
     return WN_CU(d->api, event_record, NULL, (d->begin, d->stream));
 }
 
 wn_status wn__cuda_time_stop(wn__cuda *d, double *seconds) {
     float milliseconds = 0;
     WN_TRY(wn__cuda_not_capturing(d, "wn__cuda_time_stop"));
+    WN_TRY(wn__cuda_enter(d));
     WN_TRY(WN_CU(d->api, event_record, NULL, (d->end, d->stream)));
     WN_TRY(WN_CU(d->api, event_wait, NULL, (d->end)));
     WN_TRY(WN_CU(d->api, event_elapsed, NULL, (&milliseconds, d->begin, d->end)));

@@ -60,6 +60,7 @@ wn_status wn__blaslt_open(wn__cuda *d, wn__blaslt **out) {
     *out = NULL;
     WN_TRY(wn__blaslt_find(&api));
     WN_TRY(wn__cuda_not_capturing(d, "opening cuBLASLt"));
+    WN_TRY(wn__cuda_enter(d));
     wn__blaslt *b = calloc(1, sizeof *b);
     if (b == NULL) return wn__fail(WN_NOMEM, "no memory for cuBLASLt");
     *b = (wn__blaslt){.api = api, .device = d};
@@ -242,6 +243,7 @@ wn_status wn__blaslt_plan(wn__blaslt *b, const wn__lt_shape *s, int wanted,
             return WN_OK;
         }
     WN_TRY(wn__cuda_not_capturing(b->device, "asking cuBLASLt about a product"));
+    WN_TRY(wn__cuda_enter(b->device));
     wn__lt_plan *p = calloc(1, sizeof *p);
     if (p == NULL) return wn__fail(WN_NOMEM, "no memory for a plan");
     memcpy(&p->shape, s, sizeof *s);
@@ -260,6 +262,7 @@ wn_status wn__blaslt_plan(wn__blaslt *b, const wn__lt_shape *s, int wanted,
 wn_status wn__blaslt_run(wn__blaslt *b, const wn__lt_plan *plan, int i, const wn__matmul *p,
                          void *workspace) {
     const float alpha = 1, beta = p->accumulate ? 1 : 0;
+    WN_TRY(wn__cuda_enter(b->device));
     if (plan->shape.bias)
         WN_TRY(check(b->api, "cublasLtMatmulDescSetAttribute",
                      b->api->matmul_set(plan->matmul, WN_LT_BIAS, &p->bias.data, sizeof(void *))));

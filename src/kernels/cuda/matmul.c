@@ -59,10 +59,15 @@ bool wn__accepts_gpu_blocks_dense(const void *args, char *why, size_t n) {
     const wn__spmm24_blocks *p = args;
     const wn__matmul m = dense_product(p, NULL);
     wn__lt_shape s;
-    if (!p->relu2 && !wn__given(&p->residual)) return wn__blaslt_shape(&m, &s, why, n);
-    (void)snprintf(why, n, "%s",
-                   p->relu2 ? "cuBLASLt has no relu^2"
-                            : "cuBLASLt may round a 16-bit product before it adds to it");
+    if (p->x.dtype != p->values)
+        (void)snprintf(why, n, "x is %s, blocks hold %s", wn_dtype_name(p->x.dtype),
+                       wn_dtype_name(p->values));
+    else if (p->relu2 || p->gate)
+        (void)snprintf(why, n, "cuBLASLt has no %s", p->relu2 ? "relu^2" : "gate of relu^2");
+    else if (wn__given(&p->residual))
+        (void)snprintf(why, n, "cuBLASLt may round a 16-bit product before it adds to it");
+    else
+        return wn__blaslt_shape(&m, &s, why, n);
     return false;
 }
 

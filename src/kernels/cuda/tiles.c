@@ -49,7 +49,7 @@ static int64_t room(const wn__gpu_plan *p) {
 
 static double predict(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t steps, int block) {
     enum { START = 1000, CLUSTER = 300, CHUNK = 150, COPY = 60, PARTS = 4500 };
-    enum { SHARE = 1500, SHARE_EACH = 1600, MANY_WAVES = 8 };
+    enum { SHARE = 1500, SHARE_EACH = 1600, MANY_WAVES = 24 };
     const wn__gpu_tile *t = &wn__gpu_tiles[p->tile];
     int64_t tiles[2];
     wn__gpu_plan_tiles(p, T, n, tiles);
@@ -59,7 +59,8 @@ static double predict(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t steps
     const double products = panels * 2 * cycles_of(t->tokens);
     const double copies = COPY + (panels * block + 128.0 * t->tokens) / copied;
     // two that read the tokens once: what L2 is spared counts where it is asked for long
-    const double together = p->cluster > 1 && waves >= MANY_WAVES ? 0.95 : 1;
+    const bool spared = p->cluster > 1 && waves >= MANY_WAVES && block == WN_BLOCK24_BYTES;
+    const double together = spared ? 0.95 : 1;
     const double step = together * (products > copies ? products : copies);
     const double start = START + (p->cluster > 1 ? CLUSTER : 0);
     const double chunks = panels / t->warpgroups * t->tokens / 32; // of each warpgroup
