@@ -34,17 +34,17 @@ value_of() {
 
 # The same sizes in PyTorch, into $scratch/torch.json.
 torch_times() {
-    asked=""
     suite=$1
     shift
+    given=$#
     script=bench/peers/torch_peer.py names="threads dtype shapes rows repeats mlp hidden-size layers heads vocab-size seq-len batch-size"
-    if [ "$(value_of device "$@")" = cuda ]; then script=bench/peers/torch_gpu.py names="dtype shapes rows repeats"; fi
+    if [ "$(value_of device "$@")" = cuda ]; then script=bench/peers/torch_gpu.py names="dtype shapes rows repeats work"; fi
     for name in $names; do
         value=$(value_of "$name" "$@")
-        if [ -n "$value" ]; then asked="$asked --$name $value"; fi
+        if [ -n "$value" ]; then set -- "$@" "--$name" "$value"; fi
     done
-    # shellcheck disable=SC2086
-    python3 "$script" "$suite" --json "$scratch/torch.json" $asked
+    shift "$given"
+    python3 "$script" "$suite" --json "$scratch/torch.json" "$@"
 }
 
 run_suite() {
@@ -64,7 +64,7 @@ run_suite() {
 
 if [ -z "$suites" ]; then
     suites="gemm decode prune layer train"
-    if [ "$(value_of device "$@")" = cuda ]; then suites="gemm decode prune mlp"; fi
+    if [ "$(value_of device "$@")" = cuda ]; then suites="gemm decode prune mlp ks"; fi
 fi
 for suite in $suites; do
     run_suite "$suite" "$@"

@@ -11,8 +11,8 @@
 
 typedef struct table {
     bench_rows kept;
-    char cell[160]; /* what the last row belongs to */
-    bool gpu, sustained;
+    char cell[160];              /* what the last row belongs to */
+    bool gpu, sustained, chains; /* chains: of ks, which leaves out no zeros */
 } table;
 
 static void on_head(void *ctx, const wn_bench_head *h) {
@@ -22,7 +22,8 @@ static void on_head(void *ctx, const wn_bench_head *h) {
     t->gpu = strcmp(h->device, "cuda") == 0;
     t->sustained = strcmp(h->protocol, "sustained") == 0;
     if (t->gpu) {
-        printf("%s samples; 2:4 peak ", t->sustained ? "sustained" : "burst");
+        printf("%s samples; %s peak ", t->sustained ? "sustained" : "burst",
+               t->chains ? "dense" : "2:4");
         if (h->peak > 0)
             printf("%.0f TFLOP/s at the highest clock", h->peak / 1e12);
         else
@@ -79,7 +80,7 @@ static void title(table *t, const wn_bench_row *r) {
     if (t->gpu) {
         printf("\n%-50s %9s %8s %8s %8s %8s %9s  %-20s %s\n", cell, "us", "TFLOP/s", "of peak",
                "TB/s", "of copy", t->sustained ? "W, MHz" : "", prune ? "x copy" : "x dense",
-               "x best peer");
+               strcmp(r->suite, "ks") == 0 ? "x bmm" : "x best peer");
         return;
     }
     printf("\n%-48s %9s %8s %8s %8s %8s  %-20s %s\n", cell, "ms", "GFLOP/s", "of peak", "GB/s",
@@ -89,6 +90,7 @@ static void title(table *t, const wn_bench_row *r) {
 
 static void gpu_row(const wn_bench_row *r) {
     char dense[40], peer[40], power[32] = "";
+    const wn_bench_spread *other = strcmp(r->suite, "ks") == 0 ? &r->bmm : &r->peer;
     double seconds = r->seconds.median;
     if (r->watts > 0) snprintf(power, sizeof power, "%.0f, %.0f", r->watts, r->megahertz);
     printf("  %-48s %9.2f", r->name, seconds * 1e6);
@@ -97,7 +99,7 @@ static void gpu_row(const wn_bench_row *r) {
     number(r->bytes / seconds, 1e12, " %8.2f");
     number(r->stream_share, 0.01, " %7.1f%%");
     printf(" %9s  %-20s %s\n", power, spread_text(&r->dense, dense, sizeof dense),
-           r->role == WN_BENCH_PEER ? "" : spread_text(&r->peer, peer, sizeof peer));
+           r->role == WN_BENCH_PEER ? "" : spread_text(other, peer, sizeof peer));
     fflush(stdout);
 }
 
@@ -149,7 +151,7 @@ static void command_text(const options *o, char *out, size_t n) {
 static int run_suite(const options *o) {
     char command[1000], *json = NULL;
     command_text(o, command, sizeof command);
-    table t = {.kept = {0}};
+    table t = {.chains = strcmp(o->argument[0], "ks") == 0};
     const char *file = opt_text(o, O_json_file), *picture = opt_text(o, O_svg);
     if ((file && !can_replace_file(file)) || (picture && !can_replace_file(picture)))
         return EXIT_FAILED; /* an hour's figures are not to be lost for a folder's name */

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""PyTorch's semi-structured products and its pruning on a GPU, as a result that `winnow bench --device cuda --merge` puts beside its own.
+"""PyTorch's semi-structured products, its pruning, and chains by permutations and bmm on a GPU, as a result that `winnow bench --device cuda --merge` puts beside its own.
 
 A call costs here what it costs a user: PyTorch makes a plan in every one, so small products are bound by the host. It runs in a process of
 its own, so its repetitions lie beside nothing of ours: winnow compares medians and never calls it the best peer."""
@@ -11,8 +11,10 @@ import statistics
 import sys
 import time
 
-SHAPES = {"gemm": "2048x768,6656x1664,1664x6656,4096x4096,11008x4096,4096x11008,28672x8192", "decode": "4096x4096,11008x4096,28672x8192", "prune": "4096x4096,11008x4096,8192x8192", "mlp": "3072x768,8192x2048,16384x4096"}
-ROWS = {"gemm": "256,1024,4096,16384", "decode": "1,8,16,32,64", "prune": "0", "mlp": "8192,32768"}
+from torch_peer import ks_runs, ks_sizes, ks_work, ks_works
+
+SHAPES = {"gemm": "2048x768,6656x1664,1664x6656,4096x4096,11008x4096,4096x11008,28672x8192", "decode": "4096x4096,11008x4096,28672x8192", "prune": "4096x4096,11008x4096,8192x8192", "mlp": "3072x768,8192x2048,16384x4096", "ks": ""}
+ROWS = {"gemm": "256,1024,4096,16384", "decode": "1,8,16,32,64", "prune": "0", "mlp": "8192,32768", "ks": "25088"}
 REST, BATCH = 25e-3, 4e-3  # seconds of sleep before a batch, and of a batch
 
 
@@ -20,7 +22,7 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("suite", choices=sorted(SHAPES))
     p.add_argument("--json", required=True)
-    for name in ("shapes", "rows", "dtype", "repeats"):
+    for name in ("shapes", "rows", "dtype", "repeats", "work"):
         p.add_argument("--" + name, default="")
     return p.parse_args()
 
@@ -129,6 +131,25 @@ def mlps(torch, out, n_in, t, kind):
     return runs
 
 
+def chains(torch, a, kind):
+    """work, name, function, out, in, rows, FLOPs of every pass of every chain; the dense product beside the forward pass."""
+    asked = [tuple(map(int, s.split("x"))) for s in a.shapes.split(",")] if a.shapes else None
+    words = [w for w in a.work.split(",") if w] or [""]
+    for name, factors in ks_works().items():
+        out, n_in = ks_sizes(factors)
+        if asked and (out, n_in) not in asked:
+            continue
+        passes = [p for p in ("forward", "input gradient", "weight gradient") if any((p + " " + ks_work(name)).startswith(w) for w in words)]
+        for t in map(int, (a.rows or ROWS["ks"]).split(",")) if passes else ():
+            runs, flops = ks_runs(torch, factors, t, kind, "cuda")
+            for of in passes:
+                if of in runs:
+                    yield of + " " + ks_work(name), "bmm", runs[of], out, n_in, t, flops
+            if "forward" in passes:
+                x, w = torch.randn(t, n_in, dtype=kind, device="cuda"), torch.randn(out, n_in, dtype=kind, device="cuda")
+                yield "forward " + ks_work(name), "dense", lambda: torch.nn.functional.linear(x, w), out, n_in, t, 2.0 * t * out * n_in
+
+
 def main():
     a = arguments()
     import torch
@@ -150,7 +171,10 @@ def main():
         rows.append({"suite": a.suite, "work": work, "dtype": dtype, "name": f"torch {torch.__version__}, {name}, own process", "role": "peer", "out": out, "in": n_in,
                      "rows": t, "flops": flops, "seconds": {"median": statistics.median(seconds), "least": min(seconds), "most": max(seconds)}})
 
-    shapes = [tuple(map(int, shape.split("x"))) for shape in (a.shapes or SHAPES[a.suite]).split(",")]
+    if a.suite == "ks":
+        for chain in chains(torch, a, kind):
+            add(*chain)
+    shapes = [tuple(map(int, shape.split("x"))) for shape in (a.shapes or SHAPES[a.suite]).split(",") if a.suite != "ks"]
     if a.suite == "mlp":
         for out, n_in in shapes:
             for t in map(int, (a.rows or ROWS[a.suite]).split(",")):

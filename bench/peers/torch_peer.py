@@ -120,7 +120,39 @@ def ks_works():
         for r, share in ((1, "3.12"), (8, "25")):
             blocks = n // KS_BLOCK
             works["two factors %s %% %d" % (share, n)] = [(blocks, r * blocks, KS_BLOCK, 1), (1, KS_BLOCK, r * blocks, blocks)]
+    for r, count in ((16, 3), (8, 4)):
+        works["butterfly radix %d 4096" % r] = [(r ** (count - 1 - i), r, r, r**i) for i in range(count)]
     return works
+
+
+def ks_sizes(factors):
+    """out, in of a chain."""
+    (ra, _, rc, rd), (la, lb, _, ld) = factors[0], factors[-1]
+    return la * lb * ld, ra * rc * rd
+
+
+def ks_work(name):
+    """A work's name as winnow has it, which holds no size of chains."""
+    return name if name.startswith("factor") else name[: name.rindex(" ")]
+
+
+def ks_runs(torch, factors, t, kind, device="cpu"):
+    """pass -> function; FLOPs of one. A butterfly's factors have no gradients there."""
+    out, n_in = ks_sizes(factors)
+    x = torch.randn(t, n_in, dtype=kind, device=device, requires_grad=True)
+    w = [torch.randn(p[0] * p[3], p[2], p[1], dtype=kind, device=device, requires_grad=True) for p in factors]
+
+    def forward():
+        y = x
+        for v, p in zip(w, factors):
+            y = bmm(torch, y, v, p)
+        return y
+
+    y, dy = forward(), torch.randn(t, out, dtype=kind, device=device)
+    runs = {"forward": torch.no_grad()(forward), "input gradient": lambda: torch.autograd.grad(y, x, dy, retain_graph=True)}
+    if len(factors) < 3:
+        runs["weight gradient"] = lambda: torch.autograd.grad(y, w, dy, retain_graph=True)
+    return runs, 2.0 * t * sum(v.numel() for v in w)
 
 
 def bmm(torch, x, w, p):
@@ -135,27 +167,14 @@ def ks_rows(torch, a, dtype, repeats):
     rows = []
     asked = [tuple(map(int, s.split("x"))) for s in a.shapes.split(",")] if a.shapes else None
     for name, factors in ks_works().items():
-        n_in, out = factors[0][0] * factors[0][2] * factors[0][3], factors[-1][0] * factors[-1][1] * factors[-1][3]
+        out, n_in = ks_sizes(factors)
         if asked and (out, n_in) not in asked:
             continue
         for t in map(int, (a.rows or "512").split(",")):
-            x = torch.randn(t, n_in, dtype=kind, requires_grad=True)
-            w = [torch.randn(p[0] * p[3], p[2], p[1], dtype=kind, requires_grad=True) for p in factors]
-
-            def forward():
-                y = x
-                for v, p in zip(w, factors):
-                    y = bmm(torch, y, v, p)
-                return y
-
-            y, flops = forward(), 2.0 * t * sum(v.numel() for v in w)
-            dy = torch.randn_like(y)
-            back = {"forward": forward, "input gradient": lambda: torch.autograd.grad(y, x, dy, retain_graph=True),
-                    "weight gradient": lambda: torch.autograd.grad(y, w, dy, retain_graph=True)}
-            work = name if name.startswith("factor") else name[:name.rindex(" ")]
-            for of, run in back.items():
+            runs, flops = ks_runs(torch, factors, t, kind)
+            for of, run in runs.items():
                 seconds = [sample(run, None) for _ in range(repeats + 1)][1:]
-                rows.append(row(torch, a.suite, of + " " + work, dtype, seconds, out=out, rows=t, flops=flops, **{"in": n_in}))
+                rows.append(row(torch, a.suite, of + " " + ks_work(name), dtype, seconds, out=out, rows=t, flops=flops, **{"in": n_in}))
                 rows[-1]["name"] += ", bmm"
     return rows
 

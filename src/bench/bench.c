@@ -44,6 +44,7 @@ static const plan gpu_plans[] = {
     {"decode", wn__gpu_bench_run, GPU_SHAPES, "1,8,16,32,64", 7},
     {"prune", wn__gpu_bench_run, "4096x4096,11008x4096,8192x8192", "", 7},
     {"mlp", wn__gpu_bench_mlp, "3072x768,8192x2048,16384x4096", "8192,32768", 7},
+    {"ks", wn__suite_ks, "", "25088", 7},
 };
 enum { GPU_PLANS = sizeof gpu_plans / sizeof *gpu_plans, SUSTAINED_REPEATS = 2 };
 
@@ -59,7 +60,7 @@ static wn_status find_gpu_plan(const char *name, const plan **out) {
         }
     return wn__fail(WN_INVALID,
                     "no suite on a GPU is called '%.40s'; there are gemm, decode, prune, "
-                    "mlp",
+                    "mlp, ks",
                     name ? name : "");
 }
 
@@ -79,6 +80,11 @@ static wn_status find_plan(const char *name, const plan **out) {
                     name ? name : "");
 }
 
+// Chains have float kernels only, on a GPU of 16 bits.
+static bool ks_takes(const char *dtype, bool gpu) {
+    return wn__has_word(gpu ? "bf16 f16" : "f32 bf16 f16", dtype);
+}
+
 static wn_status find_dtype(const wn__suite *s, const char *text, const char **out) {
     static const char *const words[][2] = {
         {"f32", "f32"},       {"float32", "f32"}, {"bf16", "bf16"},
@@ -89,10 +95,12 @@ static wn_status find_dtype(const wn__suite *s, const char *text, const char **o
     *out = on_gpu(s) ? "bf16" : "f32";
     if (!text) return WN_OK;
     for (int i = 0; i < (f16 ? WORDS : HOST_WORDS); i++)
-        if (strcmp(words[i][0], text) == 0 && !(ks && strchr("ie", words[i][1][0]) != NULL)) {
+        if (strcmp(words[i][0], text) == 0 && (!ks || ks_takes(words[i][1], on_gpu(s)))) {
             *out = words[i][1];
             return WN_OK;
         }
+    if (on_gpu(s) && ks)
+        return wn__fail(WN_INVALID, "dtype: ks on a GPU takes bf16 or f16, not '%.40s'", text);
     if (on_gpu(s)) return wn__fail(WN_INVALID, "dtype: f32, bf16, f16 or e4m3, not '%.40s'", text);
     if (f16) return wn__fail(WN_INVALID, "dtype: f32, bf16 or f16, not '%.40s'", text);
     return wn__fail(WN_INVALID, "dtype: f32, bf16, int8 or int4, not '%.40s'", text);

@@ -108,6 +108,24 @@ static wn_status tell(const wn__cell *c, wn_bench_row *r) {
     return wn__json_append(s->list, wn__row_json(r));
 }
 
+static bool same_cell(const wn__cell *c, const wn_bench_row *r) {
+    return strcmp(r->suite, c->suite->o->suite) == 0 && strcmp(r->work, c->work) == 0 &&
+           strcmp(r->dtype, c->suite->dtype) == 0 && r->out == c->shape.out &&
+           r->in == c->shape.in && r->rows == c->rows;
+}
+
+// Seconds of another process's batched products of ks, 0 without any.
+static wn_status merged_bmm(const wn__cell *c, double *out) {
+    const wn__json *rows = wn__json_get(c->suite->merged, "rows");
+    *out = 0;
+    for (size_t i = 0; i < wn__json_count(rows); i++) {
+        wn_bench_row r;
+        WN_TRY(wn__row_read(wn__json_at(rows, i), c->suite->o->merge, &r));
+        if (same_cell(c, &r) && strstr(r.name, ", bmm")) *out = r.seconds.median;
+    }
+    return WN_OK;
+}
+
 // A peer of another process has the same work, but its repetitions lie beside nothing: its ratio is
 // one of medians, and it is never the best peer.
 static wn_status tell_merged(const wn__cell *c, const wn__entry *dense) {
@@ -117,10 +135,7 @@ static wn_status tell_merged(const wn__cell *c, const wn__entry *dense) {
     for (size_t i = 0; i < wn__json_count(rows); i++) {
         wn_bench_row r;
         WN_TRY(wn__row_read(wn__json_at(rows, i), c->suite->o->merge, &r));
-        bool same = strcmp(r.suite, c->suite->o->suite) == 0 && strcmp(r.work, c->work) == 0 &&
-                    strcmp(r.dtype, c->suite->dtype) == 0 && r.out == c->shape.out &&
-                    r.in == c->shape.in && r.rows == c->rows;
-        if (!same) continue;
+        if (!same_cell(c, &r)) continue;
         double ratio = ours.median / r.seconds.median;
         r.role = WN_BENCH_PEER;
         r.dense = (wn_bench_spread){ratio, ratio, ratio};
@@ -131,6 +146,8 @@ static wn_status tell_merged(const wn__cell *c, const wn__entry *dense) {
 
 static wn_status tell_rows(const wn__cell *c) {
     const wn__entry *dense, *peer, *best, *bmm = NULL;
+    double theirs;
+    WN_TRY(merged_bmm(c, &theirs));
     for (int i = 0; i < c->count; i++)
         if (c->entry[i].bmm) bmm = c->entry + i;
     WN_TRY(fastest(c, WN_BENCH_DENSE, &dense));
@@ -152,6 +169,7 @@ static wn_status tell_rows(const wn__cell *c) {
         WN_TRY(over(c, peer, e, &r.peer));
         WN_TRY(over(c, best, e, &r.best));
         WN_TRY(over(c, bmm, e, &r.bmm));
+        if (!bmm && theirs > 0) r.bmm.median = r.bmm.least = r.bmm.most = theirs / seconds.median;
         if (peer) r.peer_name = peer->name;
         WN_TRY(tell(c, &r));
     }

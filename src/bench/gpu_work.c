@@ -26,7 +26,7 @@ static const line lines[] = {
 #undef WN_GPU_WORK
 };
 
-enum { LINES = sizeof lines / sizeof *lines, COPIES = 128 };
+enum { LINES = sizeof lines / sizeof *lines, COPIES = 128, STEPS = 4 };
 
 // No cache of a GPU holds so much.
 #define BEYOND_CACHES 3e8
@@ -150,18 +150,27 @@ static wn_status fill(wn__suite *s, job *j) {
     return WN_OK;
 }
 
-static wn_status open_job(wn__cell *c, const line *l, const char *text, bool cold, job *j) {
+// Rows one behind the other: a case has gaps between them.
+static void close_gaps(job *j) {
+    for (int i = 0; i < j->c->parts; i++) {
+        wn_tensor *t = tensor_of(j, i);
+        if (t->ndim == 2 && t->stride[1] == 1) t->stride[0] = t->shape[1];
+    }
+}
+
+static wn_status open_job(wn__cell *c, wn__op op, const char *text, bool gaps, bool cold, job *j) {
     wn__suite *s = c->suite;
-    const wn__case_type *type = wn__case_type_of(l->op);
+    const wn__case_type *type = wn__case_type_of(op);
     wn__problem p;
     WN_TRY(wn__problem_parse(type, text, &p));
     WN_TRY(wn__case_create(type, &p, 0, false, &j->c));
+    if (!gaps) close_gaps(j);
     j->x = (wn__exec){.gpu = s->gpu->gpu,
                       .device = {.kind = WN_DEVICE_CUDA},
                       .force = s->o->kernels ? s->o->kernels : getenv("WN_KERNEL"),
                       .tuned = &s->gpu->tuned,
                       .planning = true};
-    WN_TRY(wn__plan(&j->x, l->op, j->c->args, &j->kernel));
+    WN_TRY(wn__plan(&j->x, op, j->c->args, &j->kernel));
     WN_TRY(wn__run_kernel(&j->x, j->kernel, j->c->args));
     WN_TRY(place(j, s->gpu, cold));
     j->x.planning = false;
@@ -173,7 +182,7 @@ static wn_status add_line(wn__cell *c, const line *l, bool cold) {
     job *j = calloc(1, sizeof *j);
     if (j == NULL) return wn__fail(WN_NOMEM, "no memory for a case");
     wn__put_sizes(c, l->problem, problem, sizeof problem);
-    wn_status status = open_job(c, l, problem, cold, j);
+    wn_status status = open_job(c, l->op, problem, true, cold, j);
     if (status != WN_OK) {
         release(j);
         if (status != WN_INVALID && status != WN_UNSUPPORTED) return status;
@@ -195,5 +204,72 @@ wn_status wn__gpu_work_add(wn__cell *c, bool cold) {
         if (strcmp(lines[i].suite, c->suite->o->suite) == 0 &&
             strcmp(lines[i].work, c->work) == 0 && wn__has_word(lines[i].dtypes, c->suite->dtype))
             WN_TRY(add_line(c, lines + i, cold));
+    return WN_OK;
+}
+
+// Ops one after the other, each on data of its own.
+typedef struct chain {
+    job *step[STEPS];
+    int count;
+} chain;
+
+static void release_chain(void *ctx) {
+    chain *ch = ctx;
+    for (int i = 0; i < ch->count; i++)
+        release(ch->step[i]);
+    free(ch);
+}
+
+static wn_status run_chain(void *ctx) {
+    chain *ch = ctx;
+    for (int i = 0; i < ch->count; i++)
+        WN_TRY(run(ch->step[i]));
+    return WN_OK;
+}
+
+static wn_status add_step(wn__cell *c, chain *ch, const char *name, size_t length,
+                          const char *problem) {
+    wn__op op;
+    WN_TRY(wn__op_find(name, length, &op));
+    job *j = calloc(1, sizeof *j);
+    if (j == NULL) return wn__fail(WN_NOMEM, "no memory for a case");
+    ch->step[ch->count++] = j;
+    return open_job(c, op, problem, false, false, j);
+}
+
+static wn_status open_chain(wn__cell *c, const char *ops, const char *problems, chain *ch) {
+    char problem[WN__PROBLEM_TEXT];
+    while (*ops) {
+        const size_t name = strcspn(ops, "+"), text = strcspn(problems, ";");
+        if (ch->count == STEPS) return wn__fail(WN_BUG, "more than %d ops in a row", STEPS);
+        (void)snprintf(problem, sizeof problem, "%.*s", (int)text, problems);
+        WN_TRY(add_step(c, ch, ops, name, problem));
+        ops += name + (ops[name] == '+');
+        problems += text + (problems[text] == ';');
+    }
+    return WN_OK;
+}
+
+wn_status wn__gpu_ops_add(wn__cell *c, wn_bench_role role, const char *ops, const char *problems,
+                          wn__entry **out) {
+    char name[96] = "";
+    size_t used = 0;
+    double flops = 0;
+    chain *ch = calloc(1, sizeof *ch);
+    *out = NULL;
+    if (ch == NULL) return wn__fail(WN_NOMEM, "no memory for a case");
+    wn_status status = open_chain(c, ops, problems, ch);
+    if (status != WN_OK) {
+        release_chain(ch);
+        if (status != WN_INVALID && status != WN_UNSUPPORTED) return status;
+        return wn__suite_note(c->suite, "%s: %s", c->work, wn_last_error());
+    }
+    for (int i = 0; i < ch->count && used < sizeof name; i++) {
+        used += (size_t)snprintf(name + used, sizeof name - used, "%s%s", i > 0 ? " + " : "",
+                                 ch->step[i]->kernel->name);
+        flops += wn__timed_flops(ch->step[i]->c);
+    }
+    WN_TRY(wn__cell_add(c, name, role, run_chain, ch, release_chain, out));
+    (*out)->flops = flops;
     return WN_OK;
 }

@@ -2,6 +2,7 @@
 // Chains of Kronecker-sparse factors: fused kernels beside permuted and batched products, and
 // beside the dense product of the matrix they stand for.
 #include "base/fail.h"
+#include "bench/gpu.h"
 #include "bench/kron_work.h"
 #include "bench/suite.h"
 #include "kernels/check/harness.h"
@@ -19,7 +20,8 @@ static wn_status add_fused(wn__cell *c, const wn__kron_work *w, wn__kron_pass pa
     if (!wn__kron_problem(w, pass, c->rows, c->suite->dtype, last, ops, sizeof ops, problem,
                           sizeof problem))
         return WN_OK;
-    WN_TRY(wn__ops_add(c, WN_BENCH_STRUCTURE, ops, problem, NULL, &e));
+    WN_TRY(c->suite->gpu != NULL ? wn__gpu_ops_add(c, WN_BENCH_STRUCTURE, ops, problem, &e)
+                                 : wn__ops_add(c, WN_BENCH_STRUCTURE, ops, problem, NULL, &e));
     if (!e) return WN_OK;
     size_t used = strlen(e->name);
     if (last) (void)snprintf(e->name + used, sizeof e->name - used, ", batch last");
@@ -52,14 +54,20 @@ static wn_status add_dense(wn__cell *c, wn__kron_pass pass) {
     return wn__product_add(c, &product_of[pass], 1, false);
 }
 
+// On the processor: batch last too, batched products, dense ones.
+static wn_status add_others(wn__cell *c, const wn__kron_work *w, wn__kron_pass pass) {
+    if (pass == WN__KRON_FORWARD) WN_TRY(add_fused(c, w, pass, true));
+    WN_TRY(add_bmm(c, w, pass));
+    return add_dense(c, pass);
+}
+
 static wn_status measure(wn__suite *s, const wn__kron_work *w, wn__kron_pass pass, int64_t rows,
                          const char *name) {
     wn__cell c = {.suite = s, .work = name, .shape = {w->out, w->in}, .rows = rows};
     wn_status status = add_fused(&c, w, pass, false);
-    if (status == WN_OK && c.count > 0 && pass == WN__KRON_FORWARD)
-        status = add_fused(&c, w, pass, true);
-    if (status == WN_OK && c.count > 0) status = add_bmm(&c, w, pass);
-    if (status == WN_OK && c.count > 0) status = add_dense(&c, pass);
+    if (status == WN_OK && c.count > 0)
+        status = s->gpu != NULL ? wn__gpu_dense_add(&c, product_of[pass], false)
+                                : add_others(&c, w, pass);
     if (status == WN_OK) return wn__cell_measure(&c);
     wn__cell_free(&c);
     return status;
@@ -78,8 +86,8 @@ static const char *name_of(const wn__kron_work *w, wn__kron_pass pass, char *out
     return out;
 }
 
-// The median over the sample, of the kernels that are dispatched.
-static wn_status conclude(wn__suite *s, wn__kron_pass pass) {
+// Over the sample, of the kernels that are dispatched: as many times as fast as what.
+static wn_status conclude(wn__suite *s, wn__kron_pass pass, bool bmm) {
     char begin[64];
     double ratio[WN__KRON_SAMPLE * WN__SIZES];
     int count = 0;
@@ -88,18 +96,19 @@ static wn_status conclude(wn__suite *s, wn__kron_pass pass) {
     for (size_t i = 0; i < wn__json_count(s->list); i++) {
         wn_bench_row r;
         WN_TRY(wn__row_read(wn__json_at(s->list, i), "", &r));
-        if (r.role == WN_BENCH_STRUCTURE && r.bmm.median > 0 && !strstr(r.name, "cblas") &&
+        const double over = bmm ? r.bmm.median : r.dense.median;
+        if (r.role == WN_BENCH_STRUCTURE && over > 0 && !strstr(r.name, "cblas") &&
             !strstr(r.name, "batch last") && strncmp(r.work, begin, strlen(begin)) == 0)
-            ratio[count++] = r.bmm.median;
+            ratio[count++] = over;
     }
     if (count == 0) return WN_OK;
     WN_TRY(wn__spread_of(ratio, count, &all));
-    return wn__suite_note(s,
-                          "%s, %d factors of the %d published patterns within 1024 and 16384: the "
-                          "median is %.2f times as fast as permuted and batched products (%.2f to "
-                          "%.2f)",
-                          wn__kron_pass_name(pass), count, wn__kron_population(), all.median,
-                          all.least, all.most);
+    return wn__suite_note(
+        s,
+        "%s, %d factors of the %d published patterns within 1024 and 16384: the median is %.2f "
+        "times as fast as %s (%.2f to %.2f)",
+        wn__kron_pass_name(pass), count, wn__kron_population(), all.median,
+        bmm ? "permuted and batched products" : "the dense product", all.least, all.most);
 }
 
 wn_status wn__suite_ks(wn__suite *s) {
@@ -119,6 +128,8 @@ wn_status wn__suite_ks(wn__suite *s) {
             s->o->work ? s->o->work : "",
             wn__kron_work_at(0, 1, &w) ? name_of(&w, WN__KRON_FORWARD, name, sizeof name) : "");
     for (int p = 0; p < WN__KRON_PASSES; p++)
-        WN_TRY(conclude(s, (wn__kron_pass)p));
+        WN_TRY(conclude(s, (wn__kron_pass)p, true));
+    for (int p = 0; p < WN__KRON_PASSES && s->gpu != NULL; p++)
+        WN_TRY(conclude(s, (wn__kron_pass)p, false));
     return WN_OK;
 }

@@ -17,7 +17,7 @@ if ! grep -q mask24_sm80 "$out"; then
     run 4 bench gemm --device cuda; says "not built"
     exit 0
 fi
-run 1 bench layer --device cuda; says "there are gemm, decode, prune"
+run 1 bench layer --device cuda; says "there are gemm, decode, prune, mlp, ks"
 run 1 bench gemm --device cuda --peers openblas; says "cublaslt, cusparselt"
 run 1 bench gemm --device cuda --dtype f8; says "f32, bf16, f16 or e4m3"
 run 1 bench gemm --device cuda --dtype int8; says "nothing of gemm is there in int8; there is bf16, f16"
@@ -43,6 +43,24 @@ done
 run 0 bench gemm --device cuda --work forward --shapes 64x64 --rows 16 --protocol sustained --peers none --dtype f16; prints "sustained samples"; prints "not asked for"
 run 0 bench prune --device cuda --shapes 64x128 --repeats 2 --json "$dir/prune.json"; prints "mask24_sm80"; prints "x copy"
 run 0 bench prune --device cuda --shapes 64x128 --repeats 2 --dtype f32 --work pack; prints "pack24_sm80"
+
+# chains: rows of whole 16 bytes, so that whole chains run at once; the dense product; batched ones of another process
+export FAKE_CUBLASLT_CHOICES=1
+cat >"$dir/torch.json" <<'EOF'
+{"format": "winnow bench 1", "machine": "", "date": "2026-11-29", "threads": 0, "libraries": [], "notes": [], "rows": [
+ {"suite": "ks", "work": "forward factor (4,64,64,4)", "dtype": "bf16", "name": "torch 2, bmm, own process", "role": "peer", "out": 1024, "in": 1024, "rows": 1, "seconds": {"median": 0.01, "least": 0.01, "most": 0.01}},
+ {"suite": "ks", "work": "forward factor (4,64,64,4)", "dtype": "bf16", "name": "torch 2, dense, own process", "role": "peer", "out": 1024, "in": 1024, "rows": 1, "seconds": {"median": 5, "least": 5, "most": 5}}]}
+EOF
+run 0 bench ks --device cuda --shapes 1024x1024 --rows 1 --repeats 1 --work 'forward factor' --merge "$dir/torch.json" --json "$dir/ks.json" --svg "$dir/ks.svg"
+prints "dense peak"; prints "cuBLASLt 13.1.0, best of 1"; prints "torch 2, bmm"
+prints "times as fast as permuted and batched products"; prints "times as fast as the dense product"
+grep -q over_bmm "$dir/ks.json" || fail "no ratio to batched products"
+grep -q "FLOPs of the chain" "$dir/ks.svg" || fail "no picture of chains"
+unset FAKE_CUBLASLT_CHOICES
+run 0 bench ks --device cuda --shapes 4096x4096 --rows 1 --repeats 1 --work 'forward two,forward butterfly radix 16,weight gradient two factors 3' --peers none --dtype f16
+prints "kron_mul_sm90a_fused"; prints "kron_mul_sm90a_rank8"; prints "kron_mul_sm80 + kron_mul_sm80 + kron_grad_sm80 + kron_grad_sm80"
+run 1 bench ks --device cuda --dtype f32; says "ks on a GPU takes bf16 or f16, not 'f32'"
+run 1 bench ks --device cuda --shapes 7x7; says "nothing of these shapes"
 
 # choices are measured, kept, replayed elsewhere and heeded
 run 0 kernels --tune --op matmul --problem m=16,n=64,k=64,bt=1,dtype=bf16 --device cuda --repeats 2 --cache "$dir/choices"

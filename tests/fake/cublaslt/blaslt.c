@@ -233,7 +233,9 @@ wn__lt_status cublasLtMatmulAlgoGetHeuristic(wn__lt_handle handle, wn__lt_matmul
         (m->transposed[1] ? b->rows : b->columns) != d->columns ||
         (m->transposed[1] ? b->columns : b->rows) != inner)
         return INVALID_VALUE;
-    *found = wanted < fake_cublaslt.found ? wanted : fake_cublaslt.found;
+    const char *few = getenv("FAKE_CUBLASLT_CHOICES"); // of a program that is no test itself
+    const int most = few != NULL ? atoi(few) : fake_cublaslt.found;
+    *found = wanted < most ? wanted : most;
     for (int i = 0; i < *found; i++)
         out[i] = (wn__lt_choice){.algorithm = {{ALGORITHM, p->align[0], p->align[1], p->align[2],
                                                 p->align[3], p->workspace}},
