@@ -170,5 +170,6 @@ int ks_apply(const options *o) {
         close_json(&j, o, &r, status == WN_OK);
     else if (status == WN_OK)
         print_total(o, &r);
+    if (status == WN_CANCELLED) fputs("winnow: stopped; nothing was written\n", stderr);
     return report(status);
 }

@@ -11,6 +11,8 @@
 
 enum { RANKS = 64, PATH = 1100 };
 
+typedef enum listing { READ, UNREADABLE, REPEATED } listing;
+
 /* What a fit came to. Without epochs the losses are those of the closed form. */
 typedef struct outcome {
     long long rank, epochs, least_train_epoch, least_val_epoch;
@@ -34,22 +36,24 @@ static void on_epoch(void *ctx, const wn_ks_epoch *e) {
 }
 
 /* "2,4,8" */
-static size_t parse_ranks(const char *text, long long rank[RANKS]) {
-    size_t count = 0;
+static listing parse_ranks(const char *text, long long rank[RANKS], size_t *count) {
+    *count = 0;
     while (*text) {
         char *end;
         errno = 0;
         long long value = strtoll(text, &end, 10);
-        if (end == text || errno != 0 || value < 1 || (*end && *end != ',') || count == RANKS)
-            return 0;
-        rank[count++] = value;
+        if (end == text || errno != 0 || value < 1 || (*end && *end != ',') || *count == RANKS)
+            return UNREADABLE;
+        for (size_t i = 0; i < *count; i++)
+            if (rank[i] == value) return REPEATED;
+        rank[(*count)++] = value;
         text = end + (*end == ',' && end[1] != '\0');
-        if (*text == ',') return 0;
+        if (*text == ',') return UNREADABLE;
     }
-    return count;
+    return *count > 0 ? READ : UNREADABLE;
 }
 
-static int fit_one(const char *path, const wn_ks_options *k, outcome *s) {
+static int fit_one(const char *path, const wn_ks_options *k, bool table, outcome *s) {
     wn_ks_options one = *k;
     char folder[PATH], prefix[40];
     snprintf(folder, sizeof folder, "%.1000s/rank_%lld", k->output_dir, s->rank);
@@ -61,6 +65,7 @@ static int fit_one(const char *path, const wn_ks_options *k, outcome *s) {
     wn_status status = wn_ks_fit(path, &one, on_epoch, s, &s->result);
     if (status != WN_OK) return report(status);
     if (s->epochs == 0) s->train = s->val = s->least_train = s->least_val = s->result.val_loss;
+    if (!table) return EXIT_OK;
     printf("rank %6lld  %12lld parameters  %8.2fx  relative error %.6f  val loss %.6g\n", s->rank,
            (long long)s->result.params, s->result.ratio, s->result.relative_error, s->val);
     fflush(stdout);
@@ -111,21 +116,40 @@ static bool write_table(const char *folder, const char *name, const outcome *s, 
     return ok;
 }
 
-int ks_sweep(const options *o, const char *path, const wn_ks_options *k) {
-    static outcome all[RANKS];
-    long long rank[RANKS];
-    const char *text = opt_text(o, O_ranks);
-    size_t count = parse_ranks(text, rank);
-    if (count == 0)
-        return usage_error("--ranks %s: up to %d numbers from 1 on, joined by ',', expected", text,
-                           RANKS);
-    if (k->resume) return usage_error("--ranks begins every fit anew: no --resume");
+/* Every fit, and the files of all; to standard output too where JSON was asked for. */
+static int fit_all(const char *path, const wn_ks_options *k, bool json, outcome *all,
+                   size_t count) {
     for (size_t i = 0; i < count; i++) {
-        all[i] = (outcome){.rank = rank[i]};
-        int code = fit_one(path, k, &all[i]);
+        int code = fit_one(path, k, !json, &all[i]);
         if (code != EXIT_OK) return code;
     }
     bool ok = write_table(k->output_dir, "rank_sweep_summary.csv", all, count, write_csv) &&
               write_table(k->output_dir, "rank_sweep_summary.json", all, count, write_json);
-    return ok ? EXIT_OK : EXIT_FAILED;
+    if (!ok) return EXIT_FAILED;
+    if (json) write_json(stdout, all, count);
+    return EXIT_OK;
+}
+
+int ks_sweep(const options *o, const char *path, const wn_ks_options *k) {
+    long long rank[RANKS];
+    size_t count;
+    const char *text = opt_text(o, O_ranks);
+    listing what = parse_ranks(text, rank, &count);
+    if (what == UNREADABLE)
+        return usage_error("--ranks %s: up to %d numbers from 1 on, joined by ',', expected", text,
+                           RANKS);
+    if (what == REPEATED) return usage_error("--ranks %s: the same one twice, in one folder", text);
+    if (k->resume) return usage_error("--ranks begins every fit anew: no --resume");
+    if (strcmp(k->chain, "legacy") != 0)
+        return usage_error("--ranks is of legacy chains; '%s' has its own rank", k->chain);
+    outcome *all = calloc(count, sizeof *all);
+    if (!all) {
+        fputs("winnow: out of memory\n", stderr);
+        return EXIT_FAILED;
+    }
+    for (size_t i = 0; i < count; i++)
+        all[i].rank = rank[i];
+    int code = fit_all(path, k, opt_flag(o, O_json), all, count);
+    free(all);
+    return code;
 }

@@ -20,9 +20,9 @@ typedef struct wn_convert_result {
 } wn_convert_result;
 
 /* from: a .pth (zip or legacy), a .safetensors or a Hugging Face directory (one file of weights or
- * shards). to: *.pth, a state_dict in the order of the names that torch.load(weights_only=True)
- * reads, or *.safetensors. Values and dtypes are kept bit for bit; strided views become packed, and
- * tensors that shared a storage get one each. Atomic.
+ * shards) or a run with one at `latest`. to: *.pth, a state_dict in the order of the names that
+ * torch.load(weights_only=True) reads, or *.safetensors. Values and dtypes are kept bit for bit;
+ * strided views become packed, and tensors that shared a storage get one each. Atomic.
  *
  * INVALID: another ending, something at `to` without force, no tensor of that name, a .pth whose
  * tensors cannot be told apart by their names. FORMAT, IO and UNSUPPORTED name the file; a .pth

@@ -51,7 +51,9 @@ static wn_status open_safetensors(source *s) {
 
 static wn_status open_directory(source *s) {
     const char *file;
-    WN_TRY(wn__hf_weights_open(s->path, &s->weights));
+    char dir[WN_PATH_MAX]; // of weights alone where there is no config.json
+    if (wn__model_dir(s->path, dir) != WN_OK) WN_TRY(wn__path_join(dir, sizeof dir, s->path, "."));
+    WN_TRY(wn__hf_weights_open(dir, &s->weights));
     WN_TRY(room(s, wn__hf_weights_count(s->weights)));
     for (size_t i = 0; i < s->count; i++)
         wn__hf_weights_at(s->weights, i, &s->item[i].name, &s->item[i].view, &file);
@@ -105,7 +107,8 @@ static wn_status write_safetensors(source *s, const char *to) {
     if (items == NULL) return wn__fail(WN_NOMEM, "%s: out of memory", s->path);
     for (size_t i = 0; i < s->count; i++) {
         const wn_tensor *view = &s->item[i].view;
-        items[i] = (wn__st_item){.name = s->item[i].name[0] != 0 ? s->item[i].name : "weight",
+        bool bare = s->count == 1 && s->item[i].name[0] == 0;
+        items[i] = (wn__st_item){.name = bare ? "weight" : s->item[i].name,
                                  .view = wn__tensor(NULL, view->dtype, view->ndim, view->shape),
                                  .make = make_packed,
                                  .ctx = s,
@@ -140,7 +143,7 @@ static wn_status convert(source *s, const char *to, const wn_convert_options *o,
     *out = (wn_convert_result){.tensors = s->count};
     for (size_t i = 0; i < s->count; i++)
         out->bytes += wn__tensor_bytes(&s->item[i].view);
-    bool bare = o->tensor != NULL || s->item[0].name[0] == 0;
+    bool bare = o->tensor != NULL || (s->count == 1 && s->item[0].name[0] == 0);
     return pth ? write_pth(s, to, bare) : write_safetensors(s, to);
 }
 

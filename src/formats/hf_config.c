@@ -420,6 +420,21 @@ static wn_status read_generation(const char *dir, wn__model_config *c) {
     return status == WN_OK ? check_file(path, c) : status;
 }
 
+wn_status wn__model_dir(const char *path, char out[WN_PATH_MAX]) {
+    static const char *const below[] = {".", "latest"};
+    char config[WN_PATH_MAX];
+    for (int i = 0; i < 2; i++) {
+        WN_TRY(wn__path_join(out, WN_PATH_MAX, path, below[i]));
+        WN_TRY(wn__path_join(config, sizeof config, out, "config.json"));
+        if (!wn__file_exists(config)) continue;
+        if (i == 0) memcpy(out, path, strlen(path) + 1);
+        return WN_OK;
+    }
+    return wn__fail(WN_IO,
+                    "%s: not a model directory: no config.json, and no latest/config.json of a run",
+                    path);
+}
+
 wn_status wn__hf_config_read(const char *dir, wn__model_config *out) {
     *out = (wn__model_config){0};
     char path[PATH_SIZE], *bytes;

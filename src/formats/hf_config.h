@@ -13,7 +13,8 @@
 typedef enum wn__mlp_kind { WN_MLP_SWIGLU, WN_MLP_RELU2, WN_MLP_RELU } wn__mlp_kind;
 typedef enum wn__rope_kind { WN_ROPE_DEFAULT, WN_ROPE_LINEAR, WN_ROPE_LLAMA3 } wn__rope_kind;
 
-#define WN_MAX_EOS 8
+#define WN_MAX_EOS  8
+#define WN_PATH_MAX 4096
 
 typedef struct wn__model_config {
     int64_t vocab_size, hidden_size, intermediate_size;
@@ -33,6 +34,10 @@ typedef struct wn__model_config {
     int32_t eos[WN_MAX_EOS];
     int32_t eos_count;
 } wn__model_config;
+
+/* The model directory meant by `path`: itself, or `latest` in a run directory. IO names both when
+ * neither holds a config.json. */
+WN_NODISCARD wn_status wn__model_dir(const char *path, char out[WN_PATH_MAX]);
 
 /* Reads config.json (and generation_config.json beside it, whose eos list wins). FORMAT names the
  * file, the key and the value found; UNSUPPORTED names an architecture, activation or rope type

@@ -153,9 +153,9 @@ static wn_status to_text(const wn__json *root, char **out) {
                                   : "kernels    not tested");
     for (size_t i = 0; i < wn__json_count(kernels); i++)
         print_kernel(f, wn__json_at(kernels, i));
-    (void)fprintf(f, "%s\n",
-                  wn__json_bool(wn__json_get(root, "healthy")) ? "all self-tests passed"
-                                                               : "SELF-TESTS FAILED");
+    bool healthy = wn__json_bool(wn__json_get(root, "healthy"));
+    if (!healthy || kernels != NULL)
+        (void)fprintf(f, "%s\n", healthy ? "all self-tests passed" : "SELF-TESTS FAILED");
     if (fclose(f) == 0) return WN_OK;
     free(*out);
     *out = NULL;

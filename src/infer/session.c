@@ -16,21 +16,6 @@
 #define DEFAULT_CONTEXT 4096
 #define DEFAULT_BATCH   8
 
-wn_status wn__model_dir(const char *path, char out[WN_PATH_MAX]) {
-    static const char *const below[] = {".", "latest"};
-    char config[WN_PATH_MAX];
-    for (int i = 0; i < 2; i++) {
-        WN_TRY(wn__path_join(out, WN_PATH_MAX, path, below[i]));
-        WN_TRY(wn__path_join(config, sizeof config, out, "config.json"));
-        if (!wn__file_exists(config)) continue;
-        if (i == 0) memcpy(out, path, strlen(path) + 1);
-        return WN_OK;
-    }
-    return wn__fail(WN_IO,
-                    "%s: not a model directory: no config.json, and no latest/config.json of a run",
-                    path);
-}
-
 const char *wn__architecture(const wn__model_config *c) {
     if (c->mlp != WN_MLP_SWIGLU) return "ArceeForCausalLM";
     return c->qkv_bias && !c->o_bias ? "Qwen2ForCausalLM" : "LlamaForCausalLM";

@@ -6,8 +6,6 @@
 #include "model/model.h"
 #include "winnow/model.h"
 
-#define WN_PATH_MAX 4096
-
 struct wn_session {
     char dir[WN_PATH_MAX]; /* of config.json */
     wn__runtime *runtime;
@@ -19,9 +17,6 @@ struct wn_session {
     wn_model_info info;
 };
 
-/* The model directory meant by `path`: itself, or `latest` in a run directory. IO names both when
- * neither holds a config.json. */
-WN_NODISCARD wn_status wn__model_dir(const char *path, char out[WN_PATH_MAX]);
 /* "LlamaForCausalLM"; static storage. */
 const char *wn__architecture(const wn__model_config *c);
 /* UNSUPPORTED says that dir has no tokenizer.json. */

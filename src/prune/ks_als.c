@@ -240,7 +240,7 @@ wn_status wn__ks_als(wn__ks *k, int64_t sweeps, int64_t *done) {
         for (int t = k->chain.count - 2; t >= 0; t--)
             WN_TRY_OUT(solve_inner(&a, t)); // which first says what the others left over
         ++*done;
-        if (k->chain.count < 2 || a.square > (1 - ENOUGH) * a.before) break;
+        if (k->chain.count < 2 || a.square >= (1 - ENOUGH) * a.before) break;
         a.before = a.square;
     }
     for (int t = 0; t < k->chain.count && k->half; t++)

@@ -8,6 +8,7 @@
 #include "tensor/tensor.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +40,6 @@ static wn_status add_target(wn__ks_apply *a, wn__linear *l, const wn__structure 
     (void)wn__ks_text_layer(&a->text, l->name, &t->block);
     if (t->block < 0 || t->group < 0)
         return wn__fail(WN_INVALID, "%s: only layers of blocks become chains", l->name);
-    if (l->has_bias)
-        return wn__fail(WN_INVALID, "%s: has a bias; kron is for layers without one", l->name);
     a->targets++;
     return WN_OK;
 }
@@ -84,6 +83,10 @@ static double share_of(const wn__ks_target *t, int64_t rank) {
     return (double)rank * (1 / (double)t->b + 1 / (double)t->c);
 }
 
+static int64_t least_of(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
 static int64_t next_divisor(int64_t n, int64_t from) {
     for (int64_t k = from + 1; k < n; k++)
         if (n % k == 0) return k;
@@ -103,9 +106,7 @@ static wn_status shrink(wn__ks_target *t, double ratio) {
         else
             t->c = next_divisor(t->l->in, t->c);
     }
-    int64_t most = t->b < t->c ? t->b : t->c;
-    t->r = (int64_t)(ratio / share_of(t, 1));
-    if (t->r > most) t->r = most;
+    t->r = least_of((int64_t)(ratio / share_of(t, 1)), least_of(t->b, t->c));
     return WN_OK;
 }
 
@@ -255,6 +256,7 @@ static wn_status search(const wn__ks_apply *a, wn__ks_target *t, const room *r) 
         k.c = next_divisor(l->in, 2 * k.c - 1);
         k.r = (int64_t)(budget / (share_of(&k, 1) * (double)(l->out * l->in)));
         if (k.r < 1) continue;
+        k.r = least_of(k.r, least_of(k.b, k.c)); // where it began with more than the weight has
         wn_status status = make_chain(&k);
         if (status == WN_OK) status = attempt(a, &k, r, &error);
         if (status == WN_OK && error < least) {
@@ -306,6 +308,15 @@ static wn_status fit(wn__ks_apply *a, wn__ks_target *t, room *r) {
     return WN_OK;
 }
 
+// What reads nothing but zeros is fitted to its weight.
+static wn_status moments(wn__ks_apply *a, int64_t block, wn__linear *l, double *h) {
+    WN_TRY(wn__ks_text_moments(&a->text, block, l, h));
+    bool nothing = h[0] == 0;
+    for (int64_t i = 0; nothing && i < l->in; i++)
+        h[i * l->in + i] = 1;
+    return WN_OK;
+}
+
 // Layers of a group read the same, so they share their second moments.
 static wn_status fit_group(wn__ks_apply *a, int64_t block, int group) {
     room r = {.h = NULL};
@@ -315,13 +326,14 @@ static wn_status fit_group(wn__ks_apply *a, int64_t block, int group) {
         if (t->block != block || t->group != group) continue;
         if (r.h == NULL) {
             r.h = malloc((size_t)(t->l->in * t->l->in) * sizeof *r.h);
-            status = r.h != NULL ? wn__ks_text_moments(&a->text, block, t->l, r.h)
+            status = r.h != NULL ? moments(a, block, t->l, r.h)
                                  : wn__fail(WN_NOMEM, "%s: out of memory", t->l->name);
         }
         r.w = malloc((size_t)(t->l->out * t->l->in) * sizeof *r.w);
         if (r.w == NULL) status = wn__fail(WN_NOMEM, "%s: out of memory", t->l->name);
         if (status == WN_OK) status = fit(a, t, &r);
-        if (status != WN_OK) status = wn__fail_in(status, "%s", t->l->name);
+        if (status != WN_OK && strstr(wn_last_error(), t->l->name) == NULL)
+            status = wn__fail_in(status, "%s", t->l->name);
         release(&r);
     }
     free(r.h);
@@ -357,7 +369,7 @@ static wn_status check_options(const wn_ks_apply_options *o) {
         return wn__fail(WN_INVALID,
                         "windows of at least 2 tokens, 1 in a batch; rounds, updates and tokens "
                         "from 0 on");
-    if (!(o->eval_fraction > 0 && o->eval_fraction < 1))
+    if (o->eval_data == NULL && !(o->eval_fraction > 0 && o->eval_fraction < 1))
         return wn__fail(WN_INVALID, "a share of %g held out: above 0 and below 1",
                         o->eval_fraction);
     return WN_OK;
@@ -377,8 +389,12 @@ static wn_status apply(wn__ks_apply *a, const char *path) {
     WN_TRY(wn__ks_text_open(path, &text, &a->text));
     WN_TRY(wn__place_check(o->out, a->text.dir, o->force, &a->place));
     WN_TRY(plan(a));
+    WN_TRY(
+        wn__place_begin(&a->place)); // where nothing can be written the fits would be for nothing
     r->calib_tokens = a->text.windows * o->seq_len;
     WN_TRY(wn__ks_text_loss(&a->text, a->text.model, &r->loss_before, &r->eval_tokens));
+    if (!isfinite(r->loss_before))
+        return wn__fail(WN_INVALID, "%s: its loss on the held-out text is not finite", a->text.dir);
     wn__ks_apply_tell(a, "before", r->loss_before, r->eval_tokens);
     WN_TRY(fit_all(a));
     return wn__ks_apply_out(a);

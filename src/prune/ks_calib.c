@@ -2,8 +2,6 @@
 // Fits that know what a layer's inputs look like: their second moments H, a root S of them, and
 // what a chain's rightmost factor can absorb of it (Wang et al., "SVD-LLM", 2024, for all of S).
 #include "base/fail.h"
-#include "base/file.h"
-#include "formats/pth.h"
 #include "prune/ks.h"
 #include "prune/ks_text.h"
 
@@ -94,24 +92,15 @@ static wn_status from_text(wn__ks *k, const char *path) {
     for (int64_t i = 0; i < block && status == WN_OK; i++)
         status = wn__ks_text_advance(&t, i);
     if (status == WN_OK) status = wn__ks_text_moments(&t, block, l, k->root);
+    if (status == WN_OK && k->root[0] == 0)
+        status = wn__fail(WN_INVALID, "%s: reads nothing but zeros", l->name);
     wn__ks_text_close(&t);
     return status;
 }
 
-static wn_status is_text(const char *path, bool *out) {
-    wn__map map;
-    size_t n = strlen(path);
-    WN_TRY(wn__map_open(path, &map));
-    *out = !wn__pth_begins(map.data, map.size) &&
-           !(n > 12 && strcmp(path + n - 12, ".safetensors") == 0) &&
-           !(n > 4 && strcmp(path + n - 4, ".pth") == 0);
-    wn__map_close(&map);
-    return WN_OK;
-}
-
 wn_status wn__ks_calibrate(wn__ks *k, const char *path) {
     bool text;
-    WN_TRY(is_text(path, &text));
+    WN_TRY(wn__ks_is_text(path, &text));
     k->root = malloc((size_t)(k->in * k->in) * sizeof *k->root);
     if (k->root == NULL) return wn__fail(WN_NOMEM, "%s: out of memory", path);
     WN_TRY(text ? from_text(k, path) : from_inputs(k, path));

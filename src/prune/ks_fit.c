@@ -251,6 +251,11 @@ static wn_status run_epoch(wn__ks *k, int64_t epoch, wn_ks_fn *fn, void *ctx, wn
     double lr = k->schedule.lr;
     WN_TRY(wn__ks_train_epoch(k, epoch, sums));
     WN_TRY(wn__ks_loss(k, held_out(k), &s->val, NULL));
+    if (!isfinite(sums->loss) || !isfinite(s->val))
+        return wn__fail(WN_INVALID,
+                        "the loss is not finite in epoch %" PRId64
+                        ": a learning rate below %g, or gradients clipped to a norm",
+                        epoch, lr);
     s->epoch = epoch;
     s->train = sums->loss;
     s->sums = sums;

@@ -216,7 +216,6 @@ wn_status wn__ks_apply_out(wn__ks_apply *a) {
         wn__hf_weights_at(a->text.weights, i, &name, &view, &file);
         a->result->bytes_before += wn__tensor_bytes(&view);
     }
-    WN_TRY(wn__place_begin(&a->place));
     WN_TRY(wn__place_copy_files(&a->place, a->text.dir));
     WN_TRY(write_model(a, NULL, a->o->merge && !later));
     WN_TRY(look(a, "fitted", &a->result->loss_fitted));

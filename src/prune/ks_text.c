@@ -5,11 +5,13 @@
 
 #include "base/fail.h"
 #include "data/shard.h"
+#include "formats/pth.h"
 #include "infer/evaluate.h"
 #include "kernels/matmul.h"
 #include "tensor/tensor.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +23,24 @@ static wn_status encode(const wn__ks_text *t, const char *path, const uint8_t *b
     return status == WN_OK ? WN_OK : wn__fail_in(status, "%s", path);
 }
 
+static bool ends_with(const char *s, const char *end) {
+    size_t n = strlen(s), k = strlen(end);
+    return n > k && strcmp(s + n - k, end) == 0;
+}
+
+wn_status wn__ks_is_text(const char *path, bool *out) {
+    wn__map map;
+    WN_TRY(wn__map_open(path, &map));
+    *out = !wn__pth_begins(map.data, map.size) && !ends_with(path, ".safetensors") &&
+           !ends_with(path, ".pth");
+    wn__map_close(&map);
+    return WN_OK;
+}
+
 static wn_status check_text(const char *path) {
-    if (!wn__shard_named(path) && !wn_documents_named(path)) return WN_OK;
+    bool text;
+    WN_TRY(wn__ks_is_text(path, &text));
+    if (text && !wn__shard_named(path) && !wn_documents_named(path)) return WN_OK;
     return wn__fail(WN_INVALID, "%s: a plain text expected", path);
 }
 
@@ -243,7 +261,7 @@ wn_status wn__ks_text_moments(wn__ks_text *t, int64_t block, wn__linear *l, doub
             h[i * n + j] = h[j * n + i] = (h[i * n + j] + h[j * n + i]) / (2 * (double)t->rows);
     for (int64_t i = 0; i < n; i++)
         mean += h[i * n + i] / (double)n;
-    if (!(mean > 0)) return wn__fail(WN_INVALID, "%s: reads nothing but zeros", l->name);
+    if (!isfinite(mean)) return wn__fail(WN_INVALID, "%s: what it reads is not finite", l->name);
     for (int64_t i = 0; i < n; i++)
         h[i * n + i] += WN_KS_DAMPING * mean;
     return WN_OK;

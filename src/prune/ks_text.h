@@ -19,6 +19,9 @@ typedef struct wn__ks_text_options {
     int threads;
 } wn__ks_text_options;
 
+/* Whether a file is no matrix of inputs, by its first bytes and its name. */
+WN_NODISCARD wn_status wn__ks_is_text(const char *path, bool *out);
+
 typedef struct wn__ks_text {
     wn__ks_text_options o;
     char dir[WN_PATH_MAX];
@@ -48,7 +51,8 @@ wn__linear *wn__ks_text_layer(const wn__ks_text *t, const char *name, int64_t *b
 /* Puts all windows in front of block 0. */
 WN_NODISCARD wn_status wn__ks_text_begin(wn__ks_text *t);
 /* h[in, in] = the second moments of what the layer, of the block that the windows stand before,
- * reads, damped by WN_KS_DAMPING of the mean of their diagonal. */
+ * reads, damped by WN_KS_DAMPING of the mean of their diagonal; all zero where it reads nothing
+ * else. */
 WN_NODISCARD wn_status wn__ks_text_moments(wn__ks_text *t, int64_t block, wn__linear *l, double *h);
 /* Takes all windows through the block. */
 WN_NODISCARD wn_status wn__ks_text_advance(wn__ks_text *t, int64_t block);

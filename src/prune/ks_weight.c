@@ -113,12 +113,14 @@ static wn_status from_directory(const char *path, const char *tensor, float **w,
                                 int64_t *in) {
     wn__hf_weights *weights;
     wn_tensor view;
+    char dir[WN_PATH_MAX];
     if (tensor == NULL)
         return wn__fail(WN_INVALID,
                         "%s: a directory needs --tensor NAME, as "
                         "'model.layers.0.mlp.up_proj.weight'",
                         path);
-    WN_TRY(wn__hf_weights_open(path, &weights));
+    if (wn__model_dir(path, dir) != WN_OK) WN_TRY(wn__path_join(dir, sizeof dir, path, "."));
+    WN_TRY(wn__hf_weights_open(dir, &weights));
     wn_status status = wn__hf_weights_find(weights, tensor, &view)
                            ? take(path, tensor, &view, w, out, in)
                            : wn__fail(WN_INVALID, "%s: no tensor '%s'", path, tensor);

@@ -380,14 +380,15 @@ static void unwhiten(const fit *f, double *factor) {
     }
 }
 
-// Both closed forms; the better one into factor.
+// Both closed forms; the better one into factor. Neither of a norm of zero.
 static wn_status begin(fit *f, double *const *factor, double *const *other, wn__kron_inputs *report,
                        double *outputs) {
     wn__kron_fit fitted;
     double weight, whole, plain;
     WN_TRY(make_roots(f));
     compare(f, NULL, &f->norm, &whole);
-    if (!(f->norm > 0)) return wn__fail(WN_INVALID, "a weight that is zero on its inputs");
+    if (!isfinite(f->norm)) return wn__fail(WN_INVALID, "a weight that is not finite");
+    if (f->norm == 0) return WN_OK;
     WN_TRY(wn__kron_fit_dense(f->family, f->x, f->c, f->w, factor, false, &fitted));
     compare(f, factor, &plain, &weight);
     report->plain_weight = sqrt(weight / whole);
@@ -430,6 +431,11 @@ static wn_status fit_all(fit *f, int most, double *const *factor, double *const 
                          wn__kron_inputs *r) {
     double outputs, weight, now;
     WN_TRY(begin(f, factor, kept, r, &outputs));
+    if (f->norm == 0) { // zeros are exact, and no error is relative to them
+        for (int t = 0; t < f->c->count; t++)
+            memset(factor[t], 0, (size_t)wn__kron_params(&f->c->factor[t]) * sizeof *factor[t]);
+        return WN_OK;
+    }
     compare(f, factor, &outputs, &weight);
     while (r->rounds < most) {
         for (int t = 0; t < f->c->count; t++)

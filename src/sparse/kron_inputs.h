@@ -24,7 +24,8 @@ typedef struct wn__kron_inputs {
 /* w[rows, columns] and h[columns, columns], symmetric and positive definite, packed; factor[t]
  * receives the numbers of factor t in canonical order, all of one norm. Ends after `rounds`, or
  * where a round improves the outputs' error by less than a five-hundredth. Same bits for any number
- * of threads. INVALID: as wn__kron_fit_dense, and an h that is not positive definite. NOMEM. */
+ * of threads. A zero w has zero factors and no error. INVALID: as wn__kron_fit_dense, and an h that
+ * is not positive definite. NOMEM. */
 WN_NODISCARD wn_status wn__kron_fit_inputs(const wn__linalg *family, wn__exec *x,
                                            const wn__kron_chain *c, const double *w,
                                            const double *h, int rounds, double *const *factor,

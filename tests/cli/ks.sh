@@ -25,7 +25,12 @@ run 0 ks fit "$weight" --chain monarch:2x3 --output-dir "$dir/closed"; prints "r
 run 0 ks fit "$weight" --ranks 1,2 --output-dir "$dir/sweep" --num-epochs 2 --method sgd --num-samples 20 --batch-size 8 -q; prints "rank      2"
 [ "$(wc -l <"$dir/sweep/rank_sweep_summary.csv")" = 3 ] || fail "no line for each rank"
 for file in rank_1/rank_1_final.pth rank_2/rank_2_best.pth rank_sweep_summary.json; do [ -s "$dir/sweep/$file" ] || fail "no $file"; done
+run 0 ks fit "$weight" --ranks 1,2 --output-dir "$dir/sweep" --method svd --json; prints '"rank": 2'; grep -q 'rank  ' "$out" && fail "a table beside JSON"
 run 2 ks fit "$weight" --ranks 1,,2; says "joined by ','"
+run 2 ks fit "$weight" --ranks 2,1,2; says "the same one twice"
+run 2 ks fit "$weight" --ranks 1,2 --chain monarch:2x3; says "is of legacy chains"
+run 1 ks fit "$weight" --method sgd --lr 1e3 --optimizer sgd --max-grad-norm 0 --output-dir "$dir/far"; says "the loss is not finite in epoch"
+[ ! -e "$dir/far/ks_chain_final.pth" ] || fail "a fit that went nowhere was kept"
 run 1 ks fit "$weight" --method lbfgs --output-dir "$dir/no"; says "method 'lbfgs': svd, als, sgd or auto expected"
 run 0 ks fit "$weight" --method als --output-dir "$dir/als"; prints " sweeps"
 run 1 ks fit "$dir/nothing.pth"; says "nothing.pth"
@@ -56,20 +61,50 @@ run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.q_proj=kron:monarch:8' --
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=2:4' --calib "$dir/text" --seq-len 32; says "kron:... or dense expected"
 run 2 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:butterfly'; says "needs --calib"
 run 2 ks apply "$dir/model" --lr 3; says "ks apply has no --lr"
+run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --calib "$dir/chains/model.safetensors" --seq-len 32; says "a plain text expected"
+run 1 ks apply "$dir/model" -o /proc/no --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 32; says "/proc/no"; says_not "before"
 [ ! -e "$dir/no" ] || fail "a refused apply left something"
-run 0 ks apply "$dir/model" -o "$dir/merged" --sparsity 'mlp.*=kron:monarch:16' --calib "$dir/text" --calib-tokens 320 --seq-len 32 --rounds 1 --merge --recover 3 --search \
+run 0 ks apply "$dir/model" -o "$dir/merged" --sparsity 'mlp.*=kron:monarch:4:4' --calib "$dir/text" --calib-tokens 320 --seq-len 32 --rounds 1 --merge --recover 3 --search \
     --threads 2 --json
 prints '"loss_recovered"'; prints '"plain_output_error"'
 grep -q kron "$dir/merged/config.json" && fail "a merged model says that it has chains"
 [ ! -e "$dir/merged/recovery" ] || fail "the run of recovery was left"
 run 0 eval "$dir/merged" --data "$dir/text" --seq-len 32
-run 0 ks fit "$dir/model/latest" --tensor model.layers.1.mlp.up_proj.weight --chain monarch:8:2 --calib "$dir/text" --calib-tokens 320 --seq-len 32 --method svd \
+run 0 ks fit "$dir/model" --tensor model.layers.1.mlp.up_proj.weight --chain monarch:8:2 --calib "$dir/text" --calib-tokens 320 --seq-len 32 --method svd \
     --output-dir "$dir/one"
 prints "relative error of the outputs"
 run 1 ks fit "$weight" --calib "$dir/text" --output-dir "$dir/no"; says "needs a model directory"
 run 0 convert "$dir/chains" "$dir/chains.pth"; prints "tensors"
+run 0 convert "$dir/model" "$dir/model.pth"; prints "tensors"
 run 0 ks fit "$dir/chains.pth" --tensor model.layers.0.self_attn.o_proj.weight --chain monarch:8 --output-dir "$dir/two"
 
+if command -v python3 >/dev/null 2>&1; then # a model with biases and a layer of zeros
+    cp -RL "$dir/model/latest" "$dir/biased"; rm -f "$dir/biased/training.safetensors" "$dir/biased/state.json"
+    python3 - "$dir/biased" <<'PYTHON'
+import json
+import struct
+import sys
+
+path = sys.argv[1] + "/model.safetensors"
+raw = open(path, "rb").read()
+size = struct.unpack("<Q", raw[:8])[0]
+header, data = json.loads(raw[8 : 8 + size]), bytearray(raw[8 + size :])
+begin, end = header["model.layers.1.mlp.up_proj.weight"]["data_offsets"]
+data[begin:end] = bytes(end - begin)
+for name in [n for n in header if n.endswith("_proj.weight")]:
+    at, rows = len(data), header[name]["shape"][0]
+    data += struct.pack("<%df" % rows, *[0 if "1.mlp.up" in name else i % 7 / 10 for i in range(rows)])
+    header[name[:-6] + "bias"] = {"dtype": "F32", "shape": [rows], "data_offsets": [at, len(data)]}
+text = json.dumps(header).encode()
+text += b" " * (-len(text) % 8)
+open(path, "wb").write(struct.pack("<Q", len(text)) + text + data)
+config = json.load(open(sys.argv[1] + "/config.json"))
+config.update(attention_bias=True, mlp_bias=True)
+json.dump(config, open(sys.argv[1] + "/config.json", "w"))
+PYTHON
+    run 0 ks apply "$dir/biased" -o "$dir/few" --sparsity '*_proj=kron:monarch:32:32' --calib "$dir/text" --calib-tokens 320 --seq-len 32 --rounds 0 --threads 2
+    prints "12 of 12 linear layers"; prints "what remains: 0.0000 nats"
+fi
 if command -v python3 >/dev/null 2>&1 && python3 -c 'import torch' 2>/dev/null; then
     python3 - "$dir/run/chain_final.pth" "$weight" <<'PYTHON'
 import sys

@@ -174,7 +174,33 @@ static void test_deep(void **state) {
     free(h);
 }
 
-static const struct CMUnitTest tests[] = {cmocka_unit_test(test_near), cmocka_unit_test(test_exact),
+// A layer may hold nothing: neither does its chain. What is not finite is said to be so.
+static void test_zero(void **state) {
+    (void)state;
+    wn__kron_chain chain;
+    wn__exec x = {0};
+    double *h = moments(8), w[64] = {0}, *factor[WN__KRON_MAX], lowrank;
+    wn__kron_inputs report;
+    assert_ok(wn__kron_chain_monarch(8, 8, 4, 4, 1, &chain));
+    take(&chain, factor);
+    for (int t = 0; t < chain.count; t++)
+        factor[t][0] = 1;
+    assert_ok(wn__kron_fit_inputs(NULL, &x, &chain, w, h, 3, factor, &report));
+    assert_true(report.outputs == 0 && report.weight == 0 && report.plain_outputs == 0);
+    for (int t = 0; t < chain.count; t++)
+        for (int64_t i = 0; i < wn__kron_params(&chain.factor[t]); i++)
+            assert_true(factor[t][i] == 0);
+    assert_ok(wn__kron_lowrank_inputs(NULL, &x, 8, 8, w, h, 1, &lowrank));
+    assert_true(lowrank == 0);
+    w[5] = NAN;
+    assert_int_equal(wn__kron_fit_inputs(NULL, &x, &chain, w, h, 3, factor, &report), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "not finite"));
+    release(&chain, factor);
+    free(h);
+}
+
+static const struct CMUnitTest tests[] = {cmocka_unit_test(test_near), cmocka_unit_test(test_zero),
+                                          cmocka_unit_test(test_exact),
                                           cmocka_unit_test(test_deep)};
 
 int main(void) {
