@@ -58,7 +58,7 @@ int wn__gpu_copies(double bytes, bool cold);
 
 /* The fastest of cuBLASLt's choices for a product, each tried on its own data. */
 typedef struct wn__gpu_best {
-    wn__blaslt *library;
+    wn__blaslt *lt;
     const wn__lt_plan *plan;
     int choice;
 } wn__gpu_best;

@@ -15,7 +15,7 @@ enum { TRIES = 5, RUNS = 16, FEW_RUNS = 2, WORKSPACE = WN__GPU_BEST_WORKSPACE };
 
 typedef struct dense {
     wn__matmul p;
-    wn__blaslt *library;
+    wn__blaslt *lt;
     const wn__lt_plan *plan;
     int choice;
     wn__arena memory;
@@ -35,7 +35,7 @@ static wn_status run(void *ctx) {
     dense *j = ctx;
     j->p.b.data = j->first + (size_t)j->next * j->step;
     j->next = (j->next + 1) % j->copies;
-    return wn__blaslt_run(j->library, j->plan, j->choice, &j->p, j->workspace);
+    return wn__blaslt_run(j->lt, j->plan, j->choice, &j->p, j->workspace);
 }
 
 static size_t bytes_of(int64_t a, int64_t b) {
@@ -141,14 +141,14 @@ static wn_status find(wn__gpu_bench *g, const wn__matmul *p, void *workspace, bo
     dense j = {.p = *p, .workspace = workspace, .first = p->b.data, .copies = 1};
     wn__lt_shape s;
     char why[160];
-    WN_TRY(wn__gpu_blaslt(g->gpu, &j.library));
+    WN_TRY(wn__gpu_blaslt(g->gpu, &j.lt));
     if (!wn__blaslt_shape(p, &s, why, sizeof why)) return wn__fail(WN_UNSUPPORTED, "%s", why);
     if (bits8) s.in = WN_LT_E4M3;
     s.workspace = WORKSPACE;
     s.reductions = WN_LT_REDUCE_IN_PLACE | WN_LT_REDUCE_SUMS | WN_LT_REDUCE_RESULTS; // all it likes
-    WN_TRY(wn__blaslt_plan(j.library, &s, WN_LT_CHOICES, &j.plan));
+    WN_TRY(wn__blaslt_plan(j.lt, &s, WN_LT_CHOICES, &j.plan));
     WN_TRY(choose(g, &j));
-    *out = (wn__gpu_best){j.library, j.plan, j.choice};
+    *out = (wn__gpu_best){j.lt, j.plan, j.choice};
     return WN_OK;
 }
 
@@ -158,7 +158,7 @@ wn_status wn__gpu_best_find(wn__gpu_bench *g, const wn__matmul *p, void *workspa
 }
 
 wn_status wn__gpu_best_run(const wn__gpu_best *b, const wn__matmul *p, void *workspace) {
-    return wn__blaslt_run(b->library, b->plan, b->choice, p, workspace);
+    return wn__blaslt_run(b->lt, b->plan, b->choice, p, workspace);
 }
 
 static wn_status open_dense(const wn__cell *c, dense *j, wn__product what, bool cold) {
@@ -167,7 +167,7 @@ static wn_status open_dense(const wn__cell *c, dense *j, wn__product what, bool 
     wn__gpu_best best;
     WN_TRY(place(c, j, what, dtype, cold));
     WN_TRY(find(g, &j->p, j->workspace, in_8_bits(c), &best));
-    j->library = best.library;
+    j->lt = best.lt;
     j->plan = best.plan;
     j->choice = best.choice;
     return WN_OK;

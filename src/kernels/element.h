@@ -7,6 +7,11 @@
 #include "base/half.h"
 #include "tensor/tensor.h"
 
+/* A BF16 or F16 number. */
+static inline double wn__number16(uint16_t bits, wn_dtype dtype) {
+    return (double)(dtype == WN_DTYPE_BF16 ? wn__bf16_to_f32(bits) : wn__f16_to_f32(bits));
+}
+
 static inline double wn__get(const wn_tensor *t, int64_t i) {
     switch (t->dtype) {
     case WN_DTYPE_F64:

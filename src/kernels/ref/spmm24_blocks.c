@@ -10,10 +10,6 @@
 
 enum { TOKENS = 16, GROUPS = WN_BLOCK24_COLUMNS / 4 };
 
-static double number(uint16_t bits, wn_dtype dtype) {
-    return (double)(dtype == WN_DTYPE_BF16 ? wn__bf16_to_f32(bits) : wn__f16_to_f32(bits));
-}
-
 // sum_i x[t,i] W[o,i] of `count` tokens; slots that name a column beyond k are left out.
 static void products(const wn__spmm24_blocks *p, int64_t t, int count, int64_t o,
                      double sum[TOKENS]) {
@@ -27,7 +23,7 @@ static void products(const wn__spmm24_blocks *p, int64_t t, int count, int64_t o
                           (int)(g % GROUPS), column, value);
         for (int slot = 0; slot < 2; slot++) {
             const int64_t i = 4 * g + column[slot];
-            const double w = number(value[slot], p->values);
+            const double w = wn__number16(value[slot], p->values);
             for (int j = 0; i < k && j < count; j++)
                 sum[j] += wn__get(&p->x, wn__at(&p->x, t + j, i)) * w;
         }

@@ -8,10 +8,6 @@
 
 enum { TOKENS = 16, GROUPS = WN_BLOCK24_COLUMNS / 4 };
 
-static double number(uint16_t bits, wn_dtype dtype) {
-    return (double)(dtype == WN_DTYPE_BF16 ? wn__bf16_to_f32(bits) : wn__f16_to_f32(bits));
-}
-
 // Four columns of `count` tokens: those of group g (of all of a row).
 static void group(const wn__spmm24_blocks_columns *p, int64_t t, int count, int64_t g) {
     const int64_t k = p->y.shape[1], across = p->blocks.shape[1];
@@ -25,7 +21,7 @@ static void group(const wn__spmm24_blocks_columns *p, int64_t t, int count, int6
         for (int slot = 0; slot < 2; slot++)
             for (int j = 0; j < count; j++)
                 sum[place[slot]][j] +=
-                    wn__get(&p->x, wn__at(&p->x, t + j, o)) * number(value[slot], p->values);
+                    wn__get(&p->x, wn__at(&p->x, t + j, o)) * wn__number16(value[slot], p->values);
     }
     for (int i = 0; i < 4 && 4 * g + i < k; i++)
         for (int j = 0; j < count; j++)

@@ -8,10 +8,6 @@
 
 enum { COLUMNS = 16, GROUPS = WN_BLOCK24_COLUMNS / 4 };
 
-static double number(uint16_t bits, wn_dtype dtype) {
-    return (double)(dtype == WN_DTYPE_BF16 ? wn__bf16_to_f32(bits) : wn__f16_to_f32(bits));
-}
-
 // sum_l S[i,l] b[l,j..] of `count` columns; slots that name a row of b beyond k are left out.
 static void products(const wn__spmm24_blocks_rows *p, int64_t i, int64_t j, int count,
                      double sum[COLUMNS]) {
@@ -25,7 +21,7 @@ static void products(const wn__spmm24_blocks_rows *p, int64_t i, int64_t j, int 
                           (int)(g % GROUPS), place, value);
         for (int slot = 0; slot < 2; slot++) {
             const int64_t l = 4 * g + place[slot];
-            const double s = number(value[slot], p->values);
+            const double s = wn__number16(value[slot], p->values);
             for (int c = 0; l < k && c < count; c++)
                 sum[c] += s * wn__get(&p->b, wn__at(&p->b, l, j + c));
         }

@@ -36,7 +36,7 @@ static __device__ __forceinline__ void load_transposed(uint32_t (&r)[4], uint32_
                  : "memory");
 }
 
-/* 16 bytes, or zeros where bytes is 0. */
+/* 16 bytes, of which those from `bytes` on are zeros. */
 static __device__ __forceinline__ void copy_async(uint32_t to, const void *from, int bytes) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes)
                  : "memory");

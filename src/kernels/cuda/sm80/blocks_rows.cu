@@ -6,8 +6,7 @@
 // shared memory.
 #include "kernels/cuda/args_rows.h"
 #include "kernels/cuda/block24.h"
-#include "kernels/cuda/common/number16.cuh"
-#include "kernels/cuda/common/ptx.cuh"
+#include "kernels/cuda/common/mma_sp.cuh"
 
 enum {
     THREADS = WN_ROWS_SM80_THREADS,
@@ -22,49 +21,12 @@ enum {
 static_assert(STAGES * STAGE_BYTES <= WN_ROWS_SM80_SHARED, "stages");
 static_assert(ROWS * PITCH * 4 <= WN_ROWS_SM80_SHARED, "sums");
 
-static __device__ __forceinline__ void copy16(uint32_t to, const void *from, int bytes) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes)
-                 : "memory");
-}
-
-template <bool TRANSPOSED>
-static __device__ __forceinline__ void load4x4(uint32_t (&r)[4], uint32_t from) {
-    if (TRANSPOSED)
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                     : "r"(from)
-                     : "memory");
-    else
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                     : "r"(from)
-                     : "memory");
-}
-
-template <class T, int SELECTOR> struct product;
-#define PRODUCT(T, TEXT, SELECTOR)                                                                 \
-    template <> struct product<T, SELECTOR> {                                                      \
-        static __device__ __forceinline__ void run(float (&d)[4], const uint32_t (&a)[4],          \
-                                                   const uint32_t (&b)[4], uint32_t e) {           \
-            asm volatile("mma.sp::ordered_metadata.sync.aligned.m16n8k32.row.col.f32." TEXT        \
-                         "." TEXT ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9, %10, %11}, "  \
-                         "{%0, %1, %2, %3}, %12, %13;"                                             \
-                         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                          \
-                         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]),       \
-                           "r"(b[2]), "r"(b[3]), "r"(e), "n"(SELECTOR));                           \
-        }                                                                                          \
-    };
-PRODUCT(type_bf16, "bf16", 0)
-PRODUCT(type_bf16, "bf16", 1)
-PRODUCT(type_f16, "f16", 0)
-PRODUCT(type_f16, "f16", 1)
-
 // 16 bytes of b that begin at element `at` of line `line`; zeros beyond both.
 static __device__ __forceinline__ void copy_chunk(const wn__gpu_blocks_rows &p, uint32_t to,
                                                   int line, int lines, int at, int length) {
     const int left = 2 * (length - at);
     const bool in = line < lines && left > 0;
-    copy16(to, p.b_data + (in ? line * p.b_stride + at : 0), in ? (left < 16 ? left : 16) : 0);
+    copy_async(to, p.b_data + (in ? line * p.b_stride + at : 0), in ? (left < 16 ? left : 16) : 0);
 }
 
 // One step of 64 of k into a stage.
@@ -91,7 +53,7 @@ static __device__ __forceinline__ void copy(const wn__gpu_blocks_rows &p, uint32
         const int row = min(panel + at / CHUNKS, p.panels - 1);
         const uint8_t *from =
             p.blocks + ((size_t)row * p.steps + step) * WN_BLOCK24_BYTES + at % CHUNKS * 16;
-        copy16(stage + COLUMN_BYTES + at * 16, from, 16);
+        copy_async(stage + COLUMN_BYTES + at * 16, from, 16);
     }
 }
 
@@ -104,20 +66,20 @@ static __device__ __forceinline__ void multiply(float (&d)[4][4][4], const uint3
 #pragma unroll
     for (int m = 0; m < 4; m++) {
         const int r = 16 * m + row, chunk = 2 * HALF + (lane >> 4);
-        load4x4<false>(a[m], block + r * 64 + ((chunk ^ (r >> 1 & 3)) << 4));
+        load_matrices(a[m], block + r * 64 + ((chunk ^ (r >> 1 & 3)) << 4));
     }
 #pragma unroll
     for (int n = 0; n < 4; n++) {
         uint32_t b[4];
         const int k8 = 4 * HALF + (lane >> 3); // which eight of k this lane's row belongs to
         if (ACROSS)
-            load4x4<true>(b,
-                          columns + (8 * k8 + eight) * 256 + ((((first >> 3) + n) ^ eight) << 4));
+            load_transposed(b,
+                            columns + (8 * k8 + eight) * 256 + ((((first >> 3) + n) ^ eight) << 4));
         else
-            load4x4<false>(b, columns + (first + 8 * n + eight) * 128 + ((k8 ^ eight) << 4));
+            load_matrices(b, columns + (first + 8 * n + eight) * 128 + ((k8 ^ eight) << 4));
 #pragma unroll
         for (int m = 0; m < 4; m++)
-            product<T, HALF>::run(d[m][n], a[m], b, e[m]);
+            mma_sp<T, HALF>::run(d[m][n], a[m], b, e[m]);
     }
 }
 

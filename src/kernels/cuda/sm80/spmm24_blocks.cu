@@ -5,8 +5,7 @@
 // go back through shared memory, which transposes.
 #include "kernels/cuda/args_blocks.h"
 #include "kernels/cuda/block24.h"
-#include "kernels/cuda/common/number16.cuh"
-#include "kernels/cuda/common/ptx.cuh"
+#include "kernels/cuda/common/mma_sp.cuh"
 #include "kernels/cuda/spmm24_sm80.h"
 
 enum {
@@ -22,36 +21,6 @@ enum {
 static_assert(STAGES * STAGE_BYTES <= WN_SPMM24_SM80_SHARED, "stages");
 static_assert(TOKENS * PITCH * 4 <= WN_SPMM24_SM80_SHARED, "sums");
 
-static __device__ __forceinline__ void copy16(uint32_t to, const void *from, int bytes) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes)
-                 : "memory");
-}
-
-static __device__ __forceinline__ void load4x4(uint32_t (&r)[4], uint32_t from) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(from)
-                 : "memory");
-}
-
-template <class T, int SELECTOR> struct product;
-#define PRODUCT(T, TEXT, SELECTOR)                                                                 \
-    template <> struct product<T, SELECTOR> {                                                      \
-        static __device__ __forceinline__ void run(float (&d)[4], const uint32_t (&a)[4],          \
-                                                   const uint32_t (&b)[4], uint32_t e) {           \
-            asm volatile("mma.sp::ordered_metadata.sync.aligned.m16n8k32.row.col.f32." TEXT        \
-                         "." TEXT ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9, %10, %11}, "  \
-                         "{%0, %1, %2, %3}, %12, %13;"                                             \
-                         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                          \
-                         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]),       \
-                           "r"(b[2]), "r"(b[3]), "r"(e), "n"(SELECTOR));                           \
-        }                                                                                          \
-    };
-PRODUCT(type_bf16, "bf16", 0)
-PRODUCT(type_bf16, "bf16", 1)
-PRODUCT(type_f16, "f16", 0)
-PRODUCT(type_f16, "f16", 1)
-
 // One step of 64 columns into a stage; zeros beyond the tokens and the columns.
 static __device__ __forceinline__ void copy(const wn__gpu_spmm24_blocks &p, uint32_t stage,
                                             int panel, int token, int step) {
@@ -61,8 +30,8 @@ static __device__ __forceinline__ void copy(const wn__gpu_spmm24_blocks &p, uint
         const int column = 64 * step + 8 * chunk, left = 2 * (p.columns - column);
         const bool in = token + row < p.tokens && left > 0;
         const uint16_t *from = p.x_data + (in ? (token + row) * p.x_stride + column : 0);
-        copy16(stage + row * 128 + ((chunk ^ (row & 7)) << 4), from,
-               in ? (left < 16 ? left : 16) : 0);
+        copy_async(stage + row * 128 + ((chunk ^ (row & 7)) << 4), from,
+                   in ? (left < 16 ? left : 16) : 0);
     }
     enum { CHUNKS = WN_BLOCK24_BYTES / 16 };
 #pragma unroll 1
@@ -71,7 +40,7 @@ static __device__ __forceinline__ void copy(const wn__gpu_spmm24_blocks &p, uint
         const int row = min(panel + at / CHUNKS, p.panels - 1);
         const uint8_t *from =
             p.blocks + ((size_t)row * p.steps + step) * WN_BLOCK24_BYTES + at % CHUNKS * 16;
-        copy16(stage + TOKEN_BYTES + at * 16, from, 16);
+        copy_async(stage + TOKEN_BYTES + at * 16, from, 16);
     }
 }
 
@@ -84,15 +53,16 @@ static __device__ __forceinline__ void multiply(float (&d)[4][4][4], const uint3
 #pragma unroll
     for (int m = 0; m < 4; m++) {
         const int r = 16 * m + row, chunk = 2 * HALF + (lane >> 4);
-        load4x4(a[m], block + r * 64 + ((chunk ^ (r >> 1 & 3)) << 4));
+        load_matrices(a[m], block + r * 64 + ((chunk ^ (r >> 1 & 3)) << 4));
     }
 #pragma unroll
     for (int n = 0; n < 4; n++) {
         uint32_t b[4];
-        load4x4(b, tokens + (8 * n + eight) * 128 + (((4 * HALF + (lane >> 3)) ^ eight) << 4));
+        load_matrices(b,
+                      tokens + (8 * n + eight) * 128 + (((4 * HALF + (lane >> 3)) ^ eight) << 4));
 #pragma unroll
         for (int m = 0; m < 4; m++)
-            product<T, HALF>::run(d[m][n], a[m], b, e[m]);
+            mma_sp<T, HALF>::run(d[m][n], a[m], b, e[m]);
     }
 }
 
