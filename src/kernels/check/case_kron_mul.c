@@ -38,10 +38,20 @@ static const wn__field fields[FIELDS] = {
     WN__FIELD_WORDS("form", FORMS, 0, form_words),
 };
 
-// Now and then one of the chains that run at once on a GPU, with few vectors where it is long.
+// Now and then one large factor, or one of the chains that run at once on a GPU, with few vectors
+// where it is long.
 static void settle(wn__problem *p) {
     int64_t *v = p->value;
     const int64_t roll = (v[A] + 3 * v[B] + 5 * v[C] + 7 * v[T]) % 32;
+    if (roll == 6) { // one factor whose blocks a task does not take whole
+        v[COUNT] = v[S] = v[R] = 1;
+        v[A] = 1;
+        v[FORM] = 0;
+        v[T] += 230;
+        v[C] += 190;
+        v[D] = 1 + v[D] % 5;
+        v[N] %= 80;
+    }
     if (roll > 5) return;
     v[N] %= v[N] % 4 == 0 ? 36 : 6;
     v[DTYPE] = 2 + (v[T] & 1); // BF16 or F16
@@ -212,6 +222,17 @@ static wn__kron_size grad_size(const int64_t *v) {
     return (wn__kron_size){v[GA], v[GB], v[GC], v[GD]};
 }
 
+// Now and then blocks that a task does not take whole.
+static void settle_grad(wn__problem *p) {
+    int64_t *v = p->value;
+    if ((v[GA] + 3 * v[GB] + 5 * v[GC]) % 16 != 0) return;
+    v[GA] = 1;
+    v[GB] += 190;
+    v[GC] += 120;
+    v[GD] = 1 + v[GD] % 18;
+    v[GN] %= 90;
+}
+
 static void declare_grad(wn__case *c) {
     wn__kron_grad *p = c->args;
     const int64_t *v = c->problem.value;
@@ -259,6 +280,7 @@ const wn__case_type wn__cases_kron_grad = {.op = WN__OP_kron_grad,
                                            .field_count = GFIELDS,
                                            .multilinear = true,
                                            .align = 16,
+                                           .settle = settle_grad,
                                            .declare = declare_grad,
                                            .fill = fill_grad,
                                            .bound = bound_grad,

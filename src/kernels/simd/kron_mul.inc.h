@@ -6,10 +6,18 @@
 #if VF == 16
 #define LANES WN_KRON_AVX512_LANES
 #define ROWS  WN_KRON_AVX512_ROWS
+#define IN_ORDER                                                                                   \
+    { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 }
 #else
 #define LANES WN_KRON_AVX2_LANES
 #define ROWS  WN_KRON_AVX2_ROWS
+#define IN_ORDER                                                                                   \
+    { 0, 1, 2, 3, 4, 5 }
 #endif
+
+/* Floats of the packed weights from those in use to those on their way: they come from L3, which a
+ * tile of a few KiB does not give a prefetcher time to notice. */
+enum { KRON_AHEAD = 512 };
 
 typedef struct kron_job {
     const wn__kron_mul *p;
@@ -24,15 +32,26 @@ static int64_t kron_least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* ---- the register tile: J outputs of a block from its c inputs. w[c][J], x[c][LANES]. */
+/* ---- the register tile: J outputs of a block from c of its inputs, added to what is there or not.
+ * w[c][J], x[c][LANES]. */
 ALWAYS void kron_tile(const int J, int64_t c, const float *w, const float *x, const int32_t *place,
-                      float *out) {
+                      float *out, bool add) {
     vf sum[ROWS][2];
-    UNROLL
-    for (int j = 0; j < J; j++)
-        sum[j][0] = sum[j][1] = vf_zero();
+    if (add) {
+        UNROLL
+        for (int j = 0; j < J; j++) {
+            const float *from = out + (int64_t)place[j] * LANES;
+            sum[j][0] = vf_load(from);
+            sum[j][1] = vf_load(from + VF);
+        }
+    } else {
+        UNROLL
+        for (int j = 0; j < J; j++)
+            sum[j][0] = sum[j][1] = vf_zero();
+    }
     for (int64_t k = 0; k < c; k++, w += J, x += LANES) {
         vf x0 = vf_load(x), x1 = vf_load(x + VF);
+        _mm_prefetch((const char *)(w + KRON_AHEAD), _MM_HINT_T0);
         UNROLL
         for (int j = 0; j < J; j++) {
             vf weight = vf_set(w[j]);
@@ -51,12 +70,13 @@ ALWAYS void kron_tile(const int J, int64_t c, const float *w, const float *x, co
 /* Panels of x and out that pass together. */
 typedef struct kron_panels {
     int64_t count, x, out; /* floats from one to the next */
+    bool add;              /* to what is in out */
 } kron_panels;
 
 #define KRON_CASE(J)                                                                               \
     case J:                                                                                        \
         for (int64_t i = 0; i < n->count; i++)                                                     \
-            kron_tile(J, c, w, x + i * n->x, place, out + i * n->out);                             \
+            kron_tile(J, c, w, x + i * n->x, place, out + i * n->out, n->add);                     \
         break;
 
 static void kron_tiles(int64_t rows, int64_t c, const float *w, const float *x,
@@ -77,7 +97,7 @@ static void kron_tiles(int64_t rows, int64_t c, const float *w, const float *x,
 #endif
     default:
         for (int64_t i = 0; i < n->count; i++)
-            kron_tile(ROWS, c, w, x + i * n->x, place, out + i * n->out);
+            kron_tile(ROWS, c, w, x + i * n->x, place, out + i * n->out, n->add);
     }
 }
 
@@ -167,13 +187,15 @@ static int32_t kron_input(const wn__kron_size *s, int64_t column) {
     return (int32_t)((i * s->d + l) * s->c + k);
 }
 
-/* place: of the inputs; then of each factor its outputs, block after block. */
+/* place: of the inputs; then of each factor its outputs, block after block; then of the results. */
 static void kron_place(kron_job *job) {
     const wn__kron_mul *p = job->p;
     wn__kron_size s = wn__kron_size_of(&p->w[0]);
     int32_t *place = job->place;
     for (int64_t c = 0; c < job->plan.in; c++)
         place[c] = kron_input(&s, c);
+    for (int64_t r = 0; r < job->plan.out; r++)
+        place[job->plan.places - wn__kron_line(job->plan.out) + r] = (int32_t)r;
     place += wn__kron_line(job->plan.in);
     if (job->plan.pair) {
         wn__kron_size left = wn__kron_size_of(&p->w[1]);
@@ -203,81 +225,118 @@ static bool kron_batch_first(const wn_tensor *t) {
     return t->stride[1] == 1 || t->shape[1] < 2;
 }
 
-ALWAYS void kron_bring_as(const wn_dtype dtype, const kron_job *job, int64_t t0, float *panel) {
-    const wn_tensor *x = &job->p->x;
-    int64_t n = kron_least(LANES, x->shape[0] - t0), in = x->shape[1];
+/* Columns of a batch that go into a panel or come out of it: column i is row place[i] of it. */
+typedef struct kron_columns {
+    const wn_tensor *of;
+    int64_t first, count;
+    const int32_t *place;
+    bool stream; /* past the caches */
+} kron_columns;
+
+/* Whether so much goes out that no cache keeps it: lines that are written whole need not be read.
+ */
+static bool kron_streams(const wn__kron_mul *p) {
+    const wn_tensor *y = &p->y;
+    return VF == 16 && y->dtype == WN_DTYPE_F32 && !p->accumulate &&
+           y->shape[0] * y->shape[1] >= WN_KRON_STREAM;
+}
+
+/* A block that is all there, each of its rows one line of y where that begins at a line. */
+ALWAYS void kron_stream(float *to, int64_t stride, const vf block[VF]) {
+#if VF == 16
+    if (((uintptr_t)to | ((uintptr_t)stride * sizeof *to)) % 64 == 0) {
+        UNROLL
+        for (int64_t i = 0; i < VF; i++)
+            _mm512_stream_ps(to + i * stride, block[i]);
+        return;
+    }
+#endif
+    vf_write_block(to, stride, VF, VF, block);
+}
+
+ALWAYS void kron_bring_as(const wn_dtype dtype, const kron_columns *from, int64_t t0,
+                          float *panel) {
+    const wn_tensor *x = from->of;
+    int64_t n = kron_least(LANES, x->shape[0] - t0);
     if (!kron_batch_first(x)) {
-        for (int64_t c = 0; c < in; c++) {
-            int64_t from = c * x->stride[1] + t0;
-            float *to = panel + (int64_t)job->place[c] * LANES;
+        for (int64_t c = 0; c < from->count; c++) {
+            int64_t at = (from->first + c) * x->stride[1] + t0;
+            float *to = panel + (int64_t)from->place[c] * LANES;
             for (int64_t t = 0; t < LANES; t += VF) {
                 int64_t some = n - t < 0 ? 0 : kron_least(VF, n - t);
-                vf_store(to + t, num_get(dtype, x->data, from + (some > 0 ? t : 0), some));
+                vf_store(to + t, num_get(dtype, x->data, at + (some > 0 ? t : 0), some));
             }
         }
         return;
     }
     for (int64_t t = 0; t < LANES; t += VF) {
         int64_t rows = n - t < 0 ? 0 : kron_least(VF, n - t);
-        int64_t from = (t0 + (rows > 0 ? t : 0)) * x->stride[0];
-        for (int64_t c = 0; c < in; c += VF) {
-            int64_t some = kron_least(VF, in - c);
+        int64_t at = (t0 + (rows > 0 ? t : 0)) * x->stride[0] + from->first;
+        for (int64_t c = 0; c < from->count; c += VF) {
+            int64_t some = kron_least(VF, from->count - c);
             vf block[VF];
-            num_read_block(dtype, x->data, from + c, x->stride[0], rows, some, block);
+            num_read_block(dtype, x->data, at + c, x->stride[0], rows, some, block);
             vf_transpose(block);
             UNROLL
             for (int64_t i = 0; i < VF; i++)
-                if (i < some) vf_store(panel + (int64_t)job->place[c + i] * LANES + t, block[i]);
+                if (i < some) vf_store(panel + (int64_t)from->place[c + i] * LANES + t, block[i]);
         }
     }
 }
 
-static void kron_bring_in(const kron_job *job, int64_t t0, float *panel){
-#define BRING(dtype) kron_bring_as(dtype, job, t0, panel)
-    NUM_SWITCH(job->p->x.dtype, BRING)
+static void kron_bring_in(const kron_columns *from, int64_t t0, float *panel){
+#define BRING(dtype) kron_bring_as(dtype, from, t0, panel)
+    NUM_SWITCH(from->of->dtype, BRING)
 #undef BRING
 }
 
-ALWAYS
-    void kron_send_as(const wn_dtype dtype, const kron_job *job, int64_t t0, const float *panel) {
-    const wn_tensor *y = &job->p->y;
-    int64_t n = kron_least(LANES, y->shape[0] - t0), out = y->shape[1];
-    bool add = job->p->accumulate;
+ALWAYS void kron_send_as(const wn_dtype dtype, const kron_columns *to, bool add, int64_t t0,
+                         const float *panel) {
+    const wn_tensor *y = to->of;
+    int64_t n = kron_least(LANES, y->shape[0] - t0);
     if (!kron_batch_first(y)) {
-        for (int64_t r = 0; r < out; r++) {
-            int64_t to = r * y->stride[1] + t0;
+        for (int64_t r = 0; r < to->count; r++) {
+            int64_t at = (to->first + r) * y->stride[1] + t0;
+            const float *from = panel + (int64_t)to->place[r] * LANES;
             for (int64_t t = 0; t < n; t += VF) {
                 int64_t some = kron_least(VF, n - t);
-                vf v = vf_load(panel + r * LANES + t);
-                if (add) v = vf_add(num_get(dtype, y->data, to + t, some), v);
-                num_put(dtype, y->data, to + t, v, some);
+                vf v = vf_load(from + t);
+                if (add) v = vf_add(num_get(dtype, y->data, at + t, some), v);
+                num_put(dtype, y->data, at + t, v, some);
             }
         }
         return;
     }
     for (int64_t t = 0; t < n; t += VF) {
         int64_t rows = kron_least(VF, n - t);
-        int64_t to = (t0 + t) * y->stride[0];
-        for (int64_t r = 0; r < out; r += VF) {
-            int64_t some = kron_least(VF, out - r);
+        int64_t at = (t0 + t) * y->stride[0] + to->first;
+        for (int64_t r = 0; r < to->count; r += VF) {
+            int64_t some = kron_least(VF, to->count - r);
             vf block[VF];
-            vf_read_block(panel + r * LANES + t, LANES, some, VF, block);
+            UNROLL
+            for (int64_t i = 0; i < VF; i++)
+                block[i] =
+                    i < some ? vf_load(panel + (int64_t)to->place[r + i] * LANES + t) : vf_zero();
             vf_transpose(block);
             if (add) {
                 UNROLL
                 for (int64_t i = 0; i < VF; i++)
                     if (i < rows)
-                        block[i] = vf_add(num_get(dtype, y->data, to + i * y->stride[0] + r, some),
+                        block[i] = vf_add(num_get(dtype, y->data, at + i * y->stride[0] + r, some),
                                           block[i]);
             }
-            num_write_block(dtype, y->data, to + r, y->stride[0], rows, some, block);
+            if (dtype == WN_DTYPE_F32 && to->stream && rows == VF && some == VF) {
+                kron_stream((float *)y->data + at + r, y->stride[0], block);
+                continue;
+            }
+            num_write_block(dtype, y->data, at + r, y->stride[0], rows, some, block);
         }
     }
 }
 
-static void kron_send_out(const kron_job *job, int64_t t0, const float *panel) {
-#define SEND(dtype) kron_send_as(dtype, job, t0, panel)
-    NUM_SWITCH(job->p->y.dtype, SEND)
+static void kron_send_out(const kron_columns *to, bool add, int64_t t0, const float *panel) {
+#define SEND(dtype) kron_send_as(dtype, to, add, t0, panel)
+    NUM_SWITCH(to->of->dtype, SEND)
 #undef SEND
 }
 
@@ -290,8 +349,8 @@ static void kron_pair(const kron_job *job, const float *x, float *middle, float 
     const int32_t *behind = between + wn__kron_line(right.a * right.b * right.d);
     const float *w0 = job->weights, *w1 = kron_weights(job, 1);
     int64_t row = n->s * n->r;
-    kron_panels first = {n->panels, n->in * LANES, n->middle * LANES};
-    kron_panels second = {n->panels, n->middle * LANES, n->out * LANES};
+    kron_panels first = {n->panels, n->in * LANES, n->middle * LANES, false};
+    kron_panels second = {n->panels, n->middle * LANES, n->out * LANES, false};
     for (int64_t g = 0; g < left.a * right.d; g++) {
         int64_t i = g / right.d, l = g % right.d;
         for (int64_t u = 0; u < n->t; u += n->chunk) {
@@ -315,7 +374,7 @@ static float *kron_chain(const kron_job *job, float *now, float *next) {
     const wn__kron_plan *n = &job->plan;
     const float *w = job->weights;
     const int32_t *place = job->place + wn__kron_line(n->in);
-    kron_panels step = {n->panels, n->middle * LANES, n->middle * LANES};
+    kron_panels step = {n->panels, n->middle * LANES, n->middle * LANES, false};
     for (int t = 0; t < job->p->count; t++) {
         wn__kron_size s = wn__kron_size_of(&job->p->w[t]);
         for (int64_t g = 0; g < s.a * s.d; g++)
@@ -335,23 +394,29 @@ static void kron_run(void *ctx, int64_t begin, int64_t end, int worker) {
     const wn__kron_plan *n = &job->plan;
     float *x = job->workers + worker * n->worker;
     int64_t width = n->pair ? n->in : n->middle, back = n->pair ? n->out : n->middle;
+    const kron_columns in = {&job->p->x, 0, n->in, job->place, false};
+    const kron_columns out = {&job->p->y, 0, n->out, job->place + n->places - wn__kron_line(n->out),
+                              kron_streams(job->p)};
     for (int64_t i = begin; i < end; i++) {
         int64_t t0 = i * n->panels * LANES;
         int64_t there = kron_least(n->panels, (job->p->x.shape[0] - t0 + LANES - 1) / LANES);
         float *y = x + width * LANES * n->panels, *result = y;
         for (int64_t panel = 0; panel < n->panels; panel++)
-            kron_bring_in(job, kron_least(t0 + panel * LANES, job->p->x.shape[0]),
+            kron_bring_in(&in, kron_least(t0 + panel * LANES, job->p->x.shape[0]),
                           x + panel * width * LANES);
         if (n->pair)
             kron_pair(job, x, y + back * LANES * n->panels, y);
         else
             result = kron_chain(job, x, y);
         for (int64_t panel = 0; panel < there; panel++)
-            kron_send_out(job, t0 + panel * LANES, result + panel * back * LANES);
+            kron_send_out(&out, job->p->accumulate, t0 + panel * LANES,
+                          result + panel * back * LANES);
     }
+    _mm_sfence();
 }
 
 #include "kernels/simd/kron_few.inc.h"
+#include "kernels/simd/kron_one.inc.h"
 
 static wn_status kron_mul(const void *args, wn__exec *x) {
     const wn__kron_mul *p = args;
@@ -359,6 +424,10 @@ static wn_status kron_mul(const void *args, wn__exec *x) {
     if (p->x.shape[0] == 0) return WN_OK;
     if (job.plan.few) {
         kron_few_run(p, &job.plan, x);
+        return WN_OK;
+    }
+    if (job.plan.one.parts_l > 0) {
+        kron_one_run(p, &job.plan, x);
         return WN_OK;
     }
     job.weights = (float *)(void *)x->scratch;

@@ -6,8 +6,8 @@
 #define NEAR     ((int64_t)64 << 10)  // floats that stay close: between two factors
 #define PANELS   ((int64_t)512 << 10) // floats of all panels that go together
 #define TOGETHER 64                   // lanes that share a pass over the weights, at most
-#define ENOUGH   16                   // pieces to share out among threads
-#define SUMS     ((int64_t)96 << 10)  // floats of a task of kron_grad
+#define LINE     16                   // floats of a cache line
+#define SMALL    64                   // inputs or outputs of a task of one factor, at least
 
 static int64_t most(int64_t a, int64_t b) {
     return a > b ? a : b;
@@ -50,8 +50,67 @@ static wn__kron_plan few_plan(const wn__kron_mul *p) {
     return plan;
 }
 
+static int64_t parts(int64_t n, int64_t each) {
+    return (n + each - 1) / each;
+}
+
+// What one factor takes of a core with 512 KiB or 2 MiB of L2.
+typedef struct near {
+    int64_t rows, k, vectors, floats;
+} near;
+static const near avx2 = {WN_KRON_AVX2_ROWS, 128, 128, (int64_t)80 << 10};
+static const near avx512 = {WN_KRON_AVX512_ROWS, 192, 128, (int64_t)320 << 10};
+
+static void cut_outputs(wn__kron_one *one, int64_t b, int64_t rows) {
+    one->tiles = parts(b, rows);
+    one->parts_j = least(one->parts_j, one->tiles);
+    one->rows = least(b, parts(one->tiles, one->parts_j) * rows);
+    one->out = one->rows | 1;
+}
+
+static wn__kron_one one_plan(const wn__kron_mul *p, int64_t lanes) {
+    const near *n = lanes == WN_KRON_AVX512_LANES ? &avx512 : &avx2;
+    wn__kron_size s = wn__kron_size_of(&p->w[0]);
+    wn__kron_one one = {.parts_j = 1};
+    one.l = s.d > LINE && s.d % LINE == 0 ? LINE : s.d;
+    if (p->count > 1 || s.c * one.l < SMALL || s.b * one.l < SMALL) return one;
+    one.parts_l = s.d / one.l;
+    one.slices = parts(s.c, n->k);
+    one.k = parts(s.c, one.slices);
+    one.in = one.k | 1;
+    one.tile = wn__kron_line(one.k * n->rows + LINE);
+    one.panels = least(parts(p->x.shape[0], lanes), n->vectors / lanes);
+    cut_outputs(&one, s.b, n->rows);
+    while (one.l * (one.in + one.out) * lanes * one.panels > n->floats) {
+        if (one.tiles > one.parts_j && (one.rows > one.panels * lanes || one.panels == 1))
+            one.parts_j *= 2;
+        else if (one.panels > 1)
+            one.panels = parts(one.panels, 2);
+        else
+            break;
+        cut_outputs(&one, s.b, n->rows);
+    }
+    while (one.panels > 1 &&
+           s.a * one.parts_l * one.parts_j * parts(p->x.shape[0], one.panels * lanes) <
+               WN_KRON_ENOUGH)
+        one.panels = parts(one.panels, 2);
+    one.chunks = parts(p->x.shape[0], one.panels * lanes);
+    one.place_x = wn__kron_line(one.l * one.k);
+    one.place_y = wn__kron_line(one.l * one.rows);
+    return one;
+}
+
 wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes) {
     if (are_few(p)) return few_plan(p);
+    wn__kron_one one = one_plan(p, lanes);
+    if (one.parts_l > 0) {
+        wn__kron_size s = wn__kron_size_of(&p->w[0]);
+        return (wn__kron_plan){.lanes = lanes,
+                               .one = one,
+                               .weights = s.a * s.d * one.slices * one.tiles * one.tile,
+                               .places = one.place_x + one.place_y,
+                               .worker = one.panels * one.l * (one.in + one.out) * lanes};
+    }
     wn__kron_plan plan = {.lanes = lanes, .in = p->x.shape[1], .out = p->y.shape[1]};
     int64_t width = wn__kron_mul_width(p), rows = 0;
     plan.pair = chainable(p, &plan);
@@ -60,10 +119,10 @@ wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes) {
         plan.weights += wn__kron_line(s.a * s.b * s.c * s.d);
         plan.places += wn__kron_line(s.a * s.b * s.d);
     }
-    plan.places += wn__kron_line(plan.in);
+    plan.places += wn__kron_line(plan.in) + wn__kron_line(plan.out);
     rows = plan.pair ? plan.in + plan.out : 2 * width;
     plan.panels = most(1, least(TOGETHER / lanes, PANELS / (rows * lanes)));
-    if (p->x.shape[0] < ENOUGH * plan.panels * lanes) plan.panels = 1;
+    if (p->x.shape[0] < WN_KRON_ENOUGH * plan.panels * lanes) plan.panels = 1;
     plan.middle = width;
     if (plan.pair) {
         int64_t row = plan.s * plan.r;
@@ -110,27 +169,35 @@ static int64_t up(int64_t n, int64_t to) {
     return (n + to - 1) / to * to;
 }
 
-// Whether lanes that run over blocks l do less in vain than lanes along k: the
-// share of a register tile that exists, of 3 j x 4 k of `vector` blocks or 6 j x 2 vectors of k.
-static bool across_blocks(const wn__kron_size *s, int64_t vector) {
-    double wide = (double)(up(s->b, 3) * up(s->c, 4)) * (double)up(s->d, vector);
-    double narrow = (double)(up(s->b, 6) * up(s->c, 2 * vector)) * (double)s->d;
-    return s->d > 1 && wide <= narrow;
-}
+// What the gradient of one factor takes of a core's caches at a time, where blocks share vectors
+// and where they do not.
+typedef struct sums {
+    int64_t rows, lanes, tokens, rows_apart, lanes_apart, tokens_apart;
+} sums;
+static const sums sums_avx2 = {96, 512, 32, 64, 64, 32};
+static const sums sums_avx512 = {192, 512, 64, 96, 96, 64};
 
 wn__kron_cut wn__kron_cut_for(const wn__kron_grad *p, int64_t vector) {
+    const sums *n = vector == 16 ? &sums_avx512 : &sums_avx2;
     wn__kron_size s = wn__kron_size_of(&p->dw);
-    bool wide = across_blocks(&s, vector);
-    wn__kron_cut cut = {.wide = wide ? vector : 1};
-    int64_t j = wide ? 3 : 6, k = wide ? 4 : 2 * vector; // of a register tile
-    cut.kr = up(s.c, k);
-    cut.rows = least(up(s.b, j), most(j, SUMS / (cut.kr * cut.wide) / j * j));
-    cut.jr = cut.rows;
-    cut.parts_l = (s.d + cut.wide - 1) / cut.wide;
-    cut.parts_j = (s.b + cut.rows - 1) / cut.rows;
-    cut.tasks = s.a * cut.parts_l * cut.parts_j;
-    cut.worker =
-        wn__kron_line(cut.jr * cut.kr * cut.wide + WN_KRON_TOKENS * (cut.jr + cut.kr) * cut.wide);
+    const bool shared = s.d < vector && vector % s.d == 0;
+    wn__kron_cut cut = {.shared = shared ? s.d : 1, .blocks = shared ? 1 : least(s.d, vector)};
+    int64_t each = vector / cut.shared; // inputs of a vector
+    cut.parts_l = shared ? 1 : parts(s.d, cut.blocks);
+    cut.parts_j = parts(s.b, shared ? n->rows : n->rows_apart);
+    cut.parts_k = parts(s.c * cut.shared, shared ? n->lanes : n->lanes_apart);
+    cut.r = WN_KRON_GRAD_ROWS(vector, cut.shared);
+    cut.rows = up(parts(s.b, cut.parts_j), cut.r);
+    cut.inputs = up(parts(s.c, cut.parts_k), each);
+    cut.parts_j = parts(s.b, cut.rows);
+    cut.parts_k = parts(s.c, cut.inputs);
+    cut.vectors_x = cut.inputs / each;
+    cut.vectors_dy = parts(cut.rows * cut.shared, vector);
+    cut.tokens = least(up(most(p->x.shape[0], 1), vector), shared ? n->tokens : n->tokens_apart);
+    cut.step = (cut.tokens + 1) * vector; // an odd number of lines
+    cut.tasks = s.a * cut.parts_l * cut.parts_j * cut.parts_k;
+    cut.worker = wn__kron_line(cut.blocks * (cut.rows * cut.vectors_x * vector +
+                                             (cut.vectors_x + cut.vectors_dy) * cut.step));
     return cut;
 }
 

@@ -11,6 +11,9 @@
  * than on either side (block low rank with rank r has r times as many): of the d1/d2 = t outputs u
  * that share a block row, `chunk` at a time are computed from all inputs and used up.
  *
+ * One factor alone needs no panel of all features: a task is `rows` outputs of l neighbouring
+ * blocks (i, l) for some panels, and takes k of their inputs at a time.
+ *
  * Few vectors are no panel: what is read then is the factors, which go past once as they lie. */
 #ifndef WN_KERNELS_SIMD_KRON_PLAN_H
 #define WN_KERNELS_SIMD_KRON_PLAN_H
@@ -23,10 +26,22 @@ enum {
     WN_KRON_AVX512_LANES = 32,
     WN_KRON_AVX2_ROWS = 6, /* of a register tile, two vectors each */
     WN_KRON_AVX512_ROWS = 12,
-    WN_KRON_TOKENS = 64, /* of kron_grad, gathered at a time */
-    WN_KRON_FEW = 16,    /* vectors at most that are few */
-    WN_KRON_BLOCK = 64   /* numbers of a block at least, for that */
+    WN_KRON_ENOUGH = 16,      /* pieces to share out among threads */
+    WN_KRON_STREAM = 1 << 20, /* numbers that go out past the caches, at least */
+    WN_KRON_FEW = 16,         /* vectors at most that are few */
+    WN_KRON_BLOCK = 64        /* numbers of a block at least, for that */
 };
+
+typedef struct wn__kron_one {
+    int64_t l, parts_l;     /* blocks that lie side by side; 0 parts: it is no such factor */
+    int64_t k, slices;      /* inputs of a block at a time, at most */
+    int64_t tiles, parts_j; /* register tiles of outputs, shared out among parts */
+    int64_t rows;           /* outputs of a part, at most */
+    int64_t in, out;        /* rows of a panel from one block to the next: k and rows, never even */
+    int64_t tile;           /* floats of a packed tile of k inputs */
+    int64_t panels, chunks; /* that pass together; so many times */
+    int64_t place_x, place_y; /* integers */
+} wn__kron_one;
 
 typedef struct wn__kron_plan {
     int64_t lanes;   /* of a panel */
@@ -39,7 +54,8 @@ typedef struct wn__kron_plan {
     int64_t weights; /* floats, of all factors packed */
     int64_t places;  /* 32-bit integers */
     int64_t worker;  /* floats of one worker */
-    bool few;        /* few vectors; then of one of them */
+    wn__kron_one one;
+    bool few; /* few vectors; then of one of them */
     int64_t few_width, few_inputs,
         few_outputs; /* floats between factors, into and out of a block */
 } wn__kron_plan;
@@ -50,14 +66,21 @@ static inline int64_t wn__kron_line(int64_t n) {
     return (n + 15) / 16 * 16;
 }
 
-/* How the gradient of one factor is cut: into tasks that own rows j0 .. j0 + rows of `wide`
- * neighbouring blocks l. */
+/* Rows of a register tile of kron_grad, two vectors each, whose lanes d blocks share. */
+#define WN_KRON_GRAD_ROWS(vector, shared)                                                          \
+    ((vector) == 16 ? ((shared) < 4 ? 8 : 12) : ((shared) < 4 ? 4 : 6))
+#define WN_KRON_GRAD_MOST 12
+
+/* How the gradient of one factor is cut: into tasks that own rows j and inputs k of neighbouring
+ * blocks l. Panels of x and dy hold some tokens of the lanes of each block. */
 typedef struct wn__kron_cut {
-    int64_t wide;   /* blocks l in lanes; 1: the lanes run along k */
-    int64_t rows;   /* j of a task */
-    int64_t jr, kr; /* those rows and c rounded up to whole register tiles */
+    int64_t shared, blocks;        /* blocks l that share vectors (then all do), or panels */
+    int64_t rows, inputs;          /* j and k of a task */
+    int64_t r;                     /* rows of a register tile */
+    int64_t vectors_x, vectors_dy; /* of a block's panels */
+    int64_t tokens, step;          /* brought at a time; floats from vector to vector */
+    int64_t parts_l, parts_j, parts_k, tasks;
     int64_t worker; /* floats of one worker */
-    int64_t tasks, parts_l, parts_j;
 } wn__kron_cut;
 wn__kron_cut wn__kron_cut_for(const wn__kron_grad *p, int64_t vector);
 

@@ -107,24 +107,42 @@ ALWAYS void few_tile(int outputs, int tokens, const wn__spmm24 *p, int64_t o, in
     }
 }
 
-/* All tokens of `outputs` outputs. */
-ALWAYS void few_outputs(int outputs, const wn__spmm24 *p, int64_t o) {
-    int64_t T = p->x.shape[0], t = 0;
-    for (; t + 4 <= T; t += 4)
-        few_tile(outputs, 4, p, o, t);
-    if (T - t == 3)
-        few_tile(outputs, 3, p, o, t);
-    else if (T - t == 2)
-        few_tile(outputs, 2, p, o, t);
-    else if (T - t == 1)
-        few_tile(outputs, 1, p, o, t);
+/* A function for each number of tokens: in one of all, gcc keeps what the next one needs in
+ * registers and spills sums. */
+typedef void few_tile_fn(const wn__spmm24 *p, int64_t o, int64_t t);
+#define FEW_TILE(outputs, tokens)                                                                  \
+    static __attribute__((noinline)) void few_tile_##outputs##_##tokens(const wn__spmm24 *p,       \
+                                                                        int64_t o, int64_t t) {    \
+        few_tile(outputs, tokens, p, o, t);                                                        \
+    }
+#define FEW_TILES(outputs)                                                                         \
+    FEW_TILE(outputs, 1) FEW_TILE(outputs, 2) FEW_TILE(outputs, 3) FEW_TILE(outputs, 4)
+#define FEW_TILES_OF(outputs)                                                                      \
+    {                                                                                              \
+        few_tile_##outputs##_1, few_tile_##outputs##_2, few_tile_##outputs##_3,                    \
+            few_tile_##outputs##_4                                                                 \
+    }
+FEW_TILES(1)
+#if VF == 16
+FEW_TILES(4)
+static few_tile_fn *const few_tiles[2][4] = {FEW_TILES_OF(1), FEW_TILES_OF(4)};
+#else
+FEW_TILES(2)
+static few_tile_fn *const few_tiles[2][4] = {FEW_TILES_OF(1), FEW_TILES_OF(2)};
+#endif
+
+/* All tokens of some outputs. */
+static void few_outputs(bool together, const wn__spmm24 *p, int64_t o) {
+    int64_t T = p->x.shape[0];
+    for (int64_t t = 0; t < T; t += SPMM24_FEW_TOKENS)
+        few_tiles[together][(T - t < SPMM24_FEW_TOKENS ? T - t : SPMM24_FEW_TOKENS) - 1](p, o, t);
 }
 
 static void spmm24_few(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     int64_t o = begin;
     for (; o + SPMM24_FEW_OUTPUTS <= end; o += SPMM24_FEW_OUTPUTS)
-        few_outputs(SPMM24_FEW_OUTPUTS, ctx, o);
+        few_outputs(true, ctx, o);
     for (; o < end; o++)
-        few_outputs(1, ctx, o);
+        few_outputs(false, ctx, o);
 }
