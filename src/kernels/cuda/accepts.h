@@ -48,6 +48,11 @@ wn__workspace_fn wn__workspace_relu24_blocks_sm90a;
     wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_##rows##x##tokens##s##blocks;
 WN_SHARED_TILES(WN_SHARED)
 #undef WN_SHARED
+#define WN_NARROW(tokens)                                                                          \
+    wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_256x192r##tokens;                           \
+    wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_256x192x2r##tokens;
+WN_NARROW_TILES(WN_NARROW)
+#undef WN_NARROW
 /* 8-bit operands: rows and blocks that a grid holds; row strides of x of multiples of 16, of y and
  * residual of 8, and a multiple of eight results in a row. */
 wn__accepts_fn wn__accepts_gpu_rows8, wn__accepts_gpu_block8, wn__accepts_gpu_spmm24_blocks8;

@@ -39,10 +39,17 @@ typedef struct wn__gpu_block8 {
     unsigned int *fault, number;
 } wn__gpu_block8;
 
+/* What a warpgroup of a tile stores at once: so many tokens of 64 features, from one of so many
+ * buffers. */
+#define WN_SPMM24_LARGE(rows, tokens)  ((rows) * (tokens) >= 256 * 128)
+#define WN_SPMM24_CHUNK(rows, tokens)  (WN_SPMM24_LARGE(rows, tokens) ? 64 : 32)
+#define WN_SPMM24_CHUNKS(rows, tokens) (WN_SPMM24_LARGE(rows, tokens) ? 3 : 2)
+
 /* The product. One matrix of the work is `rows` x `tokens`, tiles are given to blocks of threads in
  * the order that spmm24_tiles.h describes. */
 typedef struct wn__gpu_spmm24_blocks {
-    wn__cu_tensor_map x, y, residual; /* sm_90a: boxes of tokens, of 32 tokens, of 32 tokens */
+    /* sm_90a: boxes of a tile's tokens, of a chunk's, of a chunk's, of a narrower tile's */
+    wn__cu_tensor_map x, y, residual, x_rest;
     const uint16_t *x_data, *residual_data; /* sm_80 */
     uint16_t *y_data;
     int64_t x_stride, y_stride, residual_stride;
@@ -58,6 +65,9 @@ typedef struct wn__gpu_spmm24_blocks {
     int split;                 /* parts that the sum of a tile is cut into */
     int cluster;
     int shared; /* blocks of threads, a cluster, that take a part of a tile's sum each */
+    /* behind all others, narrower tiles of the tokens that are left, and how many of them there are
+     * along rows and along tokens; 0: none */
+    int rest, rest_tiles_m, rest_tiles_n;
     int relu2, residual_given, gate;
     int early;                          /* what is ahead lets this launch begin */
     const float *x_scale, *w_scale;     /* of 8-bit operands */

@@ -157,10 +157,10 @@ static wn_status run_sm90a(const wn__spmm24_blocks8 *p, wn__exec *x, wn__gpu_pla
 #define VARIANT(name, tile, cluster, shared)                                                       \
     size_t wn__workspace_spmm24_blocks8_##name(const void *args, int threads) {                    \
         (void)threads;                                                                             \
-        return workspace(args, (wn__gpu_plan_wish){tile, cluster, shared, 1});                     \
+        return workspace(args, (wn__gpu_plan_wish){tile, cluster, shared, 1, 0});                  \
     }                                                                                              \
     wn_status wn__spmm24_blocks8_##name(const void *args, wn__exec *x) {                           \
-        return run_sm90a(args, x, (wn__gpu_plan_wish){tile, cluster, shared, 1});                  \
+        return run_sm90a(args, x, (wn__gpu_plan_wish){tile, cluster, shared, 1, 0});               \
     }
 
 VARIANT(sm90a, WN_TILE_ANY, 0, 0)

@@ -114,22 +114,26 @@ wn_status wn__spmm24_blocks_sm80(const void *args, wn__exec *x) {
         p->values == WN_DTYPE_BF16 ? "wn_spmm24_blocks_bf16" : "wn_spmm24_blocks_f16", &l, &a);
 }
 
-#define VARIANT(name, tile, cluster, shared)                                                       \
+#define VARIANT(name, tile, cluster, shared, rest)                                                 \
     size_t wn__workspace_spmm24_blocks_##name(const void *args, int threads) {                     \
         (void)threads;                                                                             \
-        return workspace(args, (wn__gpu_plan_wish){tile, cluster, shared, 2});                     \
+        return workspace(args, (wn__gpu_plan_wish){tile, cluster, shared, 2, rest});               \
     }                                                                                              \
     wn_status wn__spmm24_blocks_##name(const void *args, wn__exec *x) {                            \
-        return run_sm90a(args, x, (wn__gpu_plan_wish){tile, cluster, shared, 2});                  \
+        return run_sm90a(args, x, (wn__gpu_plan_wish){tile, cluster, shared, 2, rest});            \
     }
 
-VARIANT(sm90a, WN_TILE_ANY, 0, 0)
+VARIANT(sm90a, WN_TILE_ANY, 0, 0, 0)
 #define TILE(rows, tokens, stages)                                                                 \
-    VARIANT(sm90a_##rows##x##tokens, WN_TILE_##rows##X##tokens, 1, 1)                              \
-    VARIANT(sm90a_##rows##x##tokens##x2, WN_TILE_##rows##X##tokens, 2, 1)
+    VARIANT(sm90a_##rows##x##tokens, WN_TILE_##rows##X##tokens, 1, 1, 0)                           \
+    VARIANT(sm90a_##rows##x##tokens##x2, WN_TILE_##rows##X##tokens, 2, 1, 0)
 WN_TILES(TILE)
 #define SHARED(rows, tokens, blocks)                                                               \
-    VARIANT(sm90a_##rows##x##tokens##s##blocks, WN_TILE_##rows##X##tokens, 1, blocks)
+    VARIANT(sm90a_##rows##x##tokens##s##blocks, WN_TILE_##rows##X##tokens, 1, blocks, 0)
 WN_SHARED_TILES(SHARED)
+#define NARROW(tokens)                                                                             \
+    VARIANT(sm90a_256x192r##tokens, WN_TILE_256X192, 1, 1, tokens)                                 \
+    VARIANT(sm90a_256x192x2r##tokens, WN_TILE_256X192, 2, 1, tokens)
+WN_NARROW_TILES(NARROW)
 
 #endif

@@ -10,22 +10,25 @@
 
 #ifdef WN_HAVE_DEVICE_CODE
 
-// Bytes of shared memory, as the device code lays it out: stages of tokens and blocks, two chunks
-// of 32 tokens for each warpgroup, barriers, a word for each warpgroup.
+// Bytes of shared memory, as the device code lays it out: stages of tokens and blocks, chunks of
+// each warpgroup, barriers, a word for each warpgroup.
 static unsigned shared_bytes(const wn__gpu_tile *t, int stages, int bytes) {
     const int block = bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES;
     const int stage = 128 * t->tokens + t->rows / 64 * block;
-    return (unsigned)((stages * stage + 1023) / 1024 * 1024 + t->warpgroups * (2 * 4096 + 28) +
-                      16 * stages);
+    const int chunk = WN_SPMM24_CHUNK(t->rows, t->tokens) * 128 + 8;
+    return (unsigned)((stages * stage + 1023) / 1024 * 1024 + 16 * stages +
+                      t->warpgroups * (WN_SPMM24_CHUNKS(t->rows, t->tokens) * chunk + 12));
 }
 
 static wn_status make_maps(wn__cuda *d, const wn__spmm24_launch *l, wn__gpu_spmm24_blocks *a) {
-    enum { CHUNK = 32 };
-    const unsigned box = (unsigned)(wn__gpu_tiles[l->plan.tile].tokens / l->plan.cluster);
-    WN_TRY(wn__cuda_tensor_map(d, l->x, box, &a->x));
-    WN_TRY(wn__cuda_tensor_map(d, l->y, CHUNK, &a->y));
+    const wn__gpu_tile *t = &wn__gpu_tiles[l->plan.tile];
+    const unsigned cluster = (unsigned)l->plan.cluster, chunk = WN_SPMM24_CHUNK(t->rows, t->tokens);
+    WN_TRY(wn__cuda_tensor_map(d, l->x, (unsigned)t->tokens / cluster, &a->x));
+    if (l->plan.rest > 0)
+        WN_TRY(wn__cuda_tensor_map(d, l->x, (unsigned)l->plan.rest / cluster, &a->x_rest));
+    WN_TRY(wn__cuda_tensor_map(d, l->y, chunk, &a->y));
     if (!wn__given(l->residual)) return WN_OK;
-    return wn__cuda_tensor_map(d, l->residual, CHUNK, &a->residual);
+    return wn__cuda_tensor_map(d, l->residual, chunk, &a->residual);
 }
 
 wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,
@@ -35,13 +38,16 @@ wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,
     const wn__gpu_plan *plan = &l->plan;
     const wn__gpu_tile *t = &wn__gpu_tiles[plan->tile];
     const int cluster = plan->cluster * plan->shared;
-    int64_t tiles[2];
+    int64_t tiles[3];
     char symbol[64];
     if (l->y->shape[0] == 0 || l->y->shape[1] == 0) return WN_OK;
     WN_TRY(make_maps(d, l, a));
     wn__gpu_plan_tiles(plan, l->y->shape[0], l->y->shape[1], tiles);
     a->tiles_m = (int)tiles[0];
     a->tiles_n = (int)tiles[1];
+    a->rest = plan->rest;
+    a->rest_tiles_m = plan->rest > 0 ? (int)tiles[0] : 0;
+    a->rest_tiles_n = (int)tiles[2];
     a->cluster = plan->cluster;
     a->split = plan->split;
     a->shared = plan->shared;
@@ -52,8 +58,8 @@ wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,
         WN_TRY(wn__gpu_counters(x->gpu, t->warpgroups * tiles[0] * tiles[1] * plan->cluster,
                                 &a->arrived));
     // who shares a sum has one tile; else as many blocks as stay, which walk through all tiles
-    const int64_t work = tiles[0] * tiles[1] * plan->split;
-    const int64_t fit = wn__cuda_info(d)->multiprocessors / plan->cluster;
+    const int64_t work = tiles[0] * (tiles[1] * plan->split + tiles[2]);
+    const int64_t fit = plan->crowd ? 2 : wn__cuda_info(d)->multiprocessors / plan->cluster;
     const int64_t clusters = work < fit || plan->shared > 1 ? work : fit;
     const wn__cuda_launch launch = {
         .grid = {(unsigned)(clusters * cluster), 1, 1},

@@ -17,7 +17,7 @@ int wn__gpu_tile_stages(int tile, int bytes) {
     switch (tile) {
     case WN_TILE_128X256:
     case WN_TILE_256X128:
-        return 5;
+        return 4;
     case WN_TILE_128X128:
         return 8;
     case WN_TILE_128X64:
@@ -28,18 +28,20 @@ int wn__gpu_tile_stages(int tile, int bytes) {
 }
 
 // Bytes that a processor gets from L2 in a cycle, and that it writes and reads of parts.
-static const double copied = 60, gathered = 32;
+static const double copied = 64, gathered = 32;
 
 // Cycles of one wgmma.sp of 64 features, 32 columns and so many tokens in a product of this kind,
-// about a fifth more than it takes alone.
-static double cycles_of(int tokens) {
-    return tokens == 64 ? 58 : tokens == 128 ? 97 : tokens == 192 ? 135 : 178;
+// up to a fifth more than it takes alone; in a narrower tile at the end more.
+static double cycles_of(int tokens, bool narrow) {
+    if (narrow) return tokens == 64 ? 75 : 105;
+    return tokens == 64 ? 58 : tokens == 128 ? 97 : tokens == 192 ? 123 : 178;
 }
 
-void wn__gpu_plan_tiles(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t out[2]) {
+void wn__gpu_plan_tiles(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t out[3]) {
     const wn__gpu_tile *t = &wn__gpu_tiles[p->tile];
     out[0] = wn__ceil_div(n, (int64_t)t->rows * p->cluster);
-    out[1] = wn__ceil_div(T, t->tokens);
+    out[1] = p->rest > 0 ? p->before : wn__ceil_div(T, t->tokens);
+    out[2] = p->rest > 0 ? wn__ceil_div(T - p->before * t->tokens, p->rest) : 0;
 }
 
 // Clusters that run at once.
@@ -47,28 +49,44 @@ static int64_t room(const wn__gpu_plan *p) {
     return p->shared == 4 ? CLUSTERS_OF_4 : PROCESSORS / (p->cluster * p->shared);
 }
 
-static double predict(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t steps, int block) {
-    enum { START = 1000, CLUSTER = 300, CHUNK = 150, COPY = 60, PARTS = 4500 };
-    enum { SHARE = 1500, SHARE_EACH = 1600, MANY_WAVES = 24 };
+// Cycles of a tile of so many tokens.
+static double cycles_of_tile(const wn__gpu_plan *p, int tokens, int64_t steps, int block) {
+    enum { START = 1000, CLUSTER = 300, CHUNK = 100, COPY = 60, PARTS = 4500 };
+    enum { SHARE = 1500, SHARE_EACH = 1600 };
     const wn__gpu_tile *t = &wn__gpu_tiles[p->tile];
-    int64_t tiles[2];
-    wn__gpu_plan_tiles(p, T, n, tiles);
-    const int64_t work = tiles[0] * tiles[1] * p->split;
-    const double waves = (double)wn__ceil_div(work, room(p));
     const double panels = t->rows / 64;
-    const double products = panels * 2 * cycles_of(t->tokens);
-    const double copies = COPY + (panels * block + 128.0 * t->tokens) / copied;
-    // two that read the tokens once: what L2 is spared counts where it is asked for long
-    const bool spared = p->cluster > 1 && waves >= MANY_WAVES && block == WN_BLOCK24_BYTES;
-    const double together = spared ? 0.95 : 1;
+    const double products = panels * 2 * cycles_of(tokens, tokens < t->tokens);
+    const double copies = COPY + (panels * block + 128.0 * tokens) / copied;
+    // what L2 is spared by two that read the tokens once
+    const double together = p->cluster > 1 && t->tokens == 192 ? 0.98 : 1;
     const double step = together * (products > copies ? products : copies);
     const double start = START + (p->cluster > 1 ? CLUSTER : 0);
-    const double chunks = panels / t->warpgroups * t->tokens / 32; // of each warpgroup
+    const double chunks = panels / t->warpgroups * tokens / 32; // of each warpgroup
     const double parts =
-        p->split == 1 ? 0 : PARTS + 4.0 * t->rows * t->tokens * (1 + p->split) / gathered;
+        p->split == 1 ? 0 : PARTS + 4.0 * t->rows * tokens * (1 + p->split) / gathered;
     const double share = p->shared == 1 ? 0 : SHARE + SHARE_EACH * (p->shared - 1);
     const double sum = step * (double)wn__ceil_div(steps, (int64_t)p->split * p->shared);
-    return waves * (start + sum + parts + share + chunks / p->shared * CHUNK);
+    return start + sum + parts + share + chunks / p->shared * CHUNK;
+}
+
+// Tile i is cluster i mod lanes', narrower tiles behind the others: the lane that takes longest is
+// the first, or the first that has one tile or one of the others less.
+static double predict(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t steps, int block) {
+    int64_t tiles[3];
+    wn__gpu_plan_tiles(p, T, n, tiles);
+    const int64_t lanes = room(p), whole = tiles[0] * tiles[1] * p->split;
+    const int64_t all = whole + tiles[0] * tiles[2];
+    const double each = cycles_of_tile(p, wn__gpu_tiles[p->tile].tokens, steps, block);
+    const double narrow = p->rest > 0 ? cycles_of_tile(p, p->rest, steps, block) : 0;
+    const int64_t lane[3] = {0, whole % lanes, all % lanes};
+    double most = 0;
+    for (int i = 0; i < 3; i++) {
+        const int64_t has = wn__ceil_div(all - lane[i], lanes);
+        const int64_t of_whole = wn__ceil_div(whole - lane[i], lanes);
+        const double took = (double)of_whole * each + (double)(has - of_whole) * narrow;
+        if (took > most) most = took;
+    }
+    return most;
 }
 
 // Whether a tile's sum may be shared so: device code is there, and each has something to add.
@@ -80,6 +98,32 @@ static bool shares(int tile, int blocks, int64_t steps) {
     return blocks == 1;
 }
 
+static void try_plan(int64_t T, int64_t n, int64_t steps, wn__gpu_plan p, int block,
+                     wn__gpu_plan *best) {
+    p.cycles = predict(&p, T, n, steps, block);
+    if (best->cycles < 0 || p.cycles < best->cycles) *best = p;
+}
+
+// The same plan with narrower tiles for the last of the tokens.
+static void try_narrower(int64_t T, int64_t n, int64_t steps, wn__gpu_plan p, int block,
+                         wn__gpu_plan *best) {
+    static const int widths[] = {
+#define NARROW(tokens) tokens,
+        WN_NARROW_TILES(NARROW)
+#undef NARROW
+    };
+    enum { MOST_CUT = 32 };
+    const int64_t along = wn__ceil_div(T, wn__gpu_tiles[p.tile].tokens);
+    if (wn__ceil_div(n, (int64_t)wn__gpu_tiles[p.tile].rows * p.cluster) * along <= room(&p))
+        return; // there is one wave
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        for (int64_t cut = 1; cut <= along && cut <= MOST_CUT; cut++) {
+            p.rest = widths[i];
+            p.before = along - cut;
+            try_plan(T, n, steps, p, block, best);
+        }
+}
+
 // Of the plans of one tile, those that the wish allows.
 static void try_tile(int64_t T, int64_t n, int64_t steps, wn__gpu_plan_wish wish, int tile,
                      wn__gpu_plan *best) {
@@ -87,8 +131,9 @@ static void try_tile(int64_t T, int64_t n, int64_t steps, wn__gpu_plan_wish wish
     for (int c = 1; c <= 2; c++)
         for (int shared = 1; shared <= 4; shared *= 2)
             for (int split = 1; split <= MOST_PARTS; split++) {
-                wn__gpu_plan p = {.tile = tile, .cluster = c, .split = split, .shared = shared};
-                int64_t tiles[2];
+                const wn__gpu_plan p = {
+                    .tile = tile, .cluster = c, .split = split, .shared = shared};
+                int64_t tiles[3];
                 if ((wish.cluster != 0 && wish.cluster != c) || !shares(tile, shared, steps) ||
                     (shared > 1 && c * split > 1))
                     continue;
@@ -99,14 +144,25 @@ static void try_tile(int64_t T, int64_t n, int64_t steps, wn__gpu_plan_wish wish
                 if (split > 1 && (tiles[0] * tiles[1] * c * split > 2 * PROCESSORS ||
                                   steps < (int64_t)LEAST_STEPS * split))
                     continue;
-                p.cycles = predict(&p, T, n, steps, block);
-                if (best->cycles < 0 || p.cycles < best->cycles) *best = p;
+                try_plan(T, n, steps, p, block, best);
+                if (tile == WN_TILE_256X192 && split == 1)
+                    try_narrower(T, n, steps, p, block, best);
             }
 }
 
 wn__gpu_plan wn__gpu_plan_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish) {
     const int64_t steps = wn__ceil_div(k, wish.bytes == 1 ? WN_BLOCK8_COLUMNS : WN_BLOCK24_COLUMNS);
     wn__gpu_plan best = {.cycles = -1};
+    if (wish.rest > 0) {
+        const wn__gpu_tile *t = &wn__gpu_tiles[wish.tile];
+        return (wn__gpu_plan){.tile = wish.tile,
+                              .cluster = wish.cluster,
+                              .split = 1,
+                              .shared = 1,
+                              .rest = wish.rest,
+                              .before = wn__ceil_div(T, t->tokens) / 2,
+                              .crowd = true};
+    }
     for (int i = 0; i < WN_TILE_COUNT; i++)
         if ((wish.tile == WN_TILE_ANY || wish.tile == i) && wn__gpu_tile_stages(i, wish.bytes) > 0)
             try_tile(T, n, steps, wish, i, &best);
@@ -115,7 +171,7 @@ wn__gpu_plan wn__gpu_plan_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish 
 
 size_t wn__gpu_plan_workspace(const wn__gpu_plan *p, int64_t T, int64_t n) {
     const wn__gpu_tile *t = &wn__gpu_tiles[p->tile];
-    int64_t tiles[2];
+    int64_t tiles[3];
     if (p->split == 1) return 0;
     wn__gpu_plan_tiles(p, T, n, tiles);
     return sizeof(float) * (size_t)(tiles[0] * tiles[1] * p->cluster * p->split) *

@@ -5,10 +5,12 @@
  *
  * Tiles are given out in waves, one to a processor (two neighbours along the features to a
  * cluster). A step of 64 columns takes the longer of its instructions and of its copies from L2; a
- * tile has a start, and an epilogue for each 32 tokens. A sum cut into parts fills processors that
- * would have no tile, and pays for writing all parts and reading them again; or a cluster shares
- * it, whose blocks send each other what they do not finish. Clusters that share tokens are faster
- * by a twentieth where there are many waves, and not else. The constants are fitted to one H200. */
+ * tile has a start, and an epilogue for each 32 tokens. Where the last wave would have few tiles,
+ * the last tokens are cut into narrower ones, which give all processors something to do. A sum cut
+ * into parts fills processors that would have no tile, and pays for writing all parts and reading
+ * them again; or a cluster shares it, whose blocks send each other what they do not finish.
+ * Clusters that share tokens make the largest tile a little faster. The constants are fitted to one
+ * H200, whose clock falls as power rises: a cycle is one of 1.55 GHz. */
 #ifndef WN_KERNELS_CUDA_TILES_H
 #define WN_KERNELS_CUDA_TILES_H
 
@@ -18,9 +20,11 @@
 
 /* X(rows, tokens, stages): what sm90a/spmm24_blocks.cu is built for. */
 #define WN_TILES(X)                                                                                \
-    X(128, 256, 5) X(256, 192, 5) X(256, 128, 6) X(192, 128, 6) X(128, 128, 8) X(128, 64, 12)
+    X(128, 256, 4) X(256, 192, 4) X(256, 128, 5) X(192, 128, 6) X(128, 128, 8) X(128, 64, 12)
 /* Tiles whose sum a cluster may share: X(rows, tokens, blocks of threads). */
 #define WN_SHARED_TILES(X) X(128, 128, 2) X(128, 128, 4) X(128, 64, 2) X(128, 64, 4)
+/* Narrower tiles that may stand behind those of 256 x 192: X(tokens). */
+#define WN_NARROW_TILES(X) X(64) X(128)
 
 typedef struct wn__gpu_tile {
     const char *name; /* "128x256" */
@@ -41,21 +45,25 @@ typedef struct wn__gpu_plan {
     int tile, cluster; /* blocks of threads: 1 or 2 */
     int split;         /* parts of a sum, through memory */
     int shared;        /* or blocks of threads that share it, a cluster of 1, 2 or 4 */
+    int rest;          /* tokens of the narrower tiles behind all others, 0: there are none */
+    int64_t before;    /* tiles along T in front of them */
+    bool crowd;        /* two clusters take all of it: for checks, each has many tiles */
     double cycles;
 } wn__gpu_plan;
 
 /* Which plans there are to choose from: of one tile or of all, of one cluster or (0) of both, of
- * one sharing or (0) of all; numbers of 2 bytes or of 1. */
+ * one sharing or (0) of all; numbers of 2 bytes or of 1. rest: half of the tiles along T are
+ * narrower ones of so many tokens, and two clusters take all of them (for checks). */
 typedef struct wn__gpu_plan_wish {
-    int tile, cluster, shared, bytes;
+    int tile, cluster, shared, bytes, rest;
 } wn__gpu_plan_wish;
 
 /* Stages of a tile of such numbers, 0: there is none. */
 int wn__gpu_tile_stages(int tile, int bytes);
 /* The fastest plan for T x n results of k columns. */
 wn__gpu_plan wn__gpu_plan_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish);
-/* Tiles of a cluster along n, tiles along T. */
-void wn__gpu_plan_tiles(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t out[2]);
+/* Tiles of a cluster along n, tiles along T, narrower ones along T. */
+void wn__gpu_plan_tiles(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t out[3]);
 /* Bytes of its parts of sums. */
 size_t wn__gpu_plan_workspace(const wn__gpu_plan *p, int64_t T, int64_t n);
 

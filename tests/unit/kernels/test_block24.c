@@ -140,21 +140,22 @@ static void test_product(void **state) {
 static void test_plans(void **state) {
     (void)state;
     static const int64_t sizes[] = {1, 16, 64, 65, 256, 1000, 4096, 28672};
-    const wn__gpu_plan_wish any = {WN_TILE_ANY, 0, 0, 2};
+    const wn__gpu_plan_wish any = {WN_TILE_ANY, 0, 0, 2, 0};
     enum { SIZES = sizeof sizes / sizeof *sizes };
     for (int i = 0; i < SIZES * SIZES * SIZES; i++) {
         const int64_t t = sizes[i % SIZES], n = sizes[i / SIZES % SIZES],
                       k = sizes[i / SIZES / SIZES];
         const wn__gpu_plan best = wn__gpu_plan_of(t, n, k, any);
-        int64_t tiles[2];
+        int64_t tiles[3];
         wn__gpu_plan_tiles(&best, t, n, tiles);
         assert_true(tiles[0] * best.cluster * wn__gpu_tiles[best.tile].rows >= n);
-        assert_true(tiles[1] * wn__gpu_tiles[best.tile].tokens >= t);
+        assert_true(tiles[1] * wn__gpu_tiles[best.tile].tokens + tiles[2] * best.rest >= t);
+        assert_true(best.rest == 0 || (best.split == 1 && best.tile == WN_TILE_256X192));
         assert_true(best.split >= 1 && best.split <= (k + 63) / 64);
         assert_true(best.split == 1 || 2 * tiles[0] * tiles[1] * best.cluster <= 1024);
         assert_int_equal(wn__gpu_plan_workspace(&best, t, n) == 0, best.split == 1);
         for (int tile = 0; tile < WN_TILE_COUNT; tile++)
-            assert_true(wn__gpu_plan_of(t, n, k, (wn__gpu_plan_wish){tile, 0, 0, 2}).cycles >=
+            assert_true(wn__gpu_plan_of(t, n, k, (wn__gpu_plan_wish){tile, 0, 0, 2, 0}).cycles >=
                         best.cycles);
     }
     const wn__gpu_plan large = wn__gpu_plan_of(16384, 8192, 8192, any);

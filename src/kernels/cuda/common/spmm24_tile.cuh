@@ -5,9 +5,11 @@
  * One warp copies (bulk copies of blocks, boxes of x), CONSUMERS warpgroups multiply, each PANELS
  * panels of 64 features by TOKENS tokens. STAGES steps of 128 bytes of a row of x are in flight.
  * Blocks of threads stay and walk through tiles; two that form a cluster take the same tokens and
- * each copy half of them to both. A sum may be cut into parts along k in one of two ways: the
- * blocks of a cluster take a part each and send each other what they do not finish themselves; or
- * every part is written, and the warpgroup that comes last adds them in their order. */
+ * each copy half of them to both. Behind all tiles there may be narrower ones (`rest`), for a last
+ * wave that would leave processors without one. A sum may be cut into parts along k in one of two
+ * ways: the blocks of a cluster take a part each and send each other what they do not finish
+ * themselves; or every part is written, and the warpgroup that comes last adds them in their order.
+ */
 #ifndef WN_KERNELS_CUDA_COMMON_SPMM24_TILE_CUH
 #define WN_KERNELS_CUDA_COMMON_SPMM24_TILE_CUH
 
@@ -16,14 +18,7 @@
 #include "kernels/cuda/common/ahead.cuh"
 #include "kernels/cuda/common/wgmma_sp.cuh"
 
-enum {
-    WARPGROUP = 128,
-    WARPS = 4,
-    CHUNK = 32, // tokens that are stored at once
-    CHUNK_BYTES = CHUNK * 128,
-    CHUNKS = 2,                 // buffers of a warpgroup
-    CHUNK_SUMS = CHUNK * 64 * 4 // bytes
-};
+enum { WARPGROUP = 128, WARPS = 4 };
 
 // What a tile is: the type of its operands (wgmma_sp.cuh) and its sizes.
 //
@@ -40,11 +35,16 @@ struct tile {
         TOKENS = TOKENS_OF_TILE,
         STAGES = STAGES_OF_RING,
         THREADS = (CONSUMERS + 1) * WARPGROUP,
-        EACH = TOKENS / CHUNK, // chunks of a panel
-        ALL = PANELS * EACH,   // of a warpgroup
+        BLOCKS = CONSUMERS * PANELS,
+        CHUNK = WN_SPMM24_CHUNK(64 * BLOCKS, TOKENS),   // tokens that are stored at once
+        CHUNKS = WN_SPMM24_CHUNKS(64 * BLOCKS, TOKENS), // buffers of a warpgroup
+        CHUNK_BYTES = CHUNK * 128,
+        CHUNK_SUMS = CHUNK * 64 * 4, // bytes
+        EACH = TOKENS / CHUNK,       // chunks of a panel
+        ALL = PANELS * EACH,         // of a warpgroup
         WORDS = OPERAND::WORDS,
         SHARES = CONSUMERS == 2 && PANELS == 1 && TOKENS <= 128,
-        BLOCKS = CONSUMERS * PANELS,
+        RESTS = PANELS == 2 && TOKENS == 192, // takes narrower ones, of 64 or 128 tokens
         TOKEN_BYTES = TOKENS * 128,
         BLOCK_BYTES = BLOCKS * OPERAND::BLOCK,
         BLOCK_AT = STAGES * TOKEN_BYTES,
@@ -52,18 +52,40 @@ struct tile {
         BARRIER_AT = CHUNK_AT + CONSUMERS * CHUNKS * CHUNK_BYTES,
         RESIDUAL_AT = BARRIER_AT + 16 * STAGES,
         PARTS_AT = RESIDUAL_AT + 8 * CONSUMERS * CHUNKS,
-        WORD_AT = PARTS_AT + 8 * CONSUMERS
+        WORD_AT = PARTS_AT + 8 * CONSUMERS,
+        NARROW = 0
+    };
+};
+
+// The same with fewer tokens, in the same places.
+template <class at, int TOKENS_OF_TILE> struct narrower : at {
+    typedef at wide;
+    enum {
+        TOKENS = TOKENS_OF_TILE,
+        EACH = TOKENS / at::CHUNK,
+        ALL = at::PANELS * EACH,
+        SHARES = 0,
+        RESTS = 0,
+        NARROW = 1
     };
 };
 
 // Where a piece of work lies: a tile of features and tokens, and the steps of its sum.
 struct work {
-    int m, n, tile, part, first, steps;
+    int m, token, tokens, tile, part, first, steps;
 };
 
+template <class at>
 static __device__ __forceinline__ work work_of(const wn__gpu_spmm24_blocks &p, int index,
                                                int rank) {
-    work w = {0, 0, index, 0, 0, p.steps};
+    work w = {0, 0, at::TOKENS, index, 0, 0, p.steps};
+    if (at::RESTS && index >= p.tiles_m * p.tiles_n * p.split) { // split is 1
+        index -= p.tiles_m * p.tiles_n;
+        w.m = index % p.rest_tiles_m * p.cluster + rank;
+        w.tokens = p.rest;
+        w.token = p.tiles_n * at::TOKENS + index / p.rest_tiles_m * p.rest;
+        return w;
+    }
     if (p.shared > 1) {
         w.first = p.steps * rank / p.shared;
         w.steps = p.steps * (rank + 1) / p.shared - w.first;
@@ -77,9 +99,9 @@ static __device__ __forceinline__ work work_of(const wn__gpu_spmm24_blocks &p, i
     // groups of `group` tiles along the features, all tokens of a group before the next
     const int in_group = p.group * p.tiles_n, group = w.tile / in_group, first = group * p.group;
     const int left = p.tiles_m - first, wide = left < p.group ? left : p.group;
-    const int at = w.tile - group * in_group;
-    w.m = (first + at % wide) * p.cluster + rank;
-    w.n = at / wide;
+    const int slot = w.tile - group * in_group;
+    w.m = (first + slot % wide) * p.cluster + rank;
+    w.token = slot / wide * at::TOKENS;
     w.tile = w.tile * p.cluster + rank;
     return w;
 }
@@ -99,11 +121,11 @@ struct ring {
 template <class at>
 static __device__ __forceinline__ void fetch_blocks(uint32_t base, uint32_t stage,
                                                     const uint8_t *(&from)[at::BLOCKS], int by,
-                                                    uint64_t policy) {
+                                                    int tokens, uint64_t policy) {
     enum { BLOCK = at::operand::BLOCK };
     const uint32_t barrier = base + at::BARRIER_AT + 8 * stage;
     const uint32_t to = base + at::BLOCK_AT + stage * at::BLOCK_BYTES;
-    barrier_expect(barrier, at::TOKEN_BYTES + at::BLOCK_BYTES);
+    barrier_expect(barrier, tokens * 128 + at::BLOCK_BYTES);
 #pragma unroll
     for (int b = 0; b < at::BLOCKS; b++) { // one thread does all this: little arithmetic
         copy_bytes(to + b * BLOCK, from[b], BLOCK, barrier, policy);
@@ -117,12 +139,15 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
     const uint32_t full = base + at::BARRIER_AT, empty = full + 8 * at::STAGES;
     const uint64_t policy = keep_in_l2();
     const int cluster = p.cluster * p.shared, clusters = (int)gridDim.x / cluster;
-    const int count = p.tiles_m * p.tiles_n * p.split, BLOCK = at::operand::BLOCK;
+    const int count = p.tiles_m * p.tiles_n * p.split + p.rest_tiles_m * p.rest_tiles_n;
+    const int BLOCK = at::operand::BLOCK;
     const size_t panel = (size_t)p.steps * BLOCK;
     ring r = {0, 1};
     int turn = 0, ahead = 0; // steps whose blocks are on their way
     for (int i = (int)blockIdx.x / cluster; i < count; i += clusters, turn ^= 1) {
-        const work w = work_of(p, i, rank);
+        const work w = work_of<at>(p, i, rank);
+        const void *map = at::RESTS && w.tokens != at::TOKENS ? &p.x_rest : &p.x;
+        const int half = w.tokens / 2; // what each of a cluster of two copies
         // every second tile from the last step backwards: what L2 holds is used again
         const int by = turn != 0 ? -1 : 1;
         int k = turn != 0 ? w.first + w.steps - 1 : w.first;
@@ -137,7 +162,7 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
             ahead = min((int)at::STAGES, w.steps);
 #pragma unroll 1
             for (int s = 0; s < ahead; s++)
-                fetch_blocks<at>(base, s, from, by, policy);
+                fetch_blocks<at>(base, s, from, by, w.tokens, policy);
         }
         if (i == (int)blockIdx.x / cluster) wait_for_ahead();
 #pragma unroll 1
@@ -147,15 +172,14 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
                 ahead--;
             } else {
                 barrier_wait(empty + 8 * r.stage, r.phase);
-                fetch_blocks<at>(base, r.stage, from, by, policy);
+                fetch_blocks<at>(base, r.stage, from, by, w.tokens, policy);
             }
             const uint32_t tokens = base + r.stage * at::TOKEN_BYTES;
             if (p.cluster == 1)
-                copy_box(tokens, &p.x, barrier, k * at::operand::COLUMNS, w.n * at::TOKENS);
+                copy_box(tokens, map, barrier, k * at::operand::COLUMNS, w.token);
             else
-                copy_box_to(tokens + rank * (at::TOKEN_BYTES / 2), &p.x, barrier,
-                            k * at::operand::COLUMNS, w.n * at::TOKENS + rank * (at::TOKENS / 2),
-                            3);
+                copy_box_to(tokens + rank * half * 128, map, barrier, k * at::operand::COLUMNS,
+                            w.token + rank * half, 3);
             r.next<at::STAGES>();
         }
     }
@@ -163,9 +187,23 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
 
 // A warpgroup that multiplies: its place in shared memory and among its threads.
 struct consumer {
-    uint32_t base, chunks, residuals, parts, word;
+    uint32_t base;
+    uint32_t place; // in a chunk, of the 16 bytes that this thread addresses for stmatrix
     int which, thread, rank;
-    uint32_t loads; // residual chunks so far: the phases of their barriers
+    uint32_t phases; // of the barriers of residual chunks, a bit for each buffer
+
+    template <class at> __device__ __forceinline__ uint32_t chunk(int n) const {
+        return base + at::CHUNK_AT + (which * at::CHUNKS + n % at::CHUNKS) * at::CHUNK_BYTES;
+    }
+    template <class at> __device__ __forceinline__ uint32_t arrived(int n) const { // a residual
+        return base + at::RESIDUAL_AT + (which * at::CHUNKS + n % at::CHUNKS) * 8;
+    }
+    template <class at> __device__ __forceinline__ uint32_t parts() const { // sums that come
+        return base + at::PARTS_AT + which * 8;
+    }
+    template <class at> __device__ __forceinline__ uint32_t word() const {
+        return base + at::WORD_AT + which * 4;
+    }
 };
 
 // One step: words of what is kept, then PANELS products of two halves each. The registers of the
@@ -210,6 +248,31 @@ static __device__ __forceinline__ void release(const consumer &c, uint32_t stage
     } else if (lane < cluster) {
         barrier_arrive_at(barrier, (uint32_t)lane);
     }
+}
+
+static __device__ __forceinline__ void put_matrices(uint32_t to, uint32_t a, uint32_t b, uint32_t c,
+                                                    uint32_t d) {
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to),
+                 "r"(a), "r"(b), "r"(c), "r"(d)
+                 : "memory");
+}
+
+// What was stored has been read: every buffer of the warpgroup is free.
+template <class at> static __device__ __forceinline__ void all_free(const consumer &c) {
+    if (c.thread == 0) stores_read<0>();
+    __syncwarp();
+    warpgroup_sync(c.which);
+}
+
+// A chunk that all threads have written goes out. The buffer of the next one is free.
+template <class at>
+static __device__ __forceinline__ void hand_over(const wn__gpu_spmm24_blocks &p, const consumer &c,
+                                                 uint32_t chunk, int feature, int token) {
+    writes_to_copies();
+    if (c.thread == 0) stores_read<at::CHUNKS - 2>();
+    __syncwarp();
+    warpgroup_sync(c.which);
+    if (c.thread == 0) store_box(&p.y, chunk, feature, token);
 }
 
 template <class at>
@@ -278,35 +341,37 @@ static __device__ __forceinline__ chunks chunks_of(int which, int rank, int shar
 template <class at>
 static __device__ __forceinline__ void share(const wn__gpu_spmm24_blocks &p, const consumer &c,
                                              float (&d)[at::PANELS][at::TOKENS / 2], chunks own) {
+    static_assert(!at::SHARES || at::CHUNK == 32, "16 sums of a thread and chunk");
     const int count = own.end - own.first;
     const int most = p.shared <= at::ALL ? at::ALL / p.shared : at::CONSUMERS * at::ALL / p.shared;
-    const uint32_t sent = c.base + c.which * at::ALL * CHUNK_SUMS;
+    const uint32_t sent = c.base + c.which * at::ALL * at::CHUNK_SUMS;
     const uint32_t received =
-        c.base + (at::CONSUMERS * at::ALL + c.which * most * (p.shared - 1)) * CHUNK_SUMS;
+        c.base + (at::CONSUMERS * at::ALL + c.which * most * (p.shared - 1)) * at::CHUNK_SUMS;
     cluster_sync();
 #pragma unroll
     for (int n = 0; n < at::ALL; n++)
         if (n < own.first || n >= own.end)
-            put_chunk(sent + n * CHUNK_SUMS + 16 * c.thread,
-                      &d[n / at::EACH][n % at::EACH * (CHUNK / 2)]);
+            put_chunk(sent + n * at::CHUNK_SUMS + 16 * c.thread,
+                      &d[n / at::EACH][n % at::EACH * (at::CHUNK / 2)]);
     writes_to_copies();
     warpgroup_sync(c.which);
     if (c.thread == 0)
         for (int to = 0; to < p.shared; to++) {
             const chunks its = chunks_of<at>(c.which, to, p.shared);
-            const uint32_t bytes = (its.end - its.first) * CHUNK_SUMS;
+            const uint32_t bytes = (its.end - its.first) * at::CHUNK_SUMS;
             if (to != c.rank && bytes > 0)
                 send_bytes(received + (c.rank - (c.rank > to)) * bytes,
-                           sent + its.first * CHUNK_SUMS, bytes, c.parts, (uint32_t)to);
+                           sent + its.first * at::CHUNK_SUMS, bytes, c.template parts<at>(),
+                           (uint32_t)to);
         }
     __syncwarp();
-    barrier_wait(c.parts, 0);
+    barrier_wait(c.template parts<at>(), 0);
 #pragma unroll
     for (int n = 0; n < at::ALL; n++) {
         if (n < own.first || n >= own.end) continue;
         for (int from = 0; from < p.shared - 1; from++)
-            add_chunk(received + (from * count + n - own.first) * CHUNK_SUMS + 16 * c.thread,
-                      &d[n / at::EACH][n % at::EACH * (CHUNK / 2)]);
+            add_chunk(received + (from * count + n - own.first) * at::CHUNK_SUMS + 16 * c.thread,
+                      &d[n / at::EACH][n % at::EACH * (at::CHUNK / 2)]);
     }
 }
 
@@ -327,12 +392,13 @@ static __device__ __forceinline__ bool gather(const wn__gpu_spmm24_blocks &p, co
     warpgroup_sync(c.which);
     if (c.thread == 0) {
         const unsigned before = atomicAdd(&p.arrived[slot], 1u);
-        asm volatile("st.shared.u32 [%0], %1;" ::"r"(c.word), "r"(before) : "memory");
+        asm volatile("st.shared.u32 [%0], %1;" ::"r"(c.template word<at>()), "r"(before)
+                     : "memory");
         if (before == (unsigned)p.split - 1) p.arrived[slot] = 0;
     }
     warpgroup_sync(c.which);
     unsigned before;
-    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(before) : "r"(c.word) : "memory");
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(before) : "r"(c.template word<at>()) : "memory");
     if (before != (unsigned)p.split - 1) return false;
     __threadfence();
 #pragma unroll
@@ -358,12 +424,24 @@ static __device__ __forceinline__ bool gather(const wn__gpu_spmm24_blocks &p, co
 template <class at>
 static __device__ __forceinline__ void load_residual(const wn__gpu_spmm24_blocks &p,
                                                      const consumer &c, const work &w, int chunk) {
-    const int buffer = chunk % CHUNKS, panel = chunk / at::EACH;
-    const uint32_t barrier = c.residuals + 8 * buffer;
-    barrier_expect(barrier, CHUNK_BYTES);
-    copy_box(c.chunks + buffer * CHUNK_BYTES, &p.residual, barrier,
+    const int panel = chunk / at::EACH;
+    const uint32_t barrier = c.template arrived<at>(chunk);
+    barrier_expect(barrier, at::CHUNK_BYTES);
+    copy_box(c.template chunk<at>(chunk), &p.residual, barrier,
              ((w.m * at::CONSUMERS + c.which) * at::PANELS + panel) * 64,
-             w.n * at::TOKENS + chunk % at::EACH * CHUNK);
+             w.token + chunk % at::EACH * at::CHUNK);
+}
+
+template <class at, bool PLAIN>
+static __device__ __forceinline__ void
+first_residuals(const wn__gpu_spmm24_blocks &p, const consumer &c, const work &w, chunks own) {
+    if (PLAIN) return;
+    if (p.residual_given != 0 && c.thread == 0) {
+        stores_read<0>();
+        for (int chunk = own.first; chunk < own.first + at::CHUNKS && chunk < own.end; chunk++)
+            load_residual<at>(p, c, w, chunk);
+    }
+    __syncwarp();
 }
 
 static __device__ __forceinline__ float root(float x) {
@@ -384,49 +462,67 @@ static __device__ __forceinline__ void scale(const wn__gpu_spmm24_blocks &p, flo
 #pragma unroll
     for (int i = 0; at::WORDS > 1 && i < 4; i++) {
         const int t = min(token + 8 * (i >> 1) + (i & 1), p.tokens - 1), j = (i >> 1) * 4 + (i & 1);
-        const float x = __ldg(&p.x_scale[(int64_t)t * p.x_scale_stride]);
+        float x; // volatile, for all of a tile's at once would need too many registers
+        asm volatile("ld.global.nc.f32 %0, [%1];"
+                     : "=f"(x)
+                     : "l"(&p.x_scale[(int64_t)t * p.x_scale_stride]));
         v[j] *= x * feature[0];
         v[j + 2] *= x * feature[1];
     }
 }
 
-// 16 tokens by 16 features of a warp: two quads of sums, their epilogue, four matrices in shared
-// memory whose rows are tokens. `token` is that of the thread's first sum.
+// What the numbers of a thread's features have in common: two features, eight apart.
+struct factors {
+    float bias[2], scale[2];
+};
+template <class at, bool PLAIN>
+static __device__ __forceinline__ factors factors_of(const wn__gpu_spmm24_blocks &p, int feature) {
+    factors f = {{0, 0}, {1, 1}};
+#pragma unroll
+    for (int j = 0; j < 2; j++) {
+        const int mine = feature + 8 * j;
+        if (!PLAIN && p.bias != nullptr && mine < p.rows) f.bias[j] = at::out::wide(p.bias[mine]);
+        if (at::WORDS > 1)
+            f.scale[j] = __ldg(&p.w_scale[min(mine, p.rows - 1) * (int64_t)p.w_scale_stride]);
+    }
+    return f;
+}
+
+// 16 tokens by 16 features of a warp: two quads of sums and their epilogue but for a residual.
+// `token` is that of the thread's first sum.
 template <class at, bool PLAIN>
 static __device__ __forceinline__ void finish(const wn__gpu_spmm24_blocks &p, const float *sum,
-                                              uint32_t to, const float (&bias)[2],
-                                              const float (&scales)[2], int token) {
-    typedef typename at::out T;
-    float v[8];
+                                              const factors &f, int token, float (&v)[8]) {
 #pragma unroll
     for (int i = 0; i < 8; i++)
         v[i] = sum[i];
-    scale<at>(p, v, scales, token);
+    scale<at>(p, v, f.scale, token);
 #pragma unroll
     for (int i = 0; !PLAIN && i < 8; i++)
-        v[i] += bias[i >> 1 & 1];
+        v[i] += f.bias[i >> 1 & 1];
     if (!PLAIN && p.relu2 != 0) {
 #pragma unroll
         for (int i = 0; i < 8; i++)
             v[i] = squared(v[i]);
     }
-    if (!PLAIN && p.residual_given != 0) {
-        uint32_t r[4];
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                     : "r"(to)
-                     : "memory");
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const float low = T::wide((uint16_t)r[i]), high = T::wide((uint16_t)(r[i] >> 16));
-            v[2 * i] = p.gate != 0 ? v[2 * i] * (2 * root(low)) : v[2 * i] + low;
-            v[2 * i + 1] = p.gate != 0 ? v[2 * i + 1] * (2 * root(high)) : v[2 * i + 1] + high;
-        }
-    }
-    asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to),
-                 "r"(T::pair(v[0], v[1])), "r"(T::pair(v[2], v[3])), "r"(T::pair(v[4], v[5])),
-                 "r"(T::pair(v[6], v[7]))
+}
+
+// Adds 16 x 16 of the residual, or multiplies by its gate.
+template <class at>
+static __device__ __forceinline__ void add_residual(const wn__gpu_spmm24_blocks &p, uint32_t from,
+                                                    float (&v)[8]) {
+    typedef typename at::out T;
+    uint32_t r[4];
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(from)
                  : "memory");
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const float low = T::wide((uint16_t)r[i]), high = T::wide((uint16_t)(r[i] >> 16));
+        v[2 * i] = p.gate != 0 ? v[2 * i] * (2 * root(low)) : v[2 * i] + low;
+        v[2 * i + 1] = p.gate != 0 ? v[2 * i + 1] * (2 * root(high)) : v[2 * i + 1] + high;
+    }
 }
 
 // All of a tile: chunk by chunk through shared memory, which transposes. PLAIN: y = x W^T, in code
@@ -436,82 +532,82 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
                                              const float (&d)[at::PANELS][at::TOKENS / 2],
                                              const work &w, chunks own) {
     typedef typename at::out T;
-    const int warp = c->thread >> 5, lane = c->thread & 31;
-    const int token = 8 * (lane >> 4) + (lane & 7), column = 2 * warp + (lane >> 3 & 1);
-    const uint32_t place = token * 128 + ((column ^ (token & 7)) << 4);
+    enum { LAG = at::CHUNKS > 2 ? 1 : 0 }; // a buffer gets its next residual so many chunks later
+    if (PLAIN || p.residual_given == 0) all_free<at>(*c);
 #pragma unroll
     for (int i = 0; i < at::PANELS; i++) {
         const int feature = ((w.m * at::CONSUMERS + c->which) * at::PANELS + i) * 64;
-        const int mine = feature + 16 * warp + (lane >> 2);
-        float bias[2] = {0, 0}, scales[2] = {1, 1};
-#pragma unroll
-        for (int j = 0; j < 2; j++) {
-            if (!PLAIN && p.bias != nullptr && mine + 8 * j < p.rows)
-                bias[j] = T::wide(p.bias[mine + 8 * j]);
-            if (at::WORDS > 1)
-                scales[j] =
-                    __ldg(&p.w_scale[min(mine + 8 * j, p.rows - 1) * (int64_t)p.w_scale_stride]);
-        }
+        const factors f =
+            factors_of<at, PLAIN>(p, feature + 16 * (c->thread >> 5) + (c->thread >> 2 & 7));
 #pragma unroll
         for (int n = 0; n < at::EACH; n++) {
-            const int chunk = i * at::EACH + n, buffer = chunk % CHUNKS;
-            const int first = w.n * at::TOKENS + n * CHUNK;
-            const uint32_t to = c->chunks + buffer * CHUNK_BYTES;
+            const int chunk = i * at::EACH + n;
+            const int first = w.token + n * at::CHUNK;
+            const uint32_t to = c->template chunk<at>(chunk);
             if (chunk < own.first || chunk >= own.end) continue;
             if (!PLAIN && p.residual_given != 0) {
-                barrier_wait(c->residuals + 8 * buffer, c->loads / CHUNKS & 1);
-                c->loads++;
-            } else {
-                if (c->thread == 0) stores_read<CHUNKS - 1>();
-                __syncwarp();
-                warpgroup_sync(c->which);
+                barrier_wait(c->template arrived<at>(chunk), c->phases >> chunk % at::CHUNKS & 1);
+                c->phases ^= 1u << chunk % at::CHUNKS;
             }
 #pragma unroll
-            for (int j = 0; j < CHUNK / 16; j++)
-                finish<at, PLAIN>(p, &d[i][n * (CHUNK / 2) + 8 * j], to + place + j * 16 * 128,
-                                  bias, scales, first + 16 * j + 2 * (lane & 3));
-            writes_to_copies();
-            warpgroup_sync(c->which);
-            if (c->thread == 0) {
-                store_box(&p.y, to, feature, first);
-                if (!PLAIN && p.residual_given != 0 && chunk + CHUNKS < own.end) {
-                    stores_read<0>();
-                    load_residual<at>(p, *c, w, chunk + CHUNKS);
-                }
+            for (int j = 0; j < at::CHUNK / 16; j++) {
+                const uint32_t place = to + c->place + j * 16 * 128;
+                float v[8];
+                finish<at, PLAIN>(p, &d[i][n * (at::CHUNK / 2) + 8 * j], f,
+                                  first + 16 * j + 2 * (c->thread & 3), v);
+                if (!PLAIN && p.residual_given != 0) add_residual<at>(p, place, v);
+                put_matrices(place, T::pair(v[0], v[1]), T::pair(v[2], v[3]), T::pair(v[4], v[5]),
+                             T::pair(v[6], v[7]));
+            }
+            hand_over<at>(p, *c, to, feature, first);
+            const int next = chunk - LAG + at::CHUNKS;
+            if (!PLAIN && p.residual_given != 0 && c->thread == 0 && chunk - LAG >= own.first &&
+                next < own.end) {
+                stores_read<LAG>();
+                load_residual<at>(p, *c, w, next);
             }
             __syncwarp();
         }
     }
 }
 
+// A tile: its sum, and what becomes of it. PLAIN: nothing but y = x W^T.
+template <class at, bool PLAIN>
+static __device__ __forceinline__ void whole(const wn__gpu_spmm24_blocks &p, consumer *c,
+                                             const work &w, ring *r, chunks own) {
+    float d[at::PANELS][at::TOKENS / 2];
+    multiply<at>(*c, d, r, w.steps, p.cluster);
+    if (!at::NARROW && p.split > 1 && !gather<at>(p, *c, d, w)) return;
+    if (at::SHARES && p.shared > 1) share<at>(p, *c, d, own);
+    first_residuals<at, PLAIN>(p, *c, w, own);
+    store<at, PLAIN>(p, c, d, w, own);
+}
+
+// The narrower tiles behind tile i. They are few, so all epilogues are one code.
 template <class at>
-static __device__ __forceinline__ void consume(const wn__gpu_spmm24_blocks &p, consumer c) {
+static __device__ __forceinline__ void rest(const wn__gpu_spmm24_blocks &p, consumer *c, ring *r,
+                                            int i, int count) {
+    const chunks own = {0, at::ALL};
+#pragma unroll 1
+    for (; i < count; i += (int)gridDim.x / p.cluster) {
+        whole<at, false>(p, c, work_of<typename at::wide>(p, i, c->rank), r, own);
+    }
+}
+
+template <class at, bool PLAIN>
+static __device__ __forceinline__ int consume(const wn__gpu_spmm24_blocks &p, consumer *c,
+                                              ring *r) {
     const int cluster = p.cluster * p.shared, clusters = (int)gridDim.x / cluster;
     const int count = p.tiles_m * p.tiles_n * p.split;
     const bool shares = at::SHARES && p.shared > 1;
-    const chunks own = chunks_of<at>(c.which, c.rank, shares ? p.shared : 1);
-    ring r = {0, 0};
-    if (shares && c.thread == 0)
-        barrier_expect(c.parts, (own.end - own.first) * (p.shared - 1) * CHUNK_SUMS);
-    for (int i = (int)blockIdx.x / cluster; i < count; i += clusters) {
-        const work w = work_of(p, i, c.rank);
-        float d[at::PANELS][at::TOKENS / 2];
-        multiply<at>(c, d, &r, w.steps, p.cluster);
-        if (p.split > 1 && !gather<at>(p, c, d, w)) continue;
-        if (shares) share<at>(p, c, d, own);
-        if (p.bias == nullptr && p.relu2 == 0 && p.residual_given == 0) {
-            store<at, true>(p, &c, d, w, own);
-            continue;
-        }
-        if (p.residual_given != 0 && c.thread == 0) {
-            stores_read<0>();
-            for (int chunk = own.first; chunk < own.first + CHUNKS && chunk < own.end; chunk++)
-                load_residual<at>(p, c, w, chunk);
-        }
-        __syncwarp();
-        store<at, false>(p, &c, d, w, own);
-    }
-    if (c.thread == 0) stores_done();
+    const chunks own = chunks_of<at>(c->which, c->rank, shares ? p.shared : 1);
+    if (shares && c->thread == 0)
+        barrier_expect(c->template parts<at>(),
+                       (own.end - own.first) * (p.shared - 1) * at::CHUNK_SUMS);
+    int i = (int)blockIdx.x / cluster;
+    for (; i < count; i += clusters)
+        whole<at, PLAIN>(p, c, work_of<at>(p, i, c->rank), r, own);
+    return i;
 }
 
 template <class at>
@@ -527,7 +623,7 @@ static __device__ __forceinline__ void spmm24_blocks(const wn__gpu_spmm24_blocks
             barrier_init(base + at::BARRIER_AT + 8 * (at::STAGES + i),
                          at::CONSUMERS * WARPS * p.cluster);
         }
-        for (int i = 0; i < at::CONSUMERS * (CHUNKS + 1); i++)
+        for (int i = 0; i < at::CONSUMERS * (at::CHUNKS + 1); i++)
             barrier_init(base + at::RESIDUAL_AT + 8 * i, 1);
         barrier_init_done();
     }
@@ -545,17 +641,22 @@ static __device__ __forceinline__ void spmm24_blocks(const wn__gpu_spmm24_blocks
             asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
         else
             asm volatile("setmaxnreg.inc.sync.aligned.u32 152;");
-        const int which = group - 1;
-        const consumer c = {base,
-                            base + at::CHUNK_AT + which * CHUNKS * CHUNK_BYTES,
-                            base + at::RESIDUAL_AT + which * CHUNKS * 8,
-                            base + at::PARTS_AT + which * 8,
-                            base + at::WORD_AT + which * 4,
-                            which,
-                            (int)threadIdx.x % WARPGROUP,
-                            rank,
-                            0};
-        consume<at>(p, c);
+        const int which = group - 1, thread = (int)threadIdx.x % WARPGROUP, lane = thread & 31;
+        const int token = 8 * (lane >> 4) + (lane & 7);
+        const int column = 2 * (thread >> 5) + (lane >> 3 & 1);
+        consumer c = {
+            base, (uint32_t)(token * 128 + ((column ^ (token & 7)) << 4)), which, thread, rank, 0};
+        ring r = {0, 0};
+        const bool plain = p.bias == nullptr && p.relu2 == 0 && p.residual_given == 0;
+        const int i = plain ? consume<at, true>(p, &c, &r) : consume<at, false>(p, &c, &r);
+        if constexpr (at::RESTS) {
+            const int count = p.tiles_m * p.tiles_n * p.split + p.rest_tiles_m * p.rest_tiles_n;
+            if (p.rest == 64)
+                rest<narrower<at, 64>>(p, &c, &r, i, count);
+            else if (p.rest == 128)
+                rest<narrower<at, 128>>(p, &c, &r, i, count);
+        }
+        if (c.thread == 0) stores_done();
     }
     __syncwarp();
     cluster_sync(); // nobody's shared memory goes while another block may write to it

@@ -7,9 +7,9 @@
                     stages)                                                                        \
     WN_SPMM24_ENTRY(wn_spmm24_blocks_##tile##_f16, operand_f16, consumers, panels, tokens, stages)
 
-ENTRIES(128x256, 2, 1, 256, 5)
-ENTRIES(256x192, 2, 2, 192, 5)
-ENTRIES(256x128, 2, 2, 128, 6)
+ENTRIES(128x256, 2, 1, 256, 4)
+ENTRIES(256x192, 2, 2, 192, 4)
+ENTRIES(256x128, 2, 2, 128, 5)
 ENTRIES(192x128, 3, 1, 128, 6)
 ENTRIES(128x128, 2, 1, 128, 8)
 ENTRIES(128x64, 2, 1, 64, 12)

@@ -11,7 +11,7 @@ typedef operand_e4m3<type_f16> operand_e4m3_f16;
     WN_SPMM24_ENTRY(wn_spmm24_blocks8_##tile##_f16, operand_e4m3_f16, consumers, panels, tokens,   \
                     stages)
 
-ENTRIES(128x256, 2, 1, 256, 5)
-ENTRIES(256x128, 2, 2, 128, 5)
+ENTRIES(128x256, 2, 1, 256, 4)
+ENTRIES(256x128, 2, 2, 128, 4)
 ENTRIES(128x128, 2, 1, 128, 8)
 ENTRIES(128x64, 2, 1, 64, 11)
