@@ -49,7 +49,8 @@ WN_NODISCARD wn_status wn__hf_config_parse(const char *bytes, size_t size, const
                                            wn__model_config *out);
 /* Writes config.json and generation_config.json into dir: LlamaForCausalLM for SwiGLU,
  * ArceeForCausalLM without a gate, Qwen2ForCausalLM when only q/k/v have biases. torch_dtype
- * float32. Both rope spellings are written where they agree. */
+ * float32 (wn__hf_config_write_as: or bfloat16). Both rope spellings are written where they agree.
+ */
 WN_NODISCARD wn_status wn__hf_config_write(const char *dir, const wn__model_config *config);
 /* Ranges and divisibility: heads % kv_heads == 0, even head_dim, positive sizes below 2^31, finite
  * eps and theta, ... INVALID names the field, the value and the nearest legal one. */

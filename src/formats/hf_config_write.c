@@ -112,13 +112,14 @@ static wn_status put_tokens(wn__json *o, const wn__model_config *c) {
     return put_eos(o, c);
 }
 
-static wn_status put_config(wn__json *o, const wn__model_config *c, const family *f) {
+static wn_status put_config(wn__json *o, const wn__model_config *c, const family *f,
+                            wn_dtype dtype) {
     WN_TRY(put_architecture(o, f));
     WN_TRY(put_sizes(o, c));
     WN_TRY(put_rope(o, c));
     WN_TRY(put_tokens(o, c));
     WN_TRY(put_bool(o, "use_cache", true));
-    return put_string(o, "torch_dtype", "float32");
+    return put_string(o, "torch_dtype", dtype == WN_DTYPE_BF16 ? "bfloat16" : "float32");
 }
 
 wn_status wn__hf_json_write(const char *dir, const char *name, const wn__json *o) {
@@ -138,17 +139,22 @@ out:
 }
 
 wn_status wn__hf_config_write(const char *dir, const wn__model_config *config) {
-    return wn__hf_config_write_sparse(dir, config, NULL);
+    return wn__hf_config_write_as(dir, config, NULL, WN_DTYPE_F32);
 }
 
 wn_status wn__hf_config_write_sparse(const char *dir, const wn__model_config *config,
                                      const wn__hf_sparsity *sparsity) {
+    return wn__hf_config_write_as(dir, config, sparsity, WN_DTYPE_F32);
+}
+
+wn_status wn__hf_config_write_as(const char *dir, const wn__model_config *config,
+                                 const wn__hf_sparsity *sparsity, wn_dtype dtype) {
     family f = {0};
     wn_status status;
     WN_TRY(wn__model_config_check(config));
     WN_TRY(choose_family(config, &f));
     wn__json *o = wn__json_new_object(), *generation = wn__json_new_object();
-    WN_TRY_OUT(put_config(o, config, &f));
+    WN_TRY_OUT(put_config(o, config, &f, dtype));
     WN_TRY_OUT(wn__hf_json_put_sparsity(o, config, sparsity));
     WN_TRY_OUT(put_tokens(generation, config));
     WN_TRY_OUT(wn__hf_json_write(dir, "config.json", o));

@@ -61,6 +61,9 @@ WN_NODISCARD wn_status wn__hf_kron_rule(const wn__hf_kron *k, char **out);
  * could not be read back. */
 WN_NODISCARD wn_status wn__hf_config_write_sparse(const char *dir, const wn__model_config *config,
                                                   const wn__hf_sparsity *sparsity);
+/* The same of weights that are stored as dtype, F32 or BF16, which torch_dtype names. */
+WN_NODISCARD wn_status wn__hf_config_write_as(const char *dir, const wn__model_config *config,
+                                              const wn__hf_sparsity *sparsity, wn_dtype dtype);
 /* from/config.json as to/config.json with this member in the place of its own; every other member
  * stays as it is. `config` is what the file means. */
 WN_NODISCARD wn_status wn__hf_config_copy_sparse(const char *from, const char *to,

@@ -44,11 +44,27 @@ static wn_status write_tensors(wn__trainer *t, items_fn *list, const char *dir, 
     return status;
 }
 
+// The widest dtype of a matrix, which loses nothing of any: BF16 under --dtype bfloat16, where only
+// norms and biases stay floats.
+static wn_dtype matrix_dtype(const wn__st_item *items, size_t count) {
+    wn_dtype widest = WN_DTYPE_BF16;
+    for (size_t i = 0; i < count; i++) {
+        const wn_tensor *t = &items[i].view;
+        if (t->ndim > 1 && wn_dtype_size(t->dtype) > wn_dtype_size(widest)) widest = t->dtype;
+    }
+    return widest;
+}
+
 // With what a session must prune to evaluate as the trainer does, and which weights are 2:4.
 static wn_status write_config(const wn__trainer *t, const char *dir) {
     wn__hf_sparsity sparsity;
+    wn__st_item *items;
+    size_t count;
+    WN_TRY(wn__model_export(t->model, &items, &count));
+    wn_dtype dtype = matrix_dtype(items, count);
+    free(items);
     WN_TRY(wn__model_sparsity(t->model, &sparsity));
-    wn_status status = wn__hf_config_write_sparse(dir, &t->config, &sparsity);
+    wn_status status = wn__hf_config_write_as(dir, &t->config, &sparsity, dtype);
     wn__hf_sparsity_free(&sparsity);
     return status;
 }
@@ -57,10 +73,10 @@ static wn_status write_config(const wn__trainer *t, const char *dir) {
 // needs no proof.
 static wn_status write_files(wn__trainer *t, const char *dir) {
     WN_TRY(wn__dir_make(dir));
-    WN_TRY(write_config(t, dir));
     WN_TRY(write_tokenizer(t, dir));
     WN_TRY(write_tensors(t, wn__model_states, dir, "training.safetensors"));
     WN_TRY(write_tensors(t, wn__model_export, dir, "model.safetensors"));
+    WN_TRY(write_config(t, dir));
     return wn__state_write(t, dir);
 }
 

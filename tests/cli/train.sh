@@ -140,6 +140,11 @@ prints "${loss:-nothing}"; prints "numerics: bfloat16, products in simulated FP8
 run 0 eval "$dir/numerics" --data "$dir/numerics/data/eval.tokens"; ! grep -q numerics "$out" || fail "float32 is no news"
 run 0 generate "$dir/numerics" --prompt the --tokens 4 --fp8; says "[numerics: float32, products in simulated FP8]"
 run 1 eval "$dir/numerics" --data "$dir/text" --dtype float16; says "expected one of 'float32', 'bfloat16'"
+# What FP8 rounds once more stays in floats; without it matrices are stored as BF16. config.json says which.
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/half" $tiny --steps 1 --dtype bfloat16
+grep -q '"torch_dtype": "bfloat16"' "$dir/half/latest/config.json" || fail "torch_dtype of BF16 matrices"
+grep -q '"torch_dtype": "float32"' "$dir/numerics/latest/config.json" || fail "torch_dtype of float32 matrices"
 head -n 1 "$dir/documents/a.jsonl" >"$dir/one.jsonl"
 run 1 eval "$dir/packed" --pack --data "$dir/one.jsonl"; says "one window"
 run 0 tokenize --train "$dir/documents" --vocab-size 300 --out "$dir/documents.json"; prints "300 ids"

@@ -51,7 +51,7 @@ static void lay_int8_row(const stream_job *job, const float *x, uint8_t *row) {
 
 static void lay_int4_row(const stream_job *job, const float *x, uint8_t *row) {
     const wn__stream_format *f = &job->p->format;
-    int64_t step = WN_STREAM_GROUP * int_column_bytes(WN_STREAM_INT4, f->sparse);
+    int64_t step = WN_STREAM_GROUP * job->plan.column;
     for (int64_t b = 0; b < job->plan.groups; b++) {
         int8_t q[WN_STREAM_GROUP];
         int64_t left = f->k - b * WN_STREAM_GROUP;
@@ -59,7 +59,7 @@ static void lay_int4_row(const stream_job *job, const float *x, uint8_t *row) {
         float scale = quantise(x + b * WN_STREAM_GROUP,
                                left < WN_STREAM_GROUP ? left : WN_STREAM_GROUP, WN_STREAM_GROUP, q);
         memcpy(scales, &scale, sizeof scale);
-        lay_int4(f->sparse, q, row + step * b, scales + 4);
+        lay_int4(f->sparse, job->plan.column, q, row + step * b, scales + 4);
     }
 }
 
@@ -128,11 +128,11 @@ typedef struct turn {
 
 #ifdef STREAM_INTEGERS
 /* x of a turn's first token. */
-ALWAYS int_rows rows_of_turn(const stream_job *job, const turn *u, wn__stream_type type,
-                             bool sparse) {
+ALWAYS int_rows rows_of_turn(const stream_job *job, const turn *u) {
     const uint8_t *row = job->rows + u->t * job->plan.row;
     int64_t column = u->first * wn__stream_block_columns(&job->p->format);
-    return (int_rows){.x = row + int_column_bytes(type, sparse) * column,
+    return (int_rows){.x = row + job->plan.column * column,
+                      .column = job->plan.column,
                       .scales = row + job->plan.scales + 8 * u->first,
                       .down = job->plan.row,
                       .columns = job->plan.columns};
@@ -143,7 +143,7 @@ ALWAYS void take_turn(wn__stream_type type, bool sparse, int tokens, const strea
                       const turn *u, float *to) {
 #ifdef STREAM_INTEGERS
     if (type == WN_STREAM_INT8 || type == WN_STREAM_INT4) {
-        const int_rows r = rows_of_turn(job, u, type, sparse);
+        const int_rows r = rows_of_turn(job, u);
         if (type == WN_STREAM_INT8)
             int8_pass(sparse, tokens, u->w, &r, u->blocks, u->ahead, (int32_t *)(void *)to);
         else

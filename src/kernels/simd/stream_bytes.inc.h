@@ -13,6 +13,7 @@ typedef struct int_rows {
     const uint8_t *x;
     const uint8_t *scales;
     int64_t down, columns;
+    int64_t column; /* bytes of one */
 } int_rows;
 
 /* The scale of x of a token and group b. */

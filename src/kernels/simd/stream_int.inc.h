@@ -244,10 +244,6 @@ ALWAYS void scale_int8(const uint8_t *tile, const uint8_t *x, float *sums) {
 
 /* ---- x of a token, which has `columns` bytes: INT8 dense as q and |q|, INT4 2:4 as tables */
 
-ALWAYS int64_t int_column_bytes(wn__stream_type type, bool sparse) {
-    return type == WN_STREAM_INT4 && sparse ? 4 : 1;
-}
-
 ALWAYS void lay_int8(bool sparse, int64_t columns, int8_t *row, uint8_t *offset) {
     (void)offset;
     for (int64_t c = 0; !sparse && c < columns; c++)
@@ -255,7 +251,8 @@ ALWAYS void lay_int8(bool sparse, int64_t columns, int8_t *row, uint8_t *offset)
 }
 
 /* A group of 64 columns; its second dword beside the scale is the offset. */
-ALWAYS void lay_int4(bool sparse, const int8_t *q, uint8_t *to, uint8_t *offset) {
+ALWAYS void lay_int4(bool sparse, int64_t column, const int8_t *q, uint8_t *to, uint8_t *offset) {
+    (void)column;
     if (sparse) {
         put_tables(q, to);
     } else {

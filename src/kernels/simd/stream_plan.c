@@ -11,13 +11,22 @@ static int64_t whole(int64_t n, int64_t step) {
     return wn__ceil_div(n, step) * step;
 }
 
-// Bytes of x: floats and a line, so that tokens do not meet in the same places of a cache; bytes,
-// of 256 bits INT8 dense twice as q and |q|, INT4 2:4 as tables of 16 bytes for a group.
-static int64_t bytes_of_x(const wn__stream_format *f, int64_t columns, bool plain) {
-    if (!wn__stream_quantised(f)) return 4 * columns + 64;
-    if (plain) return columns;
-    if (f->type == WN_STREAM_INT4) return f->sparse ? 4 * columns : columns;
-    return f->sparse ? columns : 2 * columns;
+// Bytes of a column of x: floats; bytes; of INT4 2:4 tables, of 16 bytes for a group with 256 bits,
+// of 32 in vectors of 64 bytes.
+static int64_t bytes_of_column(const wn__stream *p, bool plain) {
+    const wn__stream_format *f = &p->format;
+    if (!wn__stream_quantised(f)) return 4;
+    if (f->type != WN_STREAM_INT4 || !f->sparse) return 1;
+    return !plain ? 4 : p->x.shape[0] <= WN_STREAM_TABLES ? 8 : 1;
+}
+
+// Bytes of x: of floats a line more, so that tokens do not meet in the same places of a cache; of
+// 256 bits INT8 dense twice, as q and |q|.
+static int64_t bytes_of_x(const wn__stream *p, const wn__stream_plan *plan, bool plain) {
+    const wn__stream_format *f = &p->format;
+    int64_t bytes = plan->column * plan->columns;
+    if (!wn__stream_quantised(f)) return bytes + 64;
+    return f->type == WN_STREAM_INT8 && !f->sparse && !plain ? 2 * bytes : bytes;
 }
 
 // Behind x a scale for each group and a dword with the offset of dense weights.
@@ -25,7 +34,8 @@ wn__stream_plan wn__stream_plan_of(const wn__stream *p, bool plain) {
     const wn__stream_format *f = &p->format;
     wn__stream_plan plan = {.columns = wn__stream_blocks(f) * wn__stream_block_columns(f)};
     if (wn__stream_quantised(f)) plan.groups = f->type == WN_STREAM_INT4 ? wn__stream_blocks(f) : 1;
-    plan.scales = whole(bytes_of_x(f, plan.columns, plain), 64);
+    plan.column = bytes_of_column(p, plain);
+    plan.scales = whole(bytes_of_x(p, &plan, plain), 64);
     plan.row = whole(plan.scales + 8 * plan.groups, 64);
     int64_t T = p->x.shape[0];
     plan.tokens = T < WN_STREAM_LAID ? T : WN_STREAM_LAID;

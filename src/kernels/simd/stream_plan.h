@@ -10,13 +10,18 @@
 
 typedef struct wn__stream_plan {
     int64_t columns; /* k in whole blocks */
+    int64_t column;  /* bytes of x for each, by which a pass moves on */
     int64_t groups;  /* that have a scale of x, of INT8 and INT4 */
     int64_t scales;  /* where in a row its scales begin: behind floats, bytes or tables of x */
     int64_t row;     /* bytes of a row, a multiple of 64 */
     int64_t tokens;  /* whose rows are laid out at once */
 } wn__stream_plan;
 
-/* plain: a byte for each column of INT8 and INT4. */
+/* Tokens that INT4 2:4 lays out as tables of 64 bytes: two use what is made of a weight longer, and
+ * were no faster. */
+#define WN_STREAM_TABLES ((int64_t)1)
+
+/* plain: a byte for each column of INT8 and INT4, but for such tables. */
 wn__stream_plan wn__stream_plan_of(const wn__stream *p, bool plain);
 
 #endif

@@ -9,7 +9,11 @@
  * 2:4     x + 128 is the unsigned side: each lane picks its four bytes out of eight columns of x.
  *         128 sum(q) is summed beside the tokens and taken off
  *
- * What is left is exact: below 2^31 up to 2^17 columns. */
+ * One token of INT4 2:4 does without dwords, as twice as many weights fit a register where a lane
+ * is a word: x + 128 comes as tables of the columns of each pair (stream_int.inc.h), and sums
+ * of a group stay in 16 bits, where they may wrap. What is left fits.
+ *
+ * All of it is exact: below 2^31 up to 2^17 columns. */
 #include "kernels/simd/stream_bytes.inc.h"
 
 typedef __m512i vi;
@@ -185,13 +189,65 @@ ALWAYS void int4_sparse_block(int tokens, const uint8_t *w, const int_rows *r, i
         sums->of[t] = _mm512_sub_epi32(sums->of[t], offset);
 }
 
-ALWAYS void int4_pass(bool sparse, int tokens, const uint8_t *w, const int_rows *r, int64_t blocks,
-                      int64_t ahead, float *to) {
+/* The same of words: groups 4 p .. 4 p + 3, two in each half. Bytes 0..5 and 8..13 of a table: the
+ * numbers of pairs. */
+ALWAYS vi int4_words(const uint8_t *w, int p) {
+    const vi group = _mm512_set1_epi16(0x0800);
+    const __m256i *planes = (const __m256i *)(const void *)(w + 32);
+    const vi halves = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(3), 1);
+    if (p < 3) {
+        vi both = _mm512_broadcast_i64x4(_mm256_loadu_si256(planes + p));
+        return and_or(_mm512_srlv_epi16(both, halves), each_byte(7), group);
+    }
+    const vi fifth = _mm512_inserti64x4(_mm512_set1_epi16(4), _mm256_set1_epi16(5), 1);
+    vi four = _mm512_srlv_epi16(_mm512_broadcast_i64x4(_mm256_loadu_si256(planes + 2)), fifth);
+    four = and_or(four, each_byte(4), group);
+    return and_or(_mm512_srli_epi16(vi_load(planes), 6), each_byte(3), four);
+}
+
+/* Sums of a block as dwords. */
+ALWAYS void int4_tables_block(int tokens, const uint8_t *w, const int_rows *r, int64_t b,
+                              int64_t ahead, lane_sums *sums) {
+    vi all = _mm512_setzero_si512(); /* the sums of q, byte by byte */
+    UNROLL
+    for (int t = 0; t < tokens; t++)
+        sums->of[t] = _mm512_setzero_si512();
+    UNROLL
+    for (int p = 0; p < 4; p++) {
+        if (p < 3) fetch_lines(w, 128 * p, 128 * p + 128, ahead);
+        vi both = vi_load(w + 128 + 64 * p), control = int4_words(w, p);
+        vi first = _mm512_and_si512(both, each_byte(15));
+        vi second = _mm512_and_si512(_mm512_srli_epi16(both, 4), each_byte(15));
+        first = _mm512_sub_epi8(first, each_byte(8));
+        second = _mm512_sub_epi8(second, each_byte(8));
+        all = _mm512_add_epi8(all, _mm512_add_epi8(first, second));
+        UNROLL
+        for (int t = 0; t < tokens; t++) {
+            const uint8_t *tables = r->x + t * r->down + 512 * b + 128 * p;
+            vi x = _mm512_shuffle_epi8(vi_load(tables), control);
+            vi y = _mm512_shuffle_epi8(vi_load(tables + 64), control);
+            sums->of[t] = _mm512_add_epi16(sums->of[t], _mm512_maddubs_epi16(x, first));
+            sums->of[t] = _mm512_add_epi16(sums->of[t], _mm512_maddubs_epi16(y, second));
+        }
+    }
+    vi offset = _mm512_slli_epi16(_mm512_maddubs_epi16(each_byte(1), all), 7);
+    UNROLL
+    for (int t = 0; t < tokens; t++) {
+        vi exact = _mm512_sub_epi16(sums->of[t], offset);
+        sums->of[t] = _mm512_cvtepi16_epi32(
+            _mm256_add_epi16(_mm512_castsi512_si256(exact), _mm512_extracti64x4_epi64(exact, 1)));
+    }
+}
+
+ALWAYS void int4_blocks(bool sparse, bool tables, int tokens, const uint8_t *w, const int_rows *r,
+                        int64_t blocks, int64_t ahead, float *to) {
     const int64_t bytes = sparse ? 384 : 544;
     for (int64_t b = 0; b < blocks; b++, w += bytes) {
         lane_sums sums;
-        begin_sums(sparse, tokens, r, b, &sums);
-        if (sparse)
+        if (!tables) begin_sums(sparse, tokens, r, b, &sums);
+        if (tables)
+            int4_tables_block(tokens, w, r, b, ahead, &sums);
+        else if (sparse)
             int4_sparse_block(tokens, w, r, b, ahead, &sums);
         else
             int4_dense_block(tokens, w, r, b, ahead, &sums);
@@ -205,13 +261,15 @@ ALWAYS void int4_pass(bool sparse, int tokens, const uint8_t *w, const int_rows 
     }
 }
 
-/* ---- x of a token, a byte a column: as it is for dense weights, plus 128 for 2:4 */
-
-ALWAYS int64_t int_column_bytes(wn__stream_type type, bool sparse) {
-    (void)type;
-    (void)sparse;
-    return 1;
+ALWAYS void int4_pass(bool sparse, int tokens, const uint8_t *w, const int_rows *r, int64_t blocks,
+                      int64_t ahead, float *to) {
+    if (sparse && tokens <= WN_STREAM_TABLES && r->column > 1)
+        int4_blocks(sparse, true, tokens, w, r, blocks, ahead, to);
+    else
+        int4_blocks(sparse, false, tokens, w, r, blocks, ahead, to);
 }
+
+/* ---- x of a token, a byte a column: as it is for dense weights, plus 128 for 2:4 */
 
 /* `all` bytes; to `offset` what a dense weight's offset adds. */
 ALWAYS void lay_bytes(bool sparse, int64_t all, int32_t by, int8_t *q, uint8_t *offset) {
@@ -228,7 +286,26 @@ ALWAYS void lay_int8(bool sparse, int64_t columns, int8_t *row, uint8_t *offset)
     lay_bytes(sparse, columns, 128, row, offset);
 }
 
-ALWAYS void lay_int4(bool sparse, const int8_t *q, uint8_t *to, uint8_t *offset) {
+/* Of groups 4 p .. 4 p + 3 the first columns of pairs, then the second: 16 bytes of two groups,
+ * each for two quarters of a register. */
+ALWAYS void lay_tables(const int8_t *q, uint8_t *to) {
+    const __m128i pick[2] = {_mm_setr_epi8(0, 0, 0, 1, 1, 2, 0, 0, 4, 4, 4, 5, 5, 6, 0, 0),
+                             _mm_setr_epi8(1, 2, 3, 2, 3, 3, 0, 0, 5, 6, 7, 6, 7, 7, 0, 0)};
+    for (int m = 0; m < 8; m++) {
+        __m128i x = _mm_loadl_epi64((const __m128i *)(const void *)(q + 8 * m));
+        x = _mm_xor_si128(x, _mm_set1_epi8((char)0x80));
+        uint8_t *at = to + m / 2 * 128 + m % 2 * 32;
+        for (int s = 0; s < 2; s++)
+            _mm256_storeu_si256((__m256i *)(void *)(at + 64 * s),
+                                _mm256_broadcastsi128_si256(_mm_shuffle_epi8(x, pick[s])));
+    }
+}
+
+ALWAYS void lay_int4(bool sparse, int64_t column, const int8_t *q, uint8_t *to, uint8_t *offset) {
+    if (column > 1) {
+        lay_tables(q, to);
+        return;
+    }
     memcpy(to, q, WN_STREAM_GROUP);
     lay_bytes(sparse, WN_STREAM_GROUP, 8, (int8_t *)to, offset);
 }
