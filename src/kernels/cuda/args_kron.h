@@ -45,6 +45,7 @@ enum {
     WN_KRON_LANES_VECTORS = 32,
     WN_KRON_LANES_THREADS = 512,
     WN_KRON_LANES_SHARED = 5 * 32768,
+    WN_KRON_STAGED_SHARED = 6 * 32768, /* of wn_kron_staged: four blocks, from 9.0 on */
     WN_KRON_GRAD_STAGES = 2 /* of copies, from 9.0 on; before that one */
 };
 #define WN_KRON_GRAD_LANES_SHARED(stages) (((stages) + 2) * 49152)

@@ -183,6 +183,8 @@ static const struct {
     SHORT("wn_kron_lanes8", KRON_LANES),
     SHORT("wn_kron_lanes4", KRON_LANES),
     SHORT("wn_kron_lanes2", KRON_LANES),
+    SHORT("wn_kron_staged4", KRON_LANES),
+    SHORT("wn_kron_staged2", KRON_LANES),
     SHORT("wn_kron_pair64", KRON_PAIR64),
     SHORT("wn_kron_radix16", KRON_RADIX16),
     {"wn_kron_rank_pack", KRON_RANK_PACK, 2, 0, 0},

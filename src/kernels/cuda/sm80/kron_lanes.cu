@@ -149,8 +149,28 @@ static __device__ __forceinline__ void sort(uint32_t raw, uint32_t tiles, int sl
 
 // ---- products: 32 vectors of a set, 64 outputs of each block
 
-enum { RAW = 3, RAW_BYTES = SLOTS * 32 * INPUTS * 2, SLOT_BYTES = 4096 };
-static_assert(RAW * RAW_BYTES + SLOTS * SLOT_BYTES == WN_KRON_LANES_SHARED, "shared memory");
+enum { RAW_BYTES = SLOTS * 32 * INPUTS * 2, SLOT_BYTES = 4096 };
+// STAGED: four blocks, whose weights come to shared memory too, for all sets of vectors.
+enum { STAGED_LANES = 4, WEIGHTS = 4, WEIGHT_BYTES = STAGED_LANES * 64 * INPUTS * 2 };
+template <bool STAGED> struct stages_of {
+    enum { RAW = STAGED ? 2 : 3 };
+};
+static_assert(3 * RAW_BYTES + SLOTS * SLOT_BYTES == WN_KRON_LANES_SHARED, "shared memory");
+static_assert(2 * RAW_BYTES + SLOTS * SLOT_BYTES + WEIGHTS * WEIGHT_BYTES == WN_KRON_STAGED_SHARED,
+              "shared memory");
+
+// 32 inputs from kt on, 64 outputs, of four blocks: [block][outputs][inputs] of tiles.
+static __device__ __forceinline__ void bring_weights(uint32_t to, const uint4 *at, int kt,
+                                                     int64_t block, int down, int across) {
+#pragma unroll
+    for (int e = 0; e < WEIGHT_BYTES / 16 / THREADS; e++) {
+        const int i = (int)threadIdx.x + e * THREADS, j = i / 64 % 4, k = kt + i / 32 % 2;
+        const bool in = j < down && k < across;
+        copy_async(to + i * 16,
+                   in ? at + i / 256 * block + ((int64_t)j * across + k) * 32 + i % 32 : at,
+                   in ? 16 : 0);
+    }
+}
 
 // Weights of 16 inputs: those of 64 outputs.
 static __device__ __forceinline__ void load_weights(uint4 (&w)[4], const uint4 *at, int kt,
@@ -159,6 +179,12 @@ static __device__ __forceinline__ void load_weights(uint4 (&w)[4], const uint4 *
     for (int j = 0; j < 4; j++)
         w[j] = j < down && kt < across ? __ldg(at + ((int64_t)j * across + kt) * 32)
                                        : make_uint4(0, 0, 0, 0);
+}
+
+static __device__ __forceinline__ void get_weights(uint4 (&w)[4], uint32_t from) {
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+        w[j] = get128(from + j * 1024);
 }
 
 template <class T>
@@ -236,9 +262,9 @@ static __device__ __forceinline__ void store_runs(const wn__gpu_kron_factor &p, 
     }
 }
 
-template <class T, int RUN>
+template <class T, int RUN, bool STAGED>
 static __device__ __forceinline__ void lanes(const wn__gpu_kron_factor &p) {
-    enum { EARLY = AHEAD && RUN > 2 }; // where registers suffice
+    enum { EARLY = AHEAD && RUN > 2 && !STAGED, RAW = stages_of<STAGED>::RAW };
     extern __shared__ __align__(128) uint8_t memory[];
     const uint32_t raw = shared_address(memory), tiles = raw + RAW * RAW_BYTES;
     const int warp = (int)threadIdx.x / 32, flip = warp / RUN & 1;
@@ -249,16 +275,25 @@ static __device__ __forceinline__ void lanes(const wn__gpu_kron_factor &p) {
     const int64_t to = (int64_t)block * p.b * p.d + l;
     const side x =
         side_of<RUN, 32>(p.x + (int64_t)block * p.c * p.d + l, p.x_vector, p.c, p.d, p.lanes);
-    const uint4 *w = (const uint4 *)p.tiles +
-                     ((int64_t)(group + warp % p.lanes) * p.down + 4 * part) * p.across * 32 +
-                     (threadIdx.x & 31);
+    const int64_t block_tiles = (int64_t)p.down * p.across * 32;
+    const uint4 *w = (const uint4 *)p.tiles + group * block_tiles + 4 * part * p.across * 32;
+    if (!STAGED) w += warp % p.lanes * block_tiles + (threadIdx.x & 31);
+    const uint32_t weights = tiles + SLOTS * SLOT_BYTES;
+    const uint32_t my_weights =
+        weights + warp % STAGED_LANES * (WEIGHT_BYTES / STAGED_LANES) + (threadIdx.x & 31) * 16;
     const int down = p.down - 4 * part, across = p.across;
     const int vectors = 32 * SLOTS / p.lanes, step = (int)gridDim.y * vectors;
     const int begin = (int)blockIdx.y * vectors;
-    int next = begin, next_k = 0, stage = 0, buffer = 0;
+    int next = begin, next_k = 0, stage = 0, buffer = 0, ahead = 0;
     const auto copy = [&] {
-        if (next < p.n) bring<RUN, 32>(x, raw + stage * RAW_BYTES, next, p.n, next_k);
+        if (next < p.n) {
+            bring<RUN, 32>(x, raw + stage * RAW_BYTES, next, p.n, next_k);
+            if (STAGED)
+                bring_weights(weights + (ahead & (WEIGHTS - 1)) * WEIGHT_BYTES, w, next_k / 16,
+                              block_tiles, down, across);
+        }
         copies_commit();
+        ahead++;
         if ((next_k += INPUTS) >= p.c) next_k = 0, next += step;
         stage = stage == RAW - 1 ? 0 : stage + 1;
     };
@@ -270,16 +305,24 @@ static __device__ __forceinline__ void lanes(const wn__gpu_kron_factor &p) {
 #pragma unroll 1
         for (int kt = 0; kt < across; kt += 2) { // a tile at a time, in two places in turn
             const uint32_t at = buffer * (SLOT_BYTES / 2);
+            // copied two tiles before; what is copied now was multiplied by two tiles before
+            const uint32_t from = my_weights + ((ahead - RAW) & (WEIGHTS - 1)) * WEIGHT_BYTES;
             uint4 w0[4], w1[4];
             if (EARLY) load_weights(w0, w, kt, down, across);
             copies_wait<RAW - 1>();
             sort<RUN, 32>(raw + stage * RAW_BYTES, tiles + at, SLOT_BYTES);
             copy();
             __syncthreads();
-            if (!EARLY) load_weights(w0, w, kt, down, across);
+            if (STAGED)
+                get_weights(w0, from);
+            else if (!EARLY)
+                load_weights(w0, w, kt, down, across);
             if (EARLY) load_weights(w1, w, kt + 1, down, across);
             multiply16<T>(d, mine + at, 0, flip, w0);
-            if (!EARLY) load_weights(w1, w, kt + 1, down, across);
+            if (STAGED)
+                get_weights(w1, from + 512);
+            else if (!EARLY)
+                load_weights(w1, w, kt + 1, down, across);
             if (kt + 1 < across) multiply16<T>(d, mine + at, 1, flip, w1);
             buffer ^= 1;
         }
@@ -405,11 +448,16 @@ static __device__ __forceinline__ void grad_lanes(const wn__gpu_kron_grad &p) {
 #define KERNELS(type, run)                                                                         \
     extern "C" __global__ void __launch_bounds__(WN_KRON_LANES_THREADS, 1)                         \
         wn_kron_lanes##run##_##type(const __grid_constant__ wn__gpu_kron_factor p) {               \
-        lanes<type_##type, run>(p);                                                                \
+        lanes<type_##type, run, false>(p);                                                         \
     }                                                                                              \
     extern "C" __global__ void __launch_bounds__(WN_KRON_LANES_THREADS, 1)                         \
         wn_kron_grad_lanes##run##_##type(const __grid_constant__ wn__gpu_kron_grad p) {            \
         grad_lanes<type_##type, run>(p);                                                           \
+    }
+#define STAGED(type, run)                                                                          \
+    extern "C" __global__ void __launch_bounds__(WN_KRON_LANES_THREADS, 1)                         \
+        wn_kron_staged##run##_##type(const __grid_constant__ wn__gpu_kron_factor p) {              \
+        lanes<type_##type, run, true>(p);                                                          \
     }
 KERNELS(bf16, 8)
 KERNELS(bf16, 4)
@@ -417,3 +465,7 @@ KERNELS(bf16, 2)
 KERNELS(f16, 8)
 KERNELS(f16, 4)
 KERNELS(f16, 2)
+STAGED(bf16, 4)
+STAGED(bf16, 2)
+STAGED(f16, 4)
+STAGED(f16, 2)
