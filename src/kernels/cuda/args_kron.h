@@ -46,7 +46,7 @@ enum {
     WN_KRON_LANES_THREADS = 512,
     WN_KRON_LANES_SHARED = 5 * 32768,
     WN_KRON_STAGED_SHARED = 6 * 32768, /* of wn_kron_staged: four blocks, from 9.0 on */
-    WN_KRON_GRAD_STAGES = 2 /* of copies, from 9.0 on; before that one */
+    WN_KRON_GRAD_STAGES = 2            /* of copies, from 9.0 on; before that one */
 };
 #define WN_KRON_GRAD_LANES_SHARED(stages) (((stages) + 2) * 49152)
 
@@ -129,6 +129,6 @@ typedef struct wn__gpu_kron_dense {
     int s, t, r, b, c;
     int f32, accumulate; /* as above */
 } wn__gpu_kron_dense;
-enum { WN_KRON_WEIGHTS_THREADS = 256, WN_KRON_DENSE_THREADS = 128, WN_KRON_DENSE_SIDE = 64 };
+enum { WN_KRON_WEIGHTS_THREADS = 256, WN_KRON_DENSE_THREADS = 64, WN_KRON_DENSE_SIDE = 64 };
 
 #endif

@@ -46,14 +46,15 @@ static __device__ __forceinline__ void write(const wn__gpu_kron_dense &p, void *
     }
 }
 
-// A block of threads has the block [b, c] of s and t; eight of r at a time, four a thread.
+// A block of threads has the block [b, c] of s and t, and eight of r at a time: one warp makes dw1,
+// the other dw0, each thread four of r in four places.
 template <class T> static __device__ __forceinline__ void dense(const wn__gpu_kron_dense &p) {
     enum { SIDE = WN_KRON_DENSE_SIDE, AT_ONCE = 8 };
     __shared__ float g[SIDE][SIDE + 1];
     __shared__ __align__(16) float w0[SIDE][AT_ONCE], w1[SIDE][AT_ONCE]; // by k, by j
     const int thread = (int)threadIdx.x, t = (int)blockIdx.x % p.t, s = (int)blockIdx.x / p.t;
     const int64_t width = (int64_t)p.s * p.c;
-#pragma unroll 8
+#pragma unroll 16
     for (int i = 0; i < SIDE * SIDE / WN_KRON_DENSE_THREADS; i++) {
         const int j = i * (WN_KRON_DENSE_THREADS / SIDE) + thread / SIDE, k = thread % SIDE;
         g[j][k] =
@@ -71,24 +72,32 @@ template <class T> static __device__ __forceinline__ void dense(const wn__gpu_kr
                                   : 0;
         }
         __syncthreads();
-        const int mine = thread % SIDE, four = thread / SIDE * 4;
-        float second[4] = {}, one[4] = {};
+        const int mine = thread % 16, four = thread / 16 % 2 * 4;
+        const bool second = thread < 32;
+        const float(*w)[AT_ONCE] = second ? w0 : w1;
+        float sum[4][4] = {};
 #pragma unroll 8
         for (int k = 0; k < SIDE; k++) {
-            const float4 v = *(const float4 *)&w0[k][four], u = *(const float4 *)&w1[k][four];
-            const float along = g[mine][k], down = g[k][mine];
-            second[0] += along * v.x, second[1] += along * v.y;
-            second[2] += along * v.z, second[3] += along * v.w;
-            one[0] += down * u.x, one[1] += down * u.y, one[2] += down * u.z, one[3] += down * u.w;
+            const float4 v = *(const float4 *)&w[k][four];
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const float u = second ? g[mine + 16 * i][k] : g[k][mine + 16 * i];
+                sum[i][0] += u * v.x, sum[i][1] += u * v.y;
+                sum[i][2] += u * v.z, sum[i][3] += u * v.w;
+            }
         }
 #pragma unroll
-        for (int e = 0; e < 4; e++) {
-            const int64_t r = first + four + e;
-            if (r < p.r && mine < p.b)
-                write<T>(p, p.dw1, at4(p.dw1_stride, 0, mine, s * (int64_t)p.r + r, t), second[e]);
-            if (r < p.r && mine < p.c)
-                write<T>(p, p.dw0, at4(p.dw0_stride, s, r * p.t + t, mine, 0), one[e]);
-        }
+        for (int i = 0; i < 4; i++)
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                const int64_t r = first + four + e, at = mine + 16 * i;
+                if (r >= p.r || at >= (second ? p.b : p.c)) continue;
+                if (second)
+                    write<T>(p, p.dw1, at4(p.dw1_stride, 0, at, s * (int64_t)p.r + r, t),
+                             sum[i][e]);
+                else
+                    write<T>(p, p.dw0, at4(p.dw0_stride, s, r * p.t + t, at, 0), sum[i][e]);
+            }
     }
 }
 
