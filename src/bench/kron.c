@@ -17,8 +17,11 @@ static const wn__product product_of[WN__KRON_PASSES] = {WN__FORWARD, WN__INPUT, 
 static wn_status add_fused(wn__cell *c, const wn__kron_work *w, wn__kron_pass pass, bool last) {
     char ops[64], problem[2 * WN__PROBLEM_TEXT];
     wn__entry *e;
-    if (!wn__kron_problem(w, pass, c->rows, c->suite->dtype, last, ops, sizeof ops, problem,
-                          sizeof problem))
+    if (c->suite->gpu != NULL && pass == WN__KRON_WEIGHT &&
+        wn__kron_pair_problem(w, c->rows, c->suite->dtype, problem, sizeof problem))
+        (void)snprintf(ops, sizeof ops, "kron_pair_grad"); // on a processor: step by step
+    else if (!wn__kron_problem(w, pass, c->rows, c->suite->dtype, last, ops, sizeof ops, problem,
+                               sizeof problem))
         return WN_OK;
     WN_TRY(c->suite->gpu != NULL ? wn__gpu_ops_add(c, WN_BENCH_STRUCTURE, ops, problem, &e)
                                  : wn__ops_add(c, WN_BENCH_STRUCTURE, ops, problem, NULL, &e));

@@ -154,6 +154,16 @@ static void put_weight(text *t, const wn__kron_work *w, int64_t rows, const char
     put_size(t, GRADIENT, s.a, s.b, s.c, s.d);
 }
 
+bool wn__kron_pair_problem(const wn__kron_work *w, int64_t rows, const char *dtype, char *problem,
+                           size_t problem_size) {
+    text t = {problem, problem_size};
+    if (w->kind != WN__KRON_PAIR) return false;
+    put_common(&t, rows, dtype, false);
+    put_size(&t, ",b=64,c=64,s=%" PRId64 ",t=%" PRId64 ",r=%" PRId64 ",accumulate=%" PRId64,
+             w->in / BLOCK, w->out / BLOCK, w->size.a, 0);
+    return true;
+}
+
 bool wn__kron_problem(const wn__kron_work *w, wn__kron_pass pass, int64_t rows, const char *dtype,
                       bool last, char *ops, size_t ops_size, char *problem, size_t problem_size) {
     text t = {problem, problem_size};

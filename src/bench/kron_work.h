@@ -45,4 +45,8 @@ const char *wn__kron_pass_name(wn__kron_pass pass);
 bool wn__kron_problem(const wn__kron_work *w, wn__kron_pass pass, int64_t rows, const char *dtype,
                       bool last, char *ops, size_t ops_size, char *problem, size_t problem_size);
 
+/* The weight pass of two factors as one op, kron_pair_grad. False: w is no two factors. */
+bool wn__kron_pair_problem(const wn__kron_work *w, int64_t rows, const char *dtype, char *problem,
+                           size_t problem_size);
+
 #endif

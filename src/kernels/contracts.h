@@ -15,6 +15,7 @@
 #include "kernels/embed.h"
 #include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
+#include "kernels/kron_pair_grad.h"
 #include "kernels/mask24.h"
 #include "kernels/matmul.h"
 #include "kernels/mlp.h"

@@ -5,7 +5,7 @@
  * x [n, a c d], dy [n, a b d], each with unit stride along either dimension; dw a view [a,b,c,d] of
  * any strides that overlaps nothing. One float dtype: F32, BF16, F16, and of ref F64 too; or dw F32
  * and x, dy 16-bit. n may be 0. Accuracy as matmul with n terms. Deterministic for any thread
- * count: the batch is never split. */
+ * count: the batch is never split, or on a GPU as sizes alone say. */
 #ifndef WN_KERNELS_KRON_GRAD_H
 #define WN_KERNELS_KRON_GRAD_H
 

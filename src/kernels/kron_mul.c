@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The contract checks of kron_mul and kron_grad.
+// The contract checks of kron_mul, kron_grad and kron_pair_grad.
 #include "kernels/kron_mul.h"
 #include "base/fail.h"
 #include "kernels/contract.h"
 #include "kernels/declare.h"
 #include "kernels/kron_grad.h"
+#include "kernels/kron_pair_grad.h"
 
 #include <stdio.h>
 
@@ -89,6 +90,33 @@ wn_status wn__check_kron_grad(const void *args) {
     WN_TRY(check_factor(op, "dw", &p->dw));
     WN_TRY(wn__check_size(op, o, 1, columns_of(&p->dw), "the columns of the factor"));
     WN_TRY(wn__check_size(op, o + 1, 1, rows_of(&p->dw), "the rows of the factor"));
+    WN_TRY(wn__check_same(op, "batch", o, 0, o + 1, 0));
+    WN_TRY(check_layout(op, "x", &p->x));
+    return check_layout(op, "dy", &p->dy);
+}
+
+wn_status wn__check_kron_pair_grad(const void *args) {
+    const wn__kron_pair_grad *p = args;
+    const char *op = "kron_pair_grad";
+    const bool mixed = p->dw0.dtype == WN_DTYPE_F32 && wn_dtype_size(p->x.dtype) == 2;
+    const wn_dtype sums = mixed ? WN_DTYPE_F32 : WN_DTYPE_NONE;
+    const wn__operand o[] = {
+        {"x", &p->x, 2, WN_DTYPE_NONE, 0, 0},      {"dy", &p->dy, 2, WN_DTYPE_NONE, 0, 0},
+        {"w0", &p->w0, 4, WN_DTYPE_NONE, 0, 0},    {"w1", &p->w1, 4, WN_DTYPE_NONE, 0, 0},
+        {"dw0", &p->dw0, 4, sums, WN__WRITTEN, 0}, {"dw1", &p->dw1, 4, sums, WN__WRITTEN, 0},
+    };
+    WN_TRY(wn__check_operands(op, o, 6));
+    for (int i = 2; i < 6; i++)
+        WN_TRY(check_factor(op, o[i].name, o[i].t));
+    for (int i = 0; i < 4; i++) {
+        WN_TRY(wn__check_same(op, "factor", o + 2, i, o + 4, i));
+        WN_TRY(wn__check_same(op, "factor", o + 3, i, o + 5, i));
+    }
+    if (columns_of(&p->w1) != rows_of(&p->w0))
+        return wn__fail(WN_INVALID, "%s: w1 takes %lld numbers, w0 gives %lld", op,
+                        (long long)columns_of(&p->w1), (long long)rows_of(&p->w0));
+    WN_TRY(wn__check_size(op, o, 1, columns_of(&p->w0), "the columns of w0"));
+    WN_TRY(wn__check_size(op, o + 1, 1, rows_of(&p->w1), "the rows of w1"));
     WN_TRY(wn__check_same(op, "batch", o, 0, o + 1, 0));
     WN_TRY(check_layout(op, "x", &p->x));
     return check_layout(op, "dy", &p->dy);

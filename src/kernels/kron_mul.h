@@ -12,10 +12,10 @@
  *
  * Accuracy: |y - exact| <= u|y| + 2 (c_0 + ... + c_{L-1} + L) u' S, S the same product of absolute
  * values, u' the unit round-off of the sums, which also holds for what lies between factors; ref
- * keeps that in double. With 16-bit numbers a variant may round what lies between to that dtype:
- * then (L - 1) u S more, what is beyond the dtype's range there is infinite, and what is below its
- * normal numbers has their spacing. Deterministic for any thread count. NaN and infinity propagate.
- */
+ * keeps that in double. With 16-bit numbers a variant may round what lies between, or products of
+ * factors, to the dtype: (L - 1) u S more, what is beyond its range is infinite, and what is below
+ * its normal numbers has their spacing. Deterministic for any thread count. NaN and infinity
+ * propagate. */
 #ifndef WN_KERNELS_KRON_MUL_H
 #define WN_KERNELS_KRON_MUL_H
 

@@ -8,6 +8,7 @@
 #include "kernels/check/harness.h"
 #include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
+#include "kernels/kron_pair_grad.h"
 
 #include <stdio.h>
 
@@ -38,11 +39,15 @@ static const wn__field fields[FIELDS] = {
     WN__FIELD_WORDS("form", FORMS, 0, form_words),
 };
 
-// Now and then one large factor, or one of the chains that run at once on a GPU, with few vectors
-// where it is long.
+// How many blocks lie side by side where a GPU takes several together.
+static const int64_t together[] = {2, 4, 4, 8, 16, 24, 32, 4};
+
+// Now and then one large factor, one of blocks side by side, a butterfly, or one of the chains that
+// run at once on a GPU, with few vectors where it is long.
 static void settle(wn__problem *p) {
     int64_t *v = p->value;
     const int64_t roll = (v[A] + 3 * v[B] + 5 * v[C] + 7 * v[T]) % 32;
+    if (roll > 11) return;
     if (roll == 6) { // one factor whose blocks a task does not take whole
         v[COUNT] = v[S] = v[R] = 1;
         v[A] = 1;
@@ -51,8 +56,26 @@ static void settle(wn__problem *p) {
         v[C] += 190;
         v[D] = 1 + v[D] % 5;
         v[N] %= 80;
+        return;
     }
-    if (roll > 5) return;
+    if (roll == 11) { // small factors that are multiplied with each other first
+        v[R] = (int64_t)2 << v[N] % 3;
+        v[COUNT] = 3 + (v[S] & 1);
+        v[FORM] |= BUTTERFLY;
+        v[DTYPE] = 2 + (v[A] & 1);
+        v[N] %= 20;
+        return;
+    }
+    if (roll > 5) {
+        v[D] = together[(v[N] + v[S]) % 8];
+        v[C] = (v[C] + 3) / 4 * 4;
+        v[T] = (v[T] + 3) / 4 * 4;
+        v[COUNT] = 1;
+        v[BATCH] = 0;
+        v[DTYPE] = 2 + (v[A] & 1); // BF16 or F16
+        v[FORM] &= TURNED;
+        return;
+    }
     v[N] %= v[N] % 4 == 0 ? 36 : 6;
     v[DTYPE] = 2 + (v[T] & 1); // BF16 or F16
     v[BATCH] = v[ACCUMULATE] = 0;
@@ -222,15 +245,23 @@ static wn__kron_size grad_size(const int64_t *v) {
     return (wn__kron_size){v[GA], v[GB], v[GC], v[GD]};
 }
 
-// Now and then blocks that a task does not take whole.
+// Now and then blocks that a task does not take whole, or blocks that are taken together.
 static void settle_grad(wn__problem *p) {
     int64_t *v = p->value;
-    if ((v[GA] + 3 * v[GB] + 5 * v[GC]) % 16 != 0) return;
-    v[GA] = 1;
-    v[GB] += 190;
-    v[GC] += 120;
-    v[GD] = 1 + v[GD] % 18;
-    v[GN] %= 90;
+    const int64_t roll = (v[GA] + 3 * v[GB] + 5 * v[GC]) % 16;
+    if (roll == 0) {
+        v[GA] = 1;
+        v[GB] += 190;
+        v[GC] += 120;
+        v[GD] = 1 + v[GD] % 18;
+        v[GN] %= 90;
+    } else if (roll % 4 == 0) {
+        v[GD] = together[(v[GN] + v[GB]) % 8];
+        v[GB] = (v[GB] + 3) / 4 * 4;
+        v[GC] = (v[GC] + 3) / 4 * 4;
+        v[GBATCH] = 0;
+        v[GDTYPE] = 2 + (v[GA] & 1); // BF16 or F16
+    }
 }
 
 static void declare_grad(wn__case *c) {
@@ -286,3 +317,102 @@ const wn__case_type wn__cases_kron_grad = {.op = WN__OP_kron_grad,
                                            .bound = bound_grad,
                                            .flops = flops_grad,
                                            .baseline = baseline_grad};
+
+// ---- kron_pair_grad: of the chainable pair (s, r t, c, 1), (1, b, s r, t)
+
+enum { PN, PB, PC, PS, PT, PR, PDTYPE, PDATA, PBATCH, PLAYOUT, PACCUMULATE, PDW, PFIELDS };
+
+static const wn__field pair_fields[PFIELDS] = {
+    WN__FIELD_SIZE("n", 0, 512, 40, 300),
+    WN__FIELD_SIZE("b", 1, 16, 9, 40),
+    WN__FIELD_SIZE("c", 1, 16, 9, 40),
+    WN__FIELD_SIZE("s", 1, 16, 4, 9),
+    WN__FIELD_SIZE("t", 1, 16, 4, 17),
+    WN__FIELD_SIZE("r", 1, 2, 3, 9),
+    WN__FIELD_DTYPE,
+    WN__FIELD_DATA(WN__DATA_WILD),
+    WN__FIELD_WORDS("batch", LAST_OUT, 0, batch_words),
+    WN__FIELD_WORDS("layout", 2, 0, layout_words),
+    WN__FIELD_FLAG("accumulate", 0),
+    WN__FIELD_WORDS("dw", 1, 0, dw_words),
+};
+
+static wn__kron_size pair_size(const int64_t *v, int t) {
+    return t ? (wn__kron_size){1, v[PB], v[PS] * v[PR], v[PT]}
+             : (wn__kron_size){v[PS], v[PR] * v[PT], v[PC], 1};
+}
+
+// What lies between factors of F16 stays in its range.
+static wn__data pair_data(const wn__case *c) {
+    const int64_t kind = c->problem.value[PDATA];
+    return wn__case_dtype(c, PDTYPE) == WN_DTYPE_F16 && kind == WN__DATA_WILD ? WN__DATA_NORMAL
+                                                                              : (wn__data)kind;
+}
+
+static void declare_pair(wn__case *c) {
+    wn__kron_pair_grad *p = c->args;
+    const int64_t *v = c->problem.value, last = v[PBATCH];
+    const wn_dtype dtype = wn__case_dtype(c, PDTYPE);
+    const wn_dtype sums = v[PDW] && wn_dtype_size(dtype) == 2 ? WN_DTYPE_F32 : dtype;
+    const wn__role role = v[PACCUMULATE] ? WN__UPDATE : WN__WRITE;
+    const wn__kron_size right = pair_size(v, 0), left = pair_size(v, 1);
+    p->accumulate = v[PACCUMULATE];
+    wn__case_part(c, "x", &p->x, WN__READ,
+                  batch_of(dtype, v[PN], v[PS] * v[PC], last == LAST || last == LAST_IN));
+    wn__case_part(c, "dy", &p->dy, WN__READ,
+                  batch_of(dtype, v[PN], v[PT] * v[PB], last == LAST || last == LAST_OUT));
+    wn__case_part(c, "w0", &p->w0, WN__READ, view_of(dtype, right, v[PLAYOUT]));
+    wn__case_part(c, "w1", &p->w1, WN__READ, view_of(dtype, left, v[PLAYOUT]));
+    wn__case_part(c, "dw0", &p->dw0, role, view_of(sums, right, v[PLAYOUT]));
+    wn__case_part(c, "dw1", &p->dw1, role, view_of(sums, left, v[PLAYOUT]));
+}
+
+static void fill_pair(wn__case *c) {
+    wn__case_fill(c, pair_data(c));
+}
+
+// One rounding between factors, to the dtype where that has 16 bits: u S, and half its smallest
+// number where it is subnormal, times n numbers of at most 6.
+static void bound_pair(wn__case *c, const wn__round *r) {
+    const int64_t *v = c->problem.value;
+    const wn_dtype dtype = wn__case_dtype(c, PDTYPE);
+    const double smallest = dtype == WN_DTYPE_F16 ? wn__smallest(dtype) : 0;
+    const double terms = (double)(v[PN] + v[PC] + v[PB] + 2 + v[PACCUMULATE]);
+    const bool integers = pair_data(c) == WN__DATA_INTEGERS;
+    static const char *const names[] = {"dw0", "dw1"};
+    for (int f = 0; f < 2; f++) {
+        wn__part *dw = wn__case_find(c, names[f]);
+        const wn__round stored = wn__round_stored(r, dw);
+        wn__bound_sum(dw, &stored, terms, integers);
+        for (int64_t i = 0; wn_dtype_size(dtype) == 2 && i < dw->count; i++)
+            if (!integers || dw->sum[i] * wn__unit(dtype) > 1)
+                dw->bound[i] +=
+                    1.01 * (wn__unit(dtype) * dw->sum[i] + 0.5 * smallest * 6 * (double)v[PN]);
+    }
+}
+
+static double flops_pair(const wn__problem *p) {
+    const int64_t *v = p->value;
+    return 8.0 * (double)v[PN] * (double)v[PS] * (double)v[PT] * (double)v[PR] *
+           (double)(v[PB] + v[PC]) / 2;
+}
+
+static void baseline_pair(const wn__problem *p, wn__op *op, char *text, size_t n) {
+    const int64_t *v = p->value;
+    *op = WN__OP_matmul;
+    (void)snprintf(text, n, "m=%lld,n=%lld,k=%lld,at=1,dtype=%s,accumulate=%lld",
+                   (long long)(v[PT] * v[PB]), (long long)(v[PS] * v[PC]), (long long)v[PN],
+                   wn__dtype_words[v[PDTYPE]], (long long)v[PACCUMULATE]);
+}
+
+const wn__case_type wn__cases_kron_pair_grad = {.op = WN__OP_kron_pair_grad,
+                                                .args_size = sizeof(wn__kron_pair_grad),
+                                                .fields = pair_fields,
+                                                .field_count = PFIELDS,
+                                                .multilinear = true,
+                                                .align = 16,
+                                                .declare = declare_pair,
+                                                .fill = fill_pair,
+                                                .bound = bound_pair,
+                                                .flops = flops_pair,
+                                                .baseline = baseline_pair};

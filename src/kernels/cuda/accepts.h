@@ -64,6 +64,12 @@ wn__accepts_fn wn__accepts_gpu_few;
 /* Factors of 16-bit numbers, and the chains that are fused. */
 wn__accepts_fn wn__accepts_gpu_kron_mul, wn__accepts_gpu_kron_fused, wn__accepts_gpu_kron_rank8,
     wn__accepts_gpu_kron_grad;
-wn__workspace_fn wn__workspace_kron_mul_sm80, wn__workspace_kron_mul_sm90a_rank8;
+wn__workspace_fn wn__workspace_kron_mul_sm80, wn__workspace_kron_mul_sm90a_rank8,
+    wn__workspace_kron_grad_sm80, wn__workspace_kron_mul_sm90a_merged,
+    wn__workspace_kron_pair_grad_sm80, wn__workspace_kron_pair_grad_cublaslt;
+/* Chains whose neighbours are one factor together, of blocks of at most 64. */
+wn__accepts_fn wn__accepts_gpu_kron_merged;
+/* Both gradients; and where the gradient of the dense weight is found sooner. */
+wn__accepts_fn wn__accepts_gpu_kron_pair_grad, wn__accepts_gpu_kron_pair_dense;
 
 #endif

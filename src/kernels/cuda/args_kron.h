@@ -30,21 +30,25 @@ typedef struct wn__gpu_kron_factor {
     int64_t x_vector, x_feature, y_vector, y_feature;
     int n, a, b, c, d, down, across;
     int wide_in, wide_out; /* whether features come and go 16 bytes at a time */
+    int lanes;             /* of wn_kron_lanes: blocks side by side */
     int accumulate;
 } wn__gpu_kron_factor;
 
 /* wn_kron_rows: a block of threads takes 64 outputs of one block of the factor and VECTORS vectors.
- * wn_kron_lanes: 64 outputs of LANES blocks that lie side by side, 32 vectors. */
+ * wn_kron_lanes: 64 outputs of 16, 8 or 4 blocks that lie side by side, of 32 vectors or two or
+ * four times as many. */
 enum {
     WN_KRON_OUTPUTS = 64,
     WN_KRON_ROWS_VECTORS = 256,
     WN_KRON_ROWS_THREADS = 256,
     WN_KRON_ROWS_SHARED = 8 * 2 * 32 * 128,
-    WN_KRON_LANES = 16,
     WN_KRON_LANES_VECTORS = 32,
     WN_KRON_LANES_THREADS = 512,
-    WN_KRON_LANES_SHARED = 16 * 32 * 128 + 32 * 2048
+    WN_KRON_LANES_SHARED = 5 * 32768,
+    WN_KRON_STAGED_SHARED = 6 * 32768, /* of wn_kron_staged: four blocks, from 9.0 on */
+    WN_KRON_GRAD_STAGES = 2            /* of copies, from 9.0 on; before that one */
 };
+#define WN_KRON_GRAD_LANES_SHARED(stages) (((stages) + 2) * 49152)
 
 /* Two or three factors at once, by clusters (sm90a/kron_fused.cu). */
 typedef struct wn__gpu_kron_fused {
@@ -86,16 +90,45 @@ enum {
     WN_KRON_RANK_SHARED = 4 * 49152 + 64 + 1024
 };
 
-/* The gradient of a factor: strides of x, dy as above, of dw along a, b, c, d. */
+/* The gradient of a factor: strides of x, dy as above, of dw along a, b, c, d. The batch is split:
+ * every part leaves its sums, [parts][a d][b][c], which wn_kron_grad_sum adds in their order.
+ * wn_kron_grad: 64 x 64 numbers of a block; wn_kron_grad_lanes: 32 x 64 of blocks side by side. */
 typedef struct wn__gpu_kron_grad {
     const uint16_t *x, *dy;
+    float *sums;
     void *dw;
     int64_t x_vector, x_feature, dy_vector, dy_feature, stride[4];
     int n, a, b, c, d;
-    int wide_x, wide_dy;
+    int vectors, parts; /* of a block of threads; of sums */
+    int wide_x, wide_dy, lanes;
     int f32; /* what dw holds: float, or the dtype of x */
     int accumulate;
 } wn__gpu_kron_grad;
-enum { WN_KRON_GRAD_TILE = 64, WN_KRON_GRAD_THREADS = 256 };
+enum {
+    WN_KRON_GRAD_TILE = 64,
+    WN_KRON_GRAD_THREADS = 256,
+    WN_KRON_GRAD_LANES_VECTORS = 16, /* of 16 blocks; of fewer as many times more */
+    WN_KRON_GRAD_SUM_THREADS = 256
+};
+
+/* Two neighbours multiplied: sizes a, b, c, d of left, right and their product, whose blocks lie
+ * one behind the other, [a d][b][c]. */
+typedef struct wn__gpu_kron_merge {
+    const uint16_t *left, *right;
+    uint16_t *to;
+    int64_t left_stride[4], right_stride[4];
+    int size[3][4];
+} wn__gpu_kron_merge;
+
+/* Both gradients of (s, r t, c, 1)(1, b, s r, t) from that of the dense weight, [b t][s c]. */
+typedef struct wn__gpu_kron_dense {
+    const float *dense;
+    const uint16_t *w0, *w1;
+    void *dw0, *dw1;
+    int64_t w0_stride[4], w1_stride[4], dw0_stride[4], dw1_stride[4];
+    int s, t, r, b, c;
+    int f32, accumulate; /* as above */
+} wn__gpu_kron_dense;
+enum { WN_KRON_WEIGHTS_THREADS = 256, WN_KRON_DENSE_THREADS = 64, WN_KRON_DENSE_SIDE = 64 };
 
 #endif

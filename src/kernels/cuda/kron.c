@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// kron_mul and kron_grad on a GPU: what is launched for which arguments. Factors are packed first,
-// which takes as long as reading them; then they run one after the other, or whole chains at once.
+// kron_mul on a GPU: what is launched for which arguments. Factors are packed first, which takes as
+// long as reading them; then they run one after the other, or whole chains at once.
+#include "kernels/cuda/kron.h"
 #include "base/fail.h"
 #include "kernels/contract.h"
 #include "kernels/cuda/accepts.h"
 #include "kernels/cuda/args_kron.h"
 #include "kernels/cuda/images.h"
 #include "kernels/declare.h"
-#include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
 #include <limits.h>
 #include <stdio.h>
@@ -34,17 +34,15 @@ static bool fits_grid(const wn_tensor *w, int64_t vectors, char *why, size_t n) 
     return false;
 }
 
-bool wn__accepts_gpu_kron_mul(const void *args, char *why, size_t n) {
-    const wn__kron_mul *p = args;
-    if (!is_16bit(&p->x, why, n)) return false;
-    for (int t = 0; t < p->count; t++)
-        if (!fits_grid(&p->w[t], p->x.shape[0], why, n)) return false;
-    return true;
+bool wn__gpu_kron_accepts(const wn_tensor *x, const wn_tensor *w, char *why, size_t n) {
+    return is_16bit(x, why, n) && fits_grid(w, x->shape[0], why, n);
 }
 
-bool wn__accepts_gpu_kron_grad(const void *args, char *why, size_t n) {
-    const wn__kron_grad *p = args;
-    return is_16bit(&p->x, why, n) && fits_grid(&p->dw, p->x.shape[0], why, n);
+bool wn__accepts_gpu_kron_mul(const void *args, char *why, size_t n) {
+    const wn__kron_mul *p = args;
+    for (int t = 0; t < p->count; t++)
+        if (!wn__gpu_kron_accepts(&p->x, &p->w[t], why, n)) return false;
+    return true;
 }
 
 // ---- packed factors
@@ -78,29 +76,59 @@ static wn_status pack(wn__gpu *gpu, const wn_tensor *w, void *tiles) {
 
 // ---- one factor
 
-// Whether 16 bytes of features can be taken at once wherever their number is a multiple of eight.
-static bool is_wide(const wn_tensor *t) {
+bool wn__gpu_kron_wide(const wn_tensor *t) {
     return (t->stride[1] == 1 || t->shape[1] < 2) && (t->shape[0] < 2 || t->stride[0] % 8 == 0) &&
            (uintptr_t)t->data % 16 == 0;
 }
 
-// Whether 16 blocks lie side by side, so that features are taken in whole and sorted.
-static bool by_lanes(const wn__kron_size *s, const wn_tensor *x) {
-    if (s->d == 1 || !is_wide(x)) return false;
-    if (s->d >= WN_KRON_LANES) return s->d % WN_KRON_LANES == 0;
-    return 8 % s->d == 0 && s->a * s->d % WN_KRON_LANES == 0 && s->c * s->d % WN_KRON_LANES == 0;
+int wn__gpu_kron_lanes(const wn__kron_size *s, int64_t side, const wn_tensor *x) {
+    const int64_t blocks = s->a * s->d;
+    if (!wn__gpu_kron_wide(x)) return 0;
+    if (s->d % 16 == 0) return 16;
+    if (s->d % 8 == 0) return s->d == 8 && blocks % 16 == 0 ? 16 : 8;
+    if ((s->d != 2 && s->d != 4) || blocks % 4 != 0 || side * s->d % 8 != 0) return 0;
+    return blocks % 16 == 0 ? 16 : blocks % 8 == 0 ? 8 : 4;
 }
 
-static unsigned down_of(int64_t vectors, int64_t of) {
-    enum { MOST = 65535 };
-    const int64_t blocks = wn__ceil_div(vectors, of);
-    return (unsigned)(blocks < MOST ? blocks : MOST);
+int wn__gpu_kron_parts(int64_t blocks, int64_t steps, int64_t at_once, int64_t each) {
+    enum { MOST = 512 };
+    int best = 1;
+    int64_t least = INT64_MAX;
+    for (int parts = 1; parts <= MOST && parts <= steps; parts++) {
+        const int64_t waves = wn__ceil_div(blocks * parts, at_once);
+        const int64_t cost = waves * (wn__ceil_div(steps, parts) + each);
+        if (cost < least) {
+            least = cost;
+            best = parts;
+        }
+    }
+    return best;
+}
+
+// Blocks of threads are for its processors: elsewhere others do the same work.
+enum { H200 = 132 };
+
+// Weights of four blocks have room in shared memory from 9.0 on, for four times as many vectors.
+static wn_status run_lanes(wn__gpu *gpu, wn__gpu_kron_factor *a, int64_t blocks, bool bf16) {
+    const bool staged = a->d < 8 && wn__cuda_info(wn__gpu_device(gpu))->compute >= 90;
+    if (staged) a->lanes = 4;
+    const int64_t steps = wn__ceil_div(a->n, (int64_t)WN_KRON_LANES_VECTORS * 16 / a->lanes);
+    const wn__cuda_launch l = {
+        .grid = {(unsigned)(blocks / a->lanes),
+                 (unsigned)wn__gpu_kron_parts(blocks / a->lanes, steps, H200, 1), 1},
+        .block = {WN_KRON_LANES_THREADS, 1, 1},
+        .shared_bytes = staged ? WN_KRON_STAGED_SHARED : WN_KRON_LANES_SHARED};
+    char name[48];
+    (void)snprintf(name, sizeof name, "wn_kron_%s%d_%s", staged ? "staged" : "lanes",
+                   a->d >= 8 ? 8 : a->d, bf16 ? "bf16" : "f16");
+    return wn__gpu_launch(gpu, &wn__image_kron_lanes_sm80, name, &l, a);
 }
 
 static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x,
                             const wn_tensor *y, void *tiles, bool accumulate) {
     const wn__kron_size s = wn__kron_size_of(w);
-    const bool lanes = by_lanes(&s, x), bf16 = x->dtype == WN_DTYPE_BF16;
+    const int lanes = wn__gpu_kron_lanes(&s, s.c, x);
+    const bool bf16 = x->dtype == WN_DTYPE_BF16;
     wn__gpu_kron_factor a = {.x = x->data,
                              .y = y->data,
                              .tiles = tiles,
@@ -115,23 +143,20 @@ static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x
                              .d = (int)s.d,
                              .down = (int)wn__ceil_div(s.b, WN_KRON_TILE),
                              .across = (int)wn__ceil_div(s.c, WN_KRON_TILE),
-                             .wide_in = s.d == 1 && s.c % 8 == 0 && is_wide(x),
-                             .wide_out = !accumulate && is_wide(y) &&
-                                         (lanes ? s.b * s.d % 8 == 0 : s.d == 1 && s.b % 8 == 0),
+                             .wide_in = s.d == 1 && s.c % 8 == 0 && wn__gpu_kron_wide(x),
+                             .wide_out = !accumulate &&
+                                         (lanes ? wn__gpu_kron_lanes(&s, s.b, y) != 0
+                                                : s.d == 1 && s.b % 8 == 0 && wn__gpu_kron_wide(y)),
+                             .lanes = lanes,
                              .accumulate = accumulate};
-    const int64_t parts = wn__ceil_div(s.b, WN_KRON_OUTPUTS), blocks = s.a * s.d * parts;
+    const int64_t blocks = s.a * s.d * wn__ceil_div(s.b, WN_KRON_OUTPUTS);
     WN_TRY(pack(gpu, w, tiles));
-    if (lanes) {
-        const wn__cuda_launch l = {
-            .grid = {(unsigned)(blocks / WN_KRON_LANES), down_of(a.n, WN_KRON_LANES_VECTORS), 1},
-            .block = {WN_KRON_LANES_THREADS, 1, 1},
-            .shared_bytes = WN_KRON_LANES_SHARED};
-        return wn__gpu_launch(gpu, &wn__image_kron_sm80,
-                              bf16 ? "wn_kron_lanes_bf16" : "wn_kron_lanes_f16", &l, &a);
-    }
-    const wn__cuda_launch l = {.grid = {(unsigned)blocks, down_of(a.n, WN_KRON_ROWS_VECTORS), 1},
-                               .block = {WN_KRON_ROWS_THREADS, 1, 1},
-                               .shared_bytes = WN_KRON_ROWS_SHARED};
+    if (lanes) return run_lanes(gpu, &a, blocks, bf16);
+    const int64_t steps = wn__ceil_div(a.n, WN_KRON_ROWS_VECTORS);
+    const wn__cuda_launch l = {
+        .grid = {(unsigned)blocks, (unsigned)wn__gpu_kron_parts(blocks, steps, 2 * H200, 1), 1},
+        .block = {WN_KRON_ROWS_THREADS, 1, 1},
+        .shared_bytes = WN_KRON_ROWS_SHARED};
     return wn__gpu_launch(gpu, &wn__image_kron_sm80,
                           bf16 ? "wn_kron_rows_bf16" : "wn_kron_rows_f16", &l, &a);
 }
@@ -222,7 +247,7 @@ bool wn__accepts_gpu_kron_fused(const void *args, char *why, size_t n) {
         (void)snprintf(why, n,
                        "neither (64,64,64,1)(1,64,64,64) nor "
                        "(256,16,16,1)(16,16,16,16)(1,16,16,256)");
-    else if (!is_wide(&p->x) || !is_wide(&p->y))
+    else if (!wn__gpu_kron_wide(&p->x) || !wn__gpu_kron_wide(&p->y))
         (void)snprintf(why, n, "x or y is not batch first with rows of whole 16 bytes");
     else if (p->accumulate)
         (void)snprintf(why, n, "results are added to y");
@@ -275,7 +300,7 @@ bool wn__accepts_gpu_kron_rank8(const void *args, char *why, size_t n) {
     else if (f.a % 2 != 0 || s.d % TOGETHER != 0)
         (void)snprintf(why, n, "s=%lld is odd or t=%lld not a multiple of 16", (long long)f.a,
                        (long long)s.d);
-    else if (!is_wide(&p->x) || !is_wide(&p->y))
+    else if (!wn__gpu_kron_wide(&p->x) || !wn__gpu_kron_wide(&p->y))
         (void)snprintf(why, n, "x or y is not batch first with rows of whole 16 bytes");
     else if (p->accumulate)
         (void)snprintf(why, n, "results are added to y");
@@ -327,38 +352,6 @@ wn_status wn__kron_mul_sm90a_rank8(const void *args, wn__exec *x) {
     return wn__gpu_launch(x->gpu, &wn__image_kron_rank_sm90a,
                           p->x.dtype == WN_DTYPE_BF16 ? "wn_kron_rank8_bf16" : "wn_kron_rank8_f16",
                           &l, &m);
-}
-
-// ---- the gradient of a factor
-
-wn_status wn__kron_grad_sm80(const void *args, wn__exec *x) {
-    const wn__kron_grad *p = args;
-    const wn__kron_size s = wn__kron_size_of(&p->dw);
-    wn__gpu_kron_grad a = {.x = p->x.data,
-                           .dy = p->dy.data,
-                           .dw = p->dw.data,
-                           .x_vector = p->x.stride[0],
-                           .x_feature = p->x.stride[1],
-                           .dy_vector = p->dy.stride[0],
-                           .dy_feature = p->dy.stride[1],
-                           .n = (int)p->x.shape[0],
-                           .a = (int)s.a,
-                           .b = (int)s.b,
-                           .c = (int)s.c,
-                           .d = (int)s.d,
-                           .wide_x = s.d == 1 && s.c % 8 == 0 && is_wide(&p->x),
-                           .wide_dy = s.d == 1 && s.b % 8 == 0 && is_wide(&p->dy),
-                           .f32 = p->dw.dtype == WN_DTYPE_F32,
-                           .accumulate = p->accumulate};
-    for (int i = 0; i < 4; i++)
-        a.stride[i] = p->dw.stride[i];
-    const int64_t tiles =
-        wn__ceil_div(s.b, WN_KRON_GRAD_TILE) * wn__ceil_div(s.c, WN_KRON_GRAD_TILE);
-    const wn__cuda_launch l = {.grid = {(unsigned)(s.a * s.d * tiles), 1, 1},
-                               .block = {WN_KRON_GRAD_THREADS, 1, 1}};
-    return wn__gpu_launch(x->gpu, &wn__image_kron_sm80,
-                          p->x.dtype == WN_DTYPE_BF16 ? "wn_kron_grad_bf16" : "wn_kron_grad_f16",
-                          &l, &a);
 }
 
 #endif

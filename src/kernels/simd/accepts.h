@@ -40,6 +40,7 @@ wn__workspace_fn wn__workspace_sddmm24_avx2, wn__workspace_sddmm24_avx512;
 /* x of a pass as the weights meet it. */
 wn__workspace_fn wn__workspace_stream_avx2, wn__workspace_stream_avx512;
 /* Packed factors, places, and panels of each worker; ref: two vectors of each. */
+wn__workspace_fn wn__workspace_kron_pair_grad_ref;
 wn__workspace_fn wn__workspace_kron_mul_ref, wn__workspace_kron_mul_avx2,
     wn__workspace_kron_mul_avx512, wn__workspace_kron_mul_cblas;
 /* Sums and what they are made of, of each worker. */

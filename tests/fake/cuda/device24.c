@@ -55,6 +55,10 @@ typedef enum kind {
     KRON_RANK_PACK,
     KRON_RANK,
     KRON_GRAD,
+    KRON_GRAD_LANES,
+    KRON_GRAD_SUM,
+    KRON_MERGE,
+    KRON_DENSE,
     ROWS8,
     BLOCK8,
     PRODUCT8,
@@ -176,12 +180,22 @@ static const struct {
     {"wn_few_f16_64", FEW, 2, 10, 0},
     {"wn_kron_pack", KRON_PACK, 2, 0, 0},
     SHORT("wn_kron_rows", KRON_ROWS),
-    SHORT("wn_kron_lanes", KRON_LANES),
+    SHORT("wn_kron_lanes8", KRON_LANES),
+    SHORT("wn_kron_lanes4", KRON_LANES),
+    SHORT("wn_kron_lanes2", KRON_LANES),
+    SHORT("wn_kron_staged4", KRON_LANES),
+    SHORT("wn_kron_staged2", KRON_LANES),
     SHORT("wn_kron_pair64", KRON_PAIR64),
     SHORT("wn_kron_radix16", KRON_RADIX16),
     {"wn_kron_rank_pack", KRON_RANK_PACK, 2, 0, 0},
     SHORT("wn_kron_rank8", KRON_RANK),
     SHORT("wn_kron_grad", KRON_GRAD),
+    SHORT("wn_kron_grad_lanes8", KRON_GRAD_LANES),
+    SHORT("wn_kron_grad_lanes4", KRON_GRAD_LANES),
+    SHORT("wn_kron_grad_lanes2", KRON_GRAD_LANES),
+    SHORT("wn_kron_grad_sum", KRON_GRAD_SUM),
+    SHORT("wn_kron_merge", KRON_MERGE),
+    SHORT("wn_kron_dense", KRON_DENSE),
 };
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 
@@ -261,7 +275,13 @@ unsigned long fake_device24_bytes(int which) {
     case KRON_RANK:
         return sizeof(wn__gpu_kron_rank);
     case KRON_GRAD:
+    case KRON_GRAD_LANES:
+    case KRON_GRAD_SUM:
         return sizeof(wn__gpu_kron_grad);
+    case KRON_MERGE:
+        return sizeof(wn__gpu_kron_merge);
+    case KRON_DENSE:
+        return sizeof(wn__gpu_kron_dense);
     default:
         return sizeof(wn__gpu_pack24);
     }
@@ -582,7 +602,14 @@ int fake_device24_run(int which, const void *argument) {
     case KRON_RANK:
         return fake_kron_rank(argument, dtype_of(which));
     case KRON_GRAD:
-        return fake_kron_grad(argument, dtype_of(which));
+    case KRON_GRAD_LANES:
+        return fake_kron_grad(argument, dtype_of(which), kernels[which].kind == KRON_GRAD_LANES);
+    case KRON_GRAD_SUM:
+        return fake_kron_grad_sum(argument, dtype_of(which));
+    case KRON_MERGE:
+        return fake_kron_merge(argument, dtype_of(which));
+    case KRON_DENSE:
+        return fake_kron_dense(argument, dtype_of(which));
     case PRODUCT8:
         return fake_product8(argument, kernels[which].name);
     case ROWS8:

@@ -5,6 +5,7 @@
 #include "fake_map.h"
 #include "kernels/cuda/args_kron.h"
 #include "kernels/declare.h"
+#include "kernels/element.h"
 #include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
 #include <stdlib.h>
@@ -63,6 +64,14 @@ static int whole_rows(const wn_tensor *t) {
            (uintptr_t)t->data % 16 == 0;
 }
 
+// Blocks taken together: pieces of 16 bytes belong to one i, or to eight blocks of one.
+static int side_by_side(const size *s, int64_t side, const wn_tensor *t, int lanes) {
+    return whole_rows(t) && (lanes == 4 || lanes == 8 || lanes == 16) && s->a * s->d % lanes == 0 &&
+           (s->d == 2 || s->d == 4
+                ? side * s->d % 8 == 0
+                : s->d % 8 == 0 && lanes > 4 && (s->d == 8 || s->d % lanes == 0));
+}
+
 static int multiply(const wn_tensor *w, const wn_tensor *x, const wn_tensor *y, int accumulate) {
     wn__kron_mul p = {.x = *x, .y = *y, .w = {*w}, .count = 1, .accumulate = accumulate != 0};
     double *scratch = calloc((size_t)wn__kron_mul_width(&p) * 2, sizeof *scratch);
@@ -79,12 +88,10 @@ int fake_kron_factor(const void *argument, wn_dtype dtype, int lanes) {
     const size s = {p.a, p.b, p.c, p.d};
     const wn_tensor x = matrix(p.x, dtype, p.n, s.a * s.c * s.d, p.x_vector, p.x_feature);
     const wn_tensor y = matrix(p.y, dtype, p.n, s.a * s.b * s.d, p.y_vector, p.y_feature);
-    if (lanes && (!whole_rows(&x) || s.a * s.d % 16 != 0 || (s.d < 16 ? 8 : s.d) % 2 != 0 ||
-                  (s.d < 16 && s.c * s.d % 16 != 0) || (s.d > 16 && s.d % 16 != 0)))
-        return 1;
+    if (lanes && !side_by_side(&s, s.c, &x, p.lanes)) return 1;
     if (p.wide_in && (!whole_rows(&x) || s.d != 1 || s.c % 8 != 0)) return 1;
-    if (p.wide_out &&
-        (!whole_rows(&y) || s.b * s.d % 8 != 0 || p.accumulate || (!lanes && s.d != 1)))
+    if (p.wide_out && (p.accumulate || (lanes ? !side_by_side(&s, s.b, &y, p.lanes)
+                                              : !whole_rows(&y) || s.b % 8 != 0 || s.d != 1)))
         return 1;
     const wn_tensor w = unpacked(p.tiles, &s, dtype);
     const int bad = multiply(&w, &x, &y, p.accumulate);
@@ -182,20 +189,115 @@ int fake_kron_rank(const void *argument, wn_dtype dtype) {
     return bad;
 }
 
-int fake_kron_grad(const void *argument, wn_dtype dtype) {
+// Every sum is in the first part, [a d][b][c]; the others are zeros.
+int fake_kron_grad(const void *argument, wn_dtype dtype, int lanes) {
     wn__gpu_kron_grad p;
     memcpy(&p, argument, sizeof p);
     const size s = {p.a, p.b, p.c, p.d};
     wn__kron_grad g = {.x = matrix(p.x, dtype, p.n, s.a * s.c * s.d, p.x_vector, p.x_feature),
                        .dy = matrix(p.dy, dtype, p.n, s.a * s.b * s.d, p.dy_vector, p.dy_feature),
-                       .dw = wn__tensor4(p.dw, p.f32 ? WN_DTYPE_F32 : dtype, s.a, s.b, s.c, s.d),
-                       .accumulate = p.accumulate != 0};
+                       .dw = wn__tensor4(p.sums, WN_DTYPE_F32, s.a, s.b, s.c, s.d)};
+    const int64_t step = lanes ? 256 / p.lanes : 64, sets = lanes ? 16 / p.lanes : 1;
     wn__exec e = {0};
-    for (int i = 0; i < 4; i++)
-        g.dw.stride[i] = p.stride[i];
+    g.dw.stride[0] = s.d * s.b * s.c;
+    g.dw.stride[1] = s.c;
+    g.dw.stride[2] = 1;
+    g.dw.stride[3] = s.b * s.c;
     if ((p.wide_x && (!whole_rows(&g.x) || s.d != 1 || s.c % 8 != 0)) ||
-        (p.wide_dy && (!whole_rows(&g.dy) || s.d != 1 || s.b % 8 != 0)))
+        (p.wide_dy && (!whole_rows(&g.dy) || s.d != 1 || s.b % 8 != 0)) ||
+        (lanes &&
+         (!side_by_side(&s, s.c, &g.x, p.lanes) || !side_by_side(&s, s.b, &g.dy, p.lanes))) ||
+        p.vectors % step != 0 || p.parts != (p.n + p.vectors - 1) / p.vectors * sets)
         return 1;
+    memset(p.sums, 0, (size_t)(p.parts * s.a * s.b * s.c * s.d) * sizeof(float));
     (void)!wn__kron_grad_ref(&g, &e);
+    return 0;
+}
+
+int fake_kron_grad_sum(const void *argument, wn_dtype dtype) {
+    wn__gpu_kron_grad p;
+    memcpy(&p, argument, sizeof p);
+    const int64_t all = (int64_t)p.a * p.b * p.c * p.d;
+    const wn_tensor dw = wn__tensor4(p.dw, p.f32 ? WN_DTYPE_F32 : dtype, p.a, p.b, p.c, p.d);
+    for (int64_t i = 0; i < all; i++) {
+        const int64_t k = i % p.c, j = i / p.c % p.b, g = i / p.c / p.b;
+        const int64_t at =
+            g / p.d * p.stride[0] + j * p.stride[1] + k * p.stride[2] + g % p.d * p.stride[3];
+        double sum = 0;
+        for (int64_t part = 0; part < p.parts; part++)
+            sum += (double)p.sums[part * all + i];
+        wn__set(&dw, at, sum + (p.accumulate ? wn__get(&dw, at) : 0));
+    }
+    return 0;
+}
+
+// ---- factors alone
+
+static int64_t at4(const int64_t *stride, int64_t i, int64_t j, int64_t k, int64_t l) {
+    return i * stride[0] + j * stride[1] + k * stride[2] + l * stride[3];
+}
+
+static double number(wn_dtype dtype, const void *data, int64_t at) {
+    const wn_tensor t = wn__tensor2((void *)(uintptr_t)data, dtype, 1, 1);
+    return wn__get(&t, at);
+}
+
+// Number (row, column) of a factor, 0 where it has none.
+static double entry(const uint16_t *w, const int *sizes, const int64_t *stride, wn_dtype dtype,
+                    int64_t row, int64_t column) {
+    const int64_t b = sizes[1], c = sizes[2], d = sizes[3];
+    if (row % d != column % d || row / d / b != column / d / c) return 0;
+    return number(dtype, w, at4(stride, row / d / b, row / d % b, column / d % c, row % d));
+}
+
+int fake_kron_merge(const void *argument, wn_dtype dtype) {
+    wn__gpu_kron_merge p;
+    memcpy(&p, argument, sizeof p);
+    const int64_t between = (int64_t)p.size[0][0] * p.size[0][2] * p.size[0][3];
+    if (between != (int64_t)p.size[1][0] * p.size[1][1] * p.size[1][3]) return 1;
+    const int64_t b = p.size[2][1], c = p.size[2][2], d = p.size[2][3];
+    const wn_tensor to = wn__tensor2(p.to, dtype, 1, 1);
+    for (int64_t at = 0; at < p.size[2][0] * b * c * d; at++) {
+        const int64_t i = at / (b * c * d), l = at / (b * c) % d;
+        const int64_t row = (i * b + at / c % b) * d + l, column = (i * c + at % c) * d + l;
+        double sum = 0;
+        for (int64_t m = row % p.size[0][3]; m < between; m += p.size[0][3])
+            sum += entry(p.left, p.size[0], p.left_stride, dtype, row, m) *
+                   entry(p.right, p.size[1], p.right_stride, dtype, m, column);
+        wn__set(&to, at, sum);
+    }
+    return 0;
+}
+
+static void add_to(const wn__gpu_kron_dense *p, wn_dtype dtype, void *dw, int64_t at, double v) {
+    const wn_tensor t = wn__tensor2(dw, p->f32 ? WN_DTYPE_F32 : dtype, 1, 1);
+    wn__set(&t, at, v + (p->accumulate ? wn__get(&t, at) : 0));
+}
+
+int fake_kron_dense(const void *argument, wn_dtype dtype) {
+    wn__gpu_kron_dense p;
+    memcpy(&p, argument, sizeof p);
+    const int64_t width = (int64_t)p.s * p.c;
+    if (p.b > WN_KRON_DENSE_SIDE || p.c > WN_KRON_DENSE_SIDE) return 1;
+    for (int64_t s = 0; s < p.s; s++)
+        for (int64_t t = 0; t < p.t; t++)
+            for (int64_t r = 0; r < p.r; r++) {
+                const float *g = p.dense + t * width + s * p.c;
+                const int64_t between = r * p.t + t;
+                for (int64_t j = 0; j < p.b; j++) {
+                    double sum = 0;
+                    for (int64_t k = 0; k < p.c; k++)
+                        sum += (double)g[j * p.t * width + k] *
+                               number(dtype, p.w0, at4(p.w0_stride, s, between, k, 0));
+                    add_to(&p, dtype, p.dw1, at4(p.dw1_stride, 0, j, s * p.r + r, t), sum);
+                }
+                for (int64_t k = 0; k < p.c; k++) {
+                    double sum = 0;
+                    for (int64_t j = 0; j < p.b; j++)
+                        sum += (double)g[j * p.t * width + k] *
+                               number(dtype, p.w1, at4(p.w1_stride, 0, j, s * p.r + r, t));
+                    add_to(&p, dtype, p.dw0, at4(p.dw0_stride, s, between, k, 0), sum);
+                }
+            }
     return 0;
 }

@@ -13,6 +13,9 @@ int fake_kron_factor(const void *argument, wn_dtype dtype, int lanes);
 int fake_kron_fused(const void *argument, wn_dtype dtype, int factors);
 int fake_kron_rank_pack(const void *argument);
 int fake_kron_rank(const void *argument, wn_dtype dtype);
-int fake_kron_grad(const void *argument, wn_dtype dtype);
+int fake_kron_grad(const void *argument, wn_dtype dtype, int lanes);
+int fake_kron_merge(const void *argument, wn_dtype dtype);
+int fake_kron_dense(const void *argument, wn_dtype dtype);
+int fake_kron_grad_sum(const void *argument, wn_dtype dtype);
 
 #endif

@@ -115,6 +115,16 @@ static void check_pass(const wn__kron_work *w, wn__kron_pass pass) {
     if (pass == WN__KRON_WEIGHT) assert_true(params == w->params);
 }
 
+// Both gradients of two factors as one op: the left one, written last, has half of the numbers.
+static void check_pair(const wn__kron_work *w) {
+    char problem[200];
+    const bool two = wn__kron_pair_problem(w, T, "f32", problem, sizeof problem);
+    assert_int_equal(two, w->kind == WN__KRON_PAIR);
+    if (!two || w->in > 1024) return;
+    const wn_tensor y = written(WN__OP_kron_pair_grad, problem);
+    assert_true((double)wn__tensor_count(&y) == w->params / 2);
+}
+
 // The sample is of the published grid, no pattern twice, a smaller one a part of a larger one;
 // every pass has cases of the right shapes.
 static void chains_have_their_cases(void **state) {
@@ -136,6 +146,7 @@ static void chains_have_their_cases(void **state) {
         }
         for (int pass = 0; pass < WN__KRON_PASSES; pass++)
             check_pass(&w, (wn__kron_pass)pass);
+        check_pair(&w);
     }
 }
 

@@ -110,6 +110,8 @@ static const char *problem_of(wn__op op) {
         return "n=3,a=2,b=4,c=3,d=2,s=2,t=3,r=2";
     case WN__OP_kron_grad:
         return "n=3,a=2,b=4,c=3,d=2";
+    case WN__OP_kron_pair_grad:
+        return "n=3,b=4,c=3,s=2,t=3,r=2";
     case WN__OP_embed:
     case WN__OP_embed_grad:
         return "N=3,V=11,C=5";
@@ -236,7 +238,8 @@ static void dtypes_must_agree(void **state) {
 
 // Factors are views of any strides.
 static bool is_factor(wn__case *c, int i) {
-    return (c->type->op == WN__OP_kron_mul || c->type->op == WN__OP_kron_grad) &&
+    return (c->type->op == WN__OP_kron_mul || c->type->op == WN__OP_kron_grad ||
+            c->type->op == WN__OP_kron_pair_grad) &&
            tensor(c, i)->ndim == 4;
 }
 

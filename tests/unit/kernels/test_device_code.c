@@ -143,6 +143,8 @@ static void test_factors(void **state) {
     assert_int_equal(c.fences, 0);
     assert_true(count_image("kron_fused_sm90a").hmma >= 2 * (2 * 4 * 4 + 2 * 4 * 4 + 3 * 2 * 4));
     assert_true(count_image("kron_sm80").hmma >= 2 * (2 * 2 * 8 + 4 * 4));
+    // each for three runs of blocks: a tile of 32 inputs; 32 outputs times 64 inputs
+    assert_true(count_image("kron_lanes_sm80").hmma >= 2 * 3 * (32 + 16));
 }
 
 int main(void) {

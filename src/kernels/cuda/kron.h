@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+/* What the launches of Kronecker-sparse factors share. */
+#ifndef WN_KERNELS_CUDA_KRON_H
+#define WN_KERNELS_CUDA_KRON_H
+
+#include "kernels/kron_mul.h"
+
+/* Dtypes of 16 bits, and no more blocks or vectors than a grid holds; w may be a gradient. */
+bool wn__gpu_kron_accepts(const wn_tensor *x, const wn_tensor *w, char *why, size_t n);
+
+/* Whether 16 bytes of features can be taken at once wherever their number is a multiple of eight.
+ */
+bool wn__gpu_kron_wide(const wn_tensor *t);
+
+/* How many blocks of a factor lie side by side and are taken together: 16, 8, 4, or 0 where they
+ * are taken one by one. `side`: numbers of a block along the features of the tensor. */
+int wn__gpu_kron_lanes(const wn__kron_size *s, int64_t side, const wn_tensor *x);
+
+/* Into how many parts `steps` equal steps are cut where each part is a row of `blocks` blocks of
+ * threads, so that a GPU that runs `at_once` is busy: never by what GPU there is. A part costs as
+ * much as `each` steps more. */
+int wn__gpu_kron_parts(int64_t blocks, int64_t steps, int64_t at_once, int64_t each);
+
+#endif
