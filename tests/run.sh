@@ -44,14 +44,14 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 
-# Scripts first: the longest of them would otherwise run alone at the end.
+# Scripts first, then the programs of the folders with long ones: those would otherwise run alone at the end.
 tests() {
-    for test in "$root"/tests/cli/*.sh "$root"/tests/checks/*.sh "$build"/tests/*; do
+    for test in "$root"/tests/cli/*.sh "$root"/tests/checks/*.sh "$build"/tests/model_* "$build"/tests/kernels_* "$build"/tests/prune_* "$build"/tests/text_* "$build"/tests/*; do
         case $test in */lib.sh) continue ;; *.sh) ;; *) [ -x "$test" ] || continue ;; esac
         [ ! -f "$test" ] || printf '%s\n' "$test"
     done
 }
-tests >"$results/tests"
+tests | awk '!seen[$0]++' >"$results/tests"
 xargs -P "$(nproc)" -d '\n' -I '{}' sh "$0" --one "$build" "$results" '{}' <"$results/tests"
 
 count=$(cat "$results"/*.count | awk '{p += $1; f += $2; k += $3} END {printf "%d passed, %d failed", p, f; if (k) printf ", %d skipped", k}')

@@ -3,13 +3,15 @@
 # SIGINT ends with a checkpoint and 130; kill -9 loses at most what came after the last one; resuming gives the losses of a run never stopped.
 . "$(dirname "$0")/lib.sh"
 make_text "$dir/text"
-options="$tiny --sparse --steps 400 --save-every 10 --log-every 1"
+# Enough that a run is at work yet when it is killed.
+if sanitized; then steps=120; else steps=400; fi
+options="$tiny --sparse --steps $steps --save-every 10 --log-every 1"
 
 # shellcheck disable=SC2086
 run 0 train --data "$dir/text" --out "$dir/whole" $options
 losses() { grep '"kind": *"step"' "$1/metrics.jsonl" | sed 's/.*"step": *\([0-9]*\).*"loss": *\([^,}]*\).*/\1 \2/'; }
 losses "$dir/whole" >"$dir/want"
-[ "$(wc -l <"$dir/want")" = 400 ] || fail "$(wc -l <"$dir/want") losses, not 400"
+[ "$(wc -l <"$dir/want")" = $steps ] || fail "$(wc -l <"$dir/want") losses, not $steps"
 
 # shellcheck disable=SC2086
 "$WINNOW" train --data "$dir/text" --out "$dir/int" $options --profile >"$out" 2>"$err" &
@@ -45,7 +47,7 @@ wait $child
 [ -s "$dir/pipe/latest/state.json" ] || fail "no checkpoint"
 
 # kill -9 between exact steps on sparse factors, with random draws in the gradients: the same bits.
-options="$tiny --steps 200 --save-every 7 --log-every 1 --sparsity *_proj=lowrank:8+2:4+mvue --sparsity mlp.act=act2:4:mvue --act-warmup 50 --act-permute --optimizer loro_adamw --exact-every 10 --refresh all"
+options="$tiny --steps $((steps / 2)) --save-every 7 --log-every 1 --sparsity *_proj=lowrank:8+2:4+mvue --sparsity mlp.act=act2:4:mvue --act-warmup 50 --act-permute --optimizer loro_adamw --exact-every 10 --refresh all"
 set -f
 # shellcheck disable=SC2086
 run 0 train --data "$dir/text" --out "$dir/loro" $options

@@ -27,6 +27,9 @@ says() { grep -qF -- "$1" "$err" || fail "standard error lacks: $1"; }
 says_not() { ! grep -qF -- "$1" "$err" || fail "standard error has: $1"; }
 prints() { grep -qF -- "$1" "$out" || fail "standard output lacks: $1"; }
 
+# Whether the program is a sanitized build: some ten times slower, and here for the code it reaches, not for sizes.
+sanitized() { grep -qE '^WN_SANITIZE:[A-Z]*=.' "$WN_BUILD/CMakeCache.txt" 2>/dev/null; }
+
 # About 60 kB of made-up prose with structure to learn, the same every time.
 make_text() {
     awk 'BEGIN {

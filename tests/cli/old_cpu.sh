@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 command -v qemu-x86_64 >/dev/null 2>&1 || { echo "no qemu-x86_64 here (Debian package qemu-user)"; exit 77; }
-! grep -qE '^WN_SANITIZE:[A-Z]*=.' "$WN_BUILD/CMakeCache.txt" 2>/dev/null || { echo "sanitizers do not run in an emulator"; exit 77; }
+! sanitized || { echo "sanitizers do not run in an emulator"; exit 77; }
 
 native=$WINNOW
 cat >"$dir/old" <<EOF

@@ -8,7 +8,7 @@ mkdir -p "$dir/en"
 awk 'NF { printf "{\"text\": \"%s\", \"url\": \"u\"}\n", $0 }' "$dir/text" >"$dir/all"
 head -n 600 "$dir/all" | gzip >"$dir/en/c4-train.00000-of-00002.json.gz"
 sed -n '601,1200p' "$dir/all" | gzip >"$dir/en/c4-train.00001-of-00002.json.gz"
-tail -n 60 "$dir/all" | gzip >"$dir/en/c4-validation.00000-of-00001.json.gz"
+tail -n 8 "$dir/all" | gzip >"$dir/en/c4-validation.00000-of-00001.json.gz"
 cd "$dir" || exit 1
 
 loro="--dtype bfloat16 --batch_size 128 --total_batch_size 512 --num_training_steps 20000 --save_every 2000 --eval_every 2000 --lr 0.01 --scheduler cosine_restart
@@ -63,7 +63,7 @@ begin="--vocab-size 300 --hidden-size 32 --layers 2 --heads 2 --seq-len 32 --bat
 short() {
     rm -rf run
     # shellcheck disable=SC2068
-    run 0 train --model_config configs/llama_toy.json $@ --total_batch_size 8 --batch_size 2 --num_training_steps 5 --max_length 32 --save_dir run --vocab-size 400
+    run 0 train --model_config configs/llama_toy.json $@ --total_batch_size 4 --batch_size 2 --num_training_steps 5 --max_length 32 --save_dir run --vocab-size 400
     says "step 5/5"
     [ -s run/latest/model.safetensors ] || fail "no model was saved"
 }

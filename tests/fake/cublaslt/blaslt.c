@@ -105,22 +105,32 @@ static uint64_t inner_of(const product *p) {
     return p->m.transposed[0] ? p->a.rows : p->a.columns;
 }
 
+// Row i of the left operand (and column j of the right one) as floats, whichever way it lies.
+static void line(float *out, const void *p, const struct wn__lt_layout *l, int64_t i, int across,
+                 int64_t inner) {
+    for (int64_t k = 0; k < inner; k++)
+        out[k] = get(p, across ? i + k * l->lead : k + i * l->lead, l->type);
+}
+
 static void multiply(const void *data) {
     const product *p = data;
-    const int64_t inner = (int64_t)inner_of(p);
-    for (int64_t j = 0; j < (int64_t)p->d.columns; j++)
-        for (int64_t i = 0; i < (int64_t)p->d.rows; i++) {
-            const int64_t at = i + j * p->d.lead;
+    const int64_t inner = (int64_t)inner_of(p), columns = (int64_t)p->d.columns;
+    float *b = calloc((size_t)((columns + 1) * inner), sizeof *b), *a = b + columns * inner;
+    if (b == NULL) abort();
+    for (int64_t j = 0; j < columns; j++)
+        line(b + j * inner, p->bt, &p->b, j, p->m.transposed[1], inner);
+    for (int64_t i = 0; i < (int64_t)p->d.rows; i++) {
+        line(a, p->at, &p->a, i, !p->m.transposed[0], inner);
+        for (int64_t j = 0; j < columns; j++) {
             float sum = 0;
             for (int64_t k = 0; k < inner; k++)
-                sum += get(p->at, p->m.transposed[0] ? k + i * p->a.lead : i + k * p->a.lead,
-                           p->a.type) *
-                       get(p->bt, p->m.transposed[1] ? j + k * p->b.lead : k + j * p->b.lead,
-                           p->b.type);
+                sum += a[k] * b[j * inner + k];
             if (p->beta != 0) sum += p->beta * get(p->ct, i + j * p->c.lead, p->c.type);
             if (p->m.epilogue == WN_LT_EPILOGUE_BIAS) sum += get(p->m.bias, i, p->m.bias_type);
-            put(p->dt, at, p->d.type, sum);
+            put(p->dt, i + j * p->d.lead, p->d.type, sum);
         }
+    }
+    free(b);
 }
 
 static int within(const void *p, const struct wn__lt_layout *l) {

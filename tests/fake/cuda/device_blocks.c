@@ -58,34 +58,59 @@ static uint16_t *at(const matrix *m, int64_t i, int64_t j) {
     return (uint16_t *)(void *)(m->data + i * m->stride + 2 * j);
 }
 
-static double sum_of(const wn__gpu_spmm24_blocks *p, const matrix *x, int64_t t, int64_t o,
-                     int bf16) {
-    double sum = 0;
-    for (int64_t g = 0; g < 16 * (int64_t)p->steps; g++) {
-        int column[2];
+// A kept number of a row of S.
+typedef struct kept_number {
+    int64_t place;
+    double value;
+} kept_number;
+
+// Row i of S: both slots of every group, but places beyond the depth.
+static int64_t row_of(const uint8_t *blocks, int64_t steps, int64_t depth, int64_t i, int bf16,
+                      kept_number *row) {
+    int64_t count = 0;
+    for (int64_t g = 0; g < 16 * steps; g++) {
+        int place[2];
         uint16_t value[2];
-        kept_of(p->blocks + (o / 64 * p->steps + g / 16) * 4608, (int)(o % 64), (int)(g % 16),
-                column, value);
-        for (int i = 0; i < 2; i++)
-            if (4 * g + column[i] < p->columns)
-                sum += number(value[i], bf16) * number(*at(x, t, 4 * g + column[i]), bf16);
+        kept_of(blocks + (i / 64 * steps + g / 16) * 4608, (int)(i % 64), (int)(g % 16), place,
+                value);
+        for (int s = 0; s < 2; s++)
+            if (4 * g + place[s] < depth)
+                row[count++] = (kept_number){4 * g + place[s], number(value[s], bf16)};
     }
-    return sum;
+    return count;
 }
 
-static void multiply(const wn__gpu_spmm24_blocks *p, const matrix *x, const matrix *y,
-                     const matrix *residual, int bf16) {
-    for (int64_t t = 0; t < p->tokens; t++)
-        for (int64_t o = 0; o < p->rows; o++) {
-            double z = sum_of(p, x, t, o, bf16);
-            if (p->bias != NULL) z += number(p->bias[o], bf16);
-            if (p->relu2) z = z <= 0 ? 0 : z * z;
-            if (p->residual_given) {
-                const double r = number(*at(residual, t, o), bf16);
-                z = p->gate ? z * 2 * sqrt(r) : z + r;
-            }
-            *at(y, t, o) = stored(z, bf16);
+static void finish(const wn__gpu_spmm24_blocks *p, const matrix *y, const matrix *residual,
+                   int64_t t, int64_t o, double z, int bf16) {
+    if (p->bias != NULL) z += number(p->bias[o], bf16);
+    if (p->relu2) z = z <= 0 ? 0 : z * z;
+    if (p->residual_given) {
+        const double r = number(*at(residual, t, o), bf16);
+        z = p->gate ? z * 2 * sqrt(r) : z + r;
+    }
+    *at(y, t, o) = stored(z, bf16);
+}
+
+static int multiply(const wn__gpu_spmm24_blocks *p, const matrix *x, const matrix *y,
+                    const matrix *residual, int bf16) {
+    kept_number *row = calloc(32 * (size_t)p->steps + 1, sizeof *row);
+    double *all = calloc((size_t)p->tokens * (size_t)p->columns + 1, sizeof *all);
+    const int bad = row == NULL || all == NULL;
+    for (int64_t t = 0; t < p->tokens && !bad; t++)
+        for (int64_t l = 0; l < p->columns; l++)
+            all[t * p->columns + l] = number(*at(x, t, l), bf16);
+    for (int64_t o = 0; o < p->rows && !bad; o++) {
+        const int64_t count = row_of(p->blocks, p->steps, p->columns, o, bf16, row);
+        for (int64_t t = 0; t < p->tokens; t++) {
+            double sum = 0;
+            for (int64_t l = 0; l < count; l++)
+                sum += row[l].value * all[t * p->columns + row[l].place];
+            finish(p, y, residual, t, o, sum, bf16);
         }
+    }
+    free(row);
+    free(all);
+    return bad;
 }
 
 // The matrix of a map, 0 if its box or its size is not what the tile asks for.
@@ -124,8 +149,7 @@ int fake_blocks_multiply_maps(const void *argument, const char *name) {
         !open_map(&p->y, p, p->rows, 32, bf16, &y) ||
         (p->residual_given && !open_map(&p->residual, p, p->rows, 32, bf16, &residual)))
         return 1;
-    multiply(p, &x, &y, &residual, bf16);
-    return 0;
+    return multiply(p, &x, &y, &residual, bf16);
 }
 
 int fake_blocks_multiply(const void *argument, int bf16) {
@@ -134,34 +158,12 @@ int fake_blocks_multiply(const void *argument, int bf16) {
     const matrix y = {(char *)p->y_data, 2 * p->y_stride};
     const matrix residual = {(char *)(uintptr_t)p->residual_data, 2 * p->residual_stride};
     if (!fake_blocks_sound(p, 128, 128)) return 1;
-    multiply(p, &x, &y, &residual, bf16);
-    return 0;
+    return multiply(p, &x, &y, &residual, bf16);
 }
 
 // Element (l,j) of b, wherever it lies.
 static uint16_t b_at(const matrix *b, int across, int64_t l, int64_t j) {
     return across ? *at(b, l, j) : *at(b, j, l);
-}
-
-// A kept number of a row of S.
-typedef struct kept_number {
-    int64_t place;
-    double value;
-} kept_number;
-
-// Row i of S: both slots of every group, but places beyond the depth.
-static int64_t row_of(const wn__gpu_blocks_rows *p, int64_t i, int bf16, kept_number *row) {
-    int64_t count = 0;
-    for (int64_t g = 0; g < 16 * (int64_t)p->steps; g++) {
-        int place[2];
-        uint16_t value[2];
-        kept_of(p->blocks + (i / 64 * p->steps + g / 16) * 4608, (int)(i % 64), (int)(g % 16),
-                place, value);
-        for (int s = 0; s < 2; s++)
-            if (4 * g + place[s] < p->depth)
-                row[count++] = (kept_number){4 * g + place[s], number(value[s], bf16)};
-    }
-    return count;
 }
 
 // c (+)= S b; c has 16 or 32 bits.
@@ -173,7 +175,7 @@ static void multiply_rows(const wn__gpu_blocks_rows *p, const matrix *b, const m
         for (int64_t j = 0; j < p->columns; j++)
             all[l * p->columns + j] = number(b_at(b, across, l, j), bf16);
     for (int64_t i = 0; i < p->rows && row != NULL && all != NULL; i++) {
-        const int64_t count = row_of(p, i, bf16, row);
+        const int64_t count = row_of(p->blocks, p->steps, p->depth, i, bf16, row);
         for (int64_t j = 0; j < p->columns; j++) {
             float *whole = (float *)(void *)(c->data + i * c->stride + 4 * j);
             double sum = p->accumulate ? (double)*whole : 0;
