@@ -35,6 +35,9 @@ template <int PANELS, int COLUMNS, int STAGES> struct layout {
         BARRIER_AT = CHUNK_AT + 4 * CONSUMERS * CHUNK_BYTES,
         WORD_AT = BARRIER_AT + 16 * STAGES
     };
+    static_assert(WORD_AT + 4 * CONSUMERS ==
+                      WN_ROWS_SHARED(64 * BLOCKS, COLUMNS, STAGES, WN_BLOCK24_BYTES),
+                  "the host asks for other bytes");
 };
 
 struct work {
