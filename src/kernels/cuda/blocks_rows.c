@@ -284,7 +284,11 @@ wn_status wn__mvue24_blocks_sm80(const void *args, wn__exec *x) {
                                .stride = p->x.stride[0],
                                .across = p->blocks.shape[1],
                                .draws = {p->seed, p->stream, (uint32_t)p->counter}};
-    const wn__cuda_launch l = {.grid = {(unsigned)p->blocks.shape[0], wn__gpu_down(a.across, 1), 1},
+    // blocks go down the tokens in steps: four turns of the four that a multiprocessor holds
+    const int64_t panels = p->blocks.shape[0];
+    const int64_t fit = wn__gpu_resident(x->gpu, 16) / (panels > 0 ? panels : 1);
+    const int64_t down = fit < 1 ? 1 : fit < a.across ? fit : a.across;
+    const wn__cuda_launch l = {.grid = {(unsigned)panels, wn__gpu_down(down, 1), 1},
                                .block = {THREADS, 1, 1}};
     return wn__gpu_launch(x->gpu, &wn__image_mvue24_blocks_sm80,
                           symbols[p->method == WN_MVUE24_APPROX][p->x.dtype == WN_DTYPE_F16], &l,
