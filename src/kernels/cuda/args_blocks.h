@@ -44,6 +44,13 @@ typedef struct wn__gpu_block8 {
 #define WN_SPMM24_LARGE(rows, tokens)  ((rows) * (tokens) >= 256 * 128)
 #define WN_SPMM24_CHUNK(rows, tokens)  (WN_SPMM24_LARGE(rows, tokens) ? 64 : 32)
 #define WN_SPMM24_CHUNKS(rows, tokens) (WN_SPMM24_LARGE(rows, tokens) ? 3 : 2)
+/* Bytes of shared memory of a tile on sm_90a, which device code divides (common/spmm24_tile.cuh):
+ * stages of 128 bytes a token and of `block` bytes for 64 rows, two barriers a stage, and for each
+ * warpgroup its chunks with a barrier each, one barrier more and a word. */
+#define WN_SPMM24_SHARED(rows, tokens, warpgroups, stages, block)                                  \
+    (((stages) * (128 * (tokens) + (rows) / 64 * (block)) + 1023) / 1024 * 1024 + 16 * (stages) +  \
+     (warpgroups) *                                                                                \
+         (WN_SPMM24_CHUNKS(rows, tokens) * (WN_SPMM24_CHUNK(rows, tokens) * 128 + 8) + 12))
 
 /* The product. One matrix of the work is `rows` x `tokens`, tiles are given to blocks of threads in
  * the order that spmm24_tiles.h describes. */

@@ -10,6 +10,13 @@
 /* X(rows, columns, stages): the tiles that sm90a/blocks_rows.cu is built for. */
 #define WN_ROWS_TILES(X) X(128, 256, 5) X(256, 192, 5) X(128, 128, 8)
 
+/* Bytes of shared memory of such a tile, which device code divides (common/blocks_rows.cuh): stages
+ * of 128 bytes a column and of blocks of `block` bytes, 2 KiB for each of eight warps, two barriers
+ * a stage, a word for each of two warpgroups. */
+#define WN_ROWS_SHARED(rows, columns, stages, block)                                               \
+    (((stages) * (128 * (columns) + (rows) / 64 * (block)) + 1023) / 1024 * 1024 + 8 * 2048 +      \
+     16 * (stages) + 8)
+
 /* c (+)= S b. b lies along its columns (boxes of 64 x 64) or along its rows, then it is read as its
  * transpose [m,k] (boxes of 64 of k and as many of m as a tile has). */
 typedef struct wn__gpu_blocks_rows {

@@ -7,6 +7,7 @@
 #include "kernels/cuda/args_blocks.h"
 #include "kernels/cuda/block24.h"
 #include "kernels/cuda/images.h"
+#include "kernels/cuda/launch24.h"
 #include "kernels/declare.h"
 #include <limits.h>
 #include <stdio.h>
@@ -61,9 +62,12 @@ wn_status wn__block24_sm80(const void *args, wn__exec *x) {
                          .number = fault.number};
     const int64_t rows = strips ? STRIP : WN_BLOCK24_ROWS;
     const int64_t columns = strips ? STRIP : WN_BLOCK24_COLUMNS;
-    const wn__cuda_launch l = {
-        .grid = {(unsigned)(wn__ceil_div(a.rows, rows) * wn__ceil_div(a.columns, columns)), 1, 1},
-        .block = {strips ? STRIP_THREADS : THREADS, 1, 1}};
+    const int64_t blocks = wn__ceil_div(a.rows, rows) * wn__ceil_div(a.columns, columns);
+    // under given masks blocks stay and go on to other strips; where tiles are searched each has
+    // one
+    const int64_t most = tiles ? INT_MAX : (int64_t)wn__gpu_resident(x->gpu, 3);
+    const wn__cuda_launch l = {.grid = {(unsigned)(strips && blocks > most ? most : blocks), 1, 1},
+                               .block = {strips ? STRIP_THREADS : THREADS, 1, 1}};
     const char *const name = !strips  ? "wn_block24"
                              : !tiles ? "wn_block24_both"
                              : bf16   ? "wn_block24_tiles_bf16"

@@ -168,13 +168,6 @@ size_t wn__workspace_blocks_rows_sm90a(const void *args, int threads) {
     return partial_bytes(&p);
 }
 
-// Bytes of shared memory, as the device code lays it out: stages, a chunk of 2 KiB for each of
-// eight warps, barriers.
-static unsigned shared_bytes(const tile *t) {
-    const int stage = 128 * t->columns + t->rows / 64 * WN_BLOCK24_BYTES;
-    return (unsigned)((t->stages * stage + 1023) / 1024 * 1024 + 8 * 2048 + 16 * t->stages + 8);
-}
-
 static wn_status make_maps(wn__cuda *d, const wn__spmm24_blocks_rows *p, const tile *t,
                            wn__gpu_blocks_rows *a) {
     const wn_tensor lines = lines_of(p);
@@ -190,7 +183,9 @@ static wn_status run_plan(const plan *p, const wn__cuda_image *image, const char
     const int64_t fit = wn__cuda_info(wn__gpu_device(x->gpu))->multiprocessors;
     const wn__cuda_launch l = {.grid = {(unsigned)(work < fit ? work : fit), 1, 1},
                                .block = {THREADS, 1, 1},
-                               .shared_bytes = shared_bytes(p->tile)};
+                               .shared_bytes =
+                                   (unsigned)WN_ROWS_SHARED(p->tile->rows, p->tile->columns,
+                                                            p->tile->stages, WN_BLOCK24_BYTES)};
     a->tiles_m = (int)p->down;
     a->tiles_n = (int)p->across;
     a->split = p->split;
@@ -289,7 +284,11 @@ wn_status wn__mvue24_blocks_sm80(const void *args, wn__exec *x) {
                                .stride = p->x.stride[0],
                                .across = p->blocks.shape[1],
                                .draws = {p->seed, p->stream, (uint32_t)p->counter}};
-    const wn__cuda_launch l = {.grid = {(unsigned)p->blocks.shape[0], wn__gpu_down(a.across, 1), 1},
+    // blocks go down the tokens in steps: four turns of the four that a multiprocessor holds
+    const int64_t panels = p->blocks.shape[0];
+    const int64_t fit = wn__gpu_resident(x->gpu, 16) / (panels > 0 ? panels : 1);
+    const int64_t down = fit < 1 ? 1 : fit < a.across ? fit : a.across;
+    const wn__cuda_launch l = {.grid = {(unsigned)panels, wn__gpu_down(down, 1), 1},
                                .block = {THREADS, 1, 1}};
     return wn__gpu_launch(x->gpu, &wn__image_mvue24_blocks_sm80,
                           symbols[p->method == WN_MVUE24_APPROX][p->x.dtype == WN_DTYPE_F16], &l,

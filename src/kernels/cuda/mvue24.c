@@ -58,7 +58,7 @@ wn_status wn__mvue24_tokens_sm80(const void *args, wn__exec *x) {
                           .columns = p->x.shape[1],
                           .stride = p->x.stride[0],
                           .draws = {p->seed, p->stream, (uint32_t)p->counter}};
-    const wn__cuda_launch l = wn__gpu_over_strips(&p->x);
+    const wn__cuda_launch l = wn__gpu_down_strips(&p->x);
     return wn__gpu_launch(x->gpu, &wn__image_mvue24_sm80,
                           wn__gpu_symbol(symbols[p->method == WN_MVUE24_APPROX], &p->x), &l, &a);
 }
@@ -82,7 +82,7 @@ wn_status wn__pack24_tokens_sm80(const void *args, wn__exec *x) {
                           .fault = fault.word,
                           .number = fault.number};
     const wn__cuda_launch one = {.grid = {1, 1, 1}, .block = {WN_GPU_THREADS, 1, 1}};
-    const wn__cuda_launch tiles = wn__gpu_over_strips(&p->x);
+    const wn__cuda_launch tiles = wn__gpu_down_strips(&p->x);
     const wn__cuda_launch extra = {
         .grid = {wn__gpu_blocks((a.rows + 3) / 4, WN_GPU_THREADS), wn__gpu_down(a.extras, 1), 1},
         .block = {WN_GPU_THREADS, 1, 1}};

@@ -10,16 +10,6 @@
 
 #ifdef WN_HAVE_DEVICE_CODE
 
-// Bytes of shared memory, as the device code lays it out: stages of tokens and blocks, chunks of
-// each warpgroup, barriers, a word for each warpgroup.
-static unsigned shared_bytes(const wn__gpu_tile *t, int stages, int bytes) {
-    const int block = bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES;
-    const int stage = 128 * t->tokens + t->rows / 64 * block;
-    const int chunk = WN_SPMM24_CHUNK(t->rows, t->tokens) * 128 + 8;
-    return (unsigned)((stages * stage + 1023) / 1024 * 1024 + 16 * stages +
-                      t->warpgroups * (WN_SPMM24_CHUNKS(t->rows, t->tokens) * chunk + 12));
-}
-
 static wn_status make_maps(wn__cuda *d, const wn__spmm24_launch *l, wn__gpu_spmm24_blocks *a) {
     const wn__gpu_tile *t = &wn__gpu_tiles[l->plan.tile];
     const unsigned cluster = (unsigned)l->plan.cluster, chunk = WN_SPMM24_CHUNK(t->rows, t->tokens);
@@ -59,14 +49,17 @@ wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,
                                 &a->arrived));
     // who shares a sum has one tile; else as many blocks as stay, which walk through all tiles
     const int64_t work = tiles[0] * (tiles[1] * plan->split + tiles[2]);
-    const int64_t fit = plan->crowd ? 2 : wn__cuda_info(d)->multiprocessors / plan->cluster;
+    int64_t fit = plan->crowd ? 2 : wn__cuda_info(d)->multiprocessors / plan->cluster;
+    if (fit < 1) fit = 1; // the driver says what it thinks of a cluster that cannot stay
     const int64_t clusters = work < fit || plan->shared > 1 ? work : fit;
-    const wn__cuda_launch launch = {
-        .grid = {(unsigned)(clusters * cluster), 1, 1},
-        .block = {(unsigned)((t->warpgroups + 1) * WARPGROUP), 1, 1},
-        .shared_bytes = shared_bytes(t, wn__gpu_tile_stages(plan->tile, l->bytes), l->bytes),
-        .cluster = (unsigned)cluster,
-        .overlap = true};
+    const wn__cuda_launch launch = {.grid = {(unsigned)(clusters * cluster), 1, 1},
+                                    .block = {(unsigned)((t->warpgroups + 1) * WARPGROUP), 1, 1},
+                                    .shared_bytes = (unsigned)WN_SPMM24_SHARED(
+                                        t->rows, t->tokens, t->warpgroups,
+                                        wn__gpu_tile_stages(plan->tile, l->bytes),
+                                        l->bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES),
+                                    .cluster = (unsigned)cluster,
+                                    .overlap = true};
     (void)snprintf(symbol, sizeof symbol, "%s_%s_%s", l->prefix, t->name,
                    l->y->dtype == WN_DTYPE_BF16 ? "bf16" : "f16");
     return wn__gpu_launch(x->gpu, l->image, symbol, &launch, a);

@@ -74,8 +74,8 @@ wn_status wn__mask24_sm80(const void *args, wn__exec *x) {
     if (p->method == WN_MASK24_TILE) {
         // Warps go on to other tiles, so that there is something to fetch while they work.
         wn__cuda_launch l = wn__gpu_over(a.groups, a.rows / 4);
-        const unsigned enough = wn__gpu_resident(x->gpu, 6) / (l.grid[0] + 1) + 1;
-        if (wn_dtype_size(p->w.dtype) == 2 && l.grid[1] > enough) l.grid[1] = enough;
+        const unsigned enough = wn__gpu_resident(x->gpu, 16) / (l.grid[0] + 1) + 1;
+        if (l.grid[1] > enough) l.grid[1] = enough;
         return wn__gpu_launch(x->gpu, &wn__image_tile24_sm80, wn__gpu_symbol(tile, &p->w), &l, &a);
     }
     const wn__cuda_launch l = wn__gpu_over(wn__gpu_shares(&p->w), a.rows);
@@ -115,7 +115,7 @@ wn_status wn__pack24_sm80(const void *args, wn__exec *x) {
     if (wn__given(&p->values_t)) {
         a.values_t = p->values_t.data;
         a.index_t = p->index_t.data;
-        const wn__cuda_launch strips = wn__gpu_over_strips(&p->w);
+        const wn__cuda_launch strips = wn__gpu_over_strips(x->gpu, &p->w);
         return wn__gpu_launch(x->gpu, &wn__image_tile24_sm80,
                               wide ? "wn_pack24_columns_4" : "wn_pack24_columns_2", &strips, &a);
     }
@@ -140,13 +140,7 @@ wn_status wn__tile24_sm80(const void *args, wn__exec *x) {
                         .stride = p->w.stride[0],
                         .fault = fault.word,
                         .number = fault.number};
-    wn__cuda_launch l = wn__gpu_over_strips(&p->w);
-    const int64_t strips =
-        (int64_t)l.grid[0] *
-        wn__gpu_blocks(a.rows, 16 * WN_GPU_STRIP_WARPS(wn_dtype_size(p->w.dtype)));
-    const int64_t most = wn__gpu_resident(x->gpu, wn_dtype_size(p->w.dtype) == 4 ? 5 : 3);
-    l.grid[0] = (unsigned)(strips < most ? strips : most);
-    l.grid[1] = 1;
+    const wn__cuda_launch l = wn__gpu_over_strips(x->gpu, &p->w);
     return wn__gpu_launch(x->gpu, &wn__image_tile24_sm80, wn__gpu_symbol(symbols, &p->w), &l, &a);
 }
 

@@ -287,6 +287,24 @@ unsigned long fake_device24_bytes(int which) {
     }
 }
 
+unsigned fake_device24_cluster(int which, const void *argument) {
+    const wn__gpu_spmm24_blocks *p = argument;
+    switch (kernels[which].kind) {
+    case PRODUCT_MAPS:
+    case PRODUCT8:
+        return (unsigned)(p->cluster * p->shared);
+    case KRON_PAIR64:
+    case KRON_RADIX16:
+        return WN_KRON_FUSED_CLUSTER;
+    case KRON_RANK:
+        return WN_KRON_RANK_CLUSTER;
+    case FEW: // asks the hardware
+        return 0;
+    default:
+        return 1;
+    }
+}
+
 static void leave(unsigned *fault, unsigned number) {
     if (number < *fault) *fault = number;
 }

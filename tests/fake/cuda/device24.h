@@ -11,5 +11,7 @@ int fake_device24_find(const char *name, int *which);
 int fake_device24_run(int which, const void *argument);
 /* Bytes of that argument. */
 unsigned long fake_device24_bytes(int which);
+/* Blocks of the clusters that it counts on, 1: none, 0: any. */
+unsigned fake_device24_cluster(int which, const void *argument);
 
 #endif

@@ -439,7 +439,13 @@ wn__cu_result cuLaunchKernelEx(const wn__cu_launch *launch, wn__cu_function func
             return INVALID_VALUE;
     }
     work w = {.which = function->which};
-    if (w.which >= OTHERS) memcpy(w.whole, arguments[0], fake_device24_bytes(w.which - OTHERS));
+    const unsigned cluster = fake_cuda.last_cluster != 0 ? fake_cuda.last_cluster : 1;
+    if (launch->grid[0] % cluster != 0) return INVALID_VALUE;
+    if (w.which >= OTHERS) {
+        const unsigned counted_on = fake_device24_cluster(w.which - OTHERS, arguments[0]);
+        if (counted_on != 0 && counted_on != cluster) return INVALID_VALUE;
+        memcpy(w.whole, arguments[0], fake_device24_bytes(w.which - OTHERS));
+    }
     for (int i = 0; i < 3 && w.which < OTHERS; i++)
         memcpy(&w.argument[i], arguments[i], sizeof w.argument[i]);
     return queue(&w);

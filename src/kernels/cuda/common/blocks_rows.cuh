@@ -35,6 +35,9 @@ template <int PANELS, int COLUMNS, int STAGES> struct layout {
         BARRIER_AT = CHUNK_AT + 4 * CONSUMERS * CHUNK_BYTES,
         WORD_AT = BARRIER_AT + 16 * STAGES
     };
+    static_assert(WORD_AT + 4 * CONSUMERS ==
+                      WN_ROWS_SHARED(64 * BLOCKS, COLUMNS, STAGES, WN_BLOCK24_BYTES),
+                  "the host asks for other bytes");
 };
 
 struct work {
@@ -140,6 +143,13 @@ static __device__ __forceinline__ void step(const consumer &c, float (&d)[PANELS
     products_commit();
 }
 
+// This warp reads a stage no more: said to the copies. Every warp speaks for itself, because what
+// other warps have read of words is ordered before an arrival by no wait for products.
+static __device__ __forceinline__ void release(const consumer &c, uint32_t barrier) {
+    __syncwarp();
+    if ((c.thread & 31) == 0) barrier_arrive(barrier);
+}
+
 template <class T, int PANELS, int COLUMNS, int STAGES, bool ACROSS>
 static __device__ __forceinline__ void multiply(const consumer &c, float (&d)[PANELS][COLUMNS / 2],
                                                 ring *r, int steps) {
@@ -150,19 +160,19 @@ static __device__ __forceinline__ void multiply(const consumer &c, float (&d)[PA
     while (s < steps) {
         step<T, PANELS, COLUMNS, STAGES, ACROSS>(c, d, even, *r, s == 0);
         products_wait<1>();
-        if (s > 0 && c.thread == 0) barrier_arrive(empty + 8 * before);
+        if (s > 0) release(c, empty + 8 * before);
         before = r->stage;
         r->next<STAGES>();
         if (++s == steps) break;
         step<T, PANELS, COLUMNS, STAGES, ACROSS>(c, d, odd, *r, false);
         products_wait<1>();
-        if (c.thread == 0) barrier_arrive(empty + 8 * before);
+        release(c, empty + 8 * before);
         before = r->stage;
         r->next<STAGES>();
         s++;
     }
     products_wait<0>();
-    if (c.thread == 0) barrier_arrive(empty + 8 * before);
+    release(c, empty + 8 * before);
 }
 
 // Writes this part of a sum; the last to do so gets all parts, added in their order. True for it.
@@ -234,7 +244,7 @@ static __device__ __forceinline__ void blocks_rows(const wn__gpu_blocks_rows &p,
     if (threadIdx.x == 0) {
         for (int i = 0; i < STAGES; i++) {
             barrier_init(base + at::BARRIER_AT + 8 * i, 1);
-            barrier_init(base + at::BARRIER_AT + 8 * (STAGES + i), CONSUMERS);
+            barrier_init(base + at::BARRIER_AT + 8 * (STAGES + i), 4 * CONSUMERS); // warps
         }
         barrier_init_done();
     }

@@ -8,6 +8,14 @@
 #include "kernels/cuda/args24.h"
 #include <stdint.h>
 
+/* Blocks a processor holds at least, whatever registers the compiler would like: that many with
+ * 9.0, one less where the same code takes more registers. */
+#if defined __CUDA_ARCH__ && __CUDA_ARCH__ < 900
+#define BLOCKS(count) ((count)-1)
+#else
+#define BLOCKS(count) (count)
+#endif
+
 /* Four elements in registers, and the two that a group keeps. */
 template <class T> struct group4;
 template <> struct group4<uint32_t> {
@@ -70,6 +78,14 @@ static __device__ __forceinline__ void store4(T *p, int n, typename group4<T>::w
 #pragma unroll
     for (int j = 0; j < 4; j++)
         if (j < n) p[j] = at(v, j);
+}
+
+/* Four of the eight bytes of low and high; no selector is above 7. __byte_perm would see to that.
+ */
+static __device__ __forceinline__ uint32_t bytes_from(uint32_t low, uint32_t high, uint32_t which) {
+    uint32_t four;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(four) : "r"(low), "r"(high), "r"(which));
+    return four;
 }
 
 /* A thread's share of a row: 32 bytes, which two instructions move. */

@@ -113,6 +113,81 @@ static __device__ __forceinline__ void prune(typename F::bits x[4], const uint32
     }
 }
 
+/* A group of 16-bit numbers packed: two, the first low, and where they stand. */
+struct packed24 {
+    uint32_t pair;
+    unsigned nibble;
+};
+
+/* A number twice. */
+static __device__ __forceinline__ uint32_t twice(bf16, float x) {
+    uint32_t two;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %1;" : "=r"(two) : "f"(x));
+    return two;
+}
+static __device__ __forceinline__ uint32_t twice(f16, float x) {
+    uint32_t two;
+    asm("cvt.rn.f16x2.f32 %0, %1, %1;" : "=r"(two) : "f"(x));
+    return two;
+}
+/* a b + c in one instruction, which the compiler would take apart. */
+static __device__ __forceinline__ unsigned times_plus(unsigned a, unsigned b, unsigned c) {
+    unsigned sum;
+    asm("mad.lo.u32 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+    return sum;
+}
+static __device__ __forceinline__ unsigned sign(float x) {
+    return __float_as_uint(x) >> 31;
+}
+/* c, or c - cut where that is not negative: bits of negative numbers are larger than all others. */
+static __device__ __forceinline__ float without(float c, float beyond) {
+    return __uint_as_float(min(__float_as_uint(c), __float_as_uint(beyond)));
+}
+
+/* The exact method without doubles; false: they have to decide. Most groups need none: where sums
+ * of magnitudes are exact in float, which rounding them down and up shows, only the drawn point is
+ * inexact. Lengths lie end to end; one longer than half of
+ * all stays as it is and is cut out of the line. The drawn point, and where nothing was cut a
+ * second one half of the line later, lie in the elements that are kept: an element's number is how
+ * many of the first three end before the point. What is empty is never drawn, and missing rows are
+ * zeros. The point is known to 2^-22 of the step, and so is the second: nearer than NEAR to an end
+ * it says nothing. */
+template <class F>
+static __device__ __forceinline__ bool draw_in_float(uint2 v, uint32_t word, packed24 *out) {
+    const float NEAR = 0x1p-20f, ABOVE_ZERO = 0x1p-140f;
+    const uint32_t LEAST = 0x17800000u, RANGE = 0x7E800000u - LEAST; // 2^-80, up to 2^126
+    const float a1 = number(F(), at(v, 1)), a2 = number(F(), at(v, 2)), a3 = number(F(), at(v, 3));
+    const float c1 = F::size(at(v, 0));
+    const float most = fmaxf(fmaxf(c1, fabsf(a1)), fmaxf(fabsf(a2), fabsf(a3)));
+    const float c2 = __fadd_rz(c1, fabsf(a1)), c3 = __fadd_rz(c2, fabsf(a2));
+    const float sum = __fadd_rz(c3, fabsf(a3));
+    const float above = __fadd_ru(__fadd_ru(__fadd_ru(c1, fabsf(a1)), fabsf(a2)), fabsf(a3));
+    // exact, and nothing vanishes, overflows or is no number
+    const bool known =
+        (sum == above) & ((__float_as_uint(sum) - LEAST < RANGE) | (__float_as_uint(sum) == 0));
+    const bool is_long = most + most > sum;
+    const float cut = is_long ? most : __uint_as_float(0x7F800000u);
+    const float d1 = c1 - cut, d2 = c2 - cut, d3 = c3 - cut;
+    const float e1 = without(c1, d1), e2 = without(c2, d2), e3 = without(c3, d3);
+    const float end = without(sum, sum - cut), step = is_long ? end : 0.5f * end;
+    const unsigned longest = sign(d1) + sign(d2) + sign(d3);
+    // the first 23 of 32 bits of the point; above nothing where there is no line
+    const float u = __uint_as_float((word >> 9) + 0x3F800000u);
+    const float x = __fmaf_rn(u, step, ABOVE_ZERO - step), y = x + step;
+    const float x1 = e1 - x, x2 = e2 - x, x3 = e3 - x, y1 = e1 - y, y2 = e2 - y, y3 = e3 - y;
+    const float near = fminf(fminf(fminf(fabsf(x1), fabsf(x2)), fminf(fabsf(x3), fabsf(y1))),
+                             fminf(fabsf(y2), fabsf(y3)));
+    const unsigned first = sign(x1) + sign(x2) + sign(x3);
+    const unsigned other = is_long ? longest : sign(y1) + sign(y2) + sign(y3);
+    const unsigned low = min(min(first, other), 2u), high = max(first, other);
+    const uint32_t pair =
+        bytes_from(v.x, v.y, times_plus(high, 0x2200, times_plus(low, 0x22, 0x1010)));
+    const uint32_t sized = (pair & (step > 0 ? 0x80008000u : 0u)) | twice(F(), step);
+    const unsigned which = !is_long ? 0x7654u : longest == low ? 0x7610u : 0x3254u;
+    *out = {bytes_from(pair, sized, which), low + 4 * high};
+    return known & !(near < NEAR * step);
+}
+
 /* Words of N groups from number k on, as prune wants them. */
 template <int N, bool APPROX>
 static __device__ __forceinline__ void draw(const wn__gpu_draws &p, uint64_t k, uint32_t *words) {

@@ -5,17 +5,27 @@
 
 #include "kernels/cuda/args24.h"
 
+/* a b in two halves: as a product of 64-bit numbers it would take an addition more. */
+static __device__ __forceinline__ void multiply_wide(uint32_t a, uint32_t b, uint32_t *low,
+                                                     uint32_t *high) {
+    asm("{\n\t.reg .b64 whole;\n\tmul.wide.u32 whole, %2, %3;\n\tmov.b64 {%0, %1}, whole;\n\t}"
+        : "=r"(*low), "=r"(*high)
+        : "r"(a), "r"(b));
+}
+
 static __device__ __forceinline__ void philox_draw(const wn__gpu_draws &p, uint32_t index,
                                                    uint32_t out[4]) {
     uint32_t x0 = index, x1 = p.counter, x2 = (uint32_t)p.stream, x3 = (uint32_t)(p.stream >> 32);
     uint32_t ka = (uint32_t)p.seed, kb = (uint32_t)(p.seed >> 32);
 #pragma unroll
     for (int round = 0; round < 10; round++) {
-        const uint64_t a = (uint64_t)0xD2511F53u * x0, b = (uint64_t)0xCD9E8D57u * x2;
-        x0 = (uint32_t)(b >> 32) ^ x1 ^ ka;
-        x2 = (uint32_t)(a >> 32) ^ x3 ^ kb;
-        x1 = (uint32_t)b;
-        x3 = (uint32_t)a;
+        uint32_t a, b, upper_a, upper_b;
+        multiply_wide(0xD2511F53u, x0, &a, &upper_a);
+        multiply_wide(0xCD9E8D57u, x2, &b, &upper_b);
+        x0 = upper_b ^ x1 ^ ka;
+        x2 = upper_a ^ x3 ^ kb;
+        x1 = b;
+        x3 = a;
         ka += 0x9E3779B9u;
         kb += 0xBB67AE85u;
     }

@@ -55,6 +55,9 @@ struct tile {
         WORD_AT = PARTS_AT + 8 * CONSUMERS,
         NARROW = 0
     };
+    static_assert(WORD_AT + 4 * CONSUMERS ==
+                      WN_SPMM24_SHARED(64 * BLOCKS, TOKENS, CONSUMERS, STAGES, OPERAND::BLOCK),
+                  "the host asks for other bytes");
 };
 
 // The same with fewer tokens, in the same places.

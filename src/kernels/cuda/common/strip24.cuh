@@ -15,14 +15,6 @@
 #include "kernels/cuda/args24.h"
 #include "kernels/cuda/common/stage24.cuh"
 
-/* Blocks a processor holds at least, whatever registers the compiler would like: that many with
- * 9.0, one less where the same code takes more registers. */
-#if defined __CUDA_ARCH__ && __CUDA_ARCH__ < 900
-#define BLOCKS(count) ((count)-1)
-#else
-#define BLOCKS(count) (count)
-#endif
-
 template <class T> struct strip24 {
     typedef typename group4<T>::pair pair;
     enum {
@@ -45,6 +37,28 @@ static __device__ __forceinline__ unsigned counts_of(unsigned masks) {
 /* Whether none keeps more than two. */
 static __device__ __forceinline__ bool fit(unsigned masks) {
     return ((counts_of(masks) + 0x1111u) & 0x4444u) == 0;
+}
+
+/* Four lanes with a tile each, side by side: lane k gets what row k of each keeps, four bits a
+ * tile, of four bits a row; and the other way round. A whole warp. */
+static __device__ __forceinline__ unsigned turned_in_four(unsigned masks) {
+    const unsigned ALL = 0xFFFFFFFFu;
+    const bool odd = (threadIdx.x & 1) != 0, upper = (threadIdx.x & 2) != 0;
+    const unsigned own = odd ? 0xFFFFF0F0u : 0xFFFF0F0Fu;
+    unsigned other = __shfl_xor_sync(ALL, __funnelshift_l(masks, masks, odd ? 4 : 28), 1);
+    masks = (masks & own) | (other & ~own);
+    other = __shfl_xor_sync(ALL, masks, 2);
+    return __byte_perm(masks, other, upper ? 0x2215 : 0x2240);
+}
+
+/* Four masks, four bits each, as bytes, and back: what is set beyond four bits is lost. */
+static __device__ __forceinline__ uint32_t bytes_of(unsigned masks) {
+    const uint32_t apart = __byte_perm(masks, 0, 0x4140);
+    return (apart | apart << 4) & 0x0F0F0F0Fu;
+}
+static __device__ __forceinline__ unsigned masks_of(uint32_t bytes) {
+    const uint32_t close = (bytes | bytes >> 4) & 0x00FF00FFu;
+    return __byte_perm(close, 0, 0x4420);
 }
 
 /* A tile's rows in packed form: pairs and nibbles, a byte a row. */
@@ -151,8 +165,8 @@ static __device__ __forceinline__ uint4 unswizzled(uint4 v, int way, uint32_t) {
 }
 
 /* All threads of a block, after a barrier: rows c0 to c0 + 127 of the transpose, which has `rows`,
- * groups g0 on of `groups`. */
-template <class T>
+ * groups g0 on of `groups`. INSIDE: all of them exist, and pieces are aligned. */
+template <class T, bool INSIDE = false>
 static __device__ __forceinline__ void unload_strip(const strip24<T> *s, T *values, uint8_t *index,
                                                     int64_t c0, int64_t rows, int64_t g0,
                                                     int64_t groups) {
@@ -166,8 +180,8 @@ static __device__ __forceinline__ void unload_strip(const strip24<T> *s, T *valu
         const uint4 v = unswizzled(s->values[r][piece ^ (r / 4 & 7)],
                                    i * AT_ONCE / 32 & (S::IN_PIECE - 1), (T)0);
         T *to = values + 2 * ((c0 + r) * groups + g0 + piece * S::IN_PIECE);
-        if (c0 + r >= rows) continue;
-        if (have >= 2 * S::IN_PIECE && aligned(to, 16)) {
+        if (!INSIDE && c0 + r >= rows) continue;
+        if (INSIDE || (have >= 2 * S::IN_PIECE && aligned(to, 16))) {
             __stcs((uint4 *)to, v);
             continue;
         }
@@ -176,7 +190,7 @@ static __device__ __forceinline__ void unload_strip(const strip24<T> *s, T *valu
         for (int j = 0; j < 2 * S::IN_PIECE; j++)
             if (j < have) to[j] = (T)(word[j * sizeof(T) / 4] >> 8 * (j * sizeof(T) % 4));
     }
-    if (threadIdx.x >= S::COLUMNS || c0 + threadIdx.x >= rows) return;
+    if (threadIdx.x >= S::COLUMNS || (!INSIDE && c0 + threadIdx.x >= rows)) return;
     uint32_t word[S::WARPS / 2];
     const int64_t pitch = (groups + 1) / 2;
 #pragma unroll
@@ -184,7 +198,7 @@ static __device__ __forceinline__ void unload_strip(const strip24<T> *s, T *valu
         word[w] = (uint32_t)((const uint16_t *)s->index[2 * w])[threadIdx.x] |
                   (uint32_t)((const uint16_t *)s->index[2 * w + 1])[threadIdx.x] << 16;
     uint8_t *to = index + (c0 + threadIdx.x) * pitch + g0 / 2;
-    if (left == IN_ROW && aligned(to, 2 * S::WARPS)) {
+    if ((INSIDE || left == IN_ROW) && aligned(to, 2 * S::WARPS)) {
         if (S::WARPS == 8)
             *(uint4 *)to =
                 make_uint4(word[0], word[1], word[S::WARPS / 2 - 2], word[S::WARPS / 2 - 1]);
@@ -194,7 +208,7 @@ static __device__ __forceinline__ void unload_strip(const strip24<T> *s, T *valu
     }
 #pragma unroll
     for (int j = 0; j < 2 * S::WARPS; j++)
-        if (2 * j < left) to[j] = (uint8_t)(word[j / 4] >> 8 * (j % 4));
+        if (INSIDE || 2 * j < left) to[j] = (uint8_t)(word[j / 4] >> 8 * (j % 4));
 }
 
 #endif

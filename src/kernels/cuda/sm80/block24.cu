@@ -102,36 +102,47 @@ struct blocks_stage {
 // Where a warp's tiles are.
 struct strip_place {
     int lane, warp;
-    int64_t across, down, i, j; /* blocks of W, and the one that this lane is in */
-    bool exists;
+    int across, down, i, j; /* blocks of W, and the one that this lane is in */
+    bool exists, inside;    /* the block; all of the strip */
 };
-static __device__ __forceinline__ strip_place place_of(const wn__gpu_block24 &p) {
+// i, j: the strip's first block of W.
+static __device__ __forceinline__ strip_place place_of(const wn__gpu_block24 &p, int i, int j,
+                                                       bool easy) {
     strip_place s;
-    s.across = (p.columns + 63) / 64;
-    s.down = (p.rows + 63) / 64;
+    s.across = (int)((p.columns + 63) / 64);
+    s.down = (int)((p.rows + 63) / 64);
     s.lane = (int)threadIdx.x & 31;
     s.warp = (int)threadIdx.x >> 5;
-    const int64_t strips = (s.across + 1) / 2;
-    s.i = 2 * (blockIdx.x / strips) + (s.warp >> 2);
-    s.j = 2 * (blockIdx.x % strips) + (s.lane >> 4);
+    s.i = i + (s.warp >> 2);
+    s.j = j + (s.lane >> 4);
     s.exists = s.i < s.down && s.j < s.across;
+    s.inside = easy && 64 * (int64_t)(i + 2) <= p.rows && 64 * (int64_t)(j + 2) <= p.columns;
     return s;
 }
+static __device__ __forceinline__ int64_t row_of(const strip_place &s) {
+    return 64 * (int64_t)s.i + 16 * (s.warp & 3);
+}
+static __device__ __forceinline__ int64_t group_of(const strip_place &s) {
+    return 16 * (int64_t)s.j + (s.lane & 15);
+}
+static __device__ __forceinline__ const uint16_t *first_of(const wn__gpu_block24 &p,
+                                                           const strip_place &s) {
+    return p.w + row_of(s) * p.stride + 4 * group_of(s);
+}
+// Where four masks of row lane % 4 are, of groups from a multiple of four on.
+static __device__ __forceinline__ int64_t masks_at(const wn__gpu_block24 &p, const strip_place &s) {
+    return (row_of(s) + (s.lane & 3)) * p.groups + (group_of(s) & ~(int64_t)3);
+}
 
-// A whole warp: tile number `tile` in W's block. places: of this lane's rows 4 tile + lane % 4.
+// A whole warp: tile number `tile` in W's block. row: what the index has of this lane's row
+// 4 tile + lane % 4.
 static __device__ __forceinline__ void store_tile(const strip_place &s, uint8_t *block, int tile,
-                                                  const uint32_t out[4], uint32_t nibbles,
+                                                  const uint32_t out[4], unsigned row,
                                                   uint32_t places[2]) {
-    const int k = s.lane & 3;
-    const uint32_t one = __shfl_xor_sync(0xFFFFFFFFu, nibbles, 1);
-    const uint32_t two = k & 1 ? one | nibbles << 4 : nibbles | one << 4;
-    const uint32_t other = __shfl_xor_sync(0xFFFFFFFFu, two, 2);
-    const uint32_t low = k & 2 ? other : two, high = k & 2 ? two : other;
-    const uint32_t half = ((low >> 8 * k & 255) | (high >> 8 * k & 255) << 8) << (tile & 2) * 8;
     if (tile & 1)
-        places[1] |= half;
+        places[1] |= row << (tile & 2) * 8;
     else
-        places[0] |= half;
+        places[0] |= row << (tile & 2) * 8;
     if (!s.exists || block == nullptr) return;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -175,12 +186,12 @@ static __device__ __forceinline__ void stage_words(const strip_place &s, blocks_
 static __device__ __forceinline__ void unload_blocks(const wn__gpu_block24 &p, const strip_place &s,
                                                      const blocks_stage *from) {
     const int t = (int)threadIdx.x;
-    const int64_t i0 = s.i - (s.warp >> 2), j0 = s.j - (s.lane >> 4);
+    const int i0 = s.i - (s.warp >> 2), j0 = s.j - (s.lane >> 4);
 #pragma unroll
     for (int which = 0; which < 4; which++) {
-        const int64_t i = i0 + (which & 1), j = j0 + (which >> 1);
+        const int i = i0 + (which & 1), j = j0 + (which >> 1);
         if (i >= s.down || j >= s.across) continue;
-        uint4 *to = (uint4 *)(p.blocks_t + (j * s.down + i) * WN_BLOCK24_BYTES);
+        uint4 *to = (uint4 *)(p.blocks_t + ((int64_t)j * s.down + i) * WN_BLOCK24_BYTES);
         __stcs(to + t, from->block[which][t ^ (t >> 4 & 7)]);
         if (t < 32) __stcs(to + WN_BLOCK24_VALUES / 16 + t, from->block[which][256 + t]);
     }
@@ -201,25 +212,37 @@ static __device__ __forceinline__ void load_tile(const wn__gpu_block24 &p, int64
         v[k] = load4(from + k * p.stride, r + k < p.rows ? n : 0);
 }
 
+static __device__ __forceinline__ uint8_t *block_of(const wn__gpu_block24 &p,
+                                                    const strip_place &s) {
+    return p.blocks == nullptr ? nullptr
+                               : p.blocks + ((int64_t)s.i * s.across + s.j) * WN_BLOCK24_BYTES;
+}
+
+// After a lane's four tiles.
+static __device__ __forceinline__ void finish_strip(const wn__gpu_block24 &p, const strip_place &s,
+                                                    blocks_stage *stage, const uint32_t places[2],
+                                                    const uint32_t places_t[2]) {
+    store_words(s, block_of(p, s), places);
+    if (p.blocks_t == nullptr) return;
+    stage_words(s, stage, places_t);
+    __syncthreads();
+    unload_blocks(p, s, stage);
+}
+
 template <class F, bool TILES>
-static __device__ __forceinline__ void both_ways(const wn__gpu_block24 &p, blocks_stage &stage) {
-    const strip_place s = place_of(p);
-    const int64_t g = 16 * s.j + (s.lane & 15), left = p.columns - 4 * g;
-    const int64_t first = 64 * s.i + 16 * (s.warp & 3);
+static __device__ __forceinline__ void both_any(const wn__gpu_block24 &p, const strip_place &s,
+                                                blocks_stage *stage, bool *good) {
+    const int64_t g = group_of(s), left = p.columns - 4 * g;
     const int n = left < 0 ? 0 : left < 4 ? (int)left : 4;
-    uint8_t *block = p.blocks == nullptr
-                         ? nullptr
-                         : p.blocks + (s.i * s.across + s.j) * (int64_t)WN_BLOCK24_BYTES;
     uint32_t places[2] = {0, 0}, places_t[2] = {0, 0};
-    bool good = true, nan = false;
-    uint2 next[4];
-    load_tile(p, first, 4 * g, n, next);
+    bool nan = false;
 #pragma unroll 1
     for (int i = 0; i < 4; i++) {
-        const int64_t r = first + 4 * i;
-        uint2 v[4] = {next[0], next[1], next[2], next[3]}, columns[4];
+        const int64_t r = row_of(s) + 4 * i;
+        uint2 v[4], columns[4];
         uint32_t out[4], nibbles;
         unsigned masks = 0, beyond = 0;
+        load_tile(p, r, 4 * g, n, v);
         if (TILES) {
             const bool in = n == 4 && r < p.rows;
             const unsigned best = tile_mask<F>(v, in, &nan);
@@ -235,25 +258,121 @@ static __device__ __forceinline__ void both_ways(const wn__gpu_block24 &p, block
                 beyond |= m >> n;
             }
         }
-        if (i < 3) load_tile(p, r + 4, 4 * g, n, next);
         const unsigned masks_t = columns_of_rows(masks);
-        good &= beyond == 0 && fit(masks) && fit(masks_t);
+        *good &= beyond == 0 && fit(masks) && fit(masks_t);
         pack_tile<uint16_t>(v, masks, &nibbles, out);
-        store_tile(s, block, i, out, nibbles, places);
+        store_tile(s, block_of(p, s), i, out, turned_in_four(masks_of(nibbles)), places);
         transpose<uint16_t>(v, columns);
         pack_tile<uint16_t>(columns, masks_t, &nibbles, out);
-        stage_tile(s, &stage, i, out);
+        stage_tile(s, stage, i, out);
         if (i < 2)
             places_t[0] |= nibbles << 4 * i;
         else
             places_t[1] |= nibbles << 4 * (i - 2);
     }
-    store_words(s, block, places);
-    if (!good || nan) leave(p.fault, p.number);
-    if (p.blocks_t == nullptr) return;
-    stage_words(s, &stage, places_t);
-    __syncthreads();
-    unload_blocks(p, s, &stage);
+    *good &= !nan;
+    finish_strip(p, s, stage, places, places_t);
+}
+
+// What is fetched ahead: a lane's next tile, and four masks of one of its rows.
+struct ahead {
+    uint2 tile[4];
+    uint32_t masks;
+};
+template <bool TILES>
+static __device__ __forceinline__ void fetch(const wn__gpu_block24 &p, const uint16_t *tile,
+                                             const uint8_t *masks, ahead *to) {
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+        to->tile[k] = __ldcs((const uint2 *)(tile + k * p.stride));
+    if (!TILES) to->masks = __ldcs((const uint32_t *)masks);
+}
+
+// A strip inside of the matrix, all aligned: nothing is asked. next: its first tiles, then those of
+// strip `then` if that lies inside too.
+template <class F, bool TILES>
+static __device__ __forceinline__ void both_inside(const wn__gpu_block24 &p, const strip_place &s,
+                                                   const strip_place &then, blocks_stage *stage,
+                                                   ahead *next, bool *good) {
+    const uint16_t *from = first_of(p, s);
+    const uint8_t *masks_from = p.mask + masks_at(p, s);
+    uint8_t *masks_to = p.tiles + masks_at(p, s), *block = block_of(p, s);
+    uint32_t places[2] = {0, 0}, places_t[2] = {0, 0};
+    bool nan = false;
+#pragma unroll 2
+    for (int i = 0; i < 4; i++) {
+        const ahead now = *next;
+        uint2 columns[4];
+        uint32_t out[4], nibbles;
+        unsigned mask, row;
+        from += 4 * p.stride;
+        masks_from += 4 * p.groups;
+        if (i == 3) {
+            from = first_of(p, then);
+            masks_from = p.mask + masks_at(p, then);
+        }
+        if (i < 3 || then.inside) fetch<TILES>(p, from, masks_from, next);
+        if (TILES) {
+            mask = tile_mask<F>(now.tile, true, &nan);
+            const unsigned turned = turned_in_four(mask);
+            __stcs((uint32_t *)masks_to, bytes_of(turned));
+            masks_to += 4 * p.groups;
+            row = masks_of(nibbles_of(turned));
+            pick_full(now.tile, mask, 0, out);
+        } else {
+            mask = turned_in_four(masks_of(now.masks));
+            *good &= (now.masks & 0xF0F0F0F0u) == 0 && fit(mask) && fit(columns_of_rows(mask));
+            pack_tile<uint16_t>(now.tile, mask, &nibbles, out);
+            row = turned_in_four(masks_of(nibbles));
+        }
+        store_tile(s, block, i, out, row, places);
+        transpose<uint16_t>(now.tile, columns);
+        mask = columns_of_rows(mask);
+        if (TILES) {
+            nibbles = nibbles_of(mask);
+            pick_full(columns, mask, 0, out);
+        } else {
+            pack_tile<uint16_t>(columns, mask, &nibbles, out);
+        }
+        stage_tile(s, stage, i, out);
+        if (i < 2)
+            places_t[0] |= nibbles << 4 * i;
+        else
+            places_t[1] |= nibbles << 4 * (i - 2);
+    }
+    *good &= !nan;
+    finish_strip(p, s, stage, places, places_t);
+}
+
+template <class F, bool TILES>
+static __device__ __forceinline__ void both_ways(const wn__gpu_block24 &p, blocks_stage &stage) {
+    const uint8_t *masks = TILES ? p.tiles : p.mask;
+    const bool easy =
+        aligned(p.w, 8) && (p.stride & 3) == 0 && aligned(masks, 4) && (p.groups & 3) == 0;
+    const unsigned across = (unsigned)((p.columns + 127) / 128);
+    int down = (int)(blockIdx.x / across), right = (int)(blockIdx.x % across);
+    bool good = true, fetched = false;
+    ahead next;
+    while (128 * (int64_t)down < p.rows) {
+        const strip_place s = place_of(p, 2 * down, 2 * right, easy);
+        down += (int)(gridDim.x / across);
+        right += (int)(gridDim.x % across);
+        if (right >= (int)across) {
+            right -= (int)across;
+            down++;
+        }
+        if (s.inside) {
+            const strip_place then = place_of(p, 2 * down, 2 * right, easy);
+            if (!fetched) fetch<TILES>(p, first_of(p, s), p.mask + masks_at(p, s), &next);
+            fetched = then.inside;
+            both_inside<F, TILES>(p, s, then, &stage, &next, &good);
+        } else {
+            both_any<F, TILES>(p, s, &stage, &good);
+            fetched = false;
+        }
+        __syncthreads();
+    }
+    if (!good) leave(p.fault, p.number);
 }
 
 extern "C" __global__ void __launch_bounds__(256, BLOCKS(3))

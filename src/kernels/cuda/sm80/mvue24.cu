@@ -19,43 +19,85 @@ template <bool APPROX> static __device__ __forceinline__ void turn(uint32_t *wor
         words[i] = words[i + STEP];
 }
 
-// A row without its first element, and x behind the rest.
-static __device__ __forceinline__ uint4 turned(uint4 v, uint32_t x) {
-    return make_uint4(v.y, v.z, v.w, x);
+// Whether groups are drawn in float first.
+template <class F, bool APPROX> struct in_float {
+    enum { first = sizeof(typename F::bits) == 2 && !APPROX };
+};
+static __device__ __forceinline__ bool draw_dense(f32, uint4 *, uint32_t) {
+    return false;
 }
-static __device__ __forceinline__ uint2 turned(uint2 v, uint16_t x) {
-    return make_uint2(v.x >> 16 | v.y << 16, v.y >> 16 | (uint32_t)x << 16);
+template <class F> static __device__ __forceinline__ bool draw_dense(F, uint2 *v, uint32_t word) {
+    packed24 two;
+    if (!draw_in_float<F>(*v, word, &two)) return false;
+    *v = spread(two.pair, two.nibble);
+    return true;
+}
+template <class F, bool APPROX, class WIDE>
+static __device__ __forceinline__ void prune_group(WIDE *v, const uint32_t *words) {
+    typename F::bits x[4] = {at(*v, 0), at(*v, 1), at(*v, 2), at(*v, 3)};
+    prune<F, APPROX>(x, words);
+    *v = join(x);
+}
+
+// Four groups and their words: code for one that doubles decide, the words of the next come first.
+template <class F, bool APPROX>
+static __device__ __forceinline__ void prune_four(typename group4<typename F::bits>::wide v[4],
+                                                  uint32_t *words) {
+    unsigned drawn = 0;
+#pragma unroll
+    for (int i = 0; in_float<F, APPROX>::first && i < 4; i++)
+        drawn |= (unsigned)draw_dense(F(), &v[i], words[i]) << i;
+    if (drawn == 15) return;
+#pragma unroll 1
+    for (int i = 0; i < 4; i++) { // what is at hand is always first
+        typename group4<typename F::bits>::wide x = v[0];
+        if ((drawn >> i & 1) == 0) prune_group<F, APPROX>(&x, words);
+        v[0] = v[1];
+        v[1] = v[2];
+        v[2] = v[3];
+        v[3] = x;
+        turn<APPROX>(words);
+    }
 }
 
 // ---- mvue24 along rows: one thread four groups
+
+// Sixteen numbers, n of them there: of 16 bits a share, which two instructions move.
+static __device__ __forceinline__ void load_four(const uint16_t *x, int n, uint2 v[4]) {
+    const share<uint16_t> s = load_share(x, n);
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        v[i] = s.group[i];
+}
+static __device__ __forceinline__ void load_four(const uint32_t *x, int n, uint4 v[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        v[i] = load4(x + 4 * i, n - 4 * i < 4 ? n - 4 * i : 4);
+}
+static __device__ __forceinline__ void store_four(uint16_t *y, int n, const uint2 v[4]) {
+    const share<uint16_t> s = {{v[0], v[1], v[2], v[3]}};
+    store_share(y, n, s);
+}
+static __device__ __forceinline__ void store_four(uint32_t *y, int n, const uint4 v[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        store4(y + 4 * i, n - 4 * i < 4 ? n - 4 * i : 4, v[i]);
+}
 
 template <class F, bool APPROX>
 static __device__ __forceinline__ void prune_rows(const wn__gpu_mvue24 &p) {
     typedef typename F::bits T;
     const int64_t groups = (p.columns + 3) / 4, g0 = 4 * share_number();
+    const int64_t left = p.columns - 4 * g0;
+    const int n = left < 16 ? (int)left : 16;
     if (g0 >= groups) return;
     for (int64_t r = first_row(); r < p.rows; r += row_step()) {
         uint32_t words[APPROX ? 8 : 4];
         typename group4<T>::wide v[4];
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            v[i] = load4((const T *)p.x + r * p.stride + 4 * (g0 + i),
-                         columns_of_group(p.columns, g0 + i));
+        load_four((const T *)p.x + r * p.stride + 4 * g0, n, v);
         draw<4, APPROX>(p.draws, (uint64_t)(r * groups + g0), words);
-#pragma unroll 1
-        for (int i = 0; i < 4; i++) { // what is at hand is always first: code for one group
-            T x[4] = {at(v[0], 0), at(v[0], 1), at(v[0], 2), at(v[0], 3)};
-            prune<F, APPROX>(x, words);
-            v[0] = v[1];
-            v[1] = v[2];
-            v[2] = v[3];
-            v[3] = join(x);
-            turn<APPROX>(words);
-        }
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            store4((T *)p.y + r * p.y_stride + 4 * (g0 + i), columns_of_group(p.columns, g0 + i),
-                   v[i]);
+        prune_four<F, APPROX>(v, words);
+        store_four((T *)p.y + r * p.y_stride + 4 * g0, n, v);
     }
 }
 
@@ -80,21 +122,16 @@ static __device__ __forceinline__ void load_tile(const T *x, int64_t stride, int
         v[i] = load4(from + i * stride, r + i < rows ? n : 0);
 }
 
+// Four rows as four columns, pruned.
 template <class F, bool APPROX>
-static __device__ __forceinline__ void prune_tile(const wn__gpu_draws &draws, uint64_t k,
-                                                  typename group4<typename F::bits>::wide v[4]) {
-    typedef typename F::bits T;
+static __device__ __forceinline__ void
+prune_columns(const wn__gpu_draws &draws, uint64_t k,
+              const typename group4<typename F::bits>::wide v[4],
+              typename group4<typename F::bits>::wide columns[4]) {
     uint32_t words[APPROX ? 8 : 4];
     draw<4, APPROX>(draws, k, words);
-#pragma unroll 1
-    for (int j = 0; j < 4; j++) {
-        T x[4] = {at(v[0], 0), at(v[1], 0), at(v[2], 0), at(v[3], 0)};
-        prune<F, APPROX>(x, words);
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            v[i] = turned(v[i], x[i]);
-        turn<APPROX>(words);
-    }
+    transpose<typename F::bits>(v, columns);
+    prune_four<F, APPROX>(columns, words);
 }
 
 template <class F, bool APPROX>
@@ -104,9 +141,10 @@ static __device__ __forceinline__ void prune_tokens(const wn__gpu_mvue24 &p) {
     const int n = columns_of_group(p.columns, c / 4);
     if (n == 0) return;
     for (int64_t t = first_row(); 4 * t < p.rows; t += row_step()) {
-        typename group4<T>::wide v[4];
+        typename group4<T>::wide v[4], columns[4];
         load_tile((const T *)p.x, p.stride, p.rows, p.columns, 4 * t, c, v);
-        prune_tile<F, APPROX>(p.draws, (uint64_t)(t * p.columns + c), v);
+        prune_columns<F, APPROX>(p.draws, (uint64_t)(t * p.columns + c), v, columns);
+        transpose<T>(columns, v);
 #pragma unroll
         for (int i = 0; i < 4; i++)
             if (4 * t + i < p.rows) store4((T *)p.y + (4 * t + i) * p.y_stride + c, n, v[i]);
@@ -152,10 +190,9 @@ static __device__ __forceinline__ void mvue_pack(const wn__gpu_tokens24 &p) {
             typename group4<T>::wide v[4], columns[4];
             unsigned masks = 0;
             load_tile((const T *)p.x, p.stride, p.rows, p.columns, r, c, v);
-            prune_tile<F, APPROX>(p.draws, (uint64_t)(r / 4 * p.columns + c), v);
+            prune_columns<F, APPROX>(p.draws, (uint64_t)(r / 4 * p.columns + c), v, columns);
             const int64_t left = p.rows - r; // what is missing may have become NaN
             const unsigned exist = left <= 0 ? 0 : left < 4 ? (1u << left) - 1 : 15;
-            transpose<T>(v, columns);
 #pragma unroll
             for (int j = 0; j < 4; j++)
                 masks |= (first_two<T>(columns[j]) & exist) << 4 * j;
@@ -176,6 +213,20 @@ static __device__ __forceinline__ int64_t row_at(const wn__gpu_tokens24 &p, int6
     return row >= 0 && row < p.rows ? row : -1;
 }
 
+// A whole warp: n columns of the rows that lanes `from` to from + 3 know.
+template <class T>
+static __device__ __forceinline__ void load_ordered(const T *x, int64_t stride, int64_t own,
+                                                    int from, int n, typename group4<T>::wide v[4],
+                                                    unsigned *exist) {
+    *exist = 0;
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+        const int64_t row = __shfl_sync(0xFFFFFFFFu, own, from + k);
+        v[k] = load4(x + row * stride, row < 0 ? 0 : n);
+        *exist |= (unsigned)(row >= 0) << k;
+    }
+}
+
 template <class T> static __device__ __forceinline__ void pack_tokens(const wn__gpu_tokens24 &p) {
     typedef strip24<T> S;
     __shared__ S s;
@@ -188,16 +239,20 @@ template <class T> static __device__ __forceinline__ void pack_tokens(const wn__
     for (int64_t r0 = (int64_t)blockIdx.y * S::ROWS; r0 < p.rows;
          r0 += (int64_t)gridDim.y * S::ROWS) {
         uint32_t places[2] = {0, 0};
-#pragma unroll 2
+        // every lane knows one of its warp's 16 rows
+        const int64_t own = row_at(p, r0 + 16 * (threadIdx.x >> 5) + (threadIdx.x & 15));
+        unsigned exist, next_exist;
+        typename group4<T>::wide v[4], next[4], columns[4];
+        load_ordered((const T *)p.x + c, p.stride, own, 0, n, next, &next_exist);
+#pragma unroll 1
         for (int i = 0; i < 4; i++) {
-            typename group4<T>::wide v[4], columns[4];
-            unsigned masks = 0, exist = 0;
+            unsigned masks = 0;
+            exist = next_exist;
 #pragma unroll
-            for (int k = 0; k < 4; k++) {
-                const int64_t row = row_at(p, r0 + 16 * (threadIdx.x >> 5) + 4 * i + k);
-                v[k] = load4((const T *)p.x + row * p.stride + c, row < 0 ? 0 : n);
-                exist |= (unsigned)(row >= 0) << k;
-            }
+            for (int k = 0; k < 4; k++)
+                v[k] = next[k];
+            if (i < 3)
+                load_ordered((const T *)p.x + c, p.stride, own, 4 * i + 4, n, next, &next_exist);
             transpose<T>(v, columns);
 #pragma unroll
             for (int j = 0; j < 4; j++)
