@@ -79,20 +79,22 @@ static void settle(wn__problem *p) {
     v[N] %= v[N] % 4 == 0 ? 36 : 6;
     v[DTYPE] = 2 + (v[T] & 1); // BF16 or F16
     v[BATCH] = v[ACCUMULATE] = 0;
+    const int64_t turned = v[D] & TURNED;
     v[A] = v[D] = 1;
-    v[B] = v[C] = v[S] = v[T] = 64;
-    if (roll > 3) { // less than that of rank 8
-        v[S] = 2 + 2 * (v[N] % 3);
-        v[T] = 16;
-        v[R] = 8;
+    v[B] = v[C] = 64;
+    if (roll > 3) { // block low rank, with few blocks
+        v[R] = v[S] % 3 == 0 ? 32 : v[S] % 3 * 8;
+        v[S] = 1 + v[N] % 5;
+        v[T] = 8 + 8 * (v[N] % 3);
         v[COUNT] = 2;
-        v[FORM] = 0;
-        v[N] *= roll == 4 ? 1 : 11; // also beyond what a cluster takes
+        v[FORM] = turned;
+        v[N] *= roll == 4 ? 1 : 11; // also beyond what a tile takes
         return;
     }
+    v[S] = v[T] = 64;
     v[R] = roll < 2 ? 1 : 16;
     v[COUNT] = roll < 2 ? 2 : 3;
-    v[FORM] = roll < 2 ? 0 : BUTTERFLY;
+    v[FORM] = turned | (roll < 2 ? 0 : BUTTERFLY);
 }
 
 static int64_t power(int64_t b, int64_t n) {

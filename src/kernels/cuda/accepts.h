@@ -62,9 +62,9 @@ wn__workspace_fn wn__workspace_spmm24_blocks8_sm90a, wn__workspace_spmm24_blocks
 /* spmm24_blocks of up to 64 tokens. */
 wn__accepts_fn wn__accepts_gpu_few;
 /* Factors of 16-bit numbers, and the chains that are fused. */
-wn__accepts_fn wn__accepts_gpu_kron_mul, wn__accepts_gpu_kron_fused, wn__accepts_gpu_kron_rank8,
+wn__accepts_fn wn__accepts_gpu_kron_mul, wn__accepts_gpu_kron_fused, wn__accepts_gpu_kron_rank,
     wn__accepts_gpu_kron_grad;
-wn__workspace_fn wn__workspace_kron_mul_sm80, wn__workspace_kron_mul_sm90a_rank8,
+wn__workspace_fn wn__workspace_kron_mul_sm80, wn__workspace_kron_mul_sm90a_rank,
     wn__workspace_kron_grad_sm80, wn__workspace_kron_mul_sm90a_merged,
     wn__workspace_kron_pair_grad_sm80, wn__workspace_kron_pair_grad_cublaslt;
 /* Chains whose neighbours are one factor together, of blocks of at most 64. */

@@ -68,27 +68,43 @@ enum {
     WN_KRON_RADIX16_SHARED = 6 * 32768 + 34816 + 32
 };
 
-/* A chain (s, 8 t, 64, 1), (1, 64, 8 s, t), s even, t a multiple of 16 (sm90a/kron_rank.cu). */
+/* Block low rank (sm90a/kron_rank.cu): (s, R t, 64, 1), then (1, 64, R s, t), R 8 or a multiple of
+ * 16; or, turned, (1, R t, 64, s), then (t, 64, R s, 1). Steps of 16 of the R s columns of the
+ * second factor; tiles of VECTORS vectors and BLOCKS of t. */
+enum {
+    WN_KRON_RANK_BYTES = 32768, /* packed factors of BLOCKS of t and a step */
+    WN_KRON_RANK_THREADS = 384,
+    WN_KRON_RANK_VECTORS = 96,
+    WN_KRON_RANK_BLOCKS = 8,
+    WN_KRON_RANK_SHARED = 224 * 1024
+};
+/* Strides in elements: of s, t, 0 .. R, inputs and outputs of a block. Which of them neighbouring
+ * threads read. */
+enum { WN_KRON_FAST_K, WN_KRON_FAST_S, WN_KRON_FAST_T, WN_KRON_FAST_J };
 typedef struct wn__gpu_kron_rank_pack {
     const uint16_t *first, *second;
-    uint8_t *to; /* WN_KRON_RANK_BYTES for every four of t and two of s */
-    int64_t first_stride[4], second_stride[4];
-    int s, t;
+    uint8_t *to;
+    int64_t first_s, first_t, first_r, first_k, second_s, second_t, second_r, second_j;
+    int s, t, rank, steps;
+    int fast_first, fast_second;
 } wn__gpu_kron_rank_pack;
+/* Of every vector a matrix [rows, columns] to [columns, rows], both multiples of eight. */
+typedef struct wn__gpu_kron_turn {
+    const uint16_t *x;
+    uint16_t *y;
+    int64_t x_vector, y_vector;
+    int n, rows, columns;
+} wn__gpu_kron_turn;
+/* Vectors of blocks of 64 numbers, one behind the other, on either side. */
 typedef struct wn__gpu_kron_rank {
-    wn__cu_tensor_map x; /* boxes of 32 vectors */
+    wn__cu_tensor_map x; /* boxes of VECTORS vectors */
     const uint8_t *factors;
     uint16_t *y;
     int64_t y_vector;
-    int n, s, t;
+    int n, s, t, steps, tiles;
+    int across; /* tiles of the same vectors */
+    int share;  /* steps of one s: R / 16, or 1 */
 } wn__gpu_kron_rank;
-enum {
-    WN_KRON_RANK_BYTES = 16384,
-    WN_KRON_RANK_THREADS = 384,
-    WN_KRON_RANK_CLUSTER = 8,
-    WN_KRON_RANK_VECTORS = 256, /* of a cluster, and 16 of t */
-    WN_KRON_RANK_SHARED = 4 * 49152 + 64 + 1024
-};
 
 /* The gradient of a factor: strides of x, dy as above, of dw along a, b, c, d. The batch is split:
  * every part leaves its sums, [parts][a d][b][c], which wn_kron_grad_sum adds in their order.

@@ -221,10 +221,18 @@ static const fused chains[] = {
      {{64, 64, 64, 1}, {1, 64, 64, 64}},
      WN_KRON_PAIR64_SHARED,
      {"wn_kron_pair64_bf16", "wn_kron_pair64_f16"}},
+    {2,
+     {{1, 64, 64, 64}, {64, 64, 64, 1}},
+     WN_KRON_PAIR64_SHARED,
+     {"wn_kron_pair64t_bf16", "wn_kron_pair64t_f16"}},
     {3,
      {{256, 16, 16, 1}, {16, 16, 16, 16}, {1, 16, 16, 256}},
      WN_KRON_RADIX16_SHARED,
      {"wn_kron_radix16_bf16", "wn_kron_radix16_f16"}},
+    {3,
+     {{1, 16, 16, 256}, {16, 16, 16, 16}, {256, 16, 16, 1}},
+     WN_KRON_RADIX16_SHARED,
+     {"wn_kron_radix16t_bf16", "wn_kron_radix16t_f16"}},
 };
 
 static const fused *fused_of(const wn__kron_mul *p) {
@@ -246,7 +254,7 @@ bool wn__accepts_gpu_kron_fused(const void *args, char *why, size_t n) {
     if (!fused_of(p))
         (void)snprintf(why, n,
                        "neither (64,64,64,1)(1,64,64,64) nor "
-                       "(256,16,16,1)(16,16,16,16)(1,16,16,256)");
+                       "(256,16,16,1)(16,16,16,16)(1,16,16,256), nor one of them turned");
     else if (!wn__gpu_kron_wide(&p->x) || !wn__gpu_kron_wide(&p->y))
         (void)snprintf(why, n, "x or y is not batch first with rows of whole 16 bytes");
     else if (p->accumulate)
@@ -285,21 +293,54 @@ wn_status wn__kron_mul_sm90a_fused(const void *args, wn__exec *x) {
                           f->symbol[p->x.dtype == WN_DTYPE_F16], &l, &a);
 }
 
-// ---- block low rank: (s, 8 t, 64, 1), then (1, 64, 8 s, t)
+// ---- block low rank: (s, R t, 64, 1), then (1, 64, R s, t); turned: (1, R t, 64, s), then
+// (t, 64, R s, 1)
 
-enum { RANK = 8, SIDE = 64, TOGETHER = 16 };
+enum { SIDE = 64 };
 
-bool wn__accepts_gpu_kron_rank8(const void *args, char *why, size_t n) {
+typedef struct low_rank {
+    int64_t s, t, rank;
+    bool turned;
+} low_rank;
+
+static bool low_rank_of(const wn__kron_mul *p, low_rank *r) {
+    if (p->count != 2) return false;
+    const wn__kron_size f = wn__kron_size_of(&p->w[0]), g = wn__kron_size_of(&p->w[1]);
+    if (f.c != SIDE || g.b != SIDE) return false;
+    r->turned = f.d != 1 || g.a != 1;
+    if (r->turned) {
+        *r = (low_rank){f.d, g.a, g.c / f.d, true};
+        return f.a == 1 && g.d == 1 && g.c == r->rank * r->s && f.b == r->rank * r->t;
+    }
+    *r = (low_rank){f.a, g.d, f.b / g.d, false};
+    return f.b == r->rank * r->t && g.c == r->rank * r->s;
+}
+
+static int64_t rank_steps(const low_rank *r) {
+    return wn__ceil_div(r->rank * r->s, 16);
+}
+static int64_t rank_tiles(const wn__kron_mul *p, const low_rank *r) {
+    return wn__ceil_div(p->x.shape[0], WN_KRON_RANK_VECTORS) *
+           wn__ceil_div(r->t, WN_KRON_RANK_BLOCKS);
+}
+static size_t rank_bytes(const low_rank *r) {
+    return (size_t)(wn__ceil_div(r->t, WN_KRON_RANK_BLOCKS) * rank_steps(r)) * WN_KRON_RANK_BYTES;
+}
+
+bool wn__accepts_gpu_kron_rank(const void *args, char *why, size_t n) {
     const wn__kron_mul *p = args;
+    low_rank r;
     if (!wn__accepts_gpu_kron_mul(args, why, n)) return false;
-    const wn__kron_size f = wn__kron_size_of(&p->w[0]);
-    const wn__kron_size s = p->count == 2 ? wn__kron_size_of(&p->w[1]) : f;
-    if (p->count != 2 || f.d != 1 || f.c != SIDE || s.a != 1 || s.b != SIDE || s.c != RANK * f.a ||
-        f.b != RANK * s.d)
-        (void)snprintf(why, n, "not (s, 8 t, 64, 1)(1, 64, 8 s, t)");
-    else if (f.a % 2 != 0 || s.d % TOGETHER != 0)
-        (void)snprintf(why, n, "s=%lld is odd or t=%lld not a multiple of 16", (long long)f.a,
-                       (long long)s.d);
+    if (!low_rank_of(p, &r) || (r.rank != 8 && (r.rank < 16 || r.rank % 16 != 0)))
+        (void)snprintf(why, n,
+                       "neither (s, R t, 64, 1)(1, 64, R s, t) nor that turned, of rank 8 "
+                       "or a multiple of 16");
+    else if ((r.turned ? r.s : r.t) % 8 != 0)
+        (void)snprintf(why, n, "%lld interleaved blocks are not a multiple of 8",
+                       (long long)(r.turned ? r.s : r.t));
+    else if (rank_bytes(&r) / 16 > INT_MAX / 2 || rank_tiles(p, &r) > INT_MAX / 2)
+        (void)snprintf(why, n, "%lld x %lld blocks are more than a launch counts", (long long)r.s,
+                       (long long)r.t);
     else if (!wn__gpu_kron_wide(&p->x) || !wn__gpu_kron_wide(&p->y))
         (void)snprintf(why, n, "x or y is not batch first with rows of whole 16 bytes");
     else if (p->accumulate)
@@ -309,49 +350,98 @@ bool wn__accepts_gpu_kron_rank8(const void *args, char *why, size_t n) {
     return false;
 }
 
-static int64_t rank_blocks(const wn__kron_mul *p) {
-    return p->w[0].shape[0] / 2 * (p->w[1].shape[3] / 4);
-}
-
-size_t wn__workspace_kron_mul_sm90a_rank8(const void *args, int threads) {
-    (void)threads;
-    return (size_t)rank_blocks(args) * WN_KRON_RANK_BYTES;
-}
-
-wn_status wn__kron_mul_sm90a_rank8(const void *args, wn__exec *x) {
-    enum { BOX = 32, PACK_THREADS = 256, MOST_BLOCKS = 4096 };
+// Packed factors, then x or y with blocks one behind the other.
+size_t wn__workspace_kron_mul_sm90a_rank(const void *args, int threads) {
     const wn__kron_mul *p = args;
-    wn__cuda *d = wn__gpu_device(x->gpu);
-    if (p->x.shape[0] == 0) return WN_OK;
+    low_rank r;
+    (void)threads;
+    if (!low_rank_of(p, &r)) return 0;
+    return rank_bytes(&r) + (size_t)(p->x.shape[0] * SIDE * (r.turned ? r.s : r.t)) * 2;
+}
+
+static wn_status rank_pack(wn__gpu *gpu, const wn__kron_mul *p, const low_rank *r, void *to) {
+    enum { THREADS = 256, MOST_BLOCKS = 4096 };
+    const int64_t *f = p->w[0].stride, *g = p->w[1].stride;
     wn__gpu_kron_rank_pack a = {.first = p->w[0].data,
                                 .second = p->w[1].data,
-                                .to = (uint8_t *)x->scratch,
-                                .s = (int)p->w[0].shape[0],
-                                .t = (int)p->w[1].shape[3]};
-    for (int i = 0; i < 4; i++) {
-        a.first_stride[i] = p->w[0].stride[i];
-        a.second_stride[i] = p->w[1].stride[i];
-    }
-    const int64_t blocks = rank_blocks(p) * (WN_KRON_RANK_BYTES / 16 / PACK_THREADS);
-    const wn__cuda_launch first = {
+                                .to = to,
+                                .first_s = f[r->turned ? 3 : 0],
+                                .first_t = f[1] * (r->turned ? r->rank : 1),
+                                .first_r = f[1] * (r->turned ? 1 : r->t),
+                                .first_k = f[2],
+                                .second_s = g[2] * (r->turned ? 1 : r->rank),
+                                .second_t = g[r->turned ? 0 : 3],
+                                .second_r = g[2] * (r->turned ? r->s : 1),
+                                .second_j = g[1],
+                                .s = (int)r->s,
+                                .t = (int)r->t,
+                                .rank = (int)r->rank,
+                                .steps = (int)rank_steps(r)};
+    if (a.first_k != 1) a.fast_first = a.first_s == 1 ? WN_KRON_FAST_S : WN_KRON_FAST_T;
+    if (a.second_r != 1) a.fast_second = a.second_t == 1 ? WN_KRON_FAST_T : WN_KRON_FAST_J;
+    const int64_t blocks = (int64_t)rank_bytes(r) / 16 / THREADS;
+    const wn__cuda_launch l = {
         .grid = {(unsigned)(blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS), 1, 1},
-        .block = {PACK_THREADS, 1, 1}};
-    WN_TRY(wn__gpu_launch(x->gpu, &wn__image_kron_rank_sm90a, "wn_kron_rank_pack", &first, &a));
-    wn__gpu_kron_rank m = {.factors = a.to,
-                           .y = p->y.data,
-                           .y_vector = p->y.stride[0],
-                           .n = (int)p->x.shape[0],
-                           .s = a.s,
-                           .t = a.t};
-    WN_TRY(wn__cuda_tensor_map(d, &p->x, BOX, &m.x));
-    const int64_t clusters = wn__ceil_div(m.n, WN_KRON_RANK_VECTORS) * (a.t / TOGETHER);
-    const wn__cuda_launch l = {.grid = {(unsigned)clusters * WN_KRON_RANK_CLUSTER, 1, 1},
-                               .block = {WN_KRON_RANK_THREADS, 1, 1},
-                               .shared_bytes = WN_KRON_RANK_SHARED,
-                               .cluster = WN_KRON_RANK_CLUSTER};
-    return wn__gpu_launch(x->gpu, &wn__image_kron_rank_sm90a,
-                          p->x.dtype == WN_DTYPE_BF16 ? "wn_kron_rank8_bf16" : "wn_kron_rank8_f16",
+        .block = {THREADS, 1, 1}};
+    return wn__gpu_launch(gpu, &wn__image_kron_rank_sm90a, "wn_kron_rank_pack", &l, &a);
+}
+
+// Blocks of x to blocks of y, as matrices of every vector.
+static wn_status turn(wn__gpu *gpu, const wn_tensor *x, const wn_tensor *y, int64_t rows,
+                      int64_t columns) {
+    enum { TOGETHER = 4 };
+    wn__gpu_kron_turn a = {.x = x->data,
+                           .y = y->data,
+                           .x_vector = x->stride[0],
+                           .y_vector = y->stride[0],
+                           .n = (int)x->shape[0],
+                           .rows = (int)rows,
+                           .columns = (int)columns};
+    const int64_t pieces = x->shape[0] * wn__ceil_div(rows, 64) * wn__ceil_div(columns, 64);
+    const wn__cuda_launch l = {.grid = {(unsigned)wn__ceil_div(pieces, TOGETHER), 1, 1},
+                               .block = {64 * TOGETHER, 1, 1}};
+    return wn__gpu_launch(gpu, &wn__image_kron_rank_sm90a, "wn_kron_rank_turn", &l, &a);
+}
+
+static wn_status rank_multiply(wn__gpu *gpu, const wn_tensor *x, const wn_tensor *y,
+                               const wn__kron_mul *p, const low_rank *r, const void *factors) {
+    wn__cuda *d = wn__gpu_device(gpu);
+    wn__gpu_kron_rank m = {.factors = factors,
+                           .y = y->data,
+                           .y_vector = y->stride[0],
+                           .n = (int)x->shape[0],
+                           .s = (int)r->s,
+                           .t = (int)r->t,
+                           .steps = (int)rank_steps(r),
+                           .tiles = (int)rank_tiles(p, r),
+                           .across = (int)wn__ceil_div(r->t, WN_KRON_RANK_BLOCKS),
+                           .share = r->rank == 8 ? 1 : (int)r->rank / 16};
+    WN_TRY(wn__cuda_tensor_map(d, x, WN_KRON_RANK_VECTORS, &m.x));
+    const int processors = wn__cuda_info(d)->multiprocessors;
+    const wn__cuda_launch l = {
+        .grid = {(unsigned)(m.tiles < processors ? m.tiles : processors), 1, 1},
+        .block = {WN_KRON_RANK_THREADS, 1, 1},
+        .shared_bytes = WN_KRON_RANK_SHARED};
+    const bool bf16 = x->dtype == WN_DTYPE_BF16;
+    return wn__gpu_launch(gpu, &wn__image_kron_rank_sm90a,
+                          r->rank == 8 ? (bf16 ? "wn_kron_rank8_bf16" : "wn_kron_rank8_f16")
+                                       : (bf16 ? "wn_kron_rank16_bf16" : "wn_kron_rank16_f16"),
                           &l, &m);
+}
+
+wn_status wn__kron_mul_sm90a_rank(const void *args, wn__exec *x) {
+    const wn__kron_mul *p = args;
+    low_rank r;
+    if (p->x.shape[0] == 0 || !low_rank_of(p, &r)) return WN_OK;
+    const wn_tensor blocks = wn__tensor2((char *)x->scratch + rank_bytes(&r), p->x.dtype,
+                                         p->x.shape[0], SIDE * (r.turned ? r.s : r.t));
+    WN_TRY(rank_pack(x->gpu, p, &r, x->scratch));
+    if (r.turned) {
+        WN_TRY(turn(x->gpu, &p->x, &blocks, SIDE, r.s));
+        return rank_multiply(x->gpu, &blocks, &p->y, p, &r, x->scratch);
+    }
+    WN_TRY(rank_multiply(x->gpu, &p->x, &blocks, p, &r, x->scratch));
+    return turn(x->gpu, &blocks, &p->y, r.t, SIDE);
 }
 
 #endif

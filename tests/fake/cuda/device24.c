@@ -51,9 +51,13 @@ typedef enum kind {
     KRON_ROWS,
     KRON_LANES,
     KRON_PAIR64,
+    KRON_PAIR64T,
     KRON_RADIX16,
+    KRON_RADIX16T,
     KRON_RANK_PACK,
-    KRON_RANK,
+    KRON_RANK_TURN,
+    KRON_RANK8,
+    KRON_RANK16,
     KRON_GRAD,
     KRON_GRAD_LANES,
     KRON_GRAD_SUM,
@@ -186,9 +190,13 @@ static const struct {
     SHORT("wn_kron_staged4", KRON_LANES),
     SHORT("wn_kron_staged2", KRON_LANES),
     SHORT("wn_kron_pair64", KRON_PAIR64),
+    SHORT("wn_kron_pair64t", KRON_PAIR64T),
     SHORT("wn_kron_radix16", KRON_RADIX16),
+    SHORT("wn_kron_radix16t", KRON_RADIX16T),
     {"wn_kron_rank_pack", KRON_RANK_PACK, 2, 0, 0},
-    SHORT("wn_kron_rank8", KRON_RANK),
+    {"wn_kron_rank_turn", KRON_RANK_TURN, 2, 0, 0},
+    SHORT("wn_kron_rank8", KRON_RANK8),
+    SHORT("wn_kron_rank16", KRON_RANK16),
     SHORT("wn_kron_grad", KRON_GRAD),
     SHORT("wn_kron_grad_lanes8", KRON_GRAD_LANES),
     SHORT("wn_kron_grad_lanes4", KRON_GRAD_LANES),
@@ -268,11 +276,16 @@ unsigned long fake_device24_bytes(int which) {
     case KRON_LANES:
         return sizeof(wn__gpu_kron_factor);
     case KRON_PAIR64:
+    case KRON_PAIR64T:
     case KRON_RADIX16:
+    case KRON_RADIX16T:
         return sizeof(wn__gpu_kron_fused);
     case KRON_RANK_PACK:
         return sizeof(wn__gpu_kron_rank_pack);
-    case KRON_RANK:
+    case KRON_RANK_TURN:
+        return sizeof(wn__gpu_kron_turn);
+    case KRON_RANK8:
+    case KRON_RANK16:
         return sizeof(wn__gpu_kron_rank);
     case KRON_GRAD:
     case KRON_GRAD_LANES:
@@ -294,10 +307,10 @@ unsigned fake_device24_cluster(int which, const void *argument) {
     case PRODUCT8:
         return (unsigned)(p->cluster * p->shared);
     case KRON_PAIR64:
+    case KRON_PAIR64T:
     case KRON_RADIX16:
+    case KRON_RADIX16T:
         return WN_KRON_FUSED_CLUSTER;
-    case KRON_RANK:
-        return WN_KRON_RANK_CLUSTER;
     case FEW: // asks the hardware
         return 0;
     default:
@@ -612,13 +625,18 @@ int fake_device24_run(int which, const void *argument) {
     case KRON_LANES:
         return fake_kron_factor(argument, dtype_of(which), kernels[which].kind == KRON_LANES);
     case KRON_PAIR64:
+    case KRON_PAIR64T:
+        return fake_kron_fused(argument, dtype_of(which), 2, kernels[which].kind == KRON_PAIR64T);
     case KRON_RADIX16:
-        return fake_kron_fused(argument, dtype_of(which),
-                               kernels[which].kind == KRON_PAIR64 ? 2 : 3);
+    case KRON_RADIX16T:
+        return fake_kron_fused(argument, dtype_of(which), 3, kernels[which].kind == KRON_RADIX16T);
     case KRON_RANK_PACK:
         return fake_kron_rank_pack(argument);
-    case KRON_RANK:
-        return fake_kron_rank(argument, dtype_of(which));
+    case KRON_RANK_TURN:
+        return fake_kron_rank_turn(argument);
+    case KRON_RANK8:
+    case KRON_RANK16:
+        return fake_kron_rank(argument, dtype_of(which), kernels[which].kind == KRON_RANK8);
     case KRON_GRAD:
     case KRON_GRAD_LANES:
         return fake_kron_grad(argument, dtype_of(which), kernels[which].kind == KRON_GRAD_LANES);

@@ -99,14 +99,14 @@ int fake_kron_factor(const void *argument, wn_dtype dtype, int lanes) {
     return bad;
 }
 
-int fake_kron_fused(const void *argument, wn_dtype dtype, int factors) {
+int fake_kron_fused(const void *argument, wn_dtype dtype, int factors, int turned) {
     wn__gpu_kron_fused p;
     memcpy(&p, argument, sizeof p);
     const int64_t side = factors == 2 ? 64 : 16, width = 4096;
     const wn_tensor y = matrix(p.y, dtype, p.n, width, p.y_vector, 1);
     wn_tensor from = matrix(p.x, dtype, p.n, width, p.x_vector, 1), between[2];
     int bad = !whole_rows(&from) || !whole_rows(&y) || p.steps != (p.n + 31) / 32;
-    size s = {width / side, side, side, 1};
+    size s = {turned ? 1 : width / side, side, side, turned ? width / side : 1};
     for (int i = 0; i < 2; i++)
         between[i] = wn__tensor2(calloc((size_t)(p.n * width), 2), dtype, p.n, width);
     for (int t = 0; t < factors && !bad; t++) {
@@ -116,76 +116,101 @@ int fake_kron_fused(const void *argument, wn_dtype dtype, int factors) {
         const wn_tensor *to = t + 1 == factors ? &y : &between[t % 2];
         bad = to->data == NULL || multiply(&w, &from, to, 0);
         from = *to;
-        s.a /= side;
-        s.d *= side;
+        s.a = turned ? s.a * side : s.a / side;
+        s.d = turned ? s.d / side : s.d * side;
     }
     free(between[0].data);
     free(between[1].data);
     return bad;
 }
 
-// Numbers of 16 bits in a piece of packed factors: of K_0 row (t, r), column k of s; of K_1 row j,
-// column (s, r) of t.
-static int64_t first_at(int64_t s, int64_t t, int64_t r, int64_t k) {
-    const int64_t row = 8 * t + r;
-    return s * 2048 + row * 64 + (k / 8 ^ (row & 7)) * 8 + k % 8;
+// Numbers of 16 bits in packed factors: of K_0 rank r of block t, input k of block s; of K_1 output
+// j of block t, rank r of block s; rows of outputs are sorted.
+typedef struct packed {
+    int64_t rank, steps;
+} packed;
+static int64_t first_at(const packed *p, int64_t s, int64_t t, int64_t r, int64_t k) {
+    const int64_t step = (p->rank * s + r) / 16;
+    const int64_t half = p->rank == 8 ? s % 2 : t / 4 % 2;
+    const int64_t row = p->rank == 8 ? t % 8 * 8 + r : t % 4 * 16 + r % 16;
+    return (t / 8 * p->steps + step) * 16384 + half * 4096 + row * 64 + (k / 8 ^ (row & 7)) * 8 +
+           k % 8;
 }
-static int64_t second_at(int64_t t, int64_t j, int64_t s, int64_t r) {
-    return 4096 + t * 1024 + j * 16 + (s ^ (j / 4 & 1)) * 8 + r;
+static int64_t second_at(const packed *p, int64_t t, int64_t j, int64_t s, int64_t r) {
+    const int64_t column = p->rank * s + r;
+    const int64_t row = j / 16 * 16 + j / 2 % 2 * 8 + j / 4 % 4 * 2 + j % 2;
+    return (t / 8 * p->steps + column / 16) * 16384 + 8192 + t % 8 * 1024 + row * 16 +
+           (column / 8 % 2 ^ (row / 4 & 1)) * 8 + column % 8;
 }
 
 int fake_kron_rank_pack(const void *argument) {
     wn__gpu_kron_rank_pack p;
     memcpy(&p, argument, sizeof p);
+    const packed at = {p.rank, p.steps};
+    uint16_t *to = (uint16_t *)(void *)p.to;
+    memset(to, 0, (size_t)((p.t + 7) / 8) * (size_t)p.steps * WN_KRON_RANK_BYTES);
     for (int64_t t = 0; t < p.t; t++)
-        for (int64_t s = 0; s < p.s; s++) {
-            uint16_t *to = (uint16_t *)(void *)p.to + (t / 4 * (p.s / 2) + s / 2) * 8192;
-            for (int64_t r = 0; r < 8; r++)
+        for (int64_t s = 0; s < p.s; s++)
+            for (int64_t r = 0; r < p.rank; r++)
                 for (int64_t k = 0; k < 64; k++) {
-                    to[first_at(s % 2, t % 4, r, k)] =
-                        p.first[s * p.first_stride[0] + (r * p.t + t) * p.first_stride[1] +
-                                k * p.first_stride[2]];
-                    to[second_at(t % 4, k, s % 2, r)] =
-                        p.second[k * p.second_stride[1] + (8 * s + r) * p.second_stride[2] +
-                                 t * p.second_stride[3]];
+                    to[first_at(&at, s, t, r, k)] =
+                        p.first[s * p.first_s + t * p.first_t + r * p.first_r + k * p.first_k];
+                    to[second_at(&at, t, k, s, r)] =
+                        p.second[s * p.second_s + t * p.second_t + r * p.second_r + k * p.second_j];
                 }
-        }
-    return p.s % 2 != 0 || p.t % 16 != 0;
+    return p.steps != (p.rank * p.s + 15) / 16;
 }
 
-int fake_kron_rank(const void *argument, wn_dtype dtype) {
+int fake_kron_rank_turn(const void *argument) {
+    wn__gpu_kron_turn p;
+    memcpy(&p, argument, sizeof p);
+    for (int64_t v = 0; v < p.n; v++)
+        for (int64_t i = 0; i < p.rows; i++)
+            for (int64_t j = 0; j < p.columns; j++)
+                p.y[v * p.y_vector + j * p.rows + i] = p.x[v * p.x_vector + i * p.columns + j];
+    return p.rows % 8 != 0 || p.columns % 8 != 0 || p.x_vector % 8 != 0 || p.y_vector % 8 != 0;
+}
+
+// Whole chains again, of vectors of blocks that lie one behind the other.
+int fake_kron_rank(const void *argument, wn_dtype dtype, int rank8) {
     wn__gpu_kron_rank p;
     fake_map map;
     memcpy(&p, argument, sizeof p);
     memcpy(&map, &p.x, sizeof map);
-    const int64_t inputs = 64 * (int64_t)p.s, outputs = 64 * (int64_t)p.t;
-    const int64_t middle = (int64_t)8 * p.s * p.t;
-    const wn_tensor x = matrix(map.address, dtype, p.n, inputs, (int64_t)map.stride / 2, 1);
-    const wn_tensor y = matrix(p.y, dtype, p.n, outputs, p.y_vector, 1);
-    if (map.size[0] != (uint64_t)inputs || map.size[1] != (uint64_t)p.n || map.box[0] != 64 ||
-        map.box[1] != 32 || !whole_rows(&y))
+    const int64_t rank = rank8 ? 8 : 16 * (int64_t)p.share, middle = rank * p.s * p.t;
+    const packed at = {rank, p.steps};
+    const wn_tensor x =
+        matrix(map.address, dtype, p.n, 64 * (int64_t)p.s, (int64_t)map.stride / 2, 1);
+    const wn_tensor y = matrix(p.y, dtype, p.n, 64 * (int64_t)p.t, p.y_vector, 1);
+    if (map.size[0] != 64 * (uint64_t)p.s || map.size[1] != (uint64_t)p.n || map.box[0] != 64 ||
+        map.box[1] != WN_KRON_RANK_VECTORS || !whole_rows(&y) || p.across != (p.t + 7) / 8 ||
+        p.tiles != (p.n + WN_KRON_RANK_VECTORS - 1) / WN_KRON_RANK_VECTORS * p.across ||
+        p.steps != (rank * p.s + 15) / 16)
         return 1;
-    wn_tensor first =
-        wn__tensor4(calloc((size_t)(middle * 64), 2), dtype, p.s, 8 * (int64_t)p.t, 64, 1);
-    wn_tensor second =
-        wn__tensor4(calloc((size_t)(middle * 64), 2), dtype, 1, 64, 8 * (int64_t)p.s, p.t);
+    // between: block t, then s, then rank; so both factors have blocks one behind the other
+    wn_tensor first = wn__tensor4(calloc((size_t)(middle * 64), 2), dtype, p.s, rank * p.t, 64, 1);
+    wn_tensor second = wn__tensor4(calloc((size_t)(middle * 64), 2), dtype, 1, 64, rank * p.s, p.t);
     wn_tensor between = wn__tensor2(calloc((size_t)(p.n * middle), 2), dtype, p.n, middle);
-    uint16_t *f = first.data, *g = second.data;
-    int bad = f == NULL || g == NULL || between.data == NULL;
+    wn_tensor to = wn__tensor2(calloc((size_t)(p.n * 64 * p.t), 2), dtype, p.n, 64 * (int64_t)p.t);
+    uint16_t *f = first.data, *g = second.data, *out = to.data;
+    const uint16_t *from = (const uint16_t *)(const void *)p.factors;
+    int bad = f == NULL || g == NULL || out == NULL || between.data == NULL;
     for (int64_t t = 0; t < p.t && !bad; t++)
-        for (int64_t s = 0; s < p.s; s++) {
-            const uint16_t *from =
-                (const uint16_t *)(const void *)p.factors + (t / 4 * (p.s / 2) + s / 2) * 8192;
-            for (int64_t r = 0; r < 8; r++)
+        for (int64_t s = 0; s < p.s; s++)
+            for (int64_t r = 0; r < rank; r++)
                 for (int64_t k = 0; k < 64; k++) {
-                    f[(s * 8 * p.t + r * p.t + t) * 64 + k] = from[first_at(s % 2, t % 4, r, k)];
-                    g[(k * 8 * p.s + 8 * s + r) * p.t + t] = from[second_at(t % 4, k, s % 2, r)];
+                    f[((s * rank + r) * p.t + t) * 64 + k] = from[first_at(&at, s, t, r, k)];
+                    g[(k * rank * p.s + rank * s + r) * p.t + t] = from[second_at(&at, t, k, s, r)];
                 }
-        }
-    bad = bad || multiply(&first, &x, &between, 0) || multiply(&second, &between, &y, 0);
+    bad = bad || multiply(&first, &x, &between, 0) || multiply(&second, &between, &to, 0);
+    for (int64_t v = 0; v < p.n && !bad; v++)
+        for (int64_t t = 0; t < p.t; t++)
+            for (int64_t j = 0; j < 64; j++)
+                p.y[v * p.y_vector + 64 * t + j] = out[(v * 64 + j) * p.t + t];
     free(first.data);
     free(second.data);
     free(between.data);
+    free(to.data);
     return bad;
 }
 

@@ -9,10 +9,11 @@
 int fake_kron_pack(const void *argument);
 /* lanes: whether 16 blocks are taken together. */
 int fake_kron_factor(const void *argument, wn_dtype dtype, int lanes);
-/* factors: 2 of 64 x 64, 3 of 16 x 16. */
-int fake_kron_fused(const void *argument, wn_dtype dtype, int factors);
+/* factors: 2 of 64 x 64, 3 of 16 x 16; turned: the transposed chain. */
+int fake_kron_fused(const void *argument, wn_dtype dtype, int factors, int turned);
 int fake_kron_rank_pack(const void *argument);
-int fake_kron_rank(const void *argument, wn_dtype dtype);
+int fake_kron_rank_turn(const void *argument);
+int fake_kron_rank(const void *argument, wn_dtype dtype, int rank8);
 int fake_kron_grad(const void *argument, wn_dtype dtype, int lanes);
 int fake_kron_merge(const void *argument, wn_dtype dtype);
 int fake_kron_dense(const void *argument, wn_dtype dtype);
