@@ -126,9 +126,14 @@ static int open_map(const wn__cu_tensor_map *map, const wn__gpu_spmm24_blocks *p
 // What the device code takes for granted: tiles that cover the result, room for parts, zeros.
 int fake_blocks_sound(const wn__gpu_spmm24_blocks *p, int rows, int tokens) {
     const int64_t all = (int64_t)p->tiles_m * p->tiles_n * p->cluster;
-    if ((int64_t)p->tiles_m * p->cluster * rows < p->rows || p->tiles_n * tokens < p->tokens ||
-        p->group < 1 || p->split < 1 || p->split > p->steps || p->cluster < 1 || p->cluster > 2 ||
-        p->shared < 1 || p->shared > p->steps || (p->shared > 1 && p->split * p->cluster > 1))
+    const int64_t narrow = p->rest > 0 ? (int64_t)p->rest_tiles_n * p->rest : 0;
+    if (p->rest != 0 && (p->rest < 0 || p->rest >= tokens || p->rest_tiles_m != p->tiles_m ||
+                         p->split > 1 || p->shared > 1))
+        return 0;
+    if ((int64_t)p->tiles_m * p->cluster * rows < p->rows ||
+        (int64_t)p->tiles_n * tokens + narrow < p->tokens || p->group < 1 || p->split < 1 ||
+        p->split > p->steps || p->cluster < 1 || p->cluster > 2 || p->shared < 1 ||
+        p->shared > p->steps || (p->shared > 1 && p->split * p->cluster > 1))
         return 0;
     if (p->split == 1) return 1;
     memset(p->partial, 0xA5, sizeof(float) * (size_t)(all * p->split) * (size_t)(rows * tokens));
@@ -143,11 +148,12 @@ int fake_blocks_multiply_maps(const void *argument, const char *name) {
     int rows, tokens;
     char type[8];
     if (sscanf(name, "wn_spmm24_blocks_%dx%d_%7s", &rows, &tokens, type) != 3) return 1;
-    const int bf16 = strcmp(type, "bf16") == 0;
+    const int bf16 = strcmp(type, "bf16") == 0, chunk = WN_SPMM24_CHUNK(rows, tokens);
     if (!fake_blocks_sound(p, rows, tokens) ||
+        (p->rest > 0 && !open_map(&p->x_rest, p, p->columns, p->rest / p->cluster, bf16, &x)) ||
         !open_map(&p->x, p, p->columns, tokens / p->cluster, bf16, &x) ||
-        !open_map(&p->y, p, p->rows, 32, bf16, &y) ||
-        (p->residual_given && !open_map(&p->residual, p, p->rows, 32, bf16, &residual)))
+        !open_map(&p->y, p, p->rows, chunk, bf16, &y) ||
+        (p->residual_given && !open_map(&p->residual, p, p->rows, chunk, bf16, &residual)))
         return 1;
     return multiply(p, &x, &y, &residual, bf16);
 }

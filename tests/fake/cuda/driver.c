@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum { INVALID_VALUE = 1, NOT_FOUND = 500, CAPTURING = 900 };
-enum { MOST = 256, COPY = 0, PROBE = 1, OTHERS = 2, MOST_OTHERS = 192, ARGUMENT = 640 };
+enum { MOST = 256, COPY = 0, PROBE = 1, OTHERS = 2, MOST_OTHERS = 192, ARGUMENT = 1024 };
 
 fake_cuda_state fake_cuda = {.memory_bytes = (size_t)64 << 20};
 
@@ -444,6 +444,7 @@ wn__cu_result cuLaunchKernelEx(const wn__cu_launch *launch, wn__cu_function func
     if (w.which >= OTHERS) {
         const unsigned counted_on = fake_device24_cluster(w.which - OTHERS, arguments[0]);
         if (counted_on != 0 && counted_on != cluster) return INVALID_VALUE;
+        if (fake_device24_bytes(w.which - OTHERS) > sizeof w.whole) return INVALID_VALUE;
         memcpy(w.whole, arguments[0], fake_device24_bytes(w.which - OTHERS));
     }
     for (int i = 0; i < 3 && w.which < OTHERS; i++)
