@@ -196,7 +196,7 @@ static bool any_on_gpu(const session *s) {
 }
 
 static wn_status check_ops(session *s) {
-    enum { MOST_ROWS = 256 };
+    enum { MOST_ROWS = 512 };
     int64_t accepted[MOST_ROWS] = {0};
     size_t rows;
     (void)wn__kernel_table(&rows);

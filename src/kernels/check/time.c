@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 24 };
+enum { MOST = 48 };
 
 typedef struct timing {
     wn__case *c, *baseline; // of the op and of the dense op that it replaces (NULL: none)

@@ -14,7 +14,7 @@
 // What ref does in a few seconds.
 #define REF_FLOPS 6e7
 
-enum { MOST = 24 };
+enum { MOST = 48 };
 
 typedef struct tuning {
     const wn_tune_options *options;
