@@ -37,6 +37,10 @@ typedef struct wn__kron_size {
 static inline wn__kron_size wn__kron_size_of(const wn_tensor *w) {
     return (wn__kron_size){w->shape[0], w->shape[1], w->shape[2], w->shape[3]};
 }
+/* Where number (i,j,k,l) of a factor is, in elements. */
+static inline int64_t wn__kron_at(const wn_tensor *w, int64_t i, int64_t j, int64_t k, int64_t l) {
+    return i * w->stride[0] + j * w->stride[1] + k * w->stride[2] + l * w->stride[3];
+}
 /* The most numbers there are between, before or behind the factors. */
 int64_t wn__kron_mul_width(const wn__kron_mul *p);
 

@@ -4,10 +4,6 @@
 #include "kernels/declare.h"
 #include "kernels/element.h"
 
-static int64_t at4(const wn_tensor *w, int64_t i, int64_t j, int64_t k, int64_t l) {
-    return i * w->stride[0] + j * w->stride[1] + k * w->stride[2] + l * w->stride[3];
-}
-
 static void apply(const wn_tensor *w, const double *from, double *to) {
     wn__kron_size s = wn__kron_size_of(w);
     for (int64_t i = 0; i < s.a; i++)
@@ -15,7 +11,7 @@ static void apply(const wn_tensor *w, const double *from, double *to) {
             for (int64_t l = 0; l < s.d; l++) {
                 double sum = 0;
                 for (int64_t k = 0; k < s.c; k++)
-                    sum += wn__get(w, at4(w, i, j, k, l)) * from[(i * s.c + k) * s.d + l];
+                    sum += wn__get(w, wn__kron_at(w, i, j, k, l)) * from[(i * s.c + k) * s.d + l];
                 to[(i * s.b + j) * s.d + l] = sum;
             }
 }

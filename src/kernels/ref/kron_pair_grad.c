@@ -4,10 +4,6 @@
 #include "kernels/declare.h"
 #include "kernels/element.h"
 
-static int64_t at4(const wn_tensor *w, int64_t i, int64_t j, int64_t k, int64_t l) {
-    return i * w->stride[0] + j * w->stride[1] + k * w->stride[2] + l * w->stride[3];
-}
-
 // row (+)= K column, or column (+)= K^T row.
 static void apply(const wn_tensor *w, double *row, double *column, bool transposed) {
     const wn__kron_size s = wn__kron_size_of(w);
@@ -17,7 +13,7 @@ static void apply(const wn_tensor *w, double *row, double *column, bool transpos
                 for (int64_t l = 0; l < s.d; l++) {
                     double *r = row + (i * s.b + j) * s.d + l,
                            *c = column + (i * s.c + k) * s.d + l;
-                    const double v = wn__get(w, at4(w, i, j, k, l));
+                    const double v = wn__get(w, wn__kron_at(w, i, j, k, l));
                     *(transposed ? c : r) += v * *(transposed ? r : c);
                 }
 }
@@ -37,7 +33,7 @@ static void write(const wn_tensor *dw, const double *sum, bool accumulate) {
         for (int64_t j = 0; j < s.b; j++)
             for (int64_t k = 0; k < s.c; k++)
                 for (int64_t l = 0; l < s.d; l++) {
-                    const int64_t at = at4(dw, i, j, k, l);
+                    const int64_t at = wn__kron_at(dw, i, j, k, l);
                     wn__set(dw, at, (accumulate ? wn__get(dw, at) : 0) + *sum++);
                 }
 }

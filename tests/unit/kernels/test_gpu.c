@@ -162,9 +162,16 @@ static void on_result(void *ctx, const wn_check_result *r) {
 static void test_launch_path(void **state) {
     (void)state;
     // every op's own choice, and of the tiles that are to be forced some of each kind
-    static const char *const variants[] = {
-        "sm80",           "sm90a",       "sm90a_256x192x2", "sm90a_192x128x2", "sm90a_128x128s2",
-        "sm90a_128x64s4", "sm90a_fused", "sm90a_rank"};
+    static const char *const variants[] = {"sm80",
+                                           "sm90a",
+                                           "sm90a_256x192x2",
+                                           "sm90a_256x192x2r64",
+                                           "sm90a_192x128x2",
+                                           "sm90a_128x128s2",
+                                           "sm90a_128x64s4",
+                                           "sm90a_fused",
+                                           "sm90a_rank",
+                                           "sm90a_merged"};
     int64_t all = 0;
     if (!wn__device_code_built()) skip();
     fake->memory_bytes = (size_t)1 << 30;
