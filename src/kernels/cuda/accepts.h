@@ -59,8 +59,10 @@ wn__accepts_fn wn__accepts_gpu_rows8, wn__accepts_gpu_block8, wn__accepts_gpu_sp
 wn__workspace_fn wn__workspace_spmm24_blocks8_sm90a, wn__workspace_spmm24_blocks8_sm90a_128x256,
     wn__workspace_spmm24_blocks8_sm90a_256x128, wn__workspace_spmm24_blocks8_sm90a_128x128,
     wn__workspace_spmm24_blocks8_sm90a_128x64, wn__workspace_spmm24_blocks8_sm90a_128x128s2;
-/* spmm24_blocks of up to 64 tokens. */
-wn__accepts_fn wn__accepts_gpu_few;
+/* Products of few tokens, where no tile of the larger kind is faster; and of one shape wherever it
+ * can run. */
+wn__accepts_fn wn__accepts_gpu_few, wn__accepts_gpu_few8, wn__accepts_gpu_few_shape,
+    wn__accepts_gpu_few8_shape;
 /* Factors of 16-bit numbers, and the chains that are fused. */
 wn__accepts_fn wn__accepts_gpu_kron_mul, wn__accepts_gpu_kron_fused, wn__accepts_gpu_kron_rank,
     wn__accepts_gpu_kron_grad;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Arguments of the product of few tokens by packed blocks (spmm24_blocks.h), for its host side too.
- */
+/* Arguments of the product of few tokens by packed blocks (spmm24_blocks.h, block8.h), for its host
+ * side too. */
 #ifndef WN_KERNELS_CUDA_ARGS_FEW_H
 #define WN_KERNELS_CUDA_ARGS_FEW_H
 
@@ -8,35 +8,57 @@
 #include <stdint.h>
 
 typedef struct wn__gpu_few {
-    wn__cu_tensor_map x; /* boxes of 64 inputs of as many tokens as the function takes */
+    wn__cu_tensor_map x; /* boxes of 128 bytes of as many tokens as the function takes */
     const uint8_t *blocks;
     const void *bias, *residual; /* or NULL */
     void *y;
+    const float *x_scale, *w_scale; /* of 8-bit operands */
     int64_t residual_stride, y_stride;
+    int x_scale_stride, w_scale_stride; /* 0: one number for all */
     int tokens, outputs;
     int panels, depth; /* rows and columns of blocks */
     int relu2;
-    int early; /* what is ahead lets this launch begin, and neither writes blocks */
-    int weight_stages, token_stages;
+    int early;  /* what is ahead lets this launch begin, and neither writes blocks */
+    int split;  /* blocks of threads of a cluster, which divide the inputs */
+    int stages; /* at least 2 */
+    int kept;   /* blocks stay in L2 */
 } wn__gpu_few;
 
-enum { WN_FEW_THREADS = 160, WN_FEW_MOST_TOKENS = 64, WN_FEW_MOST_SPLIT = 8 };
+/* As many stages as lanes of a warp, which make their barriers. */
+enum { WN_FEW_MOST_SPLIT = 4, WN_FEW_MOST_STAGES = 32 };
 
-/* X(tokens, panels, deep, stages of tokens): thread blocks take `panels` panels of 64 outputs; a
- * stage is `deep` blocks along the inputs, of each panel or of the tokens. */
+/* X(outputs, tokens, halves, deep, most): a tile, of `halves` warpgroups for each panel of 64
+ * outputs, which divide its tokens; a stage is `deep` blocks along the inputs; a processor has
+ * registers for `most` thread blocks. */
 #define WN_FEW_SHAPES(X)                                                                           \
-    X(8, 1, 4, 4)                                                                                  \
-    X(16, 1, 2, 7)                                                                                 \
-    X(32, 1, 2, 5)                                                                                 \
-    X(64, 1, 2, 3)
+    X(64, 8, 1, 4, 2)                                                                              \
+    X(64, 16, 1, 2, 2)                                                                             \
+    X(64, 32, 1, 2, 2)                                                                             \
+    X(64, 64, 1, 1, 2)                                                                             \
+    X(128, 64, 1, 1, 2)                                                                            \
+    X(256, 64, 1, 1, 1)                                                                            \
+    X(64, 128, 2, 1, 2)                                                                            \
+    X(128, 128, 1, 1, 2)                                                                           \
+    X(192, 128, 1, 1, 1)                                                                           \
+    X(256, 128, 1, 1, 1)                                                                           \
+    X(128, 256, 1, 1, 1)
 
-/* Shared memory, from a multiple of 1024: stages of tokens, stages of weights, what other blocks of
- * a cluster send (of each, a float4 of 128 threads for each piece that is this block's, about one
- * split-th of panels * tokens / 8), two barriers a stage and one more. Stages become the place of
- * this block's own pieces. */
-#define WN_FEW_TOKENS(tokens, deep)  ((deep) * (tokens)*128)
-#define WN_FEW_WEIGHTS(panels, deep) ((deep) * (panels)*4608)
-#define WN_FEW_SENT(tokens, panels, split)                                                         \
-    (((panels) * (tokens) / 8 + (split)-1) / (split) * ((split)-1) * 2048)
+#define WN_FEW_THREADS(groups) ((groups)*128 + 64)
+/* Tokens of a unit, which one block of threads of a cluster finishes, of a warpgroup's. */
+#define WN_FEW_UNIT(tokens) ((tokens) < 64 ? 8 : 16)
+/* Shared memory, from a multiple of 1024: tokens of all stages, blocks of all stages, two units in
+ * the type of results a warp, a scale of each token a warpgroup, what others of a cluster send (of
+ * each the units that are this block's), barriers: two a stage and one a warpgroup. What is sent of
+ * more than 32 tokens takes the place of stages. */
+#define WN_FEW_TOKENS(tokens, deep)        ((deep) * (tokens)*128)
+#define WN_FEW_BLOCKS(panels, deep, block) ((deep) * (panels) * (block))
+#define WN_FEW_TURNED(groups)              ((groups)*4 * 2 * 16 * 32)
+#define WN_FEW_SCALES(groups, tokens)      ((groups) * (tokens)*4)
+#define WN_FEW_OWN(tokens, split)          (((tokens) / WN_FEW_UNIT(tokens) + (split)-1) / (split))
+#define WN_FEW_SENT(groups, tokens, split)                                                         \
+    ((groups)*WN_FEW_OWN(tokens, split) * ((split)-1) * WN_FEW_UNIT(tokens) * 256)
+/* Bytes of it that have a place of their own. */
+#define WN_FEW_APART(groups, tokens, split)                                                        \
+    ((tokens) <= 32 ? WN_FEW_SENT(groups, tokens, split) : 0)
 
 #endif

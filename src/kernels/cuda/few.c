@@ -1,116 +1,185 @@
 // SPDX-License-Identifier: MIT
-// spmm24_blocks of few tokens on a GPU: which shape, and how many blocks of threads divide the
-// inputs of a panel.
+// spmm24_blocks and spmm24_blocks8 of few tokens on a GPU: what is launched for which arguments.
 #include "base/fail.h"
+#include "kernels/block8.h"
 #include "kernels/cuda/accepts.h"
 #include "kernels/cuda/args_few.h"
+#include "kernels/cuda/few_plan.h"
 #include "kernels/cuda/images.h"
 #include "kernels/declare.h"
 #include "kernels/spmm24_blocks.h"
+#include <limits.h>
 #include <stdio.h>
 
 #ifdef WN_HAVE_DEVICE_CODE
 
-bool wn__accepts_gpu_few(const void *args, char *why, size_t n) {
-    enum { MANY = 32, FEW_PANELS = 32 };
-    char other[160];
-    const wn__spmm24_blocks *p = args;
-    if (p->x.shape[0] > WN_FEW_MOST_TOKENS)
-        (void)snprintf(why, n, "%lld tokens are more than %d", (long long)p->x.shape[0],
-                       WN_FEW_MOST_TOKENS);
-    else if (p->x.shape[0] > MANY && p->blocks.shape[0] > FEW_PANELS &&
-             wn__accepts_gpu_spmm24_bulk(args, other, sizeof other))
-        (void)snprintf(why, n, "tiles are faster for %lld tokens and %lld outputs",
-                       (long long)p->x.shape[0], (long long)p->y.shape[1]);
-    else if (p->x.shape[0] > 1 && p->x.stride[0] % 8 != 0)
-        (void)snprintf(why, n, "rows of x %lld elements apart, not a multiple of 8",
-                       (long long)p->x.stride[0]);
-    else if (p->y.shape[0] > 1 && p->y.stride[0] % 2 != 0)
-        (void)snprintf(why, n, "rows of y %lld elements apart, an odd number",
-                       (long long)p->y.stride[0]);
-    else if (p->gate)
-        (void)snprintf(why, n, "a gate has no device code for few tokens");
-    else if (p->x.dtype != p->values)
-        (void)snprintf(why, n, "x of %s and blocks of %s", wn_dtype_name(p->x.dtype),
-                       wn_dtype_name(p->values));
+// The operands of both ops.
+typedef struct product {
+    const wn_tensor *x, *blocks, *bias, *residual, *y;
+    int bytes; // of a number of x
+} product;
+
+static product of16(const wn__spmm24_blocks *p) {
+    return (product){&p->x, &p->blocks, &p->bias, &p->residual, &p->y, 2};
+}
+static product of8(const wn__spmm24_blocks8 *p) {
+    return (product){&p->x, &p->blocks, &p->bias, &p->residual, &p->y, 1};
+}
+
+static wn__few_plan plan_of(const product *p, int shape) {
+    return wn__few_plan_of(p->x->shape[0], p->y->shape[1], p->x->shape[1], p->bytes, shape);
+}
+
+// What every shape wants.
+static bool accepts(const product *p, char *why, size_t n) {
+    const int64_t most = INT_MAX - 1024, step = 16 / p->bytes;
+    if (p->x->shape[0] > 1 && p->x->stride[0] % step != 0)
+        (void)snprintf(why, n, "rows of x %lld elements apart, not a multiple of %lld",
+                       (long long)p->x->stride[0], (long long)step);
+    else if (p->x->shape[0] > 32768)
+        (void)snprintf(why, n, "%lld tokens are more than a grid of tiles holds",
+                       (long long)p->x->shape[0]);
+    else if (p->x->shape[1] > most || p->y->shape[1] > most)
+        (void)snprintf(why, n, "a size is beyond 2^31");
     else
         return true;
     return false;
 }
 
-typedef struct shape {
-    int tokens, panels, deep, stages;
-    const char *symbol[2]; // of BF16 and F16
-} shape;
-
-static const shape shapes[] = {
-#define SHAPE(tokens, panels, deep, stages)                                                        \
-    {tokens, panels, deep, stages, {"wn_few_bf16_" #tokens, "wn_few_f16_" #tokens}},
-    WN_FEW_SHAPES(SHAPE)
-#undef SHAPE
-};
-
-static const shape *shape_of(int64_t tokens) {
-    const shape *s = shapes;
-    while (s->tokens < tokens)
-        s++;
-    return s;
+// And where it is the fastest, of what `tiles` takes too.
+static bool wins(const product *p, bool tiles, char *why, size_t n) {
+    const int64_t T = p->x->shape[0];
+    if (!tiles) return true;
+    if (T > WN_FEW_TOKENS_MOST) {
+        (void)snprintf(why, n, "%lld tokens are more than %d", (long long)T, WN_FEW_TOKENS_MOST);
+        return false;
+    }
+    const wn__few_plan plan = plan_of(p, WN_FEW_ANY);
+    if (T <= WN_FEW_TOKENS_COLD || plan.rounds <= 1) return true;
+    (void)snprintf(why, n, "tiles are faster for %lld tokens and %lld outputs", (long long)T,
+                   (long long)p->y->shape[1]);
+    return false;
 }
 
-// The smallest division that leaves few processors without work, and each block of threads some;
-// two where a processor has room for both.
-static int split_of(int groups, int depth, int processors, const shape *s) {
-    enum { TOKENS_OF_MUCH_WORK = 64, STEPS_OF_MUCH_WORK = 16 };
-    int split = groups <= processors && depth > 1 ? 2 : 1;
-    while (split < WN_FEW_MOST_SPLIT && 4 * groups * split < 3 * processors && 2 * split <= depth)
-        split *= 2;
-    if (s->tokens == TOKENS_OF_MUCH_WORK && split < WN_FEW_MOST_SPLIT &&
-        groups * split < processors && depth > STEPS_OF_MUCH_WORK * split)
-        split *= 2;
-    return split;
+static bool accepts16(const wn__spmm24_blocks *p, char *why, size_t n) {
+    const product all = of16(p);
+    if (p->gate)
+        (void)snprintf(why, n, "a gate has no device code for few tokens");
+    else if (p->x.dtype != p->values)
+        (void)snprintf(why, n, "x of %s and blocks of %s", wn_dtype_name(p->x.dtype),
+                       wn_dtype_name(p->values));
+    else
+        return accepts(&all, why, n);
+    return false;
 }
 
-// As many stages of weights as let two blocks of threads share a processor; bytes of shared memory.
-static unsigned stages_of(const shape *s, int split, size_t shared_bytes, wn__gpu_few *a) {
-    enum { OWN = 1024 }; // that a processor takes for itself, of each block of threads
-    const int half = (int)((shared_bytes + OWN) / 2) - OWN;
-    const int stage = WN_FEW_WEIGHTS(s->panels, s->deep) + 16;
-    a->token_stages = s->stages;
-    int bytes = 1024 + a->token_stages * (WN_FEW_TOKENS(s->tokens, s->deep) + 16) +
-                WN_FEW_SENT(s->tokens, s->panels, split) + 8;
-    a->weight_stages = (half - bytes) / stage;
-    if (a->token_stages > a->weight_stages) a->token_stages = a->weight_stages;
-    return (unsigned)(bytes + a->weight_stages * stage);
+static bool accepts8(const wn__spmm24_blocks8 *p, char *why, size_t n) {
+    const product all = of8(p);
+    if (p->y.dtype != WN_DTYPE_BF16 && p->y.dtype != WN_DTYPE_F16)
+        (void)snprintf(why, n, "y is %s, not BF16 or F16", wn_dtype_name(p->y.dtype));
+    else if (p->x_scale.dtype != WN_DTYPE_F32)
+        (void)snprintf(why, n, "scales are %s, not F32", wn_dtype_name(p->x_scale.dtype));
+    else
+        return accepts(&all, why, n);
+    return false;
+}
+
+bool wn__accepts_gpu_few_shape(const void *args, char *why, size_t n) {
+    return accepts16(args, why, n);
+}
+bool wn__accepts_gpu_few8_shape(const void *args, char *why, size_t n) {
+    return accepts8(args, why, n);
+}
+bool wn__accepts_gpu_few(const void *args, char *why, size_t n) {
+    char other[160];
+    const product p = of16(args);
+    return accepts16(args, why, n) &&
+           wins(&p, wn__accepts_gpu_spmm24_bulk(args, other, sizeof other), why, n);
+}
+bool wn__accepts_gpu_few8(const void *args, char *why, size_t n) {
+    char other[160];
+    const product p = of8(args);
+    return accepts8(args, why, n) &&
+           wins(&p, wn__accepts_gpu_spmm24_blocks8(args, other, sizeof other), why, n);
+}
+
+// What both ops tell the device code, but scales and the epilogue.
+static wn__gpu_few arguments(const product *p, const wn__few_plan *plan, const wn__exec *x) {
+    const bool residual = wn__given(p->residual);
+    return (wn__gpu_few){.blocks = p->blocks->data,
+                         .bias = wn__given(p->bias) ? p->bias->data : NULL,
+                         .residual = residual ? p->residual->data : NULL,
+                         .y = p->y->data,
+                         .residual_stride = residual ? p->residual->stride[0] : 0,
+                         .y_stride = p->y->stride[0],
+                         .tokens = (int)p->x->shape[0],
+                         .outputs = (int)p->y->shape[1],
+                         .panels = (int)p->blocks->shape[0],
+                         .depth = (int)p->blocks->shape[1],
+                         .split = plan->split,
+                         .stages = plan->stages,
+                         .kept = p->x->shape[0] > WN_FEW_TOKENS_COLD,
+                         .early = wn__gpu_lets_next_begin(x->gpu)};
+}
+
+static wn_status launch(wn__exec *x, const product *p, const wn__few_plan *plan, wn__gpu_few *a) {
+    const wn__few_shape *s = &wn__few_shapes[plan->shape];
+    const int64_t groups = wn__ceil_div(a->panels, s->panels);
+    char symbol[64];
+    if (a->tokens == 0 || a->outputs == 0) return WN_OK;
+    if (a->depth > 0)
+        WN_TRY(wn__cuda_tensor_map(wn__gpu_device(x->gpu), p->x, (unsigned)s->tokens, &a->x));
+    const wn__cuda_launch l = {
+        .grid = {(unsigned)(groups * plan->split), (unsigned)wn__ceil_div(a->tokens, s->tokens), 1},
+        .block = {(unsigned)WN_FEW_THREADS(s->panels * s->halves), 1, 1},
+        .shared_bytes = plan->shared_bytes,
+        .cluster = (unsigned)plan->split,
+        .overlap = true};
+    (void)snprintf(symbol, sizeof symbol, "wn_few%s_%s_%dx%d", p->bytes == 1 ? "8" : "",
+                   p->y->dtype == WN_DTYPE_F16 ? "f16" : "bf16", 64 * s->panels, s->tokens);
+    return wn__gpu_launch(x->gpu, p->bytes == 1 ? &wn__image_few8_sm90a : &wn__image_few_sm90a,
+                          symbol, &l, a);
+}
+
+static wn_status run16(const wn__spmm24_blocks *p, wn__exec *x, int shape) {
+    const product all = of16(p);
+    const wn__few_plan plan = plan_of(&all, shape);
+    wn__gpu_few a = arguments(&all, &plan, x);
+    a.relu2 = p->relu2;
+    return launch(x, &all, &plan, &a);
+}
+
+static wn_status run8(const wn__spmm24_blocks8 *p, wn__exec *x, int shape) {
+    const product all = of8(p);
+    const wn__few_plan plan = plan_of(&all, shape);
+    wn__gpu_few a = arguments(&all, &plan, x);
+    a.relu2 = p->relu2;
+    a.x_scale = p->x_scale.data;
+    a.w_scale = p->w_scale.data;
+    a.x_scale_stride = p->x_scale.shape[0] > 1;
+    a.w_scale_stride = p->w_scale.shape[0] > 1;
+    return launch(x, &all, &plan, &a);
 }
 
 wn_status wn__spmm24_blocks_sm90a_few(const void *args, wn__exec *x) {
-    const wn__spmm24_blocks *p = args;
-    const shape *s = shape_of(p->x.shape[0]);
-    wn__cuda *d = wn__gpu_device(x->gpu);
-    wn__gpu_few a = {.blocks = p->blocks.data,
-                     .bias = wn__given(&p->bias) ? p->bias.data : NULL,
-                     .residual = wn__given(&p->residual) ? p->residual.data : NULL,
-                     .y = p->y.data,
-                     .residual_stride = wn__given(&p->residual) ? p->residual.stride[0] : 0,
-                     .y_stride = p->y.stride[0],
-                     .tokens = (int)p->x.shape[0],
-                     .outputs = (int)p->y.shape[1],
-                     .panels = (int)p->blocks.shape[0],
-                     .depth = (int)p->blocks.shape[1],
-                     .relu2 = p->relu2,
-                     .early = wn__gpu_lets_next_begin(x->gpu)};
-    const int groups = (a.panels + s->panels - 1) / s->panels;
-    const int split = split_of(groups, a.depth, wn__cuda_info(d)->multiprocessors, s);
-    if (a.tokens == 0) return WN_OK;
-    if (a.depth > 0) WN_TRY(wn__cuda_tensor_map(d, &p->x, (unsigned)s->tokens, &a.x));
-    const unsigned shared_bytes = stages_of(s, split, (size_t)wn__cuda_info(d)->shared_bytes, &a);
-    const wn__cuda_launch l = {.grid = {(unsigned)(groups * split), 1, 1},
-                               .block = {WN_FEW_THREADS, 1, 1},
-                               .shared_bytes = shared_bytes,
-                               .cluster = (unsigned)split,
-                               .overlap = true};
-    return wn__gpu_launch(x->gpu, &wn__image_few_sm90a, s->symbol[p->values == WN_DTYPE_F16], &l,
-                          &a);
+    return run16(args, x, WN_FEW_ANY);
 }
+wn_status wn__spmm24_blocks8_sm90a_few(const void *args, wn__exec *x) {
+    return run8(args, x, WN_FEW_ANY);
+}
+
+enum {
+#define INDEX(outputs, tokens, halves, deep, most) SHAPE_##outputs##X##tokens,
+    WN_FEW_SHAPES(INDEX)
+#undef INDEX
+};
+#define VARIANT(outputs, tokens, halves, deep, most)                                               \
+    wn_status wn__spmm24_blocks_sm90a_few_##outputs##x##tokens(const void *args, wn__exec *x) {    \
+        return run16(args, x, SHAPE_##outputs##X##tokens);                                         \
+    }                                                                                              \
+    wn_status wn__spmm24_blocks8_sm90a_few_##outputs##x##tokens(const void *args, wn__exec *x) {   \
+        return run8(args, x, SHAPE_##outputs##X##tokens);                                          \
+    }
+WN_FEW_SHAPES(VARIANT)
 
 #endif

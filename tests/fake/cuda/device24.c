@@ -73,6 +73,11 @@ typedef enum kind {
         name "_f16", kind, 2, 10, approx                                                           \
     }
 
+#define FEW_OF(outputs, tokens, halves, deep, most)                                                \
+    {"wn_few_bf16_" #outputs "x" #tokens, FEW, 2, 7, 0},                                           \
+        {"wn_few_f16_" #outputs "x" #tokens, FEW, 2, 10, 0},                                       \
+        {"wn_few8_bf16_" #outputs "x" #tokens, FEW, 2, 7, 0},                                      \
+        {"wn_few8_f16_" #outputs "x" #tokens, FEW, 2, 10, 0},
 #define SHORT(name, kind)                                                                          \
     {name "_bf16", kind, 2, 7, 0}, {                                                               \
         name "_f16", kind, 2, 10, 0                                                                \
@@ -174,15 +179,7 @@ static const struct {
     {"wn_relu24_blocks_128x256_f16", RELU24_BLOCKS, 2, 10, 0},
     {"wn_relu24_blocks_128x128_bf16", RELU24_BLOCKS, 2, 7, 0},
     {"wn_relu24_blocks_128x128_f16", RELU24_BLOCKS, 2, 10, 0},
-    {"wn_few_bf16_8", FEW, 2, 7, 0},
-    {"wn_few_bf16_16", FEW, 2, 7, 0},
-    {"wn_few_bf16_32", FEW, 2, 7, 0},
-    {"wn_few_bf16_64", FEW, 2, 7, 0},
-    {"wn_few_f16_8", FEW, 2, 10, 0},
-    {"wn_few_f16_16", FEW, 2, 10, 0},
-    {"wn_few_f16_32", FEW, 2, 10, 0},
-    {"wn_few_f16_64", FEW, 2, 10, 0},
-    {"wn_kron_pack", KRON_PACK, 2, 0, 0},
+    WN_FEW_SHAPES(FEW_OF){"wn_kron_pack", KRON_PACK, 2, 0, 0},
     SHORT("wn_kron_rows", KRON_ROWS),
     SHORT("wn_kron_lanes8", KRON_LANES),
     SHORT("wn_kron_lanes4", KRON_LANES),
@@ -570,9 +567,6 @@ static void run_values(int which, const void *argument) {
     case BEGIN:
         fake_begin24(argument);
         break;
-    case FEW:
-        fake_few(argument, dtype);
-        break;
     default:
         break;
     }
@@ -648,6 +642,8 @@ int fake_device24_run(int which, const void *argument) {
         return fake_kron_dense(argument, dtype_of(which));
     case PRODUCT8:
         return fake_product8(argument, kernels[which].name);
+    case FEW:
+        return fake_few(argument, kernels[which].name);
     case ROWS8:
         return fake_rows8(argument, mantissa == 7);
     case BLOCK8:

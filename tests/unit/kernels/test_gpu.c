@@ -10,6 +10,8 @@
 
 #include "fake/cuda/open.h"
 #include "kernels/block24.h"
+#include "kernels/cuda/args_few.h"
+#include "kernels/cuda/few_plan.h"
 #include "kernels/cuda/images.h"
 #include "kernels/mask24.h"
 #include "kernels/op.h"
@@ -186,19 +188,65 @@ static void test_launch_path(void **state) {
     assert_int_equal(fake->alive, 0);
 }
 
+// A plan of few tokens fits a processor twice where it says so, and its stages hold what others
+// send; one shape is taken wherever it is wished for.
+static void test_few_plans(void **state) {
+    (void)state;
+    static const int64_t sizes[] = {1, 65, 128, 768, 1664, 4096, 28672};
+    static const int64_t tokens[] = {1, 8, 17, 64, 100, 256, 300};
+    enum { SIZES = sizeof sizes / sizeof *sizes, TOKENS = sizeof tokens / sizeof *tokens };
+    for (int i = 0; i < SIZES * SIZES * TOKENS * 2; i++) {
+        const int64_t n = sizes[i % SIZES], k = sizes[i / SIZES % SIZES],
+                      T = tokens[i / SIZES / SIZES % TOKENS];
+        const int bytes = 1 + i / SIZES / SIZES / TOKENS;
+        const wn__few_plan best = wn__few_plan_of(T, n, k, bytes, WN_FEW_ANY);
+        for (int shape = 0; shape < wn__few_shape_count; shape++) {
+            const wn__few_plan p = wn__few_plan_of(T, n, k, bytes, shape);
+            assert_int_equal(p.shape, shape);
+            assert_true(p.rounds >= 1 && p.split >= 1 && p.stages >= 2 && p.us >= best.us);
+            assert_true(p.shared_bytes <= 233472U / (unsigned)p.each - 1024);
+        }
+    }
+    // what was measured: 4096 x 4096, 16 tokens, and 256 of a layer that fills the GPU
+    const wn__few_plan decode = wn__few_plan_of(16, 4096, 4096, 2, WN_FEW_ANY);
+    assert_int_equal(wn__few_shapes[decode.shape].tokens, 16);
+    assert_int_equal(decode.split, 2);
+    const wn__few_plan wide = wn__few_plan_of(256, 11008, 4096, 2, WN_FEW_ANY);
+    assert_int_equal(64 * wn__few_shapes[wide.shape].panels, 192);
+    assert_int_equal(wide.rounds, 1);
+    assert_true(wn__few_plan_of(256, 28672, 8192, 2, WN_FEW_ANY).rounds > 1);
+}
+
 // Products of few tokens: clusters divide the inputs of narrow matrices, launches overlap.
 static void test_few(void **state) {
     (void)state;
-    const wn_check_options o = {
-        .op = "spmm24_blocks", .variant = "sm90a_few", .seed = 3, .quick = true};
-    int64_t cases = 0, failed = 1;
     scene s;
     const wn__kernel *k;
     if (!wn__device_code_built()) skip();
     fake->memory_bytes = (size_t)1 << 30;
-    assert_int_equal(wn_kernels_check(&o, on_result, NULL, &cases, &failed), WN_OK);
-    assert_true(cases > 20);
+    static const char *const problems[][2] = {
+        {"spmm24_blocks", "T=3,n=61,k=200,bias=1,residual=y,relu2=1"},
+        {"spmm24_blocks", "T=70,n=72,k=96,dtype=f16,residual=other"},
+        {"spmm24_blocks", "T=1,n=8,k=1030,onehot=1"},
+        {"spmm24_blocks", "T=5,n=9,k=0,bias=1"},
+        {"spmm24_blocks8", "T=3,n=64,k=300,bias=1,residual=y,relu2=1,scales=rows"},
+        {"spmm24_blocks8", "T=70,n=72,k=96,dtype=f16,scales=one"}};
+    for (size_t i = 0; i < sizeof problems / sizeof *problems; i++) {
+        const wn_check_options o = {
+            .op = problems[i][0], .variant = "sm90a_few*", .problem = problems[i][1], .seed = 3};
+        int64_t cases = 0, failed = 1;
+        assert_int_equal(wn_kernels_check(&o, on_result, NULL, &cases, &failed), WN_OK);
+        assert_int_equal(cases, wn__few_shape_count + 1);
+        assert_int_equal(failed, 0);
+    }
+    // so few outputs of so many inputs are a cluster's
+    const wn_check_options deep = {
+        .op = "spmm24_blocks", .variant = "sm90a_few", .problem = "T=2,n=8,k=2048", .seed = 3};
+    int64_t cases = 0, failed = 1;
+    assert_int_equal(wn_kernels_check(&deep, on_result, NULL, &cases, &failed), WN_OK);
     assert_int_equal(failed, 0);
+    assert_int_equal(wn__few_plan_of(2, 8, 2048, 2, WN_FEW_ANY).split, 4);
+    assert_int_equal(fake->last_cluster, 4);
     begin(&s);
     wn__spmm24_blocks p = {.x = place(&s, WN_DTYPE_BF16, 3, 256, NULL),
                            .blocks = wn__block24_tensor(64, 256),
@@ -209,18 +257,19 @@ static void test_few(void **state) {
     p.blocks.device = blocks.device;
     assert_false(wn__gpu_lets_next_begin(s.gpu));
     assert_int_equal(wn__run(&s.x, WN__OP_spmm24_blocks, &p), WN_OK);
-    assert_int_equal(fake->last_cluster, 4);
     assert_int_equal(fake->last_overlap, 1);
     assert_true(wn__gpu_lets_next_begin(s.gpu));
     assert_int_equal(wn__gpu_finish(s.gpu), WN_OK);
-    p.x.shape[0] = p.y.shape[0] = 65;
+    p.x.shape[0] = p.y.shape[0] = WN_FEW_TOKENS_MOST + 1;
     p.x.data = p.y.data = p.blocks.data = NULL;
-    assert_int_equal(wn__plan(&(wn__exec){.gpu = s.gpu,
-                                          .device = {.kind = WN_DEVICE_CUDA},
-                                          .force = "spmm24_blocks:sm90a_few"},
-                              WN__OP_spmm24_blocks, &p, &k),
-                     WN_UNSUPPORTED);
-    assert_non_null(strstr(wn_last_error(), "65 tokens are more than 64"));
+    const wn__exec planning = {
+        .gpu = s.gpu, .device = {.kind = WN_DEVICE_CUDA}, .force = "spmm24_blocks:sm90a_few"};
+    assert_int_equal(wn__plan(&planning, WN__OP_spmm24_blocks, &p, &k), WN_UNSUPPORTED);
+    assert_non_null(strstr(wn_last_error(), "257 tokens are more than 256"));
+    p.y.shape[1] = p.y.stride[0] = 60; // which tiles cannot store
+    p.blocks = wn__block24_tensor(60, 256);
+    p.blocks.device = blocks.device;
+    assert_int_equal(wn__plan(&planning, WN__OP_spmm24_blocks, &p, &k), WN_OK);
     end(&s);
 }
 
@@ -235,6 +284,7 @@ int main(void) {
         cmocka_unit_test(test_flags),        cmocka_unit_test(test_plan),
         cmocka_unit_test(test_refused_data), cmocka_unit_test(test_graph),
         cmocka_unit_test(test_launch_path),  cmocka_unit_test(test_few),
+        cmocka_unit_test(test_few_plans),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

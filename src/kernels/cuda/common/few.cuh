@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: MIT
+/* y = act(x W^T + bias) + residual of few tokens, W in packed blocks.
+ *
+ * A block of threads is a tile: PANELS panels of 64 outputs by some tokens, HALVES warpgroups a
+ * panel; the blocks of a cluster divide its inputs. Two threads keep a ring of stages full, one
+ * with weights, which it fetches before the launch ahead has ended, the other with tokens. Partial
+ * sums go from registers to the block of the cluster that owns them, unit by unit (8 or 16 tokens
+ * of a panel), which adds them in the order of ranks, its own first. */
+#ifndef WN_KERNELS_CUDA_COMMON_FEW_CUH
+#define WN_KERNELS_CUDA_COMMON_FEW_CUH
+
+#include "kernels/cuda/args_few.h"
+#include "kernels/cuda/common/ahead.cuh"
+#include "kernels/cuda/common/wgmma_sp_few.cuh"
+
+/* A map of boxes is on its way before it is used. */
+static __device__ __forceinline__ void prefetch_map(const void *map) {
+    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
+template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> struct few {
+    typedef typename OPERAND::out T;
+    enum {
+        GROUPS = PANELS * HALVES,
+        TOKENS = TOKENS_OF_TILE / HALVES, // of a warpgroup
+        BLOCK = OPERAND::BLOCK,
+        WORDS = OPERAND::WORDS,
+        TOKEN_BYTES = TOKENS_OF_TILE * 128,
+        TOKEN_STAGE = WN_FEW_TOKENS(TOKENS_OF_TILE, DEEP),
+        BLOCK_STAGE = WN_FEW_BLOCKS(PANELS, DEEP, OPERAND::BLOCK),
+        UNIT = WN_FEW_UNIT(TOKENS),
+        UNITS = TOKENS / UNIT,
+        UNIT_BYTES = UNIT * 256, // of sums
+        APART = TOKENS <= 32,    // what others send has a place of its own
+        WARPS = 4,
+        SUMS = TOKENS / 2
+    };
+    const wn__gpu_few &p;
+    int rank;                    // which part of the inputs
+    int panel0, token0;          // of the tile
+    int begin, end;              // blocks along the inputs that are this thread block's
+    int count;                   // stages of work
+    uint32_t tokens, blocks;     // addresses
+    uint32_t turned, scales_at;  // the same
+    uint32_t sent;               // the same
+    uint32_t full, empty, parts; // of barriers
+
+    __device__ __forceinline__ few(const wn__gpu_few &args, uint32_t raw) : p(args) {
+        const int cluster = (int)blockIdx.x / p.split;
+        rank = (int)cluster_rank();
+        panel0 = cluster * PANELS;
+        token0 = (int)blockIdx.y * TOKENS_OF_TILE;
+        begin = p.depth * rank / p.split;
+        end = p.depth * (rank + 1) / p.split;
+        count = (end - begin + DEEP - 1) / DEEP;
+        tokens = (raw + 1023) & ~1023u;
+        blocks = tokens + (uint32_t)(p.stages * TOKEN_STAGE);
+        turned = blocks + (uint32_t)(p.stages * BLOCK_STAGE);
+        scales_at = turned + WN_FEW_TURNED(GROUPS);
+        sent = APART ? scales_at + WN_FEW_SCALES(GROUPS, TOKENS) : tokens;
+        full = scales_at + WN_FEW_SCALES(GROUPS, TOKENS) +
+               (uint32_t)(WN_FEW_APART(GROUPS, TOKENS, p.split));
+        empty = full + 8 * (uint32_t)p.stages;
+        parts = empty + 8 * (uint32_t)p.stages;
+    }
+    __device__ __forceinline__ int first_token(int group) const {
+        return token0 + group % HALVES * TOKENS;
+    }
+    // The first unit of a rank, which owns those up to the next one's.
+    __device__ __forceinline__ int first_unit(int of) const { return UNITS * of / p.split; }
+    // Blocks of a stage.
+    __device__ __forceinline__ int deep_at(int i) const {
+        const int left = end - begin - i * DEEP;
+        return DEEP == 1 ? 1 : left < DEEP ? left : DEEP;
+    }
+
+    // By a warp: each lane its own.
+    __device__ __forceinline__ void make_barriers(int lane) const {
+        const int units = first_unit(rank + 1) - first_unit(rank);
+        if (lane < p.stages) {
+            barrier_init(full + 8 * (uint32_t)lane, 2);
+            barrier_init(empty + 8 * (uint32_t)lane, GROUPS * WARPS);
+        }
+        if (lane < GROUPS) barrier_init(parts + 8 * (uint32_t)lane, 1);
+        barrier_init_done();
+        if (lane < GROUPS)
+            barrier_expect(parts + 8 * (uint32_t)lane,
+                           (uint32_t)(units * (p.split - 1) * UNIT_BYTES));
+    }
+
+    // ---- the threads that fetch
+
+    __device__ __forceinline__ void fetch_blocks(int i, int stage, uint64_t policy) const {
+        const int deep = deep_at(i);
+        const uint32_t barrier = full + 8 * (uint32_t)stage;
+        const uint32_t to = blocks + (uint32_t)(stage * BLOCK_STAGE);
+        barrier_expect(barrier, (uint32_t)(deep * PANELS * BLOCK));
+#pragma unroll
+        for (int g = 0; g < PANELS; g++) { // beyond the last panel: the last, stored nowhere
+            const int panel = min(panel0 + g, p.panels - 1);
+            copy_bytes(to + g * DEEP * BLOCK,
+                       p.blocks + ((int64_t)panel * p.depth + begin + i * DEEP) * BLOCK,
+                       (uint32_t)(deep * BLOCK), barrier, policy);
+        }
+    }
+    __device__ __forceinline__ void fetch_tokens(int i, int stage) const {
+        const int deep = deep_at(i);
+        const uint32_t barrier = full + 8 * (uint32_t)stage;
+        const uint32_t to = tokens + (uint32_t)(stage * TOKEN_STAGE);
+        barrier_expect(barrier, (uint32_t)(deep * TOKEN_BYTES));
+#pragma unroll
+        for (int j = 0; j < DEEP; j++)
+            if (j < deep)
+                copy_box(to + j * TOKEN_BYTES, &p.x, barrier,
+                         (begin + i * DEEP + j) * OPERAND::COLUMNS, token0);
+    }
+    __device__ __forceinline__ void fetch(bool blocks_too) const {
+        const uint64_t policy = p.kept ? keep_in_l2() : read_once();
+        int stage = 0;
+        uint32_t phase = 1;
+        if (!blocks_too || !p.early) wait_for_ahead();
+        let_next_begin();
+#pragma unroll 1
+        for (int i = 0; i < count; i++) {
+            if (i >= p.stages) barrier_wait(empty + 8 * (uint32_t)stage, phase);
+            if (blocks_too)
+                fetch_blocks(i, stage, policy);
+            else
+                fetch_tokens(i, stage);
+            if (++stage == p.stages) {
+                stage = 0;
+                phase ^= 1;
+            }
+        }
+    }
+
+    // ---- a warpgroup that multiplies
+
+    // N blocks from those addresses on, as one group of products that is not waited for.
+    template <int N>
+    static __device__ __forceinline__ void multiply(uint32_t a, uint32_t b, float (&d)[SUMS],
+                                                    uint32_t (&e)[DEEP][WORDS]) {
+#pragma unroll
+        for (int i = 0; i < N; i++)
+#pragma unroll
+            for (int w = 0; w < WORDS; w++)
+                asm volatile(
+                    "ld.shared.u32 %0, [%1];"
+                    : "=r"(e[i][w])
+                    : "r"(a + i * BLOCK + WN_BLOCK24_VALUES + w * 512 + 4 * (threadIdx.x & 127)));
+        products_begin();
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            typedef sparse_product<OPERAND, TOKENS> product;
+            const uint32_t ai = a + i * BLOCK, bi = b + i * TOKEN_BYTES;
+            product::template run<0>(d, matrix_of(ai, 512, 2), matrix_of(bi, 1024, 1), e[i][0], 1);
+            product::template run<1>(d, matrix_of(ai + 32, 512, 2), matrix_of(bi + 64, 1024, 1),
+                                     e[i][WORDS - 1], 1);
+        }
+        products_commit();
+    }
+    // The i-th stage, while that before it is still multiplied, whose words are other registers.
+    __device__ __forceinline__ void sum_stage(int i, int group, int stage, uint32_t phase,
+                                              float (&d)[SUMS], uint32_t (&e)[DEEP][WORDS]) const {
+        const uint32_t a = blocks + (uint32_t)(stage * BLOCK_STAGE + group / HALVES * DEEP * BLOCK);
+        const uint32_t b = tokens + (uint32_t)(stage * TOKEN_STAGE + group % HALVES * TOKENS * 128);
+        const int deep = deep_at(i);
+        barrier_wait(full + 8 * (uint32_t)stage, phase);
+        if (deep == DEEP) {
+            multiply<DEEP>(a, b, d, e);
+            products_wait<1>();
+        } else {
+#pragma unroll 1
+            for (int j = 0; j < deep; j++) {
+                multiply<1>(a + (uint32_t)(j * BLOCK), b + (uint32_t)(j * TOKEN_BYTES), d, e);
+                products_wait<0>();
+            }
+        }
+    }
+    // Of stages that are filled again: each warp says that it has read one.
+    __device__ __forceinline__ void release(int i, int stage) const {
+        __syncwarp();
+        if (i + p.stages < count && (threadIdx.x & 31) == 0)
+            barrier_arrive(empty + 8 * (uint32_t)stage);
+    }
+    __device__ __forceinline__ void sum(int group, float (&d)[SUMS]) const {
+        uint32_t even[DEEP][WORDS], odd[DEEP][WORDS];
+        uint32_t phase = 0;
+        int stage = 0, before = 0;
+#pragma unroll 1
+        for (int i = 0; i < count; i++) {
+            sum_stage(i, group, stage, phase, d, even);
+            if (i > 0) release(i - 1, before);
+            before = stage;
+            if (++stage == p.stages) {
+                stage = 0;
+                phase ^= 1;
+            }
+            if (++i == count) break;
+            sum_stage(i, group, stage, phase, d, odd);
+            release(i - 1, before);
+            before = stage;
+            if (++stage == p.stages) {
+                stage = 0;
+                phase ^= 1;
+            }
+        }
+        products_wait<0>(); // the last stage is asked for by nobody
+    }
+
+    // ---- sums that others finish, and those of others
+
+    __device__ __forceinline__ void send_units(int group, const float (&d)[SUMS]) const {
+        const uint32_t barrier = parts + 8 * (uint32_t)group;
+        const uint32_t own = (uint32_t)(WN_FEW_OWN(TOKENS, p.split) * (p.split - 1) * UNIT_BYTES);
+#pragma unroll
+        for (int u = 0; u < UNITS; u++) {
+            int to = 0;
+            while (first_unit(to + 1) <= u)
+                to++;
+            if (to == rank) continue;
+            const int units = first_unit(to + 1) - first_unit(to);
+            const int slot = (rank - (rank > to)) * units + u - first_unit(to);
+            const uint32_t at = sent + (uint32_t)group * own + (uint32_t)(slot * UNIT_BYTES) +
+                                16 * (threadIdx.x & 127);
+#pragma unroll
+            for (int j = 0; j < UNIT / 8; j++)
+                send(at + j * 2048, barrier, (uint32_t)to, &d[u * (UNIT / 2) + 4 * j]);
+        }
+    }
+    __device__ __forceinline__ void add_unit(int group, int u, float (&v)[UNIT / 2]) const {
+        const uint32_t own = (uint32_t)(WN_FEW_OWN(TOKENS, p.split) * (p.split - 1) * UNIT_BYTES);
+        const int units = first_unit(rank + 1) - first_unit(rank);
+        uint32_t at = sent + (uint32_t)group * own +
+                      (uint32_t)((u - first_unit(rank)) * UNIT_BYTES) + 16 * (threadIdx.x & 127);
+        for (int from = 0; from < p.split - 1; from++, at += (uint32_t)(units * UNIT_BYTES)) {
+#pragma unroll
+            for (int j = 0; j < UNIT / 8; j++) {
+                float part[4];
+                asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                             : "=f"(part[0]), "=f"(part[1]), "=f"(part[2]), "=f"(part[3])
+                             : "r"(at + j * 2048)
+                             : "memory");
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    v[4 * j + i] += part[i];
+            }
+        }
+    }
+
+    // ---- results
+
+    // What a thread's two outputs are multiplied by and added to.
+    struct factors {
+        float bias[2], scale[2];
+    };
+    // Fetched while products run; scales of tokens go to shared memory.
+    __device__ __forceinline__ factors factors_of(int group) const {
+        const int thread = (int)threadIdx.x & 127;
+        const int mine = (panel0 + group / HALVES) * 64 + 16 * (thread >> 5) + ((thread & 31) >> 2);
+        factors f = {{0, 0}, {1, 1}};
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            const int o = min(mine + 8 * j, p.outputs - 1);
+            if (p.bias != nullptr) f.bias[j] = T::wide(((const uint16_t *)p.bias)[o]);
+            if (WORDS > 1) f.scale[j] = p.w_scale[(int64_t)o * p.w_scale_stride];
+        }
+#pragma unroll
+        for (int t = 0; WORDS > 1 && t < TOKENS; t += 128) {
+            const int token = min(first_token(group) + t + thread, p.tokens - 1);
+            if (t + thread < TOKENS)
+                asm volatile("st.shared.f32 [%0], %1;" ::"r"(
+                                 scales_at + 4 * (uint32_t)(group * TOKENS + t + thread)),
+                             "f"(p.x_scale[(int64_t)token * p.x_scale_stride])
+                             : "memory");
+        }
+        return f;
+    }
+
+    // Eight numbers of a row, as far as the matrix goes; whole where rows lie at 16 bytes.
+    __device__ __forceinline__ void read8(uint32_t (&r)[4], const void *from, int64_t stride,
+                                          int token, int output) const {
+        const uint16_t *at = (const uint16_t *)from + token * stride + output;
+        r[0] = r[1] = r[2] = r[3] = 0;
+        if (token >= p.tokens) return;
+        if (output + 8 <= p.outputs && ((uint64_t)at & 15) == 0) {
+            const uint4 q = *(const uint4 *)at;
+            r[0] = q.x;
+            r[1] = q.y;
+            r[2] = q.z;
+            r[3] = q.w;
+            return;
+        }
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            if (output + i < p.outputs) r[i >> 1] |= (uint32_t)at[i] << (i & 1) * 16;
+    }
+    __device__ __forceinline__ void write8(const uint32_t (&r)[4], int token, int output) const {
+        uint16_t *at = (uint16_t *)p.y + token * p.y_stride + output;
+        if (token >= p.tokens) return;
+        if (output + 8 <= p.outputs && ((uint64_t)at & 15) == 0) {
+            *(uint4 *)at = make_uint4(r[0], r[1], r[2], r[3]);
+            return;
+        }
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            if (output + i < p.outputs) at[i] = (uint16_t)(r[i >> 1] >> (i & 1) * 16);
+    }
+    // A unit of a warp, 16 outputs of each token, lies in 32 bytes a token; of every other four
+    // tokens the halves change places, so that eight rows of a half meet all banks.
+    static __device__ __forceinline__ uint32_t place(int token, int half) {
+        return (uint32_t)(token * 32 + ((half ^ (token >> 2 & 1)) << 4));
+    }
+    static __device__ __forceinline__ void scale(float (&v)[UNIT / 2], const float (&feature)[2],
+                                                 uint32_t at) {
+#pragma unroll
+        for (int i = 0; WORDS > 1 && i < UNIT / 4; i++) {
+            const int j = (i >> 1) * 4 + (i & 1);
+            float x;
+            asm volatile("ld.shared.f32 %0, [%1];"
+                         : "=f"(x)
+                         : "r"(at + 4 * (uint32_t)(8 * (i >> 1) + (i & 1))));
+            v[j] *= x * feature[0];
+            v[j + 2] *= x * feature[1];
+        }
+    }
+    __device__ __forceinline__ void add_residual(float (&v)[UNIT / 2], uint32_t buffer, int token,
+                                                 int output) const {
+        const int lane = (int)threadIdx.x & 31, row = lane >> 1, half = (lane ^ lane >> 3) & 1;
+        uint32_t r[4];
+        if (row < UNIT) {
+            read8(r, p.residual, p.residual_stride, token + row, output + 8 * half);
+            asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(buffer + 16 * lane),
+                         "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3])
+                         : "memory");
+        }
+        __syncwarp();
+        const uint32_t from =
+            buffer + place((lane >> 4) * (UNIT / 16) * 8 + (lane & 7), lane >> 3 & 1);
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                     : "r"(from)
+                     : "memory");
+#pragma unroll
+        for (int i = 0; i < UNIT / 4; i++) {
+            v[2 * i] += T::wide((uint16_t)r[i]);
+            v[2 * i + 1] += T::wide((uint16_t)(r[i] >> 16));
+        }
+        __syncwarp();
+    }
+    // 16 outputs of a warp from `output` on, UNIT tokens: to a buffer, and from there.
+    __device__ __forceinline__ void turn(float (&v)[UNIT / 2], uint32_t buffer, int group, int unit,
+                                         int output, const factors &f) const {
+        const int lane = (int)threadIdx.x & 31;
+        const uint32_t to = buffer + place((lane >> 4) * 8 + (lane & 7), lane >> 3 & 1);
+        scale(v, f.scale,
+              scales_at + 4 * (uint32_t)(group * TOKENS + unit * UNIT + 2 * (lane & 3)));
+#pragma unroll
+        for (int i = 0; i < UNIT / 2; i++) {
+            v[i] += f.bias[i >> 1 & 1];
+            if (p.relu2) v[i] = v[i] <= 0 ? 0 : v[i] * v[i];
+        }
+        if (p.residual != nullptr)
+            add_residual(v, buffer, first_token(group) + unit * UNIT, output);
+        if (UNIT == 16)
+            asm volatile(
+                "stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to),
+                "r"(T::pair(v[0], v[1])), "r"(T::pair(v[2], v[3])),
+                "r"(T::pair(v[UNIT / 2 - 4], v[UNIT / 2 - 3])),
+                "r"(T::pair(v[UNIT / 2 - 2], v[UNIT / 2 - 1]))
+                : "memory");
+        else
+            asm volatile("stmatrix.sync.aligned.m8n8.x2.trans.shared.b16 [%0], {%1, %2};" ::"r"(to),
+                         "r"(T::pair(v[0], v[1])), "r"(T::pair(v[2], v[3]))
+                         : "memory");
+    }
+    __device__ __forceinline__ void store(uint32_t buffer, int token, int output) const {
+        const int lane = (int)threadIdx.x & 31, row = lane >> 1, half = (lane ^ lane >> 3) & 1;
+        uint32_t r[4];
+        asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                     : "r"(buffer + 16 * lane)
+                     : "memory");
+        if (row < UNIT) write8(r, token + row, output + 8 * half);
+    }
+    __device__ __forceinline__ void finish(int group, float (&d)[SUMS], const factors &f) const {
+        const int warp = (int)threadIdx.x >> 5;
+        const int output = (panel0 + group / HALVES) * 64 + 16 * (warp & 3);
+        const int first = first_unit(rank), last = first_unit(rank + 1);
+        const uint32_t buffers = turned + (uint32_t)(warp * 2 * 16 * 32);
+        if (WORDS > 1) warpgroup_sync(group); // all of its scales are there
+        if (p.split > 1) barrier_wait(parts + 8 * (uint32_t)group, 0);
+#pragma unroll
+        for (int u = 0; u < UNITS; u++) {
+            if (u >= first && u < last) {
+                float v[UNIT / 2];
+#pragma unroll
+                for (int i = 0; i < UNIT / 2; i++)
+                    v[i] = d[u * (UNIT / 2) + i];
+                add_unit(group, u, v);
+                turn(v, buffers + (u & 1) * 512, group, u, output, f);
+            }
+            if ((u & 1) == 0 && u + 1 < UNITS) continue; // two at a time
+            __syncwarp();
+#pragma unroll
+            for (int one = u & ~1; one <= u; one++)
+                if (one >= first && one < last)
+                    store(buffers + (one & 1) * 512, first_token(group) + one * UNIT, output);
+            __syncwarp();
+        }
+    }
+
+    __device__ __forceinline__ void run() const {
+        // the same in a whole warp, which lets descriptors stay in uniform registers
+        const int group = __shfl_sync(0xFFFFFFFFu, (int)threadIdx.x / 128, 0);
+        const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5;
+        if (warp == GROUPS * WARPS) make_barriers(lane);
+        if (warp == GROUPS * WARPS + 1 && lane == 0) {
+            prefetch_map(&p.x);
+        }
+        __syncthreads();
+        if (APART && p.split > 1) cluster_arrive();
+        if (group == GROUPS) {
+            if (lane == 0) fetch(warp == GROUPS * WARPS);
+            __syncwarp();
+            if (APART && p.split > 1) cluster_wait();
+            return;
+        }
+        wait_for_ahead(); // whose results are read, and whose operands are written
+        const factors f = factors_of(group);
+        float d[SUMS];
+#pragma unroll
+        for (int i = 0; i < SUMS; i++)
+            d[i] = 0;
+        sum(group, d);
+        if (p.split > 1) { // all barriers are made; stages are done with before sums replace them
+            if (APART)
+                cluster_wait();
+            else
+                cluster_sync();
+            send_units(group, d);
+        }
+        finish(group, d, f);
+    }
+};
+
+#define WN_FEW_ENTRY(name, operand, panels, halves, tokens, deep, most)                            \
+    extern "C" __global__ void __launch_bounds__(WN_FEW_THREADS((panels) * (halves)), most)        \
+        name(const __grid_constant__ wn__gpu_few p) {                                              \
+        extern __shared__ uint8_t raw[];                                                           \
+        few<operand, panels, halves, tokens, deep>(p, shared_address(raw)).run();                  \
+    }
+
+#endif

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+/* How a product of few tokens runs on compute capability 9.0 (args_few.h): a model of its
+ * microseconds, counted on an H200's 132 processors whatever the GPU is, so that a shape has one
+ * plan and one set of bits.
+ *
+ * Thread blocks hold a tile each; one or two share a processor, what finds no room follows. A stage
+ * takes the longest of its copies (weights come from L2 more slowly than tokens, which all
+ * processors ask for at once), its products, and its latency over the stages that are on their way;
+ * all stages together no less than memory needs for the weights, where those are cold. Beside that
+ * a launch, the results of a tile, and where a sum is divided the cluster's exchange. */
+#ifndef WN_KERNELS_CUDA_FEW_PLAN_H
+#define WN_KERNELS_CUDA_FEW_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    WN_FEW_ANY = -1,
+    WN_FEW_TOKENS_LONE = 32, /* of so few always two thread blocks share a processor, so that one
+                                launch's weights arrive while the one ahead still runs */
+    WN_FEW_TOKENS_COLD = 64, /* so few tokens are taken for a session's, whose weights are cold */
+    WN_FEW_TOKENS_MOST = 256 /* more are the business of tiles.h */
+};
+
+typedef struct wn__few_shape {
+    int panels, tokens, halves, deep, most; /* as in WN_FEW_SHAPES; a panel: 64 outputs */
+} wn__few_shape;
+
+/* In the order of WN_FEW_SHAPES. */
+extern const wn__few_shape wn__few_shapes[];
+extern const int wn__few_shape_count;
+
+typedef struct wn__few_plan {
+    int shape, split, each; /* each: thread blocks that share a processor */
+    int stages;
+    int rounds; /* of thread blocks, one after the other */
+    unsigned shared_bytes;
+    double us;
+} wn__few_plan;
+
+/* The fastest plan for T x n results of k columns of numbers of 1 or 2 bytes, of one shape or of
+ * all; rounds 0: there is none. */
+wn__few_plan wn__few_plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shape);
+
+#endif
