@@ -5,6 +5,8 @@
 #ifndef WN_TESTS_FAKE_DEVICE24_H
 #define WN_TESTS_FAKE_DEVICE24_H
 
+/* How many kernels are known here. */
+int fake_device24_count(void);
 /* Whether `name` is a kernel known here; *which receives its number. */
 int fake_device24_find(const char *name, int *which);
 /* Runs it on its one argument; not 0: that is not what the device code takes for granted. */

@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum { INVALID_VALUE = 1, NOT_FOUND = 500, CAPTURING = 900 };
-enum { MOST = 256, COPY = 0, PROBE = 1, OTHERS = 2, MOST_OTHERS = 192, ARGUMENT = 1024 };
+enum { MOST = 256, COPY = 0, PROBE = 1, OTHERS = 2, ARGUMENT = 1024 };
 
 fake_cuda_state fake_cuda = {.memory_bytes = (size_t)64 << 20};
 
@@ -25,7 +25,7 @@ struct wn__cu_function {
     int which;
 };
 struct wn__cu_module {
-    struct wn__cu_function copy, probe, other[MOST_OTHERS];
+    struct wn__cu_function copy, probe, other[]; // one of each kernel known here
 };
 
 static struct {
@@ -390,10 +390,11 @@ wn__cu_result cuModuleLoadData(wn__cu_module *module, const void *image) {
     memcpy(&magic, image, sizeof magic);
     if (magic != 0xBA55ED50U) return 200; // of a fatbin
     if (fake_cuda.refuse_images) return WN_CU_NO_BINARY;
-    *module = calloc(1, sizeof **module);
+    int others = fake_device24_count();
+    *module = calloc(1, sizeof **module + (size_t)others * sizeof(struct wn__cu_function));
     if (*module == NULL) return WN_CU_OUT_OF_MEMORY;
     (*module)->probe.which = PROBE;
-    for (int i = 0; i < MOST_OTHERS; i++)
+    for (int i = 0; i < others; i++)
         (*module)->other[i].which = OTHERS + i;
     fake_cuda.alive++;
     return 0;
@@ -411,7 +412,7 @@ wn__cu_result cuModuleGetFunction(wn__cu_function *function, wn__cu_module modul
         *function = &module->copy;
     else if (strcmp(name, "wn_probe") == 0)
         *function = &module->probe;
-    else if (fake_device24_find(name, &which) && which < MOST_OTHERS)
+    else if (fake_device24_find(name, &which))
         *function = &module->other[which];
     else
         return NOT_FOUND;
