@@ -127,7 +127,7 @@ static const char *problem_of(wn__op op) {
     case WN__OP_attention_grad:
         return "B=3,T=4,past=2,Hk=2,group=3,D=5";
     case WN__OP_cross_entropy:
-        return "N=3,V=7";
+        return "N=3,V=7,teacher=1";
     case WN__OP_copy:
         return "a=2,b=3,c=4";
     case WN__OP_adafactor:
@@ -287,6 +287,7 @@ static void spoil_presence(wn__case *c, int i) {
                                            "rmsnorm.rstd",
                                            "attention.lse",
                                            "cross_entropy.dlogits",
+                                           "cross_entropy.teacher",
                                            "soft24.mask",
                                            "soft24.scale",
                                            "apply24.scale",

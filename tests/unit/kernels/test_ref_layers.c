@@ -578,14 +578,69 @@ static void test_cross_entropy_torch(void **state) {
     free_all(all, 3);
 }
 
+static void distilled(wn__cross_entropy *p, double share, double temperature) {
+    p->share = share;
+    p->temperature = temperature;
+}
+
+// The same logits against a teacher's, 4 sin(.9 i + 1.1), share .7, temperature 2.5: numpy, and
+// torch's kl_div with autograd.
+static void test_distillation_torch(void **state) {
+    (void)state;
+    static const double loss[] = {1.6518001095592674, 5.866562039242643};
+    static const double dlogits[] = {-0.19933705717472106, 0.5038189105405712, -0.3721407293209385,
+                                     0.06765887595508843,  0.8950025645749616, 0.36397266185867283,
+                                     -0.28504760753121167, -0.9739276189024229};
+    int32_t ids[2] = {2, 1};
+    wn_tensor logits = make2(WN_DTYPE_F64, 2, 4), teacher = make2(WN_DTYPE_F64, 2, 4),
+              out = make1(WN_DTYPE_F64, 2), d = make2(WN_DTYPE_F64, 2, 4);
+    fill_sine(&logits, 3, 1.7, 0.3);
+    fill_sine(&teacher, 4, 0.9, 1.1);
+    wn__exec x = one_thread();
+    wn__cross_entropy args = {.logits = logits,
+                              .target = wn__tensor1(ids, WN_DTYPE_I32, 2),
+                              .loss = out,
+                              .dlogits = d,
+                              .scale = 1,
+                              .teacher = teacher};
+    distilled(&args, 0.7, 2.5);
+    assert_ok(wn__cross_entropy_ref(&args, &x));
+    assert_all_near(&out, loss, PRINTED);
+    assert_all_near(&d, dlogits, PRINTED);
+    distilled(&args, 0, 2.5); // labels alone
+    assert_ok(wn__cross_entropy_ref(&args, &x));
+    wn_tensor plain = make2(WN_DTYPE_F64, 2, 4);
+    assert_ok(cross_entropy(&logits, &args.target, &out, &plain, 1));
+    assert_bits(&d, &plain);
+    args.teacher = logits; // a student that is its teacher has nothing to learn of it
+    distilled(&args, 1, 2.5);
+    assert_ok(wn__cross_entropy_ref(&args, &x));
+    assert_all_near(&out, (const double[2]){0}, PRINTED);
+    assert_all_near(&d, (const double[8]){0}, PRINTED);
+    distilled(&args, 1.5, 2.5);
+    assert_refused(wn__check_cross_entropy(&args), "a share of 1.5 for a teacher");
+    distilled(&args, 1, 0);
+    assert_refused(wn__check_cross_entropy(&args), "at a temperature of 0");
+    wn_tensor *all[5] = {&logits, &teacher, &out, &d, &plain};
+    free_all(all, 5);
+}
+
 typedef struct labels {
     wn_tensor logits, target, loss, ones;
     double scale;
+    wn_tensor teacher; // may be absent
 } labels;
 
 static double label_loss(void *ctx) {
     const labels *p = ctx;
-    assert_ok(cross_entropy(&p->logits, &p->target, &p->loss, NULL, p->scale));
+    wn__exec x = one_thread();
+    wn__cross_entropy args = {.logits = p->logits,
+                              .target = p->target,
+                              .loss = p->loss,
+                              .scale = p->scale,
+                              .teacher = p->teacher};
+    distilled(&args, 0.6, 2);
+    assert_ok(wn__cross_entropy_ref(&args, &x));
     return p->scale * inner(&p->loss, &p->ones);
 }
 
@@ -594,8 +649,12 @@ static void test_cross_entropy_gradient(void **state) {
     (void)state;
     int32_t ids[4] = {3, -100, 0, 6};
     const double one[4] = {1, 1, 1, 1};
-    labels p = {make2(WN_DTYPE_F64, 4, 7), wn__tensor1(ids, WN_DTYPE_I32, 4),
-                make1(WN_DTYPE_F64, 4), from1(WN_DTYPE_F64, 4, one), 0.375};
+    labels p = {make2(WN_DTYPE_F64, 4, 7),
+                wn__tensor1(ids, WN_DTYPE_I32, 4),
+                make1(WN_DTYPE_F64, 4),
+                from1(WN_DTYPE_F64, 4, one),
+                0.375,
+                {0}};
     fill_for_gradient(&p.logits, 1);
     wn_tensor d = make2(WN_DTYPE_F64, 4, 7);
     memset(d.data, 0xFF, wn__tensor_bytes(&d));
@@ -607,6 +666,39 @@ static void test_cross_entropy_gradient(void **state) {
         assert_true(wn__get(&d, v) == 0);
     wn_tensor *all[4] = {&p.logits, &p.loss, &p.ones, &d};
     free_all(all, 4);
+}
+
+// T^2 KL <= 4 (6 + 2 log V), and three softmaxes.
+static void test_distillation_gradient(void **state) {
+    (void)state;
+    int32_t ids[4] = {3, -100, 0, 6};
+    const double one[4] = {1, 1, 1, 1};
+    labels p = {make2(WN_DTYPE_F64, 4, 7),
+                wn__tensor1(ids, WN_DTYPE_I32, 4),
+                make1(WN_DTYPE_F64, 4),
+                from1(WN_DTYPE_F64, 4, one),
+                0.375,
+                make2(WN_DTYPE_F64, 4, 7)};
+    fill_for_gradient(&p.logits, 1);
+    fill_for_gradient(&p.teacher, 2);
+    wn_tensor d = make2(WN_DTYPE_F64, 4, 7);
+    memset(d.data, 0xFF, wn__tensor_bytes(&d));
+    wn__exec x = one_thread();
+    wn__cross_entropy args = {.logits = p.logits,
+                              .target = p.target,
+                              .loss = p.loss,
+                              .dlogits = d,
+                              .scale = p.scale,
+                              .teacher = p.teacher};
+    distilled(&args, 0.6, 2);
+    assert_ok(wn__cross_entropy_ref(&args, &x));
+    check_gradient("distillation logits", label_loss, &p, &p.logits, &d,
+                   0x1p-53 * 40 * 4 * 3 * (7 + 16 + 4));
+    assert_true(wn__get(&p.loss, 1) == 0);
+    for (int64_t v = 7; v < 14; v++)
+        assert_true(wn__get(&d, v) == 0);
+    wn_tensor *all[5] = {&p.logits, &p.loss, &p.ones, &d, &p.teacher};
+    free_all(all, 5);
 }
 
 static void test_cross_entropy_extremes(void **state) {
@@ -648,7 +740,8 @@ static void test_cross_entropy_types_and_threads(void **state) {
                   g = make2(all_floats[d], 9, 11), g64 = make2(WN_DTYPE_F64, 9, 11);
         wn__exec x = {0};
         assert_ok(wn__pool_create(3, &x.pool));
-        const wn__cross_entropy args = {logits, target, loss, g, 0.5};
+        const wn__cross_entropy args = {
+            .logits = logits, .target = target, .loss = loss, .dlogits = g, .scale = 0.5};
         assert_ok(wn__cross_entropy_ref(&args, &x));
         wn__pool_free(x.pool);
         assert_ok(cross_entropy(&f64, &target, &loss64, &g64, 0.5));
@@ -682,6 +775,8 @@ int main(void) {
         cmocka_unit_test(test_mlp_types),
         cmocka_unit_test(test_cross_entropy_torch),
         cmocka_unit_test(test_cross_entropy_gradient),
+        cmocka_unit_test(test_distillation_torch),
+        cmocka_unit_test(test_distillation_gradient),
         cmocka_unit_test(test_cross_entropy_extremes),
         cmocka_unit_test(test_cross_entropy_types_and_threads),
     };
