@@ -111,9 +111,10 @@ static int check_given(const options *o, const char *half, const option_id *othe
 }
 
 static int fit(const options *o) {
-    static const option_id of_apply[] = {O_out,      O_sparsity,  O_force,        O_ratio,
-                                         O_search,   O_rounds,    O_recover,      O_recover_lr,
-                                         O_ks_merge, O_eval_data, O_eval_fraction};
+    static const option_id of_apply[] = {
+        O_out,      O_sparsity,  O_force,        O_ratio,      O_search,
+        O_rounds,   O_recover,   O_recover_lr,   O_ks_distill, O_distill_temperature,
+        O_ks_merge, O_eval_data, O_eval_fraction};
     int code = check_given(o, "fit", of_apply, sizeof of_apply / sizeof *of_apply);
     if (code != EXIT_OK) return code;
     const char *path = o->arguments > 1 ? o->argument[1] : opt_text(o, O_weight_path);

@@ -87,6 +87,9 @@ static void set_optimisation_options(const options *o, wn_train_options *t) {
     t->restart_warmup = opt_int(o, O_restart_warmup);
     t->restart_after_warmup = opt_flag(o, O_restart_after_warmup);
     t->lr_adjust = opt_int(o, O_lr_adjust);
+    t->teacher = opt_text(o, O_teacher);
+    t->distill_weight = opt_real(o, O_distill_weight);
+    t->distill_temperature = opt_real(o, O_distill_temperature);
     t->seed = (uint64_t)opt_int(o, O_seed);
 }
 

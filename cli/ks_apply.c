@@ -111,8 +111,9 @@ static void print_total(const options *o, const wn_ks_applied *r) {
     printf("\nperplexity on %lld held-out tokens: %.2f before, %.2f fitted",
            (long long)r->eval_tokens, exp(r->loss_before), exp(r->loss_fitted));
     if (r->loss_recovered > 0)
-        printf(", %.2f after %lld updates of training", exp(r->loss_recovered),
-               (long long)opt_int(o, O_recover));
+        printf(", %.2f after %lld updates of %s", exp(r->loss_recovered),
+               (long long)opt_int(o, O_recover),
+               opt_real(o, O_ks_distill) > 0 ? "distillation" : "training");
     double more = left - r->loss_before;
     printf("\nwhat remains: %.4f nats a token %s the dense model's %.4f; %s\n", fabs(more),
            more >= 0 ? "above" : "below", r->loss_before,
@@ -142,6 +143,8 @@ static wn_ks_apply_options options_of(const options *o) {
                                  .rounds = opt_int(o, O_rounds),
                                  .recover = opt_int(o, O_recover),
                                  .recover_lr = opt_real(o, O_recover_lr),
+                                 .distill_weight = opt_real(o, O_ks_distill),
+                                 .distill_temperature = opt_real(o, O_distill_temperature),
                                  .merge = opt_flag(o, O_ks_merge),
                                  .force = opt_flag(o, O_force),
                                  .seed = (uint64_t)opt_int(o, O_seed),
@@ -158,6 +161,8 @@ int ks_apply(const options *o) {
     if (!opt_text(o, O_calib)) return usage_error("winnow ks apply needs --calib TEXT");
     if (o->value[O_sparsity].count == 0)
         return usage_error("winnow ks apply needs --sparsity 'PATTERN=kron:monarch:B[xC][:R]'");
+    if (opt_real(o, O_ks_distill) > 0 && opt_int(o, O_recover) == 0)
+        return usage_error("--distill-weight is of the updates of --recover N");
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     const wn_ks_apply_options a = options_of(o);

@@ -112,6 +112,9 @@ typedef struct wn_ks_apply_options {
     int64_t rounds;  /* of alternating least squares for each layer, at most */
     int64_t recover; /* updates of training after the fit; 0: none */
     double recover_lr;
+    double distill_weight, distill_temperature; /* of their loss, the share of the dense model's
+                                                   probabilities (0: the text alone), and what
+                                                   softens them: wn_train_options */
     bool merge; /* products in place of factors: a dense model that every tool reads */
     bool force; /* replace what is at out, as in wn_prune_options */
     uint64_t seed;

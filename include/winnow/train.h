@@ -87,6 +87,12 @@ typedef struct wn_train_options {
     int64_t warmup, wsd_decay;                        /* wsd_decay 0: steps/5 */
     int64_t restart_every, restart_warmup, lr_adjust; /* the restarting schedules: R, c, adj */
     bool restart_after_warmup;
+    const char *teacher; /* a dense model directory or run whose probabilities are learned too: of
+                            the same vocabulary; NULL: none. The loss of the lines of updates is
+                            (1 - distill_weight) that of the labels + distill_weight T^2 KL(teacher
+                            || model), both softened by T = distill_temperature; evaluations are of
+                            the labels alone */
+    double distill_weight, distill_temperature;
     uint64_t seed;
     bool shuffle; /* false: the tokens in order, for comparing with another trainer */
     /* rhythm; 0: never but at the end */

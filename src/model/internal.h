@@ -64,6 +64,8 @@ struct wn__model {
     wn__span fed, planned; /* T = 0: nothing */
     int64_t labels;        /* fed targets that are not ignored */
     bool has_targets;
+    wn__model *teacher; /* NULL: none */
+    double share, temperature;
     bool saves16; /* --dtype bfloat16, training: activations wait for backward as BF16 */
 };
 

@@ -88,6 +88,13 @@ WN_NODISCARD wn_status wn__model_loss(wn__model *m, double *loss_sum, int64_t *l
 /* The same, then backward: adds grad_scale * d(loss_sum)/d(param) to every gradient. */
 WN_NODISCARD wn_status wn__model_loss_backward(wn__model *m, double grad_scale, double *loss_sum,
                                                int64_t *labels);
+/* From here on wn__model_loss_backward learns from a teacher too: its loss is that of
+ * kernels/cross_entropy.h with the logits that the teacher, of any shape but of m's vocabulary and
+ * dtype, has for the fed tokens; wn__model_loss stays that of the labels. The teacher does not
+ * train, has room for m's batches, runs on m's runtime and is borrowed; its logits are made chunk
+ * by chunk as m's are and never kept. NULL: no more. INVALID: another vocabulary, less room. */
+WN_NODISCARD wn_status wn__model_distil(wn__model *m, wn__model *teacher, double share,
+                                        double temperature);
 /* Every gradient counts as zeros: those that a product makes first are only marked fresh and hold
  * what they held until the next backward pass overwrites them (tensor/param.h). */
 WN_NODISCARD wn_status wn__model_zero_gradients(wn__model *m);

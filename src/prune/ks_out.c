@@ -176,6 +176,11 @@ static wn_status train(wn__ks_apply *a, const char *run) {
     t.lr = o->recover_lr;
     t.warmup = o->recover / 10 < 100 ? o->recover / 10 : 100;
     t.weight_decay = 0; // both factors would decay, their product twice
+    if (o->distill_weight > 0) {
+        t.teacher = a->text.dir;
+        t.distill_weight = o->distill_weight;
+        t.distill_temperature = o->distill_temperature;
+    }
     t.seq_len = o->seq_len;
     t.batch_size = o->batch_size;
     t.seed = o->seed;

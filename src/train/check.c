@@ -87,6 +87,8 @@ static wn_status check_reals(const wn_train_options *o) {
                  {"mask_decay", o->mask_decay, 0, 1e3},
                  {"act_dense", o->act_dense, 0, 1},
                  {"eval_fraction", o->eval_fraction, 0, 0.9},
+                 {"distill_weight", o->distill_weight, 0, 1},
+                 {"distill_temperature", o->distill_temperature, 0.01, 1000},
                  {"max_seconds", o->max_seconds, 0, 1e12}};
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         WN_TRY(within(reals[i].name, reals[i].value, reals[i].low, reals[i].high));

@@ -124,6 +124,13 @@ static void say_method(wn__trainer *t) {
             o->recompute ? ", activations computed twice" : "");
 }
 
+static void say_teacher(wn__trainer *t) {
+    const wn_train_options *o = &t->o;
+    if (o->teacher == NULL || o->teacher[0] == '\0') return;
+    wn__say(t, "teacher  %s: %g of the loss, at temperature %g", o->teacher, o->distill_weight,
+            o->distill_temperature);
+}
+
 static void say_updates(wn__trainer *t) {
     const wn_train_options *o = &t->o;
     int64_t tokens = o->batch_size * o->seq_len * o->grad_accum;
@@ -170,6 +177,7 @@ wn_status wn__report_plan(wn__trainer *t) {
     say_model(t);
     say_updates(t);
     say_method(t);
+    say_teacher(t);
     return say_memory(t);
 }
 

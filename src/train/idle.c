@@ -121,11 +121,17 @@ static void say_optimizer(wn__trainer *t, const parts *p) {
     say(t, rows, sizeof rows / sizeof rows[0]);
 }
 
+static bool has_teacher(const wn__trainer *t) {
+    return t->o.teacher != NULL && t->o.teacher[0] != '\0';
+}
+
 static void say_schedule(wn__trainer *t) {
     wn__schedule_kind kind = t->words.schedule.kind;
     bool restarts = kind == WN_SCHEDULE_COSINE_RESTART || kind == WN_SCHEDULE_COSINE_RESTART_ZERO;
     static const char none[] = "the schedule has no restarts";
     const idle rows[] = {
+        {"distill_weight", has_teacher(t), "there is no teacher"},
+        {"distill_temperature", has_teacher(t), "there is no teacher"},
         {"wsd_decay", kind == WN_SCHEDULE_WSD, "the schedule is not wsd"},
         {"restart_every", restarts || kind == WN_SCHEDULE_COSINE_CYCLE, none},
         {"restart_warmup", restarts, none},

@@ -52,6 +52,8 @@ void wn_train_defaults(wn_train_options *o) {
                             .schedule = "cosine",
                             .warmup = 100,
                             .restart_warmup = 5,
+                            .distill_weight = 0.5,
+                            .distill_temperature = 2,
                             .seed = 1,
                             .shuffle = true,
                             .log_every = 10,

@@ -81,6 +81,9 @@
     X(INT64, restart_every, false)                                                                 \
     X(INT64, restart_warmup, false)                                                                \
     X(INT64, lr_adjust, false)                                                                     \
+    X(TEXT, teacher, false)                                                                        \
+    X(REAL, distill_weight, false)                                                                 \
+    X(REAL, distill_temperature, false)                                                            \
     X(BOOL, restart_after_warmup, false)                                                           \
     X(INT64, log_every, false)                                                                     \
     X(INT64, eval_every, false)                                                                    \

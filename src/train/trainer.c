@@ -135,6 +135,7 @@ wn_status wn__trainer_open(wn__trainer *t, const wn_train_options *o, wn_train_f
     WN_TRY_OUT(wn__setup_model(t));
     if (!t->o.dry_run) {
         WN_TRY_OUT(wn__setup_weights(t, &c));
+        WN_TRY_OUT(wn__setup_teacher(t));
         WN_TRY_OUT(open_metrics(t));
         WN_TRY_OUT(wn__run_record(t));
     }
@@ -151,6 +152,7 @@ void wn__trainer_close(wn__trainer *t) {
     free(t->sums);
     free(t->index);
     wn__model_free(t->model);
+    wn__model_free(t->teacher);
     wn__optimizer_free(t->optimizer);
     wn__runtime_free(t->runtime);
     wn__structure_rules_free(&t->rules);

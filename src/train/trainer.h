@@ -69,6 +69,7 @@ typedef struct wn__trainer {
     wn__runtime *runtime;
     wn__optimizer *optimizer;
     wn__model *model;
+    wn__model *teacher;        /* NULL: none */
     wn__source_state place;    /* of the next update's first sample in the training part */
     int32_t *tokens, *targets; /* [grad_accum, batch_size, seq_len]: those of one update */
     double *sums;              /* [parameters] scratch of the gradient norm */
@@ -160,6 +161,8 @@ void wn__setup_free(wn__trainer *t); /* chains and all_sparsity */
 void wn__setup_spec(wn__trainer *t, wn__model_spec *spec);
 WN_NODISCARD wn_status wn__setup_model(wn__trainer *t);
 WN_NODISCARD wn_status wn__setup_weights(wn__trainer *t, const struct wn__checkpoint *c);
+/* teacher.c: the teacher, where there is one. INVALID: not dense, another vocabulary. */
+WN_NODISCARD wn_status wn__setup_teacher(wn__trainer *t);
 /* INVALID names the first parameter with a NaN or infinity and where. */
 WN_NODISCARD wn_status wn__check_finite(wn__trainer *t);
 

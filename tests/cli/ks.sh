@@ -54,18 +54,28 @@ run 0 train --init-from "$dir/chains" --data "$dir/text" --out "$dir/more" --ste
 says "kron monarch 8x8 rank 2"; says "replaced 10 modules by kron"
 grep -q '"model.layers.0.mlp.up_proj=kron:monarch:8:2"' "$dir/more/run.json" || fail "run.json lacks the chains"
 run 0 train --resume --out "$dir/more" --steps 2 --threads 2
+# A teacher: as many updates in one go and in two are the same bits; a teacher is dense.
+run 0 train --init-from "$dir/chains" --teacher "$dir/model" --distill-weight 0.75 --data "$dir/text" --out "$dir/taught" --steps 4 --seq-len 32 --batch-size 4 --threads 2 --schedule constant
+says "of the loss, at temperature 2"
+run 0 train --init-from "$dir/chains" --teacher "$dir/model" --distill-weight 0.75 --data "$dir/text" --out "$dir/half" --steps 2 --seq-len 32 --batch-size 4 --threads 2 --schedule constant
+run 0 train --resume --out "$dir/half" --steps 4 --threads 1; says "0.75 of the loss"
+cmp "$dir/taught/latest/training.safetensors" "$dir/half/latest/training.safetensors" || fail "a resumed run with a teacher is another"
+run 4 train --init-from "$dir/model" --teacher "$dir/chains" --data "$dir/text" --out "$dir/no" --steps 1 --seq-len 32; says "a teacher is dense"; rm -rf "$dir/no"
+run 0 train --init-from "$dir/model" --distill-weight 0.3 --data "$dir/text" --out "$dir/no" --steps 1 --seq-len 32; says "distill_weight has no effect: there is no teacher"; rm -rf "$dir/no"
 run 1 ks apply "$dir/chains" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 32; says "is a chain already"
 run 1 ks apply "$dir/model" -o "$dir/chains" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 32; says "--force"
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:monarch:7' --calib "$dir/text" --seq-len 32; says "the nearest that do: 8"
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.q_proj=kron:monarch:8' --ratio 0.01 --calib "$dir/text" --seq-len 32; says "one block of rank 1 has"
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=2:4' --calib "$dir/text" --seq-len 32; says "kron:... or dense expected"
 run 2 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:butterfly'; says "needs --calib"
+run 2 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --distill-weight 1; says "of the updates of --recover"
+run 1 ks apply "$dir/chains" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 32 --recover 1 --distill-weight 1; says "is a chain already"
 run 2 ks apply "$dir/model" --lr 3; says "ks apply has no --lr"
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --calib "$dir/chains/model.safetensors" --seq-len 32; says "a plain text expected"
 run 1 ks apply "$dir/model" -o /proc/no --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 32; says "/proc/no"; says_not "before"
 [ ! -e "$dir/no" ] || fail "a refused apply left something"
 run 0 ks apply "$dir/model" -o "$dir/merged" --sparsity 'mlp.*=kron:monarch:4:4' --calib "$dir/text" --calib-tokens 320 --seq-len 32 --rounds 1 --merge --recover 3 --search \
-    --threads 2 --json
+    --distill-weight 0.5 --threads 2 --json
 prints '"loss_recovered"'; prints '"plain_output_error"'
 grep -q kron "$dir/merged/config.json" && fail "a merged model says that it has chains"
 [ ! -e "$dir/merged/recovery" ] || fail "the run of recovery was left"

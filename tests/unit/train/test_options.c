@@ -44,6 +44,9 @@ static wn_train_options unusual(void) {
     o.init_std = 0.1 / 3;
     o.seq_len = 128;
     o.seed = UINT64_MAX - 5;
+    o.teacher = "t";
+    o.distill_weight = 0.25;
+    o.distill_temperature = 3;
     o.mask_every = 7;
     o.mask_freeze_after = 70;
     o.mask_dense_after = 700;
