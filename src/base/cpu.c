@@ -43,13 +43,14 @@ static bool may_use_tiles(void) {
 static uint32_t detect_flags(void) {
     enum { STATE_AVX = 0x6, STATE_AVX512 = 0xe6, STATE_AMX = 0x60000 };
     const uint32_t osxsave_avx_fma_f16c = 1U << 27 | 1U << 28 | 1U << 12 | 1U << 29;
+    const uint32_t avx2_bmi2 = 1U << 5 | 1U << 8;
     const uint32_t avx512_f_dq_cd_bw_vl = 1U << 16 | 1U << 17 | 1U << 28 | 1U << 30 | 1U << 31;
     uint32_t a, b, c, d, a1 = 0, b1, c1, d1, flags = 0;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !all_set(c, osxsave_avx_fma_f16c)) return 0;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     if (a >= 1) (void)__get_cpuid_count(7, 1, &a1, &b1, &c1, &d1);
     uint64_t state = saved_state();
-    if (all_set(state, STATE_AVX) && b & 1U << 5) flags |= WN_CPU_AVX2;
+    if (all_set(state, STATE_AVX) && all_set(b, avx2_bmi2)) flags |= WN_CPU_AVX2;
     if (flags & WN_CPU_AVX2 && all_set(state, STATE_AVX512) && all_set(b, avx512_f_dq_cd_bw_vl)) {
         flags |= WN_CPU_AVX512;
         if (a1 & 1U << 5) flags |= WN_CPU_AVX512BF16;

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* X(FLAG, bit, "name"). AVX2 means AVX2+FMA+F16C, AVX512 F+BW+VL+DQ+CD, AMXBF16 tiles of
+/* X(FLAG, bit, "name"). AVX2 means AVX2+FMA+F16C+BMI2, AVX512 F+BW+VL+DQ+CD, AMXBF16 tiles of
  * bfloat16 with VBMI2; all with OS support, which for tiles is asked for when flags are detected.
  */
 #define WN_CPU_MAP(X)                                                                              \

@@ -175,17 +175,52 @@ ALWAYS void sparse_group(wn__stream_type type, int tokens, const uint8_t *w, con
 }
 
 #if VF == 8
-/* Both slots of group g for four lanes of one token: half as wide, since what the table holds is,
- * and these processors' registers often are. */
-ALWAYS __m128 quad_sum(wn__stream_type type, const uint8_t *w, __m128i four, int g, int s, int quad,
-                       __m128 sum) {
-    const uint8_t *at = w + 64 + 16 * quad + (type == WN_STREAM_F32 ? 128 * g + 64 * s : 64 * g);
+/* The picks of quad number `at` of the eight of a group, four of slot 0 before those of slot 1. The
+ * rotation leaves its source alone, which no shift does: this loop waits for its instructions to be
+ * issued, four of ten of which make and use such addresses. */
+ALWAYS __m128i picks_of_group(uint64_t both, int at) {
+    const char *picks = (const char *)wn__stream_picks;
+    uint64_t turned = both << 4;
+    if (at > 0) __asm__ volatile("rorx %2, %1, %0" : "=r"(turned) : "r"(both), "i"(8 * at - 4));
+    return _mm_load_si128((const __m128i *)(const void *)(picks + (turned & 0xFF0)));
+}
+
+/* A sum with the products of four lanes, finished before what comes after it in the source. */
+ALWAYS __m128 add_picked(__m128 sum, __m128i weights, __m128i four, __m128i picks) {
+    __m128i x = _mm_shuffle_epi8(four, picks);
+    sum = _mm_fmadd_ps(_mm_castsi128_ps(weights), _mm_castsi128_ps(x), sum);
+    __asm__ volatile("" : "+x"(sum));
+    return sum;
+}
+
+/* Loaded once, not again for each slot. */
+ALWAYS __m128i weights_load(const uint8_t *at) {
     __m128i weights = _mm_loadu_si128((const __m128i *)(const void *)at);
-    if (type == WN_STREAM_BF16)
-        weights = s ? _mm_and_si128(weights, _mm_set1_epi32((int)0xFFFF0000))
-                    : _mm_slli_epi32(weights, 16);
-    __m128i x = _mm_shuffle_epi8(four, quad_control(index_of(w, 2 * g + s), quad));
-    return _mm_fmadd_ps(_mm_castsi128_ps(weights), _mm_castsi128_ps(x), sum);
+    __asm__ volatile("" : "+x"(weights));
+    return weights;
+}
+
+/* Both slots of group g of one token: half as wide, since what the table holds is, and these
+ * processors' registers often are. The order of the source is kept: clang would make all addresses
+ * first, and spill. */
+ALWAYS void sparse_group_one(wn__stream_type type, const uint8_t *w, __m128i four, int g,
+                             __m128 sums[2][4]) {
+    const __m128i high = _mm_set1_epi32((int)0xFFFF0000);
+    uint64_t both;
+    memcpy(&both, w + 8 * g, sizeof both);
+    UNROLL
+    for (int quad = 0; quad < 4; quad++) {
+        const uint8_t *at = w + 64 + 16 * quad + (type == WN_STREAM_F32 ? 128 : 64) * g;
+        __m128i first = weights_load(at), second;
+        if (type == WN_STREAM_F32) {
+            second = weights_load(at + 64);
+        } else {
+            second = _mm_and_si128(first, high);
+            first = _mm_slli_epi32(first, 16);
+        }
+        sums[0][quad] = add_picked(sums[0][quad], first, four, picks_of_group(both, quad));
+        sums[1][quad] = add_picked(sums[1][quad], second, four, picks_of_group(both, 4 + quad));
+    }
 }
 
 /* One token: a sum of each slot for four times four lanes. */
@@ -200,10 +235,8 @@ ALWAYS void sparse_pass_one(wn__stream_type type, const uint8_t *w, const float 
         UNROLL
         for (int g = 0; g < 8; g++) {
             fetch_group(type, w, g, ahead);
-            __m128i four = _mm_loadu_si128((const __m128i *)(const void *)(x + 4 * g));
-            UNROLL
-            for (int i = 0; i < 8; i++)
-                sums[i / 4][i % 4] = quad_sum(type, w, four, g, i / 4, i % 4, sums[i / 4][i % 4]);
+            sparse_group_one(type, w, _mm_loadu_si128((const __m128i *)(const void *)(x + 4 * g)),
+                             g, sums);
         }
     }
     UNROLL
