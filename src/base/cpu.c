@@ -20,6 +20,7 @@
 // Read by everybody after pthread_once, never written again.
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static uint32_t flags_detected, flags_allowed;
+static uint64_t last_cache;
 static char model[49];
 
 #if defined(__x86_64__)
@@ -63,6 +64,18 @@ static uint32_t detect_flags(void) {
     return flags;
 }
 
+// Leaf 8000001D of AMD's processors has a cache a subleaf, 0 after the last one: the size of the
+// last level.
+static uint64_t detect_last_cache(void) {
+    const uint32_t caches = 0x8000001DU;
+    uint32_t a, b, c, d;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < 8 && __get_cpuid_count(caches, i, &a, &b, &c, &d) && a & 31; i++)
+        bytes = ((uint64_t)(b >> 22) + 1) * ((b >> 12 & 1023) + 1) * ((b & 4095) + 1) *
+                ((uint64_t)c + 1);
+    return bytes;
+}
+
 // The brand string: 48 bytes in three leaves, padded with blanks on either side.
 static void detect_model(void) {
     uint32_t word[12];
@@ -81,6 +94,9 @@ static void detect_model(void) {
 static uint32_t detect_flags(void) {
     return 0;
 }
+static uint64_t detect_last_cache(void) {
+    return 0;
+}
 static void detect_model(void) {}
 #endif
 
@@ -97,6 +113,7 @@ static uint32_t apply_environment(uint32_t flags) {
 static void detect(void) {
     flags_detected = detect_flags();
     flags_allowed = apply_environment(flags_detected);
+    last_cache = detect_last_cache();
     detect_model();
     if (model[0] == '\0') strcpy(model, "unknown");
 }
@@ -109,6 +126,11 @@ uint32_t wn__cpu_flags(void) {
 uint32_t wn__cpu_detected(void) {
     (void)pthread_once(&once, detect);
     return flags_detected;
+}
+
+uint64_t wn__cpu_last_cache(void) {
+    (void)pthread_once(&once, detect);
+    return last_cache;
 }
 
 const char *wn__cpu_model(void) {

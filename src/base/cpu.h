@@ -32,6 +32,9 @@ uint32_t wn__cpu_flags(void);
 uint32_t wn__cpu_detected(void);
 /* "AMD EPYC ..." or "unknown". Static storage. */
 const char *wn__cpu_model(void);
+/* Bytes of the last level of cache that a core shares with its neighbours; 0: not known, as on
+ * processors that are not AMD's. */
+uint64_t wn__cpu_last_cache(void);
 /* CPUs this process may run on (sched_getaffinity), at least 1. */
 int wn__cpu_count(void);
 /* Bytes of physical memory. */

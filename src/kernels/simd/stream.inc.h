@@ -5,6 +5,7 @@
  * tokens at a time share what they read of a tile; up to 16 take turns over a slice of it that
  * stays in L1, and the slice after it is fetched meanwhile. More tokens come after them, while the
  * tile is in L2. */
+#include "base/cpu.h"
 #include "base/fail.h"
 #include "kernels/op.h"
 #include "kernels/simd/stream_plan.h"
@@ -28,6 +29,7 @@ typedef struct stream_job {
     wn__stream_plan plan;
     uint8_t *rows; /* of x, plan.row bytes each */
     int64_t t0, tokens;
+    bool past; /* one token, and more bytes than caches keep until the next one */
 } stream_job;
 
 /* ---- x */
@@ -139,22 +141,25 @@ ALWAYS int_rows rows_of_turn(const stream_job *job, const turn *u) {
 }
 #endif
 
-ALWAYS void take_turn(wn__stream_type type, bool sparse, int tokens, const stream_job *job,
-                      const turn *u, float *to) {
+/* past: fetches FETCH_PAST, a constant, instead of u->ahead, which is not below zero. */
+ALWAYS void take_turn(wn__stream_type type, bool sparse, int tokens, bool past,
+                      const stream_job *job, const turn *u, float *to) {
+    const int64_t ahead = past ? FETCH_PAST : u->ahead;
+    if (!past && ahead < 0) __builtin_unreachable();
 #ifdef STREAM_INTEGERS
     if (type == WN_STREAM_INT8 || type == WN_STREAM_INT4) {
         const int_rows r = rows_of_turn(job, u);
         if (type == WN_STREAM_INT8)
-            int8_pass(sparse, tokens, u->w, &r, u->blocks, u->ahead, (int32_t *)(void *)to);
+            int8_pass(sparse, tokens, u->w, &r, u->blocks, ahead, (int32_t *)(void *)to);
         else
-            int4_pass(sparse, tokens, u->w, &r, u->blocks, u->ahead, to);
+            int4_pass(sparse, tokens, u->w, &r, u->blocks, ahead, to);
         return;
     }
 #endif
 #ifdef STREAM_FLOATS
     const float *x = (const float *)(const void *)(job->rows + u->t * job->plan.row);
     float_pass(type, sparse, tokens, u->w, x + u->first * wn__stream_block_columns(&job->p->format),
-               job->plan.row / 4, u->blocks, u->ahead, to);
+               job->plan.row / 4, u->blocks, ahead, to);
 #endif
 }
 
@@ -177,8 +182,12 @@ ALWAYS void take_turn_of(wn__stream_type type, bool sparse, int tokens, const st
     const int most = most_tokens(type, sparse);
 #define STREAM_TURN(n)                                                                             \
     case n:                                                                                        \
-        if ((n) <= most) take_turn(type, sparse, (n) <= most ? (n) : 1, job, u, to);               \
+        if ((n) <= most) take_turn(type, sparse, (n) <= most ? (n) : 1, false, job, u, to);        \
         return;
+    if (VF == 8 && job->past) {
+        take_turn(type, sparse, 1, true, job, u, to);
+        return;
+    }
     switch (tokens) {
         STREAM_TURN(1)
         STREAM_TURN(2)
@@ -294,6 +303,13 @@ STREAM_TILES(tiles_int4_24, WN_STREAM_INT4, true)
 #endif
 #undef STREAM_TILES
 
+/* One token, and more bytes than fit into the caches of these threads, of which two at least share
+ * one. */
+static bool past_caches(const wn__stream *p, int threads) {
+    uint64_t keep = wn__cpu_last_cache() * (uint64_t)((threads + 1) / 2);
+    return VF == 8 && p->x.shape[0] == 1 && keep > 0 && wn__stream_bytes(&p->format) > keep;
+}
+
 static wn_status stream(const void *args, wn__exec *x) {
     static wn__range_fn *const tiles[][2] = {
 #ifdef STREAM_FLOATS
@@ -306,8 +322,10 @@ static wn_status stream(const void *args, wn__exec *x) {
 #endif
     };
     const wn__stream *p = args;
-    stream_job job = {
-        .p = p, .plan = wn__stream_plan_of(p, VF == 16), .rows = (uint8_t *)x->scratch};
+    stream_job job = {.p = p,
+                      .plan = wn__stream_plan_of(p, VF == 16),
+                      .rows = (uint8_t *)x->scratch,
+                      .past = past_caches(p, wn__pool_threads(x->pool))};
     for (; job.t0 < p->x.shape[0]; job.t0 += job.tokens) {
         int64_t left = p->x.shape[0] - job.t0;
         job.tokens = left < job.plan.tokens ? left : job.plan.tokens;

@@ -94,6 +94,7 @@ static void test_machine(void **state) {
     assert_true(wn__cpu_count() >= 1);
     assert_true(wn__memory_total() > 1 << 20);
     assert_true(wn__memory_peak() > 1 << 16);
+    assert_true(wn__cpu_last_cache() == 0 || wn__cpu_last_cache() >= 1 << 18);
     double before = wn__clock();
     (void)usleep(1000);
     assert_true(wn__clock() >= before + 0.001);

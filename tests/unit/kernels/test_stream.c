@@ -2,6 +2,7 @@
 // Streams: what goes in comes out, rounded as the contract says; sizes are those of its table;
 // every variant's product agrees with one in double by the weights that come out, whatever the
 // tokens.
+#include "base/cpu.h"
 #include "kernels/pack24.h"
 #include "kernels/registry.h"
 #include "kernels/stream.h"
@@ -213,6 +214,42 @@ static void test_product(void **state) {
 }
 
 // Bytes of 64 x 256: four tiles of 256 columns.
+static wn_tensor one_row(const wn__stream_format *f, const wn_tensor *x, const wn_tensor *stream) {
+    static char scratch[1 << 13] __attribute__((aligned(64)));
+    wn__exec exec = {.scratch = scratch, .scratch_size = sizeof scratch};
+    const wn__stream args = {
+        .x = *x, .stream = *stream, .y = make2(WN_DTYPE_F32, 1, f->n), .format = *f};
+    assert_ok(wn__run(&exec, WN__OP_stream, &args));
+    return args.y;
+}
+
+// Copies of the tiles of a weight, more than a cache keeps, have the weight's outputs bit for bit.
+static void check_past_caches(const source *s, const wn__stream_format *f) {
+    const int64_t rows = (N + 15) / 16 * 16, bytes = (int64_t)wn__stream_bytes(f);
+    const int64_t most = (int64_t)wn__cpu_last_cache();
+    const int64_t copies = most < 32 << 20 ? most / bytes + 1 : 2;
+    const wn__stream_format large = {f->type, f->sparse, rows * copies, K};
+    wn_tensor x = make2(WN_DTYPE_F32, 1, K), stream = packed(s, f);
+    wn_tensor tiles = make1(WN_DTYPE_U8, bytes * copies);
+    for (int64_t i = 0; i < copies; i++)
+        memcpy((char *)tiles.data + i * bytes, stream.data, (size_t)bytes);
+    for (int64_t c = 0; c < K; c++)
+        ((float *)x.data)[c] = (float)drawn((uint64_t)(N * K + c));
+    wn_tensor y = one_row(f, &x, &stream), all = one_row(&large, &x, &tiles);
+    for (int64_t i = 0; i < copies; i++)
+        assert_memory_equal((float *)all.data + i * rows, y.data, N * sizeof(float));
+    free(x.data);
+    free(stream.data);
+    free(tiles.data);
+    free(y.data);
+    free(all.data);
+}
+
+static void test_past_caches(void **state) {
+    (void)state;
+    for_all(check_past_caches);
+}
+
 static void test_sizes(void **state) {
     (void)state;
     static const size_t dense[] = {65536, 32768, 16384 + 256, 8192 + 512};
@@ -251,7 +288,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_packed_rows),
         cmocka_unit_test(test_product),    cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_past_caches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
