@@ -13,6 +13,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/elementwise.h"
 #include "kernels/embed.h"
+#include "kernels/fit.h"
 #include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
 #include "kernels/kron_pair_grad.h"

@@ -3,6 +3,7 @@
 #include "device24.h"
 #include "device8.h"
 #include "few.h"
+#include "fit.h"
 #include "kron.h"
 #include "values24.h"
 
@@ -10,6 +11,7 @@
 #include "kernels/cuda/args24.h"
 #include "kernels/cuda/args_blocks.h"
 #include "kernels/cuda/args_few.h"
+#include "kernels/cuda/args_fit.h"
 #include "kernels/cuda/args_kron.h"
 #include "kernels/cuda/args_rows.h"
 #include <stddef.h>
@@ -47,6 +49,12 @@ typedef enum kind {
     RELU24_BLOCKS,
     RELU2,
     RELU2_GRAD,
+    EMBED,
+    ERROR,
+    ERROR_SUM,
+    NORMS,
+    NORMS_SUM,
+    FIT_UPDATE,
     KRON_PACK,
     KRON_ROWS,
     KRON_LANES,
@@ -173,6 +181,15 @@ static const struct {
     {"wn_mvue24_blocks_exact_f16", MVUE_BLOCKS, 2, 10, 0},
     {"wn_mvue24_blocks_approx_bf16", MVUE_BLOCKS, 2, 7, 1},
     {"wn_mvue24_blocks_approx_f16", MVUE_BLOCKS, 2, 10, 1},
+    {"wn_embed_16", EMBED, 16, 0, 0},
+    {"wn_embed_8", EMBED, 8, 0, 0},
+    {"wn_embed_4", EMBED, 4, 0, 0},
+    {"wn_embed_2", EMBED, 2, 0, 0},
+    SHORT("wn_squared_error", ERROR),
+    SHORT("wn_squared_error_sum", ERROR_SUM),
+    {"wn_gradient_norms", NORMS, 4, 0, 0},
+    {"wn_gradient_norms_sum", NORMS_SUM, 4, 0, 0},
+    SHORT("wn_fit_update", FIT_UPDATE),
     FLOATS("wn_relu2", RELU2, 0),
     FLOATS("wn_relu2_grad", RELU2_GRAD, 0),
     {"wn_relu24_blocks_128x256_bf16", RELU24_BLOCKS, 2, 7, 0},
@@ -271,6 +288,16 @@ unsigned long fake_device24_bytes(int which) {
         return sizeof(wn__gpu_block8);
     case FEW:
         return sizeof(wn__gpu_few);
+    case EMBED:
+        return sizeof(wn__gpu_embed);
+    case ERROR:
+    case ERROR_SUM:
+        return sizeof(wn__gpu_squared_error);
+    case NORMS:
+    case NORMS_SUM:
+        return sizeof(wn__gpu_gradient_norms);
+    case FIT_UPDATE:
+        return sizeof(wn__gpu_fit_update);
     case KRON_PACK:
         return sizeof(wn__gpu_kron_pack);
     case KRON_ROWS:
@@ -561,6 +588,15 @@ static void run_values(int which, const void *argument) {
     case MVUE_BLOCKS:
         fake_mvue24_blocks(argument, dtype, approx);
         break;
+    case EMBED:
+        fake_embed(argument, kernels[which].size);
+        break;
+    case NORMS_SUM: // does what NORMS was launched for, which is not where there is nothing
+        fake_gradient_norms(argument);
+        break;
+    case FIT_UPDATE:
+        fake_fit_update(argument, dtype);
+        break;
     case RELU2:
     case RELU2_GRAD:
         fake_relu2(argument, dtype, kernels[which].kind == RELU2_GRAD);
@@ -617,6 +653,10 @@ int fake_device24_run(int which, const void *argument) {
         return fake_relu24_blocks(argument, dtype_of(which));
     case PRODUCT_MAPS:
         return fake_blocks_multiply_maps(argument, kernels[which].name);
+    case ERROR:
+        return fake_squared_error(argument, dtype_of(which), 0);
+    case ERROR_SUM:
+        return fake_squared_error(argument, dtype_of(which), 1);
     case KRON_PACK:
         return fake_kron_pack(argument);
     case KRON_ROWS:

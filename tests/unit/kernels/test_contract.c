@@ -115,6 +115,10 @@ static const char *problem_of(wn__op op) {
     case WN__OP_embed:
     case WN__OP_embed_grad:
         return "N=3,V=11,C=5";
+    case WN__OP_squared_error:
+        return "n=3,m=5,gradient=apart";
+    case WN__OP_gradient_norms:
+        return "count=6";
     case WN__OP_rmsnorm:
     case WN__OP_rmsnorm_grad:
     case WN__OP_colsum:
@@ -302,7 +306,10 @@ static void spoil_presence(wn__case *c, int i) {
                                            "block24.blocks_t",
                                            "spmm24_blocks8.bias",
                                            "spmm24_blocks8.residual",
-                                           "block8.mask"};
+                                           "block8.mask",
+                                           "squared_error.bias",
+                                           "squared_error.gradient",
+                                           "squared_error.dbias"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s", wn__op_name(c->type->op), c->part[i].name);
     *tensor(c, i) = (wn_tensor){0};
@@ -326,6 +333,7 @@ static bool may_share(const wn__case *c, const wn__part *out, const wn__part *in
                                         "swiglu.y=gate",
                                         "swiglu.y=up",
                                         "relu2.y=x",
+                                        "squared_error.gradient=y",
                                         "relu2_grad.dx=x",
                                         "relu2_grad.dx=dy",
                                         "swiglu_grad.dgate=gate",
