@@ -17,9 +17,10 @@ static void on_epoch(void *ctx, const wn_ks_epoch *e) {
     bool due = e->epoch % opt_int(r->o, O_log_interval) == 0 || opt_flag(r->o, O_verbose) ||
                e->epoch == e->epochs;
     if (r->quiet || !due) return;
-    fprintf(stderr, "epoch %lld/%lld | train %.6g | val %.6g | gnorm %.4g | lr %.4g%s\n",
+    fprintf(stderr,
+            "epoch %lld/%lld | train %.6g | val %.6g | gnorm %.4g | lr %.4g | %.4g ms a step%s\n",
             (long long)e->epoch, (long long)e->epochs, e->train_loss, e->val_loss, e->grad_norm,
-            e->lr, e->best ? " | best" : "");
+            e->lr, 1e3 * e->seconds, e->best ? " | best" : "");
     if (!opt_flag(r->o, O_log_grad_norm)) return;
     fprintf(stderr, "  factors");
     for (int t = 0; t < e->factors; t++)
@@ -79,7 +80,9 @@ static wn_ks_options options_of(const options *o) {
                            .val_split = opt_real(o, O_val_split),
                            .batch_last = opt_flag(o, O_bs_last),
                            .impl = opt_text(o, O_impl),
-                           .dtype = opt_text(o, O_ks_dtype),
+                           // what is right without it depends on the device
+                           .dtype = o->value[O_ks_dtype].given ? opt_text(o, O_ks_dtype) : NULL,
+                           .device = opt_text(o, O_ks_device),
                            .batch_size = opt_int(o, O_ks_batch),
                            .epochs = opt_int(o, O_num_epochs),
                            .lr = opt_real(o, O_ks_lr),
@@ -121,9 +124,7 @@ static int fit(const options *o) {
     if (!path || (o->arguments > 1 && opt_text(o, O_weight_path)))
         return usage_error("winnow ks fit needs one weight: WEIGHT or --weight-path");
     const char *device = opt_text(o, O_ks_device);
-    if (device && strncmp(device, "cuda", 4) == 0)
-        fprintf(stderr, "winnow: no GPU code for this; the fit runs on the CPU\n");
-    else if (device && strcmp(device, "cpu") != 0)
+    if (device && strcmp(device, "cpu") != 0 && strncmp(device, "cuda", 4) != 0)
         return usage_error("--device %s: cpu or cuda expected", device);
     reporter r = {o, opt_flag(o, O_quiet)};
     wn_ks_options k = options_of(o);

@@ -33,10 +33,15 @@ typedef struct wn_ks_options {
     double data_std;               /* standard deviation of an input */
     int64_t samples;               /* random vectors, of which a share of val_split is held out */
     double val_split;
-    bool batch_last;   /* activations lie [features, batch] */
-    const char *impl;  /* "triton": the fused kernels; "bmm": permuted copies and batched products,
-                          where this build has a CBLAS [triton] */
-    const char *dtype; /* float32, or float16: rounded weights over float32 masters [float32] */
+    bool batch_last;    /* activations lie [features, batch] */
+    const char *impl;   /* "triton": the fused kernels; "bmm": permuted copies and batched products,
+                           where this build has a CBLAS [triton] */
+    const char *dtype;  /* float32, or float16 and bfloat16: rounded weights over float32 masters
+                           [float32; on a GPU float16] */
+    const char *device; /* "cpu", or "cuda" and "cuda:N": gradients run on an NVIDIA GPU, vectors
+                           and what lies between factors in the dtype; where there is none, of
+                           float32, and in closed forms the log says so and the processor runs
+                           [cpu] */
     int64_t batch_size, epochs;
     double lr, weight_decay;
     const char *optimizer; /* adamw, adam, sgd (momentum 0.9) [adamw] */
@@ -61,8 +66,9 @@ typedef struct wn_ks_epoch {
     double grad_norm;          /* of the factors, before clipping; mean over the batches */
     const double *factor_norm; /* [factors] likewise */
     int factors;
-    double lr; /* of this epoch */
-    bool best; /* so far */
+    double lr;      /* of this epoch */
+    bool best;      /* so far */
+    double seconds; /* of one update, without the evaluation */
 } wn_ks_epoch;
 typedef void wn_ks_fn(void *ctx, const wn_ks_epoch *epoch);
 

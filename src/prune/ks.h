@@ -12,6 +12,8 @@
 #include "sparse/kron_fit.h"
 #include "winnow/ks.h"
 
+struct wn__ks_gpu; /* prune/ks_gpu.h */
+
 /* The matrix, packed F32; malloc'ed. */
 WN_NODISCARD wn_status wn__ks_weight(const char *path, const char *tensor, float **w, int64_t *out,
                                      int64_t *in);
@@ -44,7 +46,7 @@ typedef struct wn__ks {
     int64_t out, in;
     float *w;
     wn__kron_chain chain;
-    bool half, batch_last;
+    bool half, brain, batch_last; /* factors are rounded to float16, to bfloat16 */
     wn__params
         params; /* "bias", then "weights.N", F32 [a d, c, b], as the original's files have them */
     wn__arena arena;
@@ -53,6 +55,7 @@ typedef struct wn__ks {
     wn__epochs schedule;
     wn__pool *pool;
     wn__exec x;
+    struct wn__ks_gpu *gpu; /* what gradients run on; NULL: this processor */
     double *root; /* of a calibration: S [in, in] lower triangular, S S^T = H; else NULL */
     wn__ks_data train, val;     /* no rows of val: train stands for it */
     int64_t batch;              /* rows of the buffers */

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/philox.h"
 #include "kernels/matmul.h"
-#include "prune/ks.h"
+#include "prune/ks_gpu.h"
 #include "winnow/kernels.h"
 
 #include <errno.h>
@@ -107,9 +107,10 @@ static wn_status read_options(wn__ks *k) {
     k->schedule.total = o->epochs;
     wn__epochs_start(&k->schedule, o->lr);
     k->half = is(o->dtype, "float16");
+    k->brain = is(o->dtype, "bfloat16");
     k->batch_last = o->batch_last;
-    if (!k->half && o->dtype != NULL && !is(o->dtype, "float32"))
-        return wn__fail(WN_INVALID, "dtype '%s': float32 or float16 expected", o->dtype);
+    if (!k->half && !k->brain && o->dtype != NULL && !is(o->dtype, "float32"))
+        return wn__fail(WN_INVALID, "dtype '%s': float32, float16 or bfloat16 expected", o->dtype);
     if (o->impl != NULL && !is(o->impl, "bmm") && !is(o->impl, "triton"))
         return wn__fail(WN_INVALID, "impl '%s': triton or bmm expected", o->impl);
     return WN_OK;
@@ -126,7 +127,13 @@ static wn_status reserve(const wn__ks *k, wn__ks_data *d) {
 }
 
 // target = input W^T
-static wn_status aim(const wn__ks *k, const wn__ks_data *d) {
+static wn_status aim(wn__ks *k, const wn__ks_data *d) {
+    bool done = false;
+    if (k->gpu != NULL) {
+        wn__ks_gpu_vectors(k, d->input, d->rows * k->in);
+        WN_TRY(wn__ks_gpu_aim(k, d, &done));
+    }
+    if (done) return WN_OK;
     const wn_tensor w = wn__tensor2(k->w, WN_DTYPE_F32, k->out, k->in);
     const wn__matmul product = {.a = wn__tensor2(d->input, WN_DTYPE_F32, d->rows, k->in),
                                 .b = wn__tensor_transpose(&w),
@@ -175,6 +182,7 @@ static wn_status make_data(wn__ks *k, method m) {
     if (exact || m == SVD || m == ALS) { // all unit vectors stand for all vectors
         k->train = (wn__ks_data){
             .exact = true, .scale = o->data_std * sqrt((double)k->in), .rows = 2 * k->in};
+        if (k->gpu != NULL) k->train.scale = wn__ks_gpu_unit(k, k->train.scale);
         k->val = k->train;
         return WN_OK;
     }
@@ -246,10 +254,17 @@ static const wn__ks_data *held_out(const wn__ks *k) {
     return k->val.rows > 0 ? &k->val : &k->train;
 }
 
+static double seconds_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static wn_status run_epoch(wn__ks *k, int64_t epoch, wn_ks_fn *fn, void *ctx, wn__ks_state *s,
                            wn__ks_sums *sums) {
-    double lr = k->schedule.lr;
+    double lr = k->schedule.lr, begin = seconds_now();
     WN_TRY(wn__ks_train_epoch(k, epoch, sums));
+    double each = (seconds_now() - begin) / (double)sums->batches;
     WN_TRY(wn__ks_loss(k, held_out(k), &s->val, NULL));
     if (!isfinite(sums->loss) || !isfinite(s->val))
         return wn__fail(WN_INVALID,
@@ -273,7 +288,7 @@ static wn_status run_epoch(wn__ks *k, int64_t epoch, wn_ks_fn *fn, void *ctx, wn
         WN_TRY(wn__ks_save(k, name, s));
     }
     const wn_ks_epoch event = {epoch,        k->o->epochs,   s->train, s->val, sums->norm,
-                               sums->factor, k->chain.count, lr,       best};
+                               sums->factor, k->chain.count, lr,       best,   each};
     if (fn != NULL) fn(ctx, &event);
     return WN_OK;
 }
@@ -290,6 +305,8 @@ static wn_status activation_error(wn__ks *k, double *out) {
 static wn_status finish(wn__ks *k, const wn__ks_state *s, wn_ks_result *out) {
     const wn__ks_data all = {.exact = true, .scale = sqrt((double)k->in), .rows = 2 * k->in};
     double loss, squares, square = 0;
+    if (k->gpu != NULL) WN_TRY(wn__ks_gpu_pull(k));
+    wn__ks_round(k);
     WN_TRY(wn__ks_loss(k, &all, &loss, &squares)); // in ||W - product||^2, and the bias's square
     for (int64_t i = 0; i < k->out * k->in; i++)
         square += (double)k->w[i] * (double)k->w[i];
@@ -313,6 +330,7 @@ static wn_status run(wn__ks *k, method m, wn_ks_fn *fn, void *ctx, wn_ks_result 
     else
         WN_TRY(start_closed(k, out));
     wn__ks_round(k);
+    if (k->gpu != NULL) WN_TRY(wn__ks_gpu_push(k));
     if (m == ALS) WN_TRY(wn__ks_als(k, k->o->epochs, &out->sweeps));
     if (is_closed(k, m)) {
         WN_TRY(wn__ks_loss(k, held_out(k), &state.val, NULL));
@@ -342,12 +360,6 @@ static void count(const wn__ks *k, wn_ks_result *out) {
     out->saved = n.saved;
 }
 
-static double seconds_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void *ctx,
                     wn_ks_result *out) {
     wn__ks *k = calloc(1, sizeof *k);
@@ -368,9 +380,11 @@ wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void
     k->x.pool = k->pool;
     if (is(o->impl, "bmm")) k->x.force = "kron_mul:cblas";
     k->log = wn__json_new_array();
+    WN_TRY_OUT(wn__ks_gpu_choose(k, is_closed(k, m)));
     WN_TRY_OUT(make_data(k, m));
     WN_TRY_OUT(wn__dir_make(o->output_dir != NULL ? o->output_dir : "./trained_models"));
     WN_TRY_OUT(wn__ks_build(k));
+    if (k->gpu != NULL) WN_TRY_OUT(wn__ks_gpu_build(k));
     WN_TRY_OUT(run(k, m, fn, ctx, out));
     out->seconds = seconds_now() - begin;
 out:

@@ -4,7 +4,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "formats/pth.h"
-#include "prune/ks.h"
+#include "prune/ks_gpu.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -212,6 +212,7 @@ wn_status wn__ks_save(const wn__ks *k, const char *name, const wn__ks_state *s) 
     float step = (float)k->updates;
     const wn_tensor count = wn__tensor(&step, WN_DTYPE_F32, 0, NULL);
     wn__pth_writer *w;
+    if (k->gpu != NULL) WN_TRY(wn__ks_gpu_pull(k));
     (void)snprintf(tail, sizeof tail, "%s.pth", name);
     WN_TRY(wn__ks_path(k, tail, path, sizeof path));
     WN_TRY(wn__kron_chain_format(&k->chain, WN__KRON_COLUMNS, &line));

@@ -6,7 +6,7 @@
 #include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
 #include "optim/optim.h"
-#include "prune/ks.h"
+#include "prune/ks_gpu.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -36,10 +36,11 @@ static wn_tensor weight_view(const wn__ks *k, int t) {
 }
 
 void wn__ks_round(wn__ks *k) {
-    for (int t = 0; t < k->chain.count && k->half; t++) {
+    for (int t = 0; t < k->chain.count && (k->half || k->brain); t++) {
         const float *master = k->params.item[t + 1].w.data;
         for (int64_t i = 0; i < wn__kron_params(&k->chain.factor[t]); i++)
-            k->used[t][i] = wn__f16_to_f32(wn__f16_from_f32(master[i]));
+            k->used[t][i] = k->brain ? wn__bf16_to_f32(wn__bf16_from_f32(master[i]))
+                                     : wn__f16_to_f32(wn__f16_from_f32(master[i]));
     }
 }
 
@@ -203,6 +204,7 @@ wn_status wn__ks_train_epoch(wn__ks *k, int64_t epoch, wn__ks_sums *out) {
         k->order[i] = k->order[j];
         k->order[j] = i;
     }
+    if (k->gpu != NULL) return wn__ks_gpu_epoch(k, out);
     for (int64_t i = 0; i < n; i += k->batch) {
         int64_t some = least(k->batch, n - i);
         wn__ks_bring(k, &k->train, k->order + i, some);
@@ -219,6 +221,7 @@ wn_status wn__ks_loss(wn__ks *k, const wn__ks_data *d, double *loss, double *squ
     int64_t batches = 0;
     double all = 0;
     *loss = 0;
+    if (k->gpu != NULL && squares == NULL) return wn__ks_gpu_loss(k, d, loss);
     for (int64_t i = 0; i < d->rows; i += k->batch, batches++) {
         int64_t some = least(k->batch, d->rows - i);
         for (int64_t j = 0; j < some; j++)
@@ -267,7 +270,7 @@ static wn_status carve(wn__ks *k, wn__arena *a) {
         WN_TRY(wn__tensor_alloc(a, WN_DTYPE_F32, 3, shape, &param->w));
         WN_TRY(wn__tensor_alloc(a, WN_DTYPE_F32, 3, shape, &param->g));
         k->used[t] = param->w.data;
-        if (k->half) WN_TRY(floats(a, wn__kron_params(p), &k->used[t]));
+        if (k->half || k->brain) WN_TRY(floats(a, wn__kron_params(p), &k->used[t]));
         if (wn__kron_rows(p) > widest) widest = wn__kron_rows(p);
     }
     WN_TRY(wn__tensor_alloc1(a, WN_DTYPE_F32, k->out, &k->params.item[0].w));
@@ -322,6 +325,7 @@ wn_status wn__ks_build(wn__ks *k) {
 }
 
 void wn__ks_free(wn__ks *k) {
+    wn__ks_gpu_free(k);
     wn__json_free(k->log);
     wn__optimizer_free(k->optimizer);
     wn__params_free(&k->params);

@@ -38,6 +38,7 @@ run 2 ks unfit "$weight"; says "fit or apply expected"
 run 2 ks fit "$weight" --recover 3; says "ks fit has no --recover"
 run 2 ks fit; says "needs one weight"
 run 2 ks fit "$weight" --device tpu; says "cpu or cuda"
+WN_LIBCUDA="$dir/no-such-driver.so" run 0 ks fit "$weight" --device cuda --method sgd --num-epochs 1 --output-dir "$dir/gpu"; says "the fit runs on the CPU"
 
 # ks apply: layers of a model as chains, run, validated and trained as such; merged; with training afterwards.
 make_text "$dir/text"

@@ -397,7 +397,7 @@ static void test_refusals(void **state) {
     p = o, p.scheduler = "linear";
     refuse(path, p, "plateau, cosine, step or none");
     p = o, p.dtype = "int8";
-    refuse(path, p, "float32 or float16 expected");
+    refuse(path, p, "float32, float16 or bfloat16 expected");
     p = o, p.impl = "cuda";
     refuse(path, p, "triton or bmm expected");
     p = o, p.data = "text", p.method = "sgd";
