@@ -131,8 +131,8 @@ static void test_near(void **state) {
     o.method = "auto";
     compare(square, o, 4, 0x1p-11);
     o = options_for(state, "pair");
-    o.samples = 6000;
-    o.batch_size = 4096;
+    o.samples = 500;
+    o.batch_size = 256;
     o.val_split = 0.25;
     compare(path, o, 2, 0x1p-11);
 }
