@@ -181,7 +181,20 @@ ALWAYS void sparse_group(wn__stream_type type, int tokens, const uint8_t *w, con
 ALWAYS __m128i picks_of_group(uint64_t both, int at) {
     const char *picks = (const char *)wn__stream_picks;
     uint64_t turned = both << 4;
-    if (at > 0) __asm__ volatile("rorx %2, %1, %0" : "=r"(turned) : "r"(both), "i"(8 * at - 4));
+#define PICKS_AT(n)                                                                                \
+    case n:                                                                                        \
+        __asm__ volatile("rorx %2, %1, %0" : "=r"(turned) : "r"(both), "i"(8 * (n)-4));            \
+        break;
+    switch (at) { /* the instruction holds the number, which is a literal without unrolling too */
+        PICKS_AT(1)
+        PICKS_AT(2)
+        PICKS_AT(3)
+        PICKS_AT(4)
+        PICKS_AT(5)
+        PICKS_AT(6)
+        PICKS_AT(7)
+    }
+#undef PICKS_AT
     return _mm_load_si128((const __m128i *)(const void *)(picks + (turned & 0xFF0)));
 }
 
