@@ -64,8 +64,10 @@ static wn__kron_work factor_work(int i) {
     return w;
 }
 
-// Chains: blocks of 64 x 64 of rank r, a share of 2 r / 64; butterflies of 4096.
-enum { BLOCK = 64, SQUARES = 5, RANKS = 2, PAIRS = SQUARES * RANKS, BUTTERFLIES = 2 };
+// Chains: blocks of 64 x 64 of rank r, a share of 2 r / 64, which leave r times as many numbers
+// between as on either side; 8 x 8 blocks of a quarter's rank, which leave as many; butterflies of
+// 4096.
+enum { BLOCK = 64, WIDE = 8, SQUARES = 5, RANKS = 2, PAIRS = SQUARES * RANKS, BUTTERFLIES = 2 };
 static const int64_t rank[RANKS] = {1, 8};
 static const int64_t radix[BUTTERFLIES][2] = {{16, 3}, {8, 4}};
 
@@ -75,6 +77,16 @@ static wn__kron_work pair_work(int i) {
     w.size = (wn__kron_size){r, BLOCK, BLOCK, 1};
     w.params = (double)n * (double)n * 2 * (double)r / BLOCK;
     (void)snprintf(w.name, sizeof w.name, "two factors %.3g %%", 200.0 * (double)r / BLOCK);
+    return w;
+}
+
+static wn__kron_work wide_work(int i) {
+    const int64_t n = (int64_t)SMALLEST << i, block = n / WIDE, r = block / WIDE;
+    wn__kron_work w = {.kind = WN__KRON_PAIR, .out = n, .in = n, .count = 2};
+    w.size = (wn__kron_size){r, block, block, 1};
+    w.params = (double)n * (double)n / 4;
+    (void)snprintf(w.name, sizeof w.name, "two factors 25 %% monarch:%" PRId64 ":%" PRId64, block,
+                   r);
     return w;
 }
 
@@ -94,8 +106,10 @@ bool wn__kron_work_at(int i, int sample, wn__kron_work *out) {
         return true;
     }
     i -= sample;
-    if (i >= PAIRS + BUTTERFLIES) return false;
-    *out = i < PAIRS ? pair_work(i) : butterfly_work(i - PAIRS);
+    if (i >= PAIRS + SQUARES + BUTTERFLIES) return false;
+    *out = i < PAIRS             ? pair_work(i)
+           : i < PAIRS + SQUARES ? wide_work(i - PAIRS)
+                                 : butterfly_work(i - PAIRS - SQUARES);
     return true;
 }
 
@@ -132,10 +146,10 @@ static void put_size(text *t, const char *format, int64_t a, int64_t b, int64_t 
 #define GRADIENT ",a=%" PRId64 ",b=%" PRId64 ",c=%" PRId64 ",d=%" PRId64
 
 static wn__kron_size right_of(const wn__kron_work *w) {
-    return (wn__kron_size){w->in / BLOCK, w->size.a * (w->out / BLOCK), BLOCK, 1};
+    return (wn__kron_size){w->in / w->size.c, w->size.a * (w->out / w->size.b), w->size.c, 1};
 }
 static wn__kron_size left_of(const wn__kron_work *w) {
-    return (wn__kron_size){1, BLOCK, w->in / BLOCK * w->size.a, w->out / BLOCK};
+    return (wn__kron_size){1, w->size.b, w->in / w->size.c * w->size.a, w->out / w->size.b};
 }
 
 static void put_weight(text *t, const wn__kron_work *w, int64_t rows, const char *dtype,
@@ -159,8 +173,9 @@ bool wn__kron_pair_problem(const wn__kron_work *w, int64_t rows, const char *dty
     text t = {problem, problem_size};
     if (w->kind != WN__KRON_PAIR) return false;
     put_common(&t, rows, dtype, false);
-    put_size(&t, ",b=64,c=64,s=%" PRId64 ",t=%" PRId64 ",r=%" PRId64 ",accumulate=%" PRId64,
-             w->in / BLOCK, w->out / BLOCK, w->size.a, 0);
+    put_size(&t, ",b=%" PRId64 ",c=%" PRId64 ",s=%" PRId64 ",t=%" PRId64, w->size.b, w->size.c,
+             w->in / w->size.c, w->out / w->size.b);
+    put_size(&t, ",r=%" PRId64 ",accumulate=%" PRId64, w->size.a, 0, 0, 0);
     return true;
 }
 
@@ -179,19 +194,20 @@ bool wn__kron_problem(const wn__kron_work *w, wn__kron_pass pass, int64_t rows, 
         return true;
     }
     put_common(&t, rows, dtype, last);
-    if (w->kind == WN__KRON_FACTOR)
+    if (w->kind == WN__KRON_FACTOR) {
         put_size(&t, FACTOR, s->a, turned ? s->c : s->b, turned ? s->b : s->c, s->d);
-    else if (w->kind == WN__KRON_PAIR)
+    } else if (w->kind == WN__KRON_PAIR) {
+        put_size(&t, ",a=1,d=1,b=%" PRId64 ",c=%" PRId64 ",s=%" PRId64 ",t=%" PRId64, s->b, s->c,
+                 w->in / s->c, w->out / s->b);
         put_size(&t,
-                 turned ? ",a=1,d=1,b=64,c=64,s=%" PRId64 ",t=%" PRId64 ",r=%" PRId64
-                          ",count=%" PRId64 ",form=turned"
-                        : ",a=1,d=1,b=64,c=64,s=%" PRId64 ",t=%" PRId64 ",r=%" PRId64
-                          ",count=%" PRId64,
-                 w->in / BLOCK, w->out / BLOCK, s->a, 2);
-    else
+                 turned ? ",r=%" PRId64 ",count=%" PRId64 ",form=turned"
+                        : ",r=%" PRId64 ",count=%" PRId64,
+                 s->a, 2, 0, 0);
+    } else {
         put_size(&t,
                  turned ? ",r=%" PRId64 ",count=%" PRId64 ",form=butterfly-turned"
                         : ",r=%" PRId64 ",count=%" PRId64 ",form=butterfly",
                  s->b, w->count, 0, 0);
+    }
     return true;
 }

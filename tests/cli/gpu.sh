@@ -58,7 +58,7 @@ grep -q over_bmm "$dir/ks.json" || fail "no ratio to batched products"
 grep -q "FLOPs of the chain" "$dir/ks.svg" || fail "no picture of chains"
 unset FAKE_CUBLASLT_CHOICES
 run 0 bench ks --device cuda --shapes 4096x4096 --rows 1 --repeats 1 --work 'forward two,forward butterfly radix 16,weight gradient two factors 3' --peers none --dtype f16
-prints "kron_mul_sm90a_fused"; prints "kron_mul_sm90a_rank"; prints "kron_pair_grad_sm80"
+prints "kron_mul_sm90a_fused"; prints "kron_mul_sm90a_rank"; prints "kron_mul_sm90a_wide"; prints "kron_pair_grad_sm80"
 # what a fit does besides its products, and one on the GPU, with targets of the library
 for op in embed squared_error gradient_norms fit_update; do
     run 0 kernels --check --quick --op $op --variant sm80

@@ -42,12 +42,41 @@ static const wn__field fields[FIELDS] = {
 // How many blocks lie side by side where a GPU takes several together.
 static const int64_t together[] = {2, 4, 4, 8, 16, 24, 32, 4};
 
+// Wide blocks: a factor or two of sides that are multiples of 64, batch first.
+static void settle_wide(int64_t *v, bool single) {
+    static const int64_t turns[] = {1, 2, 4, 8, 1, 8, 16};
+    static const int64_t sides[] = {64, 128, 192, 256, 512};
+    v[A] = 1 + v[A] % 2;
+    v[C] = sides[v[C] % 5];
+    v[DTYPE] = 2 + (v[T] & 1); // BF16 or F16
+    v[BATCH] = v[ACCUMULATE] = 0;
+    v[FORM] &= TURNED;
+    v[COUNT] = single ? 1 : 2;
+    if (single) {
+        v[D] = turns[v[N] % 7];
+        v[T] = v[C] == 512 ? 128 : 64 * (1 + v[T] % 5);
+        v[S] = v[R] = 1;
+        v[N] %= v[D] == 1 ? 140 : 12;
+        return;
+    }
+    v[A] = v[D] = 1;
+    v[B] = 64 * (1 + v[B] % 3);
+    v[R] = v[S] % 3 == 0 ? 64 : v[S] % 3 * 16;
+    v[T] = 64 / (v[R] < 64 ? v[R] : 32) * (1 + v[T] % 2);
+    v[S] = 64 / v[R] * (1 + v[S] % 2);
+    v[N] %= v[N] % 4 == 0 ? 140 : 8;
+}
+
 // Now and then one large factor, one of blocks side by side, a butterfly, or one of the chains that
 // run at once on a GPU, with few vectors where it is long.
 static void settle(wn__problem *p) {
     int64_t *v = p->value;
     const int64_t roll = (v[A] + 3 * v[B] + 5 * v[C] + 7 * v[T]) % 32;
-    if (roll > 11) return;
+    if (roll > 13) return;
+    if (roll > 11) {
+        settle_wide(v, roll == 12);
+        return;
+    }
     if (roll == 6) { // one factor whose blocks a task does not take whole
         v[COUNT] = v[S] = v[R] = 1;
         v[A] = 1;
@@ -257,6 +286,15 @@ static void settle_grad(wn__problem *p) {
         v[GC] += 120;
         v[GD] = 1 + v[GD] % 18;
         v[GN] %= 90;
+    } else if (roll == 1) { // wide ones; interleaved, as wide as is worth putting them in order
+        static const int64_t turns[] = {1, 1, 4, 1, 8, 2};
+        v[GD] = turns[v[GN] % 6];
+        v[GA] = 1 + v[GA] % 2;
+        v[GB] = v[GD] > 1 ? 512 : 64 * (1 + v[GB] % 5);
+        v[GC] = v[GD] > 1 ? 512 : 64 * (1 + v[GC] % 4);
+        v[GN] %= v[GD] > 1 ? 4 : 140;
+        v[GBATCH] = 0;
+        v[GDTYPE] = 2 + (v[GA] & 1); // BF16 or F16
     } else if (roll % 4 == 0) {
         v[GD] = together[(v[GN] + v[GB]) % 8];
         v[GB] = (v[GB] + 3) / 4 * 4;
@@ -339,6 +377,19 @@ static const wn__field pair_fields[PFIELDS] = {
     WN__FIELD_WORDS("dw", 1, 0, dw_words),
 };
 
+// Now and then blocks that are wide.
+static void settle_pair(wn__problem *p) {
+    int64_t *v = p->value;
+    if ((v[PB] + 3 * v[PC] + 5 * v[PS]) % 16 != 0) return;
+    v[PT] = v[PT] % 4 == 0 ? 4 : 1;
+    v[PB] = v[PC] = v[PT] > 1 ? 256 : 64 * (1 + v[PC] % 2);
+    v[PS] = 2;
+    v[PR] = 64;
+    v[PN] %= v[PT] == 1 ? 140 : 4;
+    v[PBATCH] = 0;
+    v[PDTYPE] = 2 + (v[PN] & 1); // BF16 or F16
+}
+
 static wn__kron_size pair_size(const int64_t *v, int t) {
     return t ? (wn__kron_size){1, v[PB], v[PS] * v[PR], v[PT]}
              : (wn__kron_size){v[PS], v[PR] * v[PT], v[PC], 1};
@@ -413,6 +464,7 @@ const wn__case_type wn__cases_kron_pair_grad = {.op = WN__OP_kron_pair_grad,
                                                 .field_count = PFIELDS,
                                                 .multilinear = true,
                                                 .align = 16,
+                                                .settle = settle_pair,
                                                 .declare = declare_pair,
                                                 .fill = fill_pair,
                                                 .bound = bound_pair,

@@ -69,6 +69,11 @@ wn__accepts_fn wn__accepts_gpu_kron_mul, wn__accepts_gpu_kron_fused, wn__accepts
 wn__workspace_fn wn__workspace_kron_mul_sm80, wn__workspace_kron_mul_sm90a_rank,
     wn__workspace_kron_grad_sm80, wn__workspace_kron_mul_sm90a_merged,
     wn__workspace_kron_pair_grad_sm80, wn__workspace_kron_pair_grad_cublaslt;
+/* Factors of wide blocks, where their products take longer than putting blocks side by side. */
+wn__accepts_fn wn__accepts_gpu_kron_wide, wn__accepts_gpu_kron_grad_wide,
+    wn__accepts_gpu_kron_pair_wide;
+wn__workspace_fn wn__workspace_kron_mul_sm90a_wide, wn__workspace_kron_grad_sm90a_wide,
+    wn__workspace_kron_pair_grad_sm90a_wide;
 /* Chains whose neighbours are one factor together, of blocks of at most 64. */
 wn__accepts_fn wn__accepts_gpu_kron_merged;
 /* Both gradients; and where the gradient of the dense weight is found sooner. */

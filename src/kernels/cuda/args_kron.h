@@ -88,12 +88,14 @@ typedef struct wn__gpu_kron_rank_pack {
     int s, t, rank, steps;
     int fast_first, fast_second;
 } wn__gpu_kron_rank_pack;
-/* Of every vector a matrix [rows, columns] to [columns, rows], both multiples of eight. */
+/* Of every vector `blocks` matrices [rows, columns], one behind the other, to [columns, rows], both
+ * multiples of eight. */
 typedef struct wn__gpu_kron_turn {
     const uint16_t *x;
     uint16_t *y;
     int64_t x_vector, y_vector;
     int n, rows, columns;
+    int blocks;
 } wn__gpu_kron_turn;
 /* Vectors of blocks of 64 numbers, one behind the other, on either side. */
 typedef struct wn__gpu_kron_rank {
@@ -105,6 +107,62 @@ typedef struct wn__gpu_kron_rank {
     int across; /* tiles of the same vectors */
     int share;  /* steps of one s: R / 16, or 1 */
 } wn__gpu_kron_rank;
+
+/* Factors of wide blocks (sm90a/kron_wide.cu): of `groups` blocks [b, c] whose numbers lie side by
+ * side. Products: y's number j of block g at g group_step + j / run run_step + j % run. Gradients:
+ * sums over `vectors` vectors at a time (a multiple of 64), [parts][groups][b][c]. */
+typedef struct wn__gpu_kron_product {
+    wn__cu_tensor_map rows, columns; /* x and weights; of gradients dy and x */
+    uint16_t *y;
+    float *sums;
+    int64_t y_vector;
+    int n, groups, b, c;
+    int tiles; /* in all */
+    int run, run_step, group_step;
+    int vectors;
+} wn__gpu_kron_product;
+/* A factor's numbers in the order of six indices, the last of which in whole eights; `fast` has the
+ * smallest stride. */
+typedef struct wn__gpu_kron_order {
+    const uint16_t *w;
+    uint16_t *to;
+    int64_t stride[6];
+    int size[6];
+    int fast;
+} wn__gpu_kron_order;
+enum {
+    WN_KRON_WIDE_THREADS = 384,
+    WN_KRON_WIDE_PACK_THREADS = 256,
+    WN_KRON_WIDE_TURN_THREADS = 256
+};
+#define WN_KRON_WIDE_SHARED(rows, columns, stages)                                                 \
+    ((stages) * ((rows) + (columns)) * 128 + 16384 + 16 * (stages))
+
+/* Such factors with blocks of INPUTS inputs and a multiple of 128 outputs, weights in registers
+ * (sm90a/kron_held.cu). Side by side: blocks of threads are parts times groups times b / 128, runs
+ * multiples of 64. Joined: JOINED blocks are interleaved in y, a cluster has all of them, and
+ * `share` says which tiles of vectors it takes of which 128 outputs. */
+enum {
+    WN_KRON_HELD_INPUTS = 512,
+    WN_KRON_HELD_VECTORS = 128,
+    WN_KRON_HELD_JOINED = 8,
+    WN_KRON_HELD_CLUSTERS = 32,
+    WN_KRON_HELD_SHARES = 2,
+    WN_KRON_HELD_SHARED = 227 * 1024
+};
+typedef struct wn__gpu_kron_share {
+    int slice, first, end;
+} wn__gpu_kron_share;
+typedef struct wn__gpu_kron_held {
+    wn__cu_tensor_map x, y_map; /* boxes of VECTORS vectors; y_map where not joined */
+    const uint16_t *w;          /* [groups][b][INPUTS] */
+    uint16_t *y;
+    int64_t y_vector;
+    int n, groups, b;
+    int tiles; /* of vectors */
+    int run, run_step, group_step;
+    wn__gpu_kron_share share[WN_KRON_HELD_CLUSTERS][WN_KRON_HELD_SHARES];
+} wn__gpu_kron_held;
 
 /* The gradient of a factor: strides of x, dy as above, of dw along a, b, c, d. The batch is split:
  * every part leaves its sums, [parts][a d][b][c], which wn_kron_grad_sum adds in their order.

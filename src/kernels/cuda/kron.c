@@ -386,9 +386,8 @@ static wn_status rank_pack(wn__gpu *gpu, const wn__kron_mul *p, const low_rank *
     return wn__gpu_launch(gpu, &wn__image_kron_rank_sm90a, "wn_kron_rank_pack", &l, &a);
 }
 
-// Blocks of x to blocks of y, as matrices of every vector.
-static wn_status turn(wn__gpu *gpu, const wn_tensor *x, const wn_tensor *y, int64_t rows,
-                      int64_t columns) {
+wn_status wn__gpu_kron_turn_blocks(wn__gpu *gpu, const wn_tensor *x, const wn_tensor *y,
+                                   int64_t blocks, int64_t rows, int64_t columns) {
     enum { TOGETHER = 4 };
     wn__gpu_kron_turn a = {.x = x->data,
                            .y = y->data,
@@ -396,8 +395,10 @@ static wn_status turn(wn__gpu *gpu, const wn_tensor *x, const wn_tensor *y, int6
                            .y_vector = y->stride[0],
                            .n = (int)x->shape[0],
                            .rows = (int)rows,
-                           .columns = (int)columns};
-    const int64_t pieces = x->shape[0] * wn__ceil_div(rows, 64) * wn__ceil_div(columns, 64);
+                           .columns = (int)columns,
+                           .blocks = (int)blocks};
+    const int64_t pieces =
+        x->shape[0] * blocks * wn__ceil_div(rows, 64) * wn__ceil_div(columns, 64);
     const wn__cuda_launch l = {.grid = {(unsigned)wn__ceil_div(pieces, TOGETHER), 1, 1},
                                .block = {64 * TOGETHER, 1, 1}};
     return wn__gpu_launch(gpu, &wn__image_kron_rank_sm90a, "wn_kron_rank_turn", &l, &a);
@@ -437,11 +438,11 @@ wn_status wn__kron_mul_sm90a_rank(const void *args, wn__exec *x) {
                                          p->x.shape[0], SIDE * (r.turned ? r.s : r.t));
     WN_TRY(rank_pack(x->gpu, p, &r, x->scratch));
     if (r.turned) {
-        WN_TRY(turn(x->gpu, &p->x, &blocks, SIDE, r.s));
+        WN_TRY(wn__gpu_kron_turn_blocks(x->gpu, &p->x, &blocks, 1, SIDE, r.s));
         return rank_multiply(x->gpu, &blocks, &p->y, p, &r, x->scratch);
     }
     WN_TRY(rank_multiply(x->gpu, &p->x, &blocks, p, &r, x->scratch));
-    return turn(x->gpu, &blocks, &p->y, r.t, SIDE);
+    return wn__gpu_kron_turn_blocks(x->gpu, &blocks, &p->y, 1, r.t, SIDE);
 }
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef WN_KERNELS_CUDA_KRON_H
 #define WN_KERNELS_CUDA_KRON_H
 
+#include "kernels/cuda/gpu.h"
 #include "kernels/kron_mul.h"
 
 /* Dtypes of 16 bits, and no more blocks or vectors than a grid holds; w may be a gradient. */
@@ -20,5 +21,15 @@ int wn__gpu_kron_lanes(const wn__kron_size *s, int64_t side, const wn_tensor *x)
  * threads, so that a GPU that runs `at_once` is busy: never by what GPU there is. A part costs as
  * much as `each` steps more. */
 int wn__gpu_kron_parts(int64_t blocks, int64_t steps, int64_t at_once, int64_t each);
+
+/* Of every vector `blocks` matrices [rows, columns], one behind the other, to [columns, rows]: both
+ * sides multiples of eight. */
+WN_NODISCARD wn_status wn__gpu_kron_turn_blocks(wn__gpu *gpu, const wn_tensor *x,
+                                                const wn_tensor *y, int64_t blocks, int64_t rows,
+                                                int64_t columns);
+
+struct wn__gpu_kron_grad;
+/* dw from the sums of all parts of the batch. */
+WN_NODISCARD wn_status wn__gpu_kron_add_up(wn__gpu *gpu, struct wn__gpu_kron_grad *a, bool bf16);
 
 #endif

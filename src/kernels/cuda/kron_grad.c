@@ -55,8 +55,9 @@ size_t wn__workspace_kron_grad_sm80(const void *args, int threads) {
            sizeof(float);
 }
 
-static wn_status add_up(wn__gpu *gpu, wn__gpu_kron_grad *a, int64_t numbers, bool bf16) {
+wn_status wn__gpu_kron_add_up(wn__gpu *gpu, wn__gpu_kron_grad *a, bool bf16) {
     enum { MOST_BLOCKS = 8192 };
+    const int64_t numbers = (int64_t)a->a * a->b * a->c * a->d;
     const int64_t blocks = wn__ceil_div(numbers, WN_KRON_GRAD_SUM_THREADS);
     const wn__cuda_launch l = {
         .grid = {(unsigned)(blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS), 1, 1},
@@ -106,7 +107,7 @@ wn_status wn__kron_grad_sm80(const void *args, wn__exec *x) {
         (void)snprintf(name, sizeof name, "wn_kron_grad_%s", bf16 ? "bf16" : "f16");
     WN_TRY(wn__gpu_launch(x->gpu, c.lanes ? &wn__image_kron_lanes_sm80 : &wn__image_kron_sm80, name,
                           &l, &a));
-    return add_up(x->gpu, &a, c.numbers, bf16);
+    return wn__gpu_kron_add_up(x->gpu, &a, bf16);
 }
 
 #endif

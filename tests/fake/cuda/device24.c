@@ -66,6 +66,12 @@ typedef enum kind {
     KRON_RANK_TURN,
     KRON_RANK8,
     KRON_RANK16,
+    KRON_WIDE_PACK,
+    KRON_WIDE_TURN,
+    KRON_WIDE,
+    KRON_WIDE_GRAD,
+    KRON_HELD,
+    KRON_HELD_JOIN,
     KRON_GRAD,
     KRON_GRAD_LANES,
     KRON_GRAD_SUM,
@@ -211,6 +217,22 @@ static const struct {
     {"wn_kron_rank_turn", KRON_RANK_TURN, 2, 0, 0},
     SHORT("wn_kron_rank8", KRON_RANK8),
     SHORT("wn_kron_rank16", KRON_RANK16),
+    {"wn_kron_wide_pack", KRON_WIDE_PACK, 2, 0, 0},
+    {"wn_kron_wide_apart2", KRON_WIDE_TURN, 2, 0, 0},
+    {"wn_kron_wide_apart4", KRON_WIDE_TURN, 2, 0, 0},
+    {"wn_kron_wide_apart8", KRON_WIDE_TURN, 2, 0, 0},
+    {"wn_kron_wide_together2", KRON_WIDE_TURN, 2, 0, 0},
+    {"wn_kron_wide_together4", KRON_WIDE_TURN, 2, 0, 0},
+    SHORT("wn_kron_held", KRON_HELD),
+    SHORT("wn_kron_held_join", KRON_HELD_JOIN),
+    SHORT("wn_kron_wide_grad64", KRON_WIDE_GRAD),
+    SHORT("wn_kron_wide_grad128", KRON_WIDE_GRAD),
+    SHORT("wn_kron_wide_grad192", KRON_WIDE_GRAD),
+    SHORT("wn_kron_wide_grad256", KRON_WIDE_GRAD),
+    SHORT("wn_kron_wide64", KRON_WIDE),
+    SHORT("wn_kron_wide128", KRON_WIDE),
+    SHORT("wn_kron_wide192", KRON_WIDE),
+    SHORT("wn_kron_wide256", KRON_WIDE),
     SHORT("wn_kron_grad", KRON_GRAD),
     SHORT("wn_kron_grad_lanes8", KRON_GRAD_LANES),
     SHORT("wn_kron_grad_lanes4", KRON_GRAD_LANES),
@@ -312,6 +334,16 @@ unsigned long fake_device24_bytes(int which) {
         return sizeof(wn__gpu_kron_rank_pack);
     case KRON_RANK_TURN:
         return sizeof(wn__gpu_kron_turn);
+    case KRON_WIDE_TURN:
+        return sizeof(wn__gpu_kron_turn);
+    case KRON_WIDE_PACK:
+        return sizeof(wn__gpu_kron_order);
+    case KRON_HELD:
+    case KRON_HELD_JOIN:
+        return sizeof(wn__gpu_kron_held);
+    case KRON_WIDE:
+    case KRON_WIDE_GRAD:
+        return sizeof(wn__gpu_kron_product);
     case KRON_RANK8:
     case KRON_RANK16:
         return sizeof(wn__gpu_kron_rank);
@@ -339,6 +371,8 @@ unsigned fake_device24_cluster(int which, const void *argument) {
     case KRON_RADIX16:
     case KRON_RADIX16T:
         return WN_KRON_FUSED_CLUSTER;
+    case KRON_HELD_JOIN:
+        return WN_KRON_HELD_JOINED;
     case FEW: // asks the hardware
         return 0;
     default:
@@ -672,6 +706,17 @@ int fake_device24_run(int which, const void *argument) {
         return fake_kron_rank_pack(argument);
     case KRON_RANK_TURN:
         return fake_kron_rank_turn(argument);
+    case KRON_WIDE_TURN:
+        return fake_kron_wide_turn(argument, kernels[which].name);
+    case KRON_WIDE_PACK:
+        return fake_kron_wide_pack(argument);
+    case KRON_HELD:
+    case KRON_HELD_JOIN:
+        return fake_kron_held(argument, dtype_of(which), kernels[which].kind == KRON_HELD_JOIN);
+    case KRON_WIDE_GRAD:
+        return fake_kron_wide_grad(argument, dtype_of(which), kernels[which].name);
+    case KRON_WIDE:
+        return fake_kron_wide(argument, dtype_of(which), kernels[which].name);
     case KRON_RANK8:
     case KRON_RANK16:
         return fake_kron_rank(argument, dtype_of(which), kernels[which].kind == KRON_RANK8);

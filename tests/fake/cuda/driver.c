@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum { INVALID_VALUE = 1, NOT_FOUND = 500, CAPTURING = 900 };
-enum { MOST = 256, COPY = 0, PROBE = 1, OTHERS = 2, ARGUMENT = 1024 };
+enum { MOST = 256, COPY = 0, PROBE = 1, OTHERS = 2, ARGUMENT = 2048 };
 
 fake_cuda_state fake_cuda = {.memory_bytes = (size_t)64 << 20};
 

@@ -161,14 +161,149 @@ int fake_kron_rank_pack(const void *argument) {
     return p.steps != (p.rank * p.s + 15) / 16;
 }
 
+// Of every vector matrices [rows][columns] to [columns][rows].
+static void turn_blocks(const wn__gpu_kron_turn *p, int64_t rows, int64_t columns) {
+    for (int64_t v = 0; v < p->n; v++)
+        for (int64_t block = 0; block < p->blocks; block++)
+            for (int64_t i = 0; i < rows; i++)
+                for (int64_t j = 0; j < columns; j++)
+                    p->y[v * p->y_vector + (block * columns + j) * rows + i] =
+                        p->x[v * p->x_vector + (block * rows + i) * columns + j];
+}
+
 int fake_kron_rank_turn(const void *argument) {
     wn__gpu_kron_turn p;
     memcpy(&p, argument, sizeof p);
-    for (int64_t v = 0; v < p.n; v++)
-        for (int64_t i = 0; i < p.rows; i++)
-            for (int64_t j = 0; j < p.columns; j++)
-                p.y[v * p.y_vector + j * p.rows + i] = p.x[v * p.x_vector + i * p.columns + j];
-    return p.rows % 8 != 0 || p.columns % 8 != 0 || p.x_vector % 8 != 0 || p.y_vector % 8 != 0;
+    turn_blocks(&p, p.rows, p.columns);
+    return p.rows % 8 != 0 || p.columns % 8 != 0 || p.x_vector % 8 != 0 || p.y_vector % 8 != 0 ||
+           p.blocks < 1;
+}
+
+// ---- wide blocks
+
+int fake_kron_wide_turn(const void *argument, const char *name) {
+    wn__gpu_kron_turn p;
+    memcpy(&p, argument, sizeof p);
+    if (strstr(name, "apart"))
+        turn_blocks(&p, p.rows, p.columns);
+    else
+        turn_blocks(&p, p.columns, p.rows);
+    const int columns = name[strlen(name) - 1] - '0';
+    return p.columns != columns || p.rows % (columns == 8 ? 256 : 64) != 0 || p.x_vector % 8 != 0 ||
+           p.y_vector % 8 != 0 || p.blocks < 1;
+}
+
+int fake_kron_wide_pack(const void *argument) {
+    wn__gpu_kron_order p;
+    memcpy(&p, argument, sizeof p);
+    int64_t all = 1;
+    for (int i = 0; i < 6; i++)
+        all *= p.size[i];
+    for (int64_t at = 0; at < all; at++) {
+        int64_t rest = at, from = 0;
+        for (int i = 5; i >= 0; i--) {
+            from += rest % p.size[i] * p.stride[i];
+            rest /= p.size[i];
+        }
+        p.to[at] = p.w[from];
+    }
+    return p.size[5] % 8 != 0 || p.fast < 0 || p.fast > 5;
+}
+
+// The rows of a map, as they are multiplied with boxes of that many.
+static wn_tensor mapped(const wn__cu_tensor_map *m, wn_dtype dtype, uint32_t box, int *bad) {
+    fake_map map;
+    memcpy(&map, m, sizeof map);
+    *bad |= map.box[0] != 64 || map.box[1] != box || map.size[0] % 64 != 0;
+    return matrix(map.address, dtype, (int64_t)map.size[1], (int64_t)map.size[0],
+                  (int64_t)map.stride / 2, 1);
+}
+
+int fake_kron_wide(const void *argument, wn_dtype dtype, const char *name) {
+    wn__gpu_kron_product p;
+    memcpy(&p, argument, sizeof p);
+    const int columns = atoi(name + strlen("wn_kron_wide")), rows = columns < 192 ? 256 : 128;
+    int bad = p.b % columns != 0 || p.c % 64 != 0 || p.run % 8 != 0;
+    bad |= p.tiles != (p.n + rows - 1) / rows * p.groups * (p.b / columns);
+    const wn_tensor x = mapped(&p.rows, dtype, (uint32_t)rows, &bad);
+    wn_tensor w = mapped(&p.columns, dtype, (uint32_t)columns, &bad);
+    bad |= x.shape[0] != p.n || x.shape[1] != (int64_t)p.groups * p.c || w.shape[1] != p.c ||
+           w.shape[0] != (int64_t)p.groups * p.b || w.stride[0] != p.c;
+    const int64_t width = (int64_t)p.groups * p.b;
+    uint16_t *out = calloc((size_t)(p.n * width), 2);
+    const wn_tensor to = wn__tensor2(out, dtype, p.n, width);
+    w = wn__tensor4(w.data, dtype, p.groups, p.b, p.c, 1);
+    bad = bad || out == NULL || multiply(&w, &x, &to, 0);
+    for (int64_t v = 0; v < p.n && !bad; v++)
+        for (int64_t g = 0; g < p.groups; g++)
+            for (int64_t j = 0; j < p.b; j++)
+                p.y[v * p.y_vector + g * p.group_step + j / p.run * p.run_step + j % p.run] =
+                    out[v * width + g * p.b + j];
+    free(out);
+    return bad;
+}
+
+// Every sum is in the first part.
+int fake_kron_wide_grad(const void *argument, wn_dtype dtype, const char *name) {
+    wn__gpu_kron_product p;
+    memcpy(&p, argument, sizeof p);
+    const int columns = atoi(name + strlen("wn_kron_wide_grad")), rows = columns < 192 ? 256 : 128;
+    const int parts = (p.n + p.vectors - 1) / p.vectors;
+    int bad = p.b % 64 != 0 || p.c % columns != 0 || p.vectors % 64 != 0;
+    bad |= p.tiles != parts * p.groups * ((p.b + rows - 1) / rows) * (p.c / columns);
+    wn__kron_grad g = {.x = mapped(&p.columns, dtype, 64, &bad),
+                       .dy = mapped(&p.rows, dtype, 64, &bad),
+                       .dw = wn__tensor4(p.sums, WN_DTYPE_F32, p.groups, p.b, p.c, 1)};
+    wn__exec e = {0};
+    if (bad || g.x.shape[0] != p.n || g.x.shape[1] != (int64_t)p.groups * p.c ||
+        g.dy.shape[0] != p.n || g.dy.shape[1] != (int64_t)p.groups * p.b)
+        return 1;
+    memset(p.sums, 0, (size_t)parts * (size_t)(p.groups * p.b * p.c) * sizeof(float));
+    (void)!wn__kron_grad_ref(&g, &e);
+    return 0;
+}
+
+// Every tile of every slice has one owner.
+static int shared(const wn__gpu_kron_held *p) {
+    const int slices = p->b / 128;
+    int bad = p->groups != WN_KRON_HELD_JOINED;
+    char *owned = calloc((size_t)p->tiles * (size_t)slices, 1);
+    for (int i = 0; i < WN_KRON_HELD_CLUSTERS * WN_KRON_HELD_SHARES; i++) {
+        const wn__gpu_kron_share *s = &p->share[i / WN_KRON_HELD_SHARES][i % WN_KRON_HELD_SHARES];
+        for (int tile = s->first; tile < s->end; tile++)
+            bad |= tile < 0 || tile >= p->tiles || s->slice >= slices ||
+                   owned[tile * slices + s->slice]++ != 0;
+    }
+    for (int i = 0; i < p->tiles * slices; i++)
+        bad |= owned[i] != 1;
+    free(owned);
+    return bad;
+}
+
+int fake_kron_held(const void *argument, wn_dtype dtype, int join) {
+    wn__gpu_kron_held p;
+    memcpy(&p, argument, sizeof p);
+    int bad = p.b % 128 != 0 || p.tiles != (p.n + 127) / 128 || (join && shared(&p));
+    const wn_tensor x = mapped(&p.x, dtype, 128, &bad);
+    const int64_t width = (int64_t)p.groups * p.b;
+    if (!join) {
+        const wn_tensor y = mapped(&p.y_map, dtype, 128, &bad);
+        bad |= y.data != p.y || y.stride[0] != p.y_vector || y.shape[1] < width || p.run % 64 != 0;
+    }
+    bad |= x.shape[0] != p.n || x.shape[1] != (int64_t)p.groups * WN_KRON_HELD_INPUTS;
+    uint16_t *out = calloc((size_t)(p.n * width), 2);
+    const wn_tensor to = wn__tensor2(out, dtype, p.n, width);
+    const wn_tensor w =
+        wn__tensor4((void *)(uintptr_t)p.w, dtype, p.groups, p.b, WN_KRON_HELD_INPUTS, 1);
+    bad = bad || out == NULL || multiply(&w, &x, &to, 0);
+    for (int64_t v = 0; v < p.n && !bad; v++)
+        for (int64_t g = 0; g < p.groups; g++)
+            for (int64_t j = 0; j < p.b; j++)
+                p.y[v * p.y_vector + (join ? j * p.groups + g
+                                           : g * p.group_step + j / p.run * p.run_step +
+                                                 j % p.run)] = out[v * width + g * p.b + j];
+    free(out);
+    return bad;
 }
 
 // Whole chains again, of vectors of blocks that lie one behind the other.

@@ -16,6 +16,7 @@
 enum {
     HMMA = 0x23C,
     HGMMA = 0x9F0,
+    HGMMA_HELD = 0xDF0, // rows in registers
     QGMMA = 0x9F3,
     MEMBAR = 0x992,
     LOCAL_LOAD = 0x983,
@@ -35,7 +36,8 @@ static void count_function(const unsigned char *code, uint64_t bytes, counts *c)
         uint64_t low, high;
         memcpy(&low, code + i, sizeof low);
         memcpy(&high, code + i + 8, sizeof high);
-        const unsigned op = (low & 0xFFF) == QGMMA ? HGMMA : low & 0xFFF; // of 8 bits: alike
+        const unsigned code12 = low & 0xFFF;
+        const unsigned op = code12 == QGMMA || code12 == HGMMA_HELD ? HGMMA : code12; // alike
         const unsigned sparse = high >> 9 & 1;
         c->instructions++;
         c->hmma += op == HMMA;
@@ -147,6 +149,14 @@ static void test_factors(void **state) {
     assert_int_equal(c.hgmma, 2 * 2 * (4 * 4 + 4));
     assert_int_equal(c.hgmma_sparse, 0);
     assert_int_equal(c.fences, 0);
+    // of wide blocks: a step of 64 for one panel of rows or two, in tiles of four widths, products
+    // and gradients; and eight steps with weights in registers
+    const counts wide = count_image("kron_wide_sm90a");
+    assert_int_equal(wide.hgmma, 2 * 2 * (8 + 8 + 4 + 4));
+    assert_int_equal(wide.fences, 0);
+    const counts held = count_image("kron_held_sm90a");
+    assert_int_equal(held.hgmma, 2 * 2 * 8 * 4);
+    assert_int_equal(held.fences, 0);
     assert_true(count_image("kron_fused_sm90a").hmma >= 2 * (2 * 4 * 4 + 2 * 4 * 4 + 3 * 2 * 4));
     assert_true(count_image("kron_sm80").hmma >= 2 * (2 * 2 * 8 + 4 * 4));
     // each for three runs of blocks: a tile of 32 inputs; 32 outputs times 64 inputs

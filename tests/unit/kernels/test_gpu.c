@@ -173,6 +173,7 @@ static void test_launch_path(void **state) {
                                            "sm90a_128x64s4",
                                            "sm90a_fused",
                                            "sm90a_rank",
+                                           "sm90a_wide",
                                            "sm90a_merged"};
     int64_t all = 0;
     if (!wn__device_code_built()) skip();

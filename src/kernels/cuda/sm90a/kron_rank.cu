@@ -124,14 +124,17 @@ extern "C" __global__ void __launch_bounds__(256)
     __shared__ uint4 piece[4][64][8];
     const int thread = (int)threadIdx.x % 64, which = (int)threadIdx.x / 64;
     const int high = thread / 8, low = thread % 8;
-    const int wide = (p.columns + 63) / 64, pieces = wide * ((p.rows + 63) / 64);
+    const int wide = (p.columns + 63) / 64, high_pieces = (p.rows + 63) / 64;
+    const int pieces = wide * high_pieces * p.blocks;
     const int64_t at = (int64_t)blockIdx.x * 4 + which, v = at / pieces;
-    const int column = (int)(at % pieces) % wide * 64, down = (int)(at % pieces) / wide * 64;
+    const int piece_at = (int)(at % pieces), column = piece_at % wide * 64;
+    const int down = piece_at / wide % high_pieces * 64;
+    const int64_t block = (int64_t)(piece_at / wide / high_pieces) * p.rows * p.columns;
     const bool in = v < p.n;
     uint4 row[8];
     if (in && column + 8 * low < p.columns && down + 8 * high < p.rows) {
-        const uint16_t *from =
-            p.x + v * p.x_vector + (int64_t)(down + 8 * high) * p.columns + column + 8 * low;
+        const uint16_t *from = p.x + v * p.x_vector + block +
+                               (int64_t)(down + 8 * high) * p.columns + column + 8 * low;
 #pragma unroll
         for (int i = 0; i < 8; i++)
             row[i] = __ldcs((const uint4 *)(from + (int64_t)i * p.columns));
@@ -153,8 +156,9 @@ extern "C" __global__ void __launch_bounds__(256)
 #pragma unroll
         for (int i = 0; i < 8; i++)
             if (column + 8 * i + high < p.columns)
-                *(uint4 *)(p.y + v * p.y_vector + (int64_t)(column + 8 * i + high) * p.rows + down +
-                           8 * low) = piece[which][8 * i + high][low ^ i];
+                *(uint4 *)(p.y + v * p.y_vector + block +
+                           (int64_t)(column + 8 * i + high) * p.rows + down + 8 * low) =
+                    piece[which][8 * i + high][low ^ i];
 }
 
 // ---- products
