@@ -3,20 +3,35 @@
 #include "command.h"
 #include "json_out.h"
 #include "ks_apply.h"
+#include "ks_document.h"
 #include "ks_sweep.h"
 #include <string.h>
+#include <unistd.h>
 #include <winnow/ks.h>
 
 typedef struct reporter {
     const options *o;
-    bool quiet;
+    bool quiet, terminal, pending; /* pending: the cursor stands behind a line of progress */
 } reporter;
 
+/* Over one another on a terminal; elsewhere only where they were asked for. */
+static void on_batches(reporter *r, const wn_ks_epoch *e) {
+    if (!r->terminal && !opt_flag(r->o, O_verbose) && !r->o->value[O_log_interval].given) return;
+    fprintf(stderr, "%sepoch %lld/%lld | batch %lld/%lld | loss %.6g | gnorm %.4g | lr %.4g%s",
+            r->terminal ? "\r" : "", (long long)e->epoch, (long long)e->epochs, (long long)e->batch,
+            (long long)e->batches, e->train_loss, e->grad_norm, e->lr, r->terminal ? "" : "\n");
+    r->pending = r->terminal;
+}
+
 static void on_epoch(void *ctx, const wn_ks_epoch *e) {
-    const reporter *r = ctx;
-    bool due = e->epoch % opt_int(r->o, O_log_interval) == 0 || opt_flag(r->o, O_verbose) ||
-               e->epoch == e->epochs;
-    if (r->quiet || !due) return;
+    reporter *r = ctx;
+    if (r->quiet) return;
+    if (e->batch > 0) {
+        on_batches(r, e);
+        return;
+    }
+    if (r->pending) fputs("\r\033[K", stderr);
+    r->pending = false;
     fprintf(stderr,
             "epoch %lld/%lld | train %.6g | val %.6g | gnorm %.4g | lr %.4g | %.4g ms a step%s\n",
             (long long)e->epoch, (long long)e->epochs, e->train_loss, e->val_loss, e->grad_norm,
@@ -97,6 +112,7 @@ static wn_ks_options options_of(const options *o) {
                            .output_dir = opt_text(o, O_output_dir),
                            .prefix = opt_text(o, O_save_prefix),
                            .save_interval = opt_int(o, O_save_interval),
+                           .log_interval = opt_int(o, O_log_interval),
                            .resume = opt_text(o, O_ks_resume),
                            .seed = (uint64_t)opt_int(o, O_seed),
                            .threads = (int)opt_int(o, O_threads)};
@@ -126,8 +142,9 @@ static int fit(const options *o) {
     const char *device = opt_text(o, O_ks_device);
     if (device && strcmp(device, "cpu") != 0 && strncmp(device, "cuda", 4) != 0)
         return usage_error("--device %s: cpu or cuda expected", device);
-    reporter r = {o, opt_flag(o, O_quiet)};
+    reporter r = {o, opt_flag(o, O_quiet), isatty(STDERR_FILENO), false};
     wn_ks_options k = options_of(o);
+    ks_document(o, &k);
     wn_ks_result result;
     if (opt_text(o, O_ranks)) return ks_sweep(o, path, &k);
     wn_status status = wn_ks_fit(path, &k, on_epoch, &r, &result);

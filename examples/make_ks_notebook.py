@@ -37,7 +37,7 @@ def ks_fit(arguments):
     """## Closed form
 
 A chain with a bottleneck of rank r is a matrix of that rank, so the best one is a truncated SVD and needs no training.""",
-    """ks_fit("--weight_path ckpt/gate_proj_weights0.pth --rank 4 --batch_size 64 --num_epochs 10 --lr 1e-3 --output_dir ./trained_models")""",
+    """ks_fit("ckpt/gate_proj_weights0.pth --rank 4 --output-dir ./trained_models")""",
     """## Training
 
 The same by gradients from random factors, on random vectors, with a cosine schedule and clipping.""",

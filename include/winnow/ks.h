@@ -54,14 +54,17 @@ typedef struct wn_ks_options {
     const char *output_dir; /* ["./trained_models"] */
     const char *prefix;     /* of file names ["ks_chain"] */
     int64_t save_interval;  /* epochs between checkpoints; 0: none but the best and the final one */
+    int64_t log_interval;   /* batches between calls within an epoch; 0: none */
     const char *resume;     /* a checkpoint written here, to go on from bit for bit */
     uint64_t seed;
     int threads; /* 0: all. The result never depends on it */
 } wn_ks_options;
 
-/* After each epoch. */
+/* After each epoch, and every log_interval batches in it. */
 typedef struct wn_ks_epoch {
-    int64_t epoch, epochs; /* from 1 */
+    int64_t epoch, epochs;  /* from 1 */
+    int64_t batch, batches; /* within an epoch: those that are over, of; means are over them,
+                               val_loss and best are not known yet. After it: 0 */
     double train_loss, val_loss;
     double grad_norm;          /* of the factors, before clipping; mean over the batches */
     const double *factor_norm; /* [factors] likewise */

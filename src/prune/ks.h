@@ -67,6 +67,8 @@ typedef struct wn__ks {
     double best;
     int64_t best_epoch;
     wn__json *log;
+    wn_ks_fn *fn; /* NULL: nobody listens */
+    void *ctx;
 } wn__ks;
 
 /* [n, features] in a buffer, batch first or last. */
@@ -90,6 +92,8 @@ void wn__ks_free(wn__ks *k);
 /* Weights as products see them, after masters changed. */
 void wn__ks_round(wn__ks *k);
 WN_NODISCARD wn_status wn__ks_train_epoch(wn__ks *k, int64_t epoch, wn__ks_sums *out);
+/* ks_fit.c: every log_interval batches of an epoch. */
+void wn__ks_tell(const wn__ks *k, int64_t epoch, const wn__ks_sums *so_far);
 /* Mean of the batches' losses; *squares (may be NULL): the sum of all squared differences. */
 WN_NODISCARD wn_status wn__ks_loss(wn__ks *k, const wn__ks_data *data, double *loss,
                                    double *squares);

@@ -260,8 +260,25 @@ static double seconds_now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static wn_status run_epoch(wn__ks *k, int64_t epoch, wn_ks_fn *fn, void *ctx, wn__ks_state *s,
-                           wn__ks_sums *sums) {
+void wn__ks_tell(const wn__ks *k, int64_t epoch, const wn__ks_sums *s) {
+    double factor[WN__KRON_MAX], n = (double)s->batches;
+    int64_t every = k->o->log_interval;
+    if (k->fn == NULL || every < 1 || s->batches % every != 0) return;
+    for (int t = 0; t < k->chain.count; t++)
+        factor[t] = s->factor[t] / n;
+    const wn_ks_epoch event = {.epoch = epoch,
+                               .epochs = k->o->epochs,
+                               .batch = s->batches,
+                               .batches = (k->train.rows + k->batch - 1) / k->batch,
+                               .train_loss = s->loss / n,
+                               .grad_norm = s->norm / n,
+                               .factor_norm = factor,
+                               .factors = k->chain.count,
+                               .lr = k->schedule.lr};
+    k->fn(k->ctx, &event);
+}
+
+static wn_status run_epoch(wn__ks *k, int64_t epoch, wn__ks_state *s, wn__ks_sums *sums) {
     double lr = k->schedule.lr, begin = seconds_now();
     WN_TRY(wn__ks_train_epoch(k, epoch, sums));
     double each = (seconds_now() - begin) / (double)sums->batches;
@@ -287,9 +304,17 @@ static wn_status run_epoch(wn__ks *k, int64_t epoch, wn_ks_fn *fn, void *ctx, wn
         (void)snprintf(name, sizeof name, "_epoch_%" PRId64, epoch);
         WN_TRY(wn__ks_save(k, name, s));
     }
-    const wn_ks_epoch event = {epoch,        k->o->epochs,   s->train, s->val, sums->norm,
-                               sums->factor, k->chain.count, lr,       best,   each};
-    if (fn != NULL) fn(ctx, &event);
+    const wn_ks_epoch event = {.epoch = epoch,
+                               .epochs = k->o->epochs,
+                               .train_loss = s->train,
+                               .val_loss = s->val,
+                               .grad_norm = sums->norm,
+                               .factor_norm = sums->factor,
+                               .factors = k->chain.count,
+                               .lr = lr,
+                               .best = best,
+                               .seconds = each};
+    if (k->fn != NULL) k->fn(k->ctx, &event);
     return WN_OK;
 }
 
@@ -319,7 +344,7 @@ static wn_status finish(wn__ks *k, const wn__ks_state *s, wn_ks_result *out) {
     return wn__ks_path(k, "_final.pth", out->final_path, sizeof out->final_path);
 }
 
-static wn_status run(wn__ks *k, method m, wn_ks_fn *fn, void *ctx, wn_ks_result *out) {
+static wn_status run(wn__ks *k, method m, wn_ks_result *out) {
     wn__ks_sums sums = {0};
     wn__ks_state state = {.sums = &sums};
     int64_t done = 0;
@@ -343,7 +368,7 @@ static wn_status run(wn__ks *k, method m, wn_ks_fn *fn, void *ctx, wn_ks_result 
         return wn__fail(WN_INVALID, "%s: %" PRId64 " epochs are over, %" PRId64 " were asked for",
                         k->o->resume, done, k->o->epochs);
     for (int64_t epoch = done + 1; epoch <= k->o->epochs; epoch++)
-        WN_TRY(run_epoch(k, epoch, fn, ctx, &state, &sums));
+        WN_TRY(run_epoch(k, epoch, &state, &sums));
     WN_TRY(finish(k, &state, out));
     return wn__ks_curves(k);
 }
@@ -370,6 +395,8 @@ wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void
     if (k == NULL) return wn__fail(WN_NOMEM, "out of memory");
     k->o = o;
     k->path = path;
+    k->fn = fn;
+    k->ctx = ctx;
     k->best = INFINITY;
     WN_TRY_OUT(parse_method(o->method, &m));
     WN_TRY_OUT(read_options(k));
@@ -385,7 +412,7 @@ wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void
     WN_TRY_OUT(wn__dir_make(o->output_dir != NULL ? o->output_dir : "./trained_models"));
     WN_TRY_OUT(wn__ks_build(k));
     if (k->gpu != NULL) WN_TRY_OUT(wn__ks_gpu_build(k));
-    WN_TRY_OUT(run(k, m, fn, ctx, out));
+    WN_TRY_OUT(run(k, m, out));
     out->seconds = seconds_now() - begin;
 out:
     wn__ks_free(k);

@@ -209,6 +209,7 @@ wn_status wn__ks_train_epoch(wn__ks *k, int64_t epoch, wn__ks_sums *out) {
         int64_t some = least(k->batch, n - i);
         wn__ks_bring(k, &k->train, k->order + i, some);
         WN_TRY(train_batch(k, some, out));
+        wn__ks_tell(k, epoch, out);
     }
     out->loss /= (double)out->batches;
     out->norm /= (double)out->batches;

@@ -17,9 +17,17 @@ done
 mkdir "$dir/ckpt"; cp "$weight" "$dir/ckpt/gate_proj_weights0.pth"
 here=$PWD; cd "$dir" || exit 1
 run 0 ks fit --weight_path ckpt/gate_proj_weights0.pth --rank 4 --batch_size 64 --num_epochs 10 --lr 1e-3 --output_dir ./trained_models
-[ -s trained_models/ks_chain_best.pth ] || fail "no ks_chain_best.pth"
+says "method sgd, impl "; says "epoch 10/10 | train "
+for file in best.pth final.pth epoch_10.pth rank_4_loss_curves.json rank_4_loss_curves.csv; do
+    [ -s "trained_models/ks_chain_$file" ] || fail "no ks_chain_$file"
+done
+for key in epoch train_loss val_loss grad_norm weight_grad_norms weight_names learning_rate compression_stats dense_parameters sparse_parameters \
+    compression_ratio memory_savings_percent; do
+    grep -q "\"$key\":" trained_models/ks_chain_training_log.json || fail "the log lacks $key"
+done
 run 0 ks fit --weight_path ckpt/gate_proj_weights0.pth --rank 8 --impl triton --batch_size 32 --num_epochs 100 --lr 5e-4 --weight_decay 1e-5 --optimizer adamw \
     --scheduler cosine --max_grad_norm 1.0 --log_grad_norm --num_samples 10000 --val_split 0.2 --dtype float16 --device cuda --save_interval 10 --verbose
+says "batch 200/250 | loss "; says "epoch 100/100 | train "
 cd "$here" || exit 1
 run 0 ks fit "$weight" --chain monarch:2x3 --output-dir "$dir/closed"; prints "relative error"
 run 0 ks fit "$weight" --ranks 1,2 --output-dir "$dir/sweep" --num-epochs 2 --method sgd --num-samples 20 --batch-size 8 -q; prints "rank      2"
@@ -137,6 +145,9 @@ scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
 scheduler.load_state_dict(c["scheduler_state_dict"])
 for key in ("epoch", "train_loss", "val_loss", "grad_norm", "weight_grad_norms", "weight_names", "impl", "learning_rate", "compression_stats"):
     assert key in c, key
+assert set(c["compression_stats"]) == {"dense_parameters", "sparse_parameters", "compression_ratio", "memory_savings_percent"}
+assert list(c["model_state_dict"]) == ["bias"] + c["weight_names"] == ["bias"] + [f"weights.{i}" for i in range(len(factors))]
+assert len(c["weight_grad_norms"]) == len(factors) and c["impl"] == "triton"
 PYTHON
 else
     echo "no torch here, its half left out"
