@@ -57,9 +57,21 @@ static wn_status add_dense(wn__cell *c, wn__kron_pass pass) {
     return wn__product_add(c, &product_of[pass], 1, false);
 }
 
+// Both gradients of two factors in one pass, beside step by step.
+static wn_status add_pass(wn__cell *c, const wn__kron_work *w) {
+    char problem[2 * WN__PROBLEM_TEXT];
+    wn__entry *e;
+    if (!wn__kron_pair_problem(w, c->rows, c->suite->dtype, problem, sizeof problem)) return WN_OK;
+    WN_TRY(wn__ops_add(c, WN_BENCH_STRUCTURE, "kron_pair_grad", problem, NULL, &e));
+    const double size = strcmp(c->suite->dtype, "f32") == 0 ? 4 : 2;
+    if (e) e->bytes = size * ((double)c->rows * (double)(w->in + w->out) + 2 * w->params);
+    return WN_OK;
+}
+
 // On the processor: batch last too, batched products, dense ones.
 static wn_status add_others(wn__cell *c, const wn__kron_work *w, wn__kron_pass pass) {
     if (pass == WN__KRON_FORWARD) WN_TRY(add_fused(c, w, pass, true));
+    if (pass == WN__KRON_WEIGHT) WN_TRY(add_pass(c, w));
     WN_TRY(add_bmm(c, w, pass));
     return add_dense(c, pass);
 }

@@ -2,13 +2,15 @@
 // The linear layer whose weight is a chain of Kronecker-sparse factors, W = K_{n-1} ... K_0: a
 // butterfly, or block low rank (sparse/kron.h). The factors are its parameters, "<name>.factor_0"
 // the rightmost, as [a d c, b]. The forward pass is fused; backward makes what lies between the
-// factors again, in the shared block.
+// factors again, in the shared block, or, where a pair of factors is much wider there than on
+// either side, in the caches of one pass that gives both gradients.
 #include "base/fail.h"
 #include "base/philox.h"
 #include "kernels/element.h"
 #include "kernels/elementwise.h"
 #include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
+#include "kernels/kron_pair_grad.h"
 #include "kernels/numeric.h"
 #include "nn/product.h"
 #include "nn/round16.h"
@@ -18,6 +20,10 @@
 #include <stdlib.h>
 
 #define STRIP 64 // rows of the identity that merging multiplies at a time
+// Two factors' gradients in one pass: numbers between them for each on either side, and tokens, at
+// least. Where there are fewer, what is packed and given back once takes longer than it saves.
+#define PASS_WIDTH  4
+#define PASS_TOKENS 512
 
 struct wn__linear_kron {
     wn__kron_chain chain;
@@ -159,12 +165,55 @@ static wn_status back(const wn__linear *l, wn__exec *x, int t, const wn_tensor *
     return wn__run(x, WN__OP_kron_mul, &one);
 }
 
+// Whether the gradients of both factors come from one pass: args are theirs then.
+static wn_status plan_pass(const wn__linear *l, const wn__exec *x, const wn_tensor *in,
+                           const wn_tensor *dy, wn__kron_pair_grad *args, bool *out) {
+    const wn__kernel *chosen;
+    wn__exec asking = *x;
+    asking.strict = false;
+    *out = false;
+    if (chain_of(l)->count != 2 || l->round16 || in->shape[0] < PASS_TOKENS ||
+        2 * width(l, 1) < PASS_WIDTH * (l->in + l->out) || wn__given(&l->in_for_weight) ||
+        wn__given(&l->dy_for_weight))
+        return WN_OK;
+    *args = (wn__kron_pair_grad){.x = *in,
+                                 .dy = *dy,
+                                 .w0 = view_of(l, 0, &param_of(l, 0)->w),
+                                 .w1 = view_of(l, 1, &param_of(l, 1)->w),
+                                 .dw0 = view_of(l, 0, &param_of(l, 0)->g),
+                                 .dw1 = view_of(l, 1, &param_of(l, 1)->g),
+                                 .accumulate = true};
+    WN_TRY(wn__plan(&asking, WN__OP_kron_pair_grad, args, &chosen));
+    *out = chosen->rank > 0;
+    return WN_OK;
+}
+
+// dy through the whole chain, transposed.
+static wn_status back_all(const wn__linear *l, wn__exec *x, const wn_tensor *dy,
+                          const wn_tensor *dx, bool accumulate) {
+    const int count = chain_of(l)->count;
+    wn__kron_mul all = {.x = *dy, .y = *dx, .count = count, .accumulate = accumulate};
+    for (int t = 0; t < count; t++) {
+        const wn_tensor w = view_of(l, count - 1 - t, &param_of(l, count - 1 - t)->w);
+        all.w[t] = wn__kron_view_transpose(&w);
+    }
+    return wn__run(x, WN__OP_kron_mul, &all);
+}
+
 static wn_status kron_backward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy,
                                const wn_tensor *dx, bool accumulate) {
     wn_tensor h[WN__KRON_MAX], g[2], now = *dy;
     int64_t at = 0, widest = 0, n = in->shape[0];
     int last = chain_of(l)->count - 1;
+    wn__kron_pair_grad pass;
+    bool one_pass;
     WN_TRY(wn__linear_check_ready(l, x));
+    WN_TRY(plan_pass(l, x, in, dy, &pass, &one_pass));
+    if (one_pass) {
+        WN_TRY(wn__run(x, WN__OP_kron_pair_grad, &pass));
+        WN_TRY(wn__linear_bias_gradient(l, x, dy));
+        return wn__given(dx) ? back_all(l, x, dy, dx, accumulate) : WN_OK;
+    }
     WN_TRY(between(l, x, in, &at, h));
     for (int t = 1; t <= last; t++)
         if (width(l, t) > widest) widest = width(l, t);

@@ -20,6 +20,8 @@ wn__accepts_fn wn__accepts_f32_embed;
 /* In groups of 4. */
 wn__accepts_fn wn__accepts_f32_mvue24;
 wn__accepts_fn wn__accepts_matmul_cblas;
+/* F32, BF16 and F16, of two factors with a common pattern whose right one does not interleave. */
+wn__accepts_fn wn__accepts_kron_pair_simd;
 wn__accepts_fn wn__accepts_kron_mul_cblas, wn__accepts_kron_grad_cblas;
 /* One dtype, or F32 and BF16, and rows that are contiguous on both sides. */
 wn__accepts_fn wn__accepts_copy_rows;
@@ -40,7 +42,8 @@ wn__workspace_fn wn__workspace_sddmm24_avx2, wn__workspace_sddmm24_avx512;
 /* x of a pass as the weights meet it. */
 wn__workspace_fn wn__workspace_stream_avx2, wn__workspace_stream_avx512;
 /* Packed factors, places, and panels of each worker; ref: two vectors of each. */
-wn__workspace_fn wn__workspace_kron_pair_grad_ref;
+wn__workspace_fn wn__workspace_kron_pair_grad_ref, wn__workspace_kron_pair_grad_avx2,
+    wn__workspace_kron_pair_grad_avx512;
 wn__workspace_fn wn__workspace_kron_mul_ref, wn__workspace_kron_mul_avx2,
     wn__workspace_kron_mul_avx512, wn__workspace_kron_mul_cblas;
 /* Sums and what they are made of, of each worker. */

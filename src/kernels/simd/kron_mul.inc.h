@@ -1,23 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* kron_mul over panels of two vectors of lanes: see simd/kron_plan.h. */
-#include "kernels/simd/kron_plan.h"
-#include "kernels/simd/number.h"
-
-#if VF == 16
-#define LANES WN_KRON_AVX512_LANES
-#define ROWS  WN_KRON_AVX512_ROWS
-#define IN_ORDER                                                                                   \
-    { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 }
-#else
-#define LANES WN_KRON_AVX2_LANES
-#define ROWS  WN_KRON_AVX2_ROWS
-#define IN_ORDER                                                                                   \
-    { 0, 1, 2, 3, 4, 5 }
-#endif
-
-/* Floats of the packed weights from those in use to those on their way: they come from L3, which a
- * tile of a few KiB does not give a prefetcher time to notice. */
-enum { KRON_AHEAD = 512 };
+#include "kernels/simd/kron_panel.inc.h"
 
 typedef struct kron_job {
     const wn__kron_mul *p;
@@ -27,120 +10,6 @@ typedef struct kron_job {
     float *workers;
     int factor; /* that is being packed */
 } kron_job;
-
-static int64_t kron_least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-/* ---- the register tile: J outputs of a block from c of its inputs, added to what is there or not.
- * w[c][J], x[c][LANES]. */
-ALWAYS void kron_tile(const int J, int64_t c, const float *w, const float *x, const int32_t *place,
-                      float *out, bool add) {
-    vf sum[ROWS][2];
-    if (add) {
-        UNROLL
-        for (int j = 0; j < J; j++) {
-            const float *from = out + (int64_t)place[j] * LANES;
-            sum[j][0] = vf_load(from);
-            sum[j][1] = vf_load(from + VF);
-        }
-    } else {
-        UNROLL
-        for (int j = 0; j < J; j++)
-            sum[j][0] = sum[j][1] = vf_zero();
-    }
-    for (int64_t k = 0; k < c; k++, w += J, x += LANES) {
-        vf x0 = vf_load(x), x1 = vf_load(x + VF);
-        _mm_prefetch((const char *)(w + KRON_AHEAD), _MM_HINT_T0);
-        UNROLL
-        for (int j = 0; j < J; j++) {
-            vf weight = vf_set(w[j]);
-            sum[j][0] = vf_fma(weight, x0, sum[j][0]);
-            sum[j][1] = vf_fma(weight, x1, sum[j][1]);
-        }
-    }
-    UNROLL
-    for (int j = 0; j < J; j++) {
-        float *to = out + (int64_t)place[j] * LANES;
-        vf_store(to, sum[j][0]);
-        vf_store(to + VF, sum[j][1]);
-    }
-}
-
-/* Panels of x and out that pass together. */
-typedef struct kron_panels {
-    int64_t count, x, out; /* floats from one to the next */
-    bool add;              /* to what is in out */
-} kron_panels;
-
-#define KRON_CASE(J)                                                                               \
-    case J:                                                                                        \
-        for (int64_t i = 0; i < n->count; i++)                                                     \
-            kron_tile(J, c, w, x + i * n->x, place, out + i * n->out, n->add);                     \
-        break;
-
-static void kron_tiles(int64_t rows, int64_t c, const float *w, const float *x,
-                       const int32_t *place, float *out, const kron_panels *n) {
-    switch (rows) {
-        KRON_CASE(1)
-        KRON_CASE(2)
-        KRON_CASE(3)
-        KRON_CASE(4)
-        KRON_CASE(5)
-#if VF == 16
-        KRON_CASE(6)
-        KRON_CASE(7)
-        KRON_CASE(8)
-        KRON_CASE(9)
-        KRON_CASE(10)
-        KRON_CASE(11)
-#endif
-    default:
-        for (int64_t i = 0; i < n->count; i++)
-            kron_tile(ROWS, c, w, x + i * n->x, place, out + i * n->out, n->add);
-    }
-}
-
-/* A block's outputs are cut into tiles of nearly one size. */
-static int64_t kron_tile_rows(int64_t outputs, int64_t tiles, int64_t i) {
-    return outputs / tiles + (i < outputs % tiles);
-}
-
-/* All outputs of a block: output o goes to row place[o] of out. */
-static void kron_block(int64_t outputs, int64_t c, const float *w, const float *x,
-                       const int32_t *place, float *out, const kron_panels *n) {
-    int64_t tiles = (outputs + ROWS - 1) / ROWS;
-    for (int64_t i = 0, o = 0; i < tiles; i++) {
-        int64_t rows = kron_tile_rows(outputs, tiles, i);
-        kron_tiles(rows, c, w + o * c, x, place + o, out, n);
-        o += rows;
-    }
-}
-
-/* ---- packing: tile after tile, each [c][its rows]. Output o of a block is its row (o % r) t + u +
- * o / r. */
-ALWAYS void kron_pack_as(const wn_dtype dtype, const wn_tensor *w, int64_t i, int64_t l,
-                         int64_t outputs, int64_t r, int64_t t, int64_t u, float *to) {
-    int64_t from = i * w->stride[0] + l * w->stride[3];
-    int64_t c = w->shape[2], tiles = (outputs + ROWS - 1) / ROWS;
-    for (int64_t tile = 0, o0 = 0; tile < tiles; tile++) {
-        int64_t rows = kron_tile_rows(outputs, tiles, tile);
-        for (int64_t o = 0; o < rows; o++) {
-            int64_t j = (o0 + o) % r * t + u + (o0 + o) / r;
-            int64_t row = from + j * w->stride[1];
-            for (int64_t k = 0; k < c; k++)
-                to[(o0 * c) + k * rows + o] = num_one(dtype, w->data, row + k * w->stride[2]);
-        }
-        o0 += rows;
-    }
-}
-
-static void kron_pack_block(const wn_tensor *w, int64_t i, int64_t l, int64_t outputs, int64_t r,
-                            int64_t t, int64_t u, float *to) {
-#define PACK(dtype) kron_pack_as(dtype, w, i, l, outputs, r, t, u, to)
-    NUM_SWITCH(w->dtype, PACK)
-#undef PACK
-}
 
 static float *kron_weights(const kron_job *job, int factor) {
     float *w = job->weights;
@@ -219,19 +88,7 @@ static void kron_place(kron_job *job) {
     }
 }
 
-/* ---- x into a panel, a panel into y */
-
-static bool kron_batch_first(const wn_tensor *t) {
-    return t->stride[1] == 1 || t->shape[1] < 2;
-}
-
-/* Columns of a batch that go into a panel or come out of it: column i is row place[i] of it. */
-typedef struct kron_columns {
-    const wn_tensor *of;
-    int64_t first, count;
-    const int32_t *place;
-    bool stream; /* past the caches */
-} kron_columns;
+/* ---- a panel into y */
 
 /* Whether so much goes out that no cache keeps it: lines that are written whole need not be read.
  */
@@ -252,42 +109,6 @@ ALWAYS void kron_stream(float *to, int64_t stride, const vf block[VF]) {
     }
 #endif
     vf_write_block(to, stride, VF, VF, block);
-}
-
-ALWAYS void kron_bring_as(const wn_dtype dtype, const kron_columns *from, int64_t t0,
-                          float *panel) {
-    const wn_tensor *x = from->of;
-    int64_t n = kron_least(LANES, x->shape[0] - t0);
-    if (!kron_batch_first(x)) {
-        for (int64_t c = 0; c < from->count; c++) {
-            int64_t at = (from->first + c) * x->stride[1] + t0;
-            float *to = panel + (int64_t)from->place[c] * LANES;
-            for (int64_t t = 0; t < LANES; t += VF) {
-                int64_t some = n - t < 0 ? 0 : kron_least(VF, n - t);
-                vf_store(to + t, num_get(dtype, x->data, at + (some > 0 ? t : 0), some));
-            }
-        }
-        return;
-    }
-    for (int64_t t = 0; t < LANES; t += VF) {
-        int64_t rows = n - t < 0 ? 0 : kron_least(VF, n - t);
-        int64_t at = (t0 + (rows > 0 ? t : 0)) * x->stride[0] + from->first;
-        for (int64_t c = 0; c < from->count; c += VF) {
-            int64_t some = kron_least(VF, from->count - c);
-            vf block[VF];
-            num_read_block(dtype, x->data, at + c, x->stride[0], rows, some, block);
-            vf_transpose(block);
-            UNROLL
-            for (int64_t i = 0; i < VF; i++)
-                if (i < some) vf_store(panel + (int64_t)from->place[c + i] * LANES + t, block[i]);
-        }
-    }
-}
-
-static void kron_bring_in(const kron_columns *from, int64_t t0, float *panel){
-#define BRING(dtype) kron_bring_as(dtype, from, t0, panel)
-    NUM_SWITCH(from->of->dtype, BRING)
-#undef BRING
 }
 
 ALWAYS void kron_send_as(const wn_dtype dtype, const kron_columns *to, bool add, int64_t t0,
@@ -417,6 +238,7 @@ static void kron_run(void *ctx, int64_t begin, int64_t end, int worker) {
 
 #include "kernels/simd/kron_few.inc.h"
 #include "kernels/simd/kron_one.inc.h"
+#include "kernels/simd/kron_side.inc.h"
 
 static wn_status kron_mul(const void *args, wn__exec *x) {
     const wn__kron_mul *p = args;
@@ -424,6 +246,10 @@ static wn_status kron_mul(const void *args, wn__exec *x) {
     if (p->x.shape[0] == 0) return WN_OK;
     if (job.plan.few) {
         kron_few_run(p, &job.plan, x);
+        return WN_OK;
+    }
+    if (job.plan.side.d > 0) {
+        kron_side_run(p, &job.plan, x);
         return WN_OK;
     }
     if (job.plan.one.parts_l > 0) {

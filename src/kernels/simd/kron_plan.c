@@ -3,6 +3,8 @@
 #include "kernels/simd/kron_plan.h"
 #include "kernels/simd/accepts.h"
 
+#include <stdio.h>
+
 #define NEAR     ((int64_t)64 << 10)  // floats that stay close: between two factors
 #define PANELS   ((int64_t)512 << 10) // floats of all panels that go together
 #define TOGETHER 64                   // lanes that share a pass over the weights, at most
@@ -100,8 +102,59 @@ static wn__kron_one one_plan(const wn__kron_mul *p, int64_t lanes) {
     return one;
 }
 
+static bool features_side_by_side(const wn_tensor *t) {
+    return t->stride[1] == 1 || t->shape[1] < 2;
+}
+
+// What it takes of a core: a strip of weights stays in L1, inputs and sums in L2.
+typedef struct beside {
+    int64_t k, tokens, strips;
+} beside;
+static const beside beside_avx2 = {128, 64, 8}, beside_avx512 = {96, 128, 8};
+
+static wn__kron_side side_plan(const wn__kron_mul *p, int64_t vector) {
+    const beside *n = vector == 16 ? &beside_avx512 : &beside_avx2;
+    const wn__kron_size s = wn__kron_size_of(&p->w[0]);
+    wn__kron_side side = {0};
+    const int64_t d = s.d % vector == 0 ? vector : s.d;
+    if (p->count > 1 || d % 4 != 0 || vector % d != 0) return side;
+    if (vector == 16 && (d != 4 || least(s.b, s.c) > SMALL)) return side; // panels are faster
+    if (!features_side_by_side(&p->x) || !features_side_by_side(&p->y)) return side;
+    if (s.c * d < SMALL || s.b * d < SMALL) return side;
+    const int64_t batch = p->x.shape[0];
+    side.d = d;
+    side.parts_l = s.d / d;
+    side.slices = parts(s.c, n->k);
+    side.k = parts(s.c, side.slices);
+    side.strips = parts(parts(s.b * d, vector), WN_KRON_SIDE_VECTORS);
+    side.chunks = parts(batch, n->tokens);
+    side.parts_j = 1;
+    while (s.a * side.parts_l * side.chunks * side.parts_j < WN_KRON_ENOUGH &&
+           side.strips >= 2 * side.parts_j * n->strips)
+        side.parts_j *= 2;
+    while (s.a * side.parts_l * side.chunks * side.parts_j < WN_KRON_ENOUGH &&
+           batch > SMALL * side.chunks)
+        side.chunks *= 2;
+    side.tokens = parts(batch, side.chunks);
+    side.row = wn__kron_line(side.k * d) / LINE % 2 == 0 ? wn__kron_line(side.k * d) + LINE
+                                                         : wn__kron_line(side.k * d);
+    return side;
+}
+
+// Of a worker: inputs, a strip of weights, a register tile, and sums where slices add to them.
+static int64_t side_worker(const wn__kron_side *side, int64_t vector) {
+    const int64_t tile = WN_KRON_SIDE_VECTORS * vector;
+    const int64_t sums =
+        side->slices > 1 ? parts(side->strips, side->parts_j) * side->tokens * tile : 0;
+    return side->tokens * side->row + side->k * tile + WN_KRON_SIDE_TOKENS(vector) * tile + sums;
+}
+
 wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes) {
     if (are_few(p)) return few_plan(p);
+    const wn__kron_side side = side_plan(p, lanes / 2);
+    if (side.d > 0)
+        return (wn__kron_plan){
+            .lanes = lanes, .side = side, .worker = side_worker(&side, lanes / 2)};
     wn__kron_one one = one_plan(p, lanes);
     if (one.parts_l > 0) {
         wn__kron_size s = wn__kron_size_of(&p->w[0]);
@@ -207,4 +260,74 @@ size_t wn__workspace_kron_grad_avx2(const void *args, int threads) {
 
 size_t wn__workspace_kron_grad_avx512(const void *args, int threads) {
     return (size_t)(threads * wn__kron_cut_for(args, 16).worker) * sizeof(float);
+}
+
+// Whether both factors have a common pattern whose right one does not interleave: block low rank.
+static bool pair_of(const wn__kron_pair_grad *p, wn__kron_pair_cut *cut) {
+    const wn__kron_size right = wn__kron_size_of(&p->w0), left = wn__kron_size_of(&p->w1);
+    if (right.d != 1 || right.a % left.a != 0 || left.a * left.c % right.a != 0) return false;
+    cut->s = right.a / left.a;
+    cut->t = left.d;
+    cut->r = left.a * left.c / right.a;
+    return cut->r * cut->t == right.b;
+}
+
+bool wn__accepts_kron_pair_simd(const void *args, char *why, size_t n) {
+    const wn__kron_pair_grad *p = args;
+    wn__kron_pair_cut cut;
+    if (!wn__accepts_f32_16(&p->x, why, n)) return false;
+    if (pair_of(p, &cut)) return true;
+    (void)snprintf(why, n, "w0 is not (a s, r t, c, 1) where w1 is (a, b, s r, t)");
+    return false;
+}
+
+// Of what lies between that stays in L2, and outputs t at least that share what comes in.
+typedef struct pair_near {
+    int64_t floats, outputs, panels;
+} pair_near;
+static const pair_near pair_avx2 = {(int64_t)64 << 10, 16, 4};
+static const pair_near pair_avx512 = {(int64_t)256 << 10, 32, 4};
+
+wn__kron_pair_cut wn__kron_pair_cut_for(const wn__kron_pair_grad *p, int64_t lanes) {
+    const pair_near *n = lanes == WN_KRON_AVX512_LANES ? &pair_avx512 : &pair_avx2;
+    const wn__kron_size right = wn__kron_size_of(&p->w0), left = wn__kron_size_of(&p->w1);
+    const int64_t vector = lanes / 2;
+    wn__kron_pair_cut cut = {0};
+    (void)pair_of(p, &cut);
+    const int64_t row = cut.s * cut.r;
+    cut.some = most(parts(cut.t * left.a, WN_KRON_ENOUGH), parts(n->outputs, cut.r));
+    cut.some = least(cut.t, cut.some);
+    cut.parts = parts(cut.t, cut.some);
+    cut.some = parts(cut.t, cut.parts);
+    cut.panels = least(parts(most(p->x.shape[0], 1), lanes), n->panels);
+    while (cut.panels > 1 && 2 * cut.some * row * cut.panels * lanes > n->floats)
+        cut.panels--;
+    const int64_t wide = up(right.c, 2 * vector), across = up(row, 2 * vector);
+    const int64_t rows = WN_KRON_PAIR_LEAST(vector); // a tile may end behind the last row
+    cut.weights0 = wn__kron_line(cut.s * cut.some * cut.r * right.c);
+    cut.weights1 = wn__kron_line(cut.some * row * left.b);
+    cut.sums0 = cut.s * up(cut.some * cut.r, rows) * wide;
+    cut.sums1 = cut.some * up(left.b, rows) * across;
+    cut.x = right.c * lanes;
+    cut.dy = (cut.some * left.b + rows) * lanes;
+    cut.between = (cut.some * row + rows) * lanes;
+    cut.turned = most(wide, across) * (cut.panels * lanes + 1);
+    cut.places = wn__kron_line(right.c) + wn__kron_line(cut.some) +
+                 wn__kron_line(cut.some * cut.r) + wn__kron_line(row);
+    cut.worker = wn__kron_line(cut.weights0 + cut.weights1 + cut.sums0 + cut.sums1 + cut.turned +
+                               cut.panels * (cut.x + cut.dy + 2 * cut.between));
+    return cut;
+}
+
+static size_t pair_workspace(const wn__kron_pair_grad *p, int threads, int64_t lanes) {
+    const wn__kron_pair_cut cut = wn__kron_pair_cut_for(p, lanes);
+    return (size_t)(cut.places + threads * cut.worker) * sizeof(float);
+}
+
+size_t wn__workspace_kron_pair_grad_avx2(const void *args, int threads) {
+    return pair_workspace(args, threads, WN_KRON_AVX2_LANES);
+}
+
+size_t wn__workspace_kron_pair_grad_avx512(const void *args, int threads) {
+    return pair_workspace(args, threads, WN_KRON_AVX512_LANES);
 }

@@ -14,12 +14,17 @@
  * One factor alone needs no panel of all features: a task is `rows` outputs of l neighbouring
  * blocks (i, l) for some panels, and takes k of their inputs at a time.
  *
+ * Where blocks that lie side by side fill a vector of 8, or 4 of them half of it, nothing needs to
+ * be taken apart: its lanes are the outputs (j, l) as they lie in y, and what multiplies them are
+ * the d inputs (k, l), repeated. With vectors of 16 that is faster for small blocks, d = 4, alone.
+ *
  * Few vectors are no panel: what is read then is the factors, which go past once as they lie. */
 #ifndef WN_KERNELS_SIMD_KRON_PLAN_H
 #define WN_KERNELS_SIMD_KRON_PLAN_H
 
 #include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
+#include "kernels/kron_pair_grad.h"
 
 enum {
     WN_KRON_AVX2_LANES = 16,
@@ -43,6 +48,18 @@ typedef struct wn__kron_one {
     int64_t place_x, place_y; /* integers */
 } wn__kron_one;
 
+/* One factor in lanes (j, l): tasks of tokens and outputs, k inputs of each block at a time. */
+#define WN_KRON_SIDE_TOKENS(vector) ((vector) == 16 ? 6 : 3) /* of a register tile, */
+enum { WN_KRON_SIDE_VECTORS = 4 };                           /* and vectors of outputs, at most */
+typedef struct wn__kron_side {
+    int64_t d;               /* lanes that repeat; 0: it is no such factor */
+    int64_t parts_l;         /* a block's l are so many times d */
+    int64_t k, slices;       /* inputs of a block at a time, at most */
+    int64_t strips, parts_j; /* of outputs, shared out among parts */
+    int64_t tokens, chunks;  /* of a task, at most; parts of the batch */
+    int64_t row;             /* floats of a token's inputs, an odd number of lines */
+} wn__kron_side;
+
 typedef struct wn__kron_plan {
     int64_t lanes;   /* of a panel */
     int64_t panels;  /* that go through a factor together */
@@ -55,6 +72,7 @@ typedef struct wn__kron_plan {
     int64_t places;  /* 32-bit integers */
     int64_t worker;  /* floats of one worker */
     wn__kron_one one;
+    wn__kron_side side;
     bool few; /* few vectors; then of one of them */
     int64_t few_width, few_inputs,
         few_outputs; /* floats between factors, into and out of a block */
@@ -70,6 +88,8 @@ static inline int64_t wn__kron_line(int64_t n) {
 #define WN_KRON_GRAD_ROWS(vector, shared)                                                          \
     ((vector) == 16 ? ((shared) < 4 ? 8 : 12) : ((shared) < 4 ? 4 : 6))
 #define WN_KRON_GRAD_MOST 12
+/* Rows of sums of kron_pair_grad are so many at least. */
+#define WN_KRON_PAIR_LEAST(vector) ((vector) == 16 ? 4 : 2)
 
 /* How the gradient of one factor is cut: into tasks that own rows j and inputs k of neighbouring
  * blocks l. Panels of x and dy hold some tokens of the lanes of each block. */
@@ -83,5 +103,19 @@ typedef struct wn__kron_cut {
     int64_t worker; /* floats of one worker */
 } wn__kron_cut;
 wn__kron_cut wn__kron_cut_for(const wn__kron_grad *p, int64_t vector);
+
+/* How both gradients of a chain of two are cut (simd/kron_pair.inc.h): a task owns `some` of the t
+ * that share a block of outputs, and goes through the batch a few panels at a time. */
+typedef struct wn__kron_pair_cut {
+    int64_t s, t, r; /* as in wn__kron_plan */
+    int64_t some, parts;
+    int64_t panels;                           /* at a time, at most */
+    int64_t weights0, weights1, sums0, sums1; /* floats of a task: packed factors, sums, */
+    int64_t x, dy, between; /* panels of a block, of all outputs, of what lies between, */
+    int64_t turned;         /* and what goes by token */
+    int64_t places;         /* integers, of all workers */
+    int64_t worker;         /* floats of one worker */
+} wn__kron_pair_cut;
+wn__kron_pair_cut wn__kron_pair_cut_for(const wn__kron_pair_grad *p, int64_t lanes);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
+#include "kernels/kron_pair_grad.h"
 #include "variants.h"
 
 static wn_tensor factor(float *w, int64_t a, int64_t b, int64_t c, int64_t d) {
@@ -68,6 +69,17 @@ static void test_example(void **state) {
             assert_memory_equal(dw, want_dw[0], sizeof dw);
             assert_ok(run_row(variant(WN__OP_kron_grad, &g0, g), &g1, NULL));
             assert_memory_equal(dw, want_dw[1], sizeof dw);
+        }
+        float both[2][8];
+        const wn__kron_pair_grad pair = {.x = tx,
+                                         .dy = tdy,
+                                         .w0 = k0,
+                                         .w1 = k1,
+                                         .dw0 = factor(both[0], 2, 2, 2, 1),
+                                         .dw1 = factor(both[1], 1, 2, 2, 2)};
+        for (int g = 0; variant(WN__OP_kron_pair_grad, &pair, g) != NULL; g++) {
+            assert_ok(run_row(variant(WN__OP_kron_pair_grad, &pair, g), &pair, NULL));
+            assert_memory_equal(both, want_dw, sizeof both);
         }
     }
 }

@@ -94,6 +94,48 @@ static void gradients(void **state) {
     }
 }
 
+// Whole numbers from -2 to 2, so that all sums are exact.
+static void small_integers(const wn_tensor *t, uint64_t stream) {
+    for (int64_t i = 0; i < wn__tensor_count(t); i++)
+        wn__set(t, i, (double)wn__philox_below(5, WN_STREAM_TEST + stream, (uint64_t)i, 5) - 2);
+}
+
+// Many tokens go through two factors in one pass, few step by step: the same gradients.
+static void one_pass(void **state) {
+    (void)state;
+    enum { N = 512, SIDE = 32, NUMBERS = 8 * 32 * 4 };
+    static float x[N * SIDE], dy[N * SIDE], dx[2][N * SIDE], kept[2][NUMBERS];
+    const layer_spec spec = {
+        .structure = "kron:monarch:4:4", .in = SIDE, .out = SIDE, .training = true, .single = true};
+    const wn_tensor tx = wn__tensor2(x, WN_DTYPE_F32, N, SIDE),
+                    tdy = wn__tensor2(dy, WN_DTYPE_F32, N, SIDE);
+    rig r;
+    open_layer(&r, &spec);
+    OK(wn__linear_prepare(&r.l, exec_of(&r), 0));
+    small_integers(&tx, 1);
+    small_integers(&tdy, 2);
+    for (int f = 0; f < 2; f++)
+        small_integers(&r.params.item[f].w, 3 + (uint64_t)f);
+    for (int64_t n = 0; n < N; n += ROWS) {
+        const int64_t rows = N - n < ROWS ? N - n : ROWS;
+        const wn_tensor some_x = wn__tensor_slice(&tx, 0, n, rows),
+                        some_dy = wn__tensor_slice(&tdy, 0, n, rows),
+                        some_dx = wn__tensor2(dx[0] + n * SIDE, WN_DTYPE_F32, rows, SIDE);
+        OK(wn__linear_backward(&r.l, exec_of(&r), &some_x, &some_dy, &some_dx, false));
+    }
+    for (int f = 0; f < 2; f++) {
+        assert_int_equal(wn__tensor_count(&r.params.item[f].g), NUMBERS);
+        memcpy(kept[f], r.params.item[f].g.data, sizeof kept[f]);
+        memset(r.params.item[f].g.data, 0, sizeof kept[f]);
+    }
+    const wn_tensor tdx = wn__tensor2(dx[1], WN_DTYPE_F32, N, SIDE);
+    OK(wn__linear_backward(&r.l, exec_of(&r), &tx, &tdy, &tdx, false));
+    for (int f = 0; f < 2; f++)
+        assert_memory_equal(kept[f], r.params.item[f].g.data, sizeof kept[f]);
+    assert_memory_equal(dx[0], dx[1], sizeof dx[0]);
+    close_layer(&r);
+}
+
 // y = x W^T with what merge gives; a dense weight that is such a product is taken over as it is.
 static void merged(void **state) {
     (void)state;
@@ -208,8 +250,9 @@ static void texts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parameters), cmocka_unit_test(gradients), cmocka_unit_test(merged),
-        cmocka_unit_test(initial),    cmocka_unit_test(refusals),  cmocka_unit_test(texts),
+        cmocka_unit_test(parameters), cmocka_unit_test(gradients), cmocka_unit_test(one_pass),
+        cmocka_unit_test(merged),     cmocka_unit_test(initial),   cmocka_unit_test(refusals),
+        cmocka_unit_test(texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+// kron_pair_grad in panels of 16 lanes.
+#include "kernels/declare.h"
+#include "kernels/simd/kron_pair.inc.h"
+
+wn_status wn__kron_pair_grad_avx2(const void *args, wn__exec *x) {
+    return kron_pair_grad(args, x);
+}

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: MIT
+/* kron_mul of one factor whose blocks lie side by side, batch first: see simd/kron_plan.h. Lanes
+ * are outputs (j, l) as they lie in y; what multiplies them are D inputs (k, l), as they lie in x,
+ * repeated. A task copies the inputs of some tokens, k of each block at a time, packs the weights
+ * of a few vectors of outputs, which stay in L1, and goes through its tokens with them.
+ *
+ *   inputs   [token][k][D], `row` floats from token to token
+ *   weights  of a strip [k][vector][VF]
+ *   sums     strip after strip [token][vector][VF], where there is more than one slice of inputs
+ */
+#define SIDE_TOKENS WN_KRON_SIDE_TOKENS(VF)
+
+typedef struct side_job {
+    const wn__kron_mul *p;
+    wn__kron_side side;
+    wn__kron_size size;
+    float *workers;
+    int64_t worker, vectors; /* vectors of outputs of the blocks that are taken together */
+    bool stream;
+} side_job;
+
+/* Outputs of blocks (i, l0 ...) for some tokens: strips `begin` to `end`. */
+typedef struct side_task {
+    int64_t i, l0, t0, tokens, begin, end;
+} side_task;
+
+/* Vectors `v0` on of a strip, the numbers in them and how far a vector of outputs lies from the
+ * next. */
+typedef struct side_strip {
+    int64_t v0, vectors, j0, rows, apart;
+} side_strip;
+
+static side_task side_task_at(const side_job *job, int64_t task) {
+    const wn__kron_side *n = &job->side;
+    const int64_t part = task % n->parts_j, batch = job->p->x.shape[0];
+    task /= n->parts_j;
+    side_task t = {.l0 = task % n->parts_l * n->d};
+    task /= n->parts_l;
+    t.t0 = one_begin(batch, n->chunks, task % n->chunks);
+    t.tokens = one_begin(batch, n->chunks, task % n->chunks + 1) - t.t0;
+    t.i = task / n->chunks;
+    t.begin = one_begin(n->strips, n->parts_j, part);
+    t.end = one_begin(n->strips, n->parts_j, part + 1);
+    return t;
+}
+
+static side_strip side_strip_at(const side_job *job, int64_t strip) {
+    const wn__kron_side *n = &job->side;
+    const int64_t each = VF / n->d; /* outputs of a vector */
+    side_strip s = {.v0 = one_begin(job->vectors, n->strips, strip)};
+    s.vectors = one_begin(job->vectors, n->strips, strip + 1) - s.v0;
+    s.j0 = s.v0 * each;
+    s.rows = kron_least(s.vectors * each, job->size.b - s.j0);
+    s.apart = each * job->size.d;
+    return s;
+}
+
+/* ---- pieces of D numbers */
+
+ALWAYS vf side_get(const wn_dtype dtype, const int D, const void *p, int64_t at) {
+#if VF == 16
+    if (dtype == WN_DTYPE_F32 && D == 4)
+        return _mm512_castps128_ps512(_mm_loadu_ps((const float *)p + at));
+#else
+    if (dtype == WN_DTYPE_F32 && D == 4)
+        return _mm256_castps128_ps256(_mm_loadu_ps((const float *)p + at));
+#endif
+    return num_get(dtype, p, at, D);
+}
+
+ALWAYS void side_set(const int D, float *to, vf v) {
+#if VF == 16
+    if (D == 4) {
+        _mm_storeu_ps(to, _mm512_castps512_ps128(v));
+        return;
+    }
+#else
+    if (D == 4) {
+        _mm_storeu_ps(to, _mm256_castps256_ps128(v));
+        return;
+    }
+#endif
+    vf_store(to, v);
+}
+
+/* D numbers, repeated. */
+ALWAYS vf side_repeat(const int D, const float *p) {
+#if VF == 16
+    if (D == 4) return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+#else
+    if (D == 4) return _mm256_broadcast_ps((const __m128 *)(const void *)p);
+#endif
+    return vf_load(p);
+}
+
+/* ---- bringing inputs and packing weights */
+
+ALWAYS void side_bring_as(const wn_dtype dtype, const int D, const side_job *job,
+                          const side_task *t, int64_t k0, int64_t count, float *to) {
+    const wn_tensor *x = &job->p->x;
+    const int64_t d = job->size.d, first = (t->i * job->size.c + k0) * d + t->l0;
+    for (int64_t token = 0; token < t->tokens; token++, to += job->side.row) {
+        const int64_t at = (t->t0 + token) * x->stride[0] + first;
+        if (D == VF) {
+            for (int64_t k = 0; k < count; k++)
+                vf_store(to + k * VF, num_get(dtype, x->data, at + k * d, VF));
+            continue;
+        }
+        const int64_t n = count * D;
+        int64_t i = 0;
+        for (; i + VF <= n; i += VF)
+            vf_store(to + i, num_get(dtype, x->data, at + i, VF));
+        if (i < n) vf_store(to + i, num_get(dtype, x->data, at + i, n - i));
+    }
+}
+
+/* 4 numbers of each of 4 blocks l, of outputs or inputs that lie side by side, to where those 4
+ * belong, `step` apart. */
+ALWAYS void side_turn(const wn_dtype dtype, const void *data, int64_t at, int64_t l_step, float *to,
+                      int64_t step) {
+    __m128 r[4];
+    UNROLL
+    for (int64_t l = 0; l < 4; l++) {
+        const vf v = side_get(dtype, 4, data, at + l * l_step);
+#if VF == 16
+        r[l] = _mm512_castps512_ps128(v);
+#else
+        r[l] = _mm256_castps256_ps128(v);
+#endif
+    }
+    _MM_TRANSPOSE4_PS(r[0], r[1], r[2], r[3]);
+    UNROLL
+    for (int64_t i = 0; i < 4; i++)
+        _mm_storeu_ps(to + i * step, r[i]);
+}
+
+/* Weights of outputs j and inputs k: to + j D + k step. */
+ALWAYS void side_pack_as(const wn_dtype dtype, const int D, const side_job *job, const side_task *t,
+                         const side_strip *s, int64_t k0, int64_t count, float *to) {
+    const wn_tensor *w = &job->p->w[0];
+    const int64_t *stride = w->stride, step = s->vectors * VF;
+    const int64_t at = t->i * stride[0] + s->j0 * stride[1] + k0 * stride[2] + t->l0 * stride[3];
+    if (s->rows * D < step)
+        for (int64_t k = 0; k < count; k++)
+            for (int64_t i = s->rows * D; i < step; i++)
+                to[k * step + i] = 0;
+    if (stride[3] == 1) {
+        for (int64_t j = 0; j < s->rows; j++)
+            for (int64_t k = 0; k < count; k++)
+                side_set(D, to + k * step + j * D,
+                         side_get(dtype, D, w->data, at + j * stride[1] + k * stride[2]));
+        return;
+    }
+    const bool by_row = stride[1] == 1, by_input = !by_row && stride[2] == 1;
+    const int64_t rows = by_row ? s->rows / 4 * 4 : by_input ? s->rows : 0;
+    const int64_t inputs = by_input ? count / 4 * 4 : by_row ? count : 0;
+    for (int64_t k = 0; k < inputs; k += by_input ? 4 : 1)
+        for (int64_t j = 0; j < rows; j += by_row ? 4 : 1)
+            for (int64_t l = 0; l < D; l += 4)
+                side_turn(dtype, w->data, at + j * stride[1] + k * stride[2] + l * stride[3],
+                          stride[3], to + k * step + j * D + l, by_row ? D : step);
+    for (int64_t k = 0; k < count; k++)
+        for (int64_t j = k < inputs ? rows : 0; j < s->rows; j++)
+            for (int64_t l = 0; l < D; l++)
+                to[k * step + j * D + l] =
+                    num_one(dtype, w->data, at + j * stride[1] + k * stride[2] + l * stride[3]);
+}
+
+/* ---- the register tile */
+
+/* Where a tile's sums are: token after token `row` floats apart, vectors `apart`. */
+typedef struct side_sums {
+    float *at;
+    int64_t row, apart;
+    bool stream; /* past the caches */
+} side_sums;
+
+/* R tokens, V vectors of outputs, `count` inputs of each block: to = from (NULL: 0) + products. */
+ALWAYS void side_tile(const int D, const int R, const int V, int64_t count, const float *x,
+                      int64_t row, const float *w, const side_sums *from, const side_sums *to) {
+    vf sum[SIDE_TOKENS][WN_KRON_SIDE_VECTORS];
+    UNROLL
+    for (int r = 0; r < R; r++)
+        UNROLL
+    for (int v = 0; v < V; v++)
+        sum[r][v] = from->at ? vf_load(from->at + r * from->row + v * from->apart) : vf_zero();
+    for (int64_t k = 0; k < count; k++, x += D, w += V * VF) {
+#if VF == 16
+        vf weight[WN_KRON_SIDE_VECTORS];
+        UNROLL
+        for (int v = 0; v < V; v++)
+            weight[v] = vf_load(w + v * VF);
+        UNROLL
+        for (int r = 0; r < R; r++) {
+            const vf input = side_repeat(D, x + r * row);
+            UNROLL
+            for (int v = 0; v < V; v++)
+                sum[r][v] = vf_fma(weight[v], input, sum[r][v]);
+        }
+#else
+        vf input[SIDE_TOKENS];
+        UNROLL
+        for (int r = 0; r < R; r++)
+            input[r] = side_repeat(D, x + r * row);
+        UNROLL
+        for (int v = 0; v < V; v++) {
+            const vf weight = vf_load(w + v * VF);
+            UNROLL
+            for (int r = 0; r < R; r++)
+                sum[r][v] = vf_fma(weight, input[r], sum[r][v]);
+        }
+#endif
+    }
+    UNROLL
+    for (int r = 0; r < R; r++)
+        UNROLL
+    for (int v = 0; v < V; v++) {
+        float *at = to->at + r * to->row + v * to->apart;
+#if VF == 16
+        if (to->stream) {
+            _mm512_stream_ps(at, sum[r][v]);
+            continue;
+        }
+#endif
+        vf_store(at, sum[r][v]);
+    }
+}
+
+#define SIDE_CASE(R, V)                                                                            \
+    case 8 * (R) + (V):                                                                            \
+        side_tile(D, R, V, count, x, row, w, from, to);                                            \
+        break;
+
+ALWAYS void side_tile_of(const int D, int64_t tokens, int64_t vectors, int64_t count,
+                         const float *x, int64_t row, const float *w, const side_sums *from,
+                         const side_sums *to) {
+    switch (8 * tokens + vectors) {
+#if VF == 16
+        SIDE_CASE(4, 2)
+        SIDE_CASE(4, 3)
+        SIDE_CASE(4, 4)
+        SIDE_CASE(5, 2)
+        SIDE_CASE(5, 3)
+        SIDE_CASE(5, 4)
+        SIDE_CASE(6, 2)
+        SIDE_CASE(6, 3)
+#else
+        SIDE_CASE(2, 3)
+        SIDE_CASE(2, 4)
+        SIDE_CASE(3, 3)
+#endif
+    default:
+        side_tile(D, SIDE_TOKENS, WN_KRON_SIDE_VECTORS, count, x, row, w, from, to);
+    }
+}
+#undef SIDE_CASE
+
+/* ---- a strip */
+
+/* Numbers of y there are of a vector of a strip. */
+static int64_t side_lanes(const side_job *job, const side_strip *s, int64_t v) {
+    return kron_least(VF, s->rows * job->side.d - v * VF);
+}
+
+/* Some tokens of a tile into y, or added to it. */
+ALWAYS void side_send_as(const wn_dtype dtype, const side_job *job, const side_strip *s,
+                         int64_t tokens, int64_t at, const float *tile) {
+    const wn_tensor *y = &job->p->y;
+    for (int64_t r = 0; r < tokens; r++, at += y->stride[0])
+        for (int64_t v = 0; v < s->vectors; v++) {
+            const int64_t to = at + v * s->apart, lanes = side_lanes(job, s, v);
+            vf sum = vf_load(tile + (r * WN_KRON_SIDE_VECTORS + v) * VF);
+            if (job->p->accumulate) sum = vf_add(num_get(dtype, y->data, to, lanes), sum);
+            num_put(dtype, y->data, to, sum, lanes);
+        }
+}
+
+static void side_send(const side_job *job, const side_strip *s, int64_t tokens, int64_t at,
+                      const float *tile) {
+#define SEND(dtype) side_send_as(dtype, job, s, tokens, at, tile)
+    NUM_SWITCH(job->p->y.dtype, SEND)
+#undef SEND
+}
+
+/* Lines of the weights that the next strip packs, unless they are scattered. */
+static one_ahead side_weights(const side_job *job, const side_task *t, const side_strip *s,
+                              int64_t slice) {
+    const wn__kron_side *n = &job->side;
+    const wn_tensor *w = &job->p->w[0];
+    const int64_t *stride = w->stride, bytes = (int64_t)wn_dtype_size(w->dtype);
+    const int64_t k0 = one_begin(job->size.c, n->slices, slice);
+    const int64_t count = one_begin(job->size.c, n->slices, slice + 1) - k0;
+    if (stride[3] != 1 && stride[1] != 1) return (one_ahead){0};
+    const bool across = stride[3] != 1 || stride[1] < stride[2]; /* outputs lie side by side */
+    const int64_t step = (stride[3] != 1 ? stride[3] : across ? stride[1] : stride[2]) * bytes;
+    const int64_t side = stride[3] != 1 ? n->d : across ? s->rows : count;
+    const int64_t at = t->i * stride[0] + s->j0 * stride[1] + k0 * stride[2] + t->l0 * stride[3];
+    one_ahead a = {.row = (const char *)w->data + at * bytes,
+                   .row_bytes = (across ? stride[2] : stride[1]) * bytes,
+                   .step = step < 64 ? 64 : step,
+                   .lines = step < 64 ? (side * step + 63) / 64 : side,
+                   .tokens = across ? count : s->rows};
+    const int64_t tiles = (t->tokens + SIDE_TOKENS - 1) / SIDE_TOKENS;
+    a.each = (a.lines * a.tokens + tiles - 1) / tiles;
+    return a;
+}
+
+static one_ahead side_next_weights(const side_job *job, const side_task *t, int64_t slice,
+                                   int64_t strip) {
+    const bool same = strip + 1 < t->end;
+    if (!same && slice + 1 == job->side.slices) return (one_ahead){0};
+    const side_strip next = side_strip_at(job, same ? strip + 1 : t->begin);
+    return side_weights(job, t, &next, same ? slice : slice + 1);
+}
+
+/* A slice of a strip, its weights packed: all tokens of the task. sums: of its strip. */
+ALWAYS void side_multiply(const int D, const side_job *job, const side_task *t, const side_strip *s,
+                          int64_t slice, int64_t count, const float *x, const float *w, float *tile,
+                          float *sums, one_ahead *ahead, one_ahead *weights) {
+    const wn__kron_side *n = &job->side;
+    const wn_tensor *y = &job->p->y;
+    const bool first = slice == 0, last = slice + 1 == n->slices;
+    const bool direct =
+        y->dtype == WN_DTYPE_F32 && !job->p->accumulate && s->rows * D == s->vectors * VF;
+    const int64_t tiles = (t->tokens + SIDE_TOKENS - 1) / SIDE_TOKENS, row = n->row;
+    enum { TILE = WN_KRON_SIDE_VECTORS * VF };
+    for (int64_t i = 0; i < tiles; i++) {
+        const int64_t begin = one_begin(t->tokens, tiles, i);
+        const int64_t tokens = one_begin(t->tokens, tiles, i + 1) - begin;
+        const int64_t at =
+            (t->t0 + begin) * y->stride[0] + (t->i * job->size.b + s->j0) * job->size.d + t->l0;
+        const side_sums kept = {sums + begin * TILE, TILE, VF, false},
+                        small = {tile, TILE, VF, false};
+        const side_sums of_y =
+            direct ? (side_sums){(float *)y->data + at, y->stride[0], s->apart, false} : small;
+        const side_sums from = first ? (side_sums){0} : kept;
+        side_sums to = last ? of_y : kept;
+        to.stream = last && direct && job->stream &&
+                    (((uintptr_t)to.at | (uintptr_t)(to.row | to.apart) * sizeof(float)) % 64) == 0;
+        one_fetch(ahead);
+        one_fetch(weights);
+        side_tile_of(D, tokens, s->vectors, count, x + begin * row, row, w, &from, &to);
+        if (!direct && last) side_send(job, s, tokens, at, tile);
+    }
+}
+
+/* Lines of the inputs that the next slice or task takes. */
+static one_ahead side_look(const side_job *job, const side_task *t, int64_t slice) {
+    const wn__kron_side *n = &job->side;
+    const wn_tensor *x = &job->p->x;
+    const int64_t bytes = (int64_t)wn_dtype_size(x->dtype), d = job->size.d;
+    const int64_t k0 = one_begin(job->size.c, n->slices, slice);
+    const int64_t count = one_begin(job->size.c, n->slices, slice + 1) - k0;
+    const bool whole = n->d == d;
+    one_ahead a = {.row_bytes = x->stride[0] * bytes, .tokens = t->tokens};
+    a.row = (const char *)x->data + t->t0 * a.row_bytes +
+            ((t->i * job->size.c + k0) * d + t->l0) * bytes;
+    a.step = whole ? 64 : d * bytes;
+    a.lines = whole ? (count * d * bytes + 63) / 64 : count;
+    const int64_t tiles = (t->end - t->begin) * ((t->tokens + SIDE_TOKENS - 1) / SIDE_TOKENS);
+    a.each = (a.lines * a.tokens + tiles - 1) / tiles;
+    return a;
+}
+
+static one_ahead side_next(const side_job *job, const side_task *t, int64_t slice, int64_t next,
+                           int64_t end) {
+    if (slice + 1 < job->side.slices) return side_look(job, t, slice + 1);
+    if (next >= end) return (one_ahead){0};
+    const side_task then = side_task_at(job, next);
+    return side_look(job, &then, 0);
+}
+
+ALWAYS void side_task_as(const int D, const side_job *job, int64_t task, int64_t end,
+                         float *scratch) {
+    const wn__kron_side *n = &job->side;
+    const side_task t = side_task_at(job, task);
+    float *x = scratch, *w = x + n->tokens * n->row;
+    float *tile = w + n->k * WN_KRON_SIDE_VECTORS * VF;
+    float *sums = tile + SIDE_TOKENS * WN_KRON_SIDE_VECTORS * VF;
+    for (int64_t slice = 0; slice < n->slices; slice++) {
+        const int64_t k0 = one_begin(job->size.c, n->slices, slice);
+        const int64_t count = one_begin(job->size.c, n->slices, slice + 1) - k0;
+#define BRING(dtype) side_bring_as(dtype, D, job, &t, k0, count, x)
+        NUM_SWITCH(job->p->x.dtype, BRING)
+#undef BRING
+        one_ahead ahead = side_next(job, &t, slice, task + 1, end);
+        for (int64_t strip = t.begin; strip < t.end; strip++) {
+            const side_strip s = side_strip_at(job, strip);
+#define PACK(dtype) side_pack_as(dtype, D, job, &t, &s, k0, count, w)
+            NUM_SWITCH(job->p->w[0].dtype, PACK)
+#undef PACK
+            one_ahead weights = side_next_weights(job, &t, slice, strip);
+            side_multiply(D, job, &t, &s, slice, count, x, w, tile,
+                          sums + (strip - t.begin) * n->tokens * WN_KRON_SIDE_VECTORS * VF, &ahead,
+                          &weights);
+        }
+    }
+}
+
+static void side_run(void *ctx, int64_t begin, int64_t end, int worker) {
+    const side_job *job = ctx;
+    float *scratch = job->workers + worker * job->worker;
+    for (int64_t task = begin; task < end; task++)
+        if (VF == 16 || job->side.d == 4)
+            side_task_as(4, job, task, end, scratch);
+        else
+            side_task_as(8, job, task, end, scratch);
+    _mm_sfence();
+}
+
+static void kron_side_run(const wn__kron_mul *p, const wn__kron_plan *plan, wn__exec *x) {
+    const wn__kron_side *n = &plan->side;
+    side_job job = {.p = p,
+                    .side = *n,
+                    .size = wn__kron_size_of(&p->w[0]),
+                    .workers = (float *)(void *)x->scratch,
+                    .worker = plan->worker,
+                    .stream = kron_streams(p)};
+    job.vectors = (job.size.b * n->d + VF - 1) / VF;
+    const int64_t tasks = job.size.a * n->chunks * n->parts_l * n->parts_j;
+    wn__parallel_for(x->pool, tasks, tasks >= 2 * WN_KRON_ENOUGH ? 2 : 1, side_run, &job);
+}
