@@ -256,6 +256,47 @@ int fake_device24_find(const char *name, int *which) {
     return 0;
 }
 
+static unsigned long kron_bytes(kind which) {
+    switch (which) {
+    case KRON_PACK:
+        return sizeof(wn__gpu_kron_pack);
+    case KRON_ROWS:
+    case KRON_LANES:
+        return sizeof(wn__gpu_kron_factor);
+    case KRON_PAIR64:
+    case KRON_PAIR64T:
+    case KRON_RADIX16:
+    case KRON_RADIX16T:
+        return sizeof(wn__gpu_kron_fused);
+    case KRON_RANK_PACK:
+        return sizeof(wn__gpu_kron_rank_pack);
+    case KRON_RANK_TURN:
+    case KRON_WIDE_TURN:
+        return sizeof(wn__gpu_kron_turn);
+    case KRON_WIDE_PACK:
+        return sizeof(wn__gpu_kron_order);
+    case KRON_HELD:
+    case KRON_HELD_JOIN:
+        return sizeof(wn__gpu_kron_held);
+    case KRON_WIDE:
+    case KRON_WIDE_GRAD:
+        return sizeof(wn__gpu_kron_product);
+    case KRON_RANK8:
+    case KRON_RANK16:
+        return sizeof(wn__gpu_kron_rank);
+    case KRON_GRAD:
+    case KRON_GRAD_LANES:
+    case KRON_GRAD_SUM:
+        return sizeof(wn__gpu_kron_grad);
+    case KRON_MERGE:
+        return sizeof(wn__gpu_kron_merge);
+    case KRON_DENSE:
+        return sizeof(wn__gpu_kron_dense);
+    default:
+        return sizeof(wn__gpu_pack24);
+    }
+}
+
 unsigned long fake_device24_bytes(int which) {
     switch (kernels[which].kind) {
     case MASK_ROW:
@@ -320,43 +361,8 @@ unsigned long fake_device24_bytes(int which) {
         return sizeof(wn__gpu_gradient_norms);
     case FIT_UPDATE:
         return sizeof(wn__gpu_fit_update);
-    case KRON_PACK:
-        return sizeof(wn__gpu_kron_pack);
-    case KRON_ROWS:
-    case KRON_LANES:
-        return sizeof(wn__gpu_kron_factor);
-    case KRON_PAIR64:
-    case KRON_PAIR64T:
-    case KRON_RADIX16:
-    case KRON_RADIX16T:
-        return sizeof(wn__gpu_kron_fused);
-    case KRON_RANK_PACK:
-        return sizeof(wn__gpu_kron_rank_pack);
-    case KRON_RANK_TURN:
-        return sizeof(wn__gpu_kron_turn);
-    case KRON_WIDE_TURN:
-        return sizeof(wn__gpu_kron_turn);
-    case KRON_WIDE_PACK:
-        return sizeof(wn__gpu_kron_order);
-    case KRON_HELD:
-    case KRON_HELD_JOIN:
-        return sizeof(wn__gpu_kron_held);
-    case KRON_WIDE:
-    case KRON_WIDE_GRAD:
-        return sizeof(wn__gpu_kron_product);
-    case KRON_RANK8:
-    case KRON_RANK16:
-        return sizeof(wn__gpu_kron_rank);
-    case KRON_GRAD:
-    case KRON_GRAD_LANES:
-    case KRON_GRAD_SUM:
-        return sizeof(wn__gpu_kron_grad);
-    case KRON_MERGE:
-        return sizeof(wn__gpu_kron_merge);
-    case KRON_DENSE:
-        return sizeof(wn__gpu_kron_dense);
     default:
-        return sizeof(wn__gpu_pack24);
+        return kron_bytes(kernels[which].kind);
     }
 }
 
