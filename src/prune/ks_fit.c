@@ -408,6 +408,7 @@ wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void
     if (is(o->impl, "bmm")) k->x.force = "kron_mul:cblas";
     k->log = wn__json_new_array();
     WN_TRY_OUT(wn__ks_gpu_choose(k, is_closed(k, m)));
+    if (m == AUTO && o->calib != NULL && k->gpu == NULL) m = ALS; // ends lower than gradients do
     WN_TRY_OUT(make_data(k, m));
     WN_TRY_OUT(wn__dir_make(o->output_dir != NULL ? o->output_dir : "./trained_models"));
     WN_TRY_OUT(wn__ks_build(k));

@@ -200,7 +200,7 @@ static void test_als(void **state) {
         o.calib = inputs;
         assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
         assert_true(r.sweeps > 1 && r.sweeps < o.epochs);
-        o.method = "auto";
+        o.method = "sgd";
         assert_ok(wn_ks_fit(path, &o, NULL, NULL, &trained));
         if (r.activation_error > trained.activation_error * 1.02)
             fail_msg("%g, by gradients %g", r.activation_error, trained.activation_error);
