@@ -7,6 +7,9 @@
 #include "tensor/tensor_map.h"
 #include <stdint.h>
 
+/* As many stages as lanes of a warp, which make their barriers. */
+enum { WN_FEW_MOST_SPLIT = 4, WN_FEW_MOST_STAGES = 32 };
+
 typedef struct wn__gpu_few {
     wn__cu_tensor_map x; /* boxes of 128 bytes of as many tokens as the function takes */
     const uint8_t *blocks;
@@ -22,10 +25,12 @@ typedef struct wn__gpu_few {
     int split;  /* blocks of threads of a cluster, which divide the inputs */
     int stages; /* at least 2 */
     int kept;   /* blocks stay in L2 */
+    int whole;  /* rows of y and of residual lie at 16 bytes, and eight outputs are one of them */
+    /* Of each rank, and of ranks that are not there (the end): its first block along the inputs,
+     * and its first unit of a tile's tokens. The device divides by nothing. */
+    int block_of[WN_FEW_MOST_SPLIT + 1], unit_of[WN_FEW_MOST_SPLIT + 1];
+    int sent; /* bytes that a warpgroup is sent, at most */
 } wn__gpu_few;
-
-/* As many stages as lanes of a warp, which make their barriers. */
-enum { WN_FEW_MOST_SPLIT = 4, WN_FEW_MOST_STAGES = 32 };
 
 /* X(outputs, tokens, halves, deep, most): a tile, of `halves` warpgroups for each panel of 64
  * outputs, which divide its tokens; a stage is `deep` blocks along the inputs; a processor has
@@ -47,13 +52,14 @@ enum { WN_FEW_MOST_SPLIT = 4, WN_FEW_MOST_STAGES = 32 };
 /* Tokens of a unit, which one block of threads of a cluster finishes, of a warpgroup's. */
 #define WN_FEW_UNIT(tokens) ((tokens) < 64 ? 8 : 16)
 /* Shared memory, from a multiple of 1024: tokens of all stages, blocks of all stages, two units in
- * the type of results a warp, a scale of each token a warpgroup, what others of a cluster send (of
- * each the units that are this block's), barriers: two a stage and one a warpgroup. What is sent of
- * more than 32 tokens takes the place of stages. */
+ * the type of results a warpgroup, a scale of each token a warpgroup, what others of a cluster send
+ * (of each the units that are this block's), barriers: two a stage, one a warpgroup and one more.
+ * What is sent of more than 32 tokens takes the place of stages. */
 #define WN_FEW_TOKENS(tokens, deep)        ((deep) * (tokens)*128)
 #define WN_FEW_BLOCKS(panels, deep, block) ((deep) * (panels) * (block))
-#define WN_FEW_TURNED(groups)              ((groups)*4 * 2 * 16 * 32)
+#define WN_FEW_TURNED(groups)              ((groups)*2 * 16 * 128)
 #define WN_FEW_SCALES(groups, tokens)      ((groups) * (tokens)*4)
+#define WN_FEW_BARRIERS(groups, stages)    (8 * (2 * (stages) + (groups) + 1))
 #define WN_FEW_OWN(tokens, split)          (((tokens) / WN_FEW_UNIT(tokens) + (split)-1) / (split))
 #define WN_FEW_SENT(groups, tokens, split)                                                         \
     ((groups)*WN_FEW_OWN(tokens, split) * ((split)-1) * WN_FEW_UNIT(tokens) * 256)

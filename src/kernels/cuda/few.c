@@ -103,23 +103,43 @@ bool wn__accepts_gpu_few8(const void *args, char *why, size_t n) {
            wins(&p, wn__accepts_gpu_spmm24_blocks8(args, other, sizeof other), why, n);
 }
 
+static bool at16(const wn_tensor *t) {
+    return (uintptr_t)t->data % 16 == 0 && t->stride[0] % 8 == 0;
+}
+
+// Which blocks and units are whose.
+static void divide(wn__gpu_few *a, const wn__few_plan *plan) {
+    const wn__few_shape *s = &wn__few_shapes[plan->shape];
+    const int own = s->tokens / s->halves, units = own / WN_FEW_UNIT(own);
+    for (int i = 0; i <= WN_FEW_MOST_SPLIT; i++) {
+        const int rank = i < plan->split ? i : plan->split;
+        a->block_of[i] = (int)((int64_t)a->depth * rank / plan->split);
+        a->unit_of[i] = units * rank / plan->split;
+    }
+    a->sent = WN_FEW_SENT(1, own, plan->split);
+}
+
 // What both ops tell the device code, but scales and the epilogue.
 static wn__gpu_few arguments(const product *p, const wn__few_plan *plan, const wn__exec *x) {
     const bool residual = wn__given(p->residual);
-    return (wn__gpu_few){.blocks = p->blocks->data,
-                         .bias = wn__given(p->bias) ? p->bias->data : NULL,
-                         .residual = residual ? p->residual->data : NULL,
-                         .y = p->y->data,
-                         .residual_stride = residual ? p->residual->stride[0] : 0,
-                         .y_stride = p->y->stride[0],
-                         .tokens = (int)p->x->shape[0],
-                         .outputs = (int)p->y->shape[1],
-                         .panels = (int)p->blocks->shape[0],
-                         .depth = (int)p->blocks->shape[1],
-                         .split = plan->split,
-                         .stages = plan->stages,
-                         .kept = p->x->shape[0] > WN_FEW_TOKENS_COLD,
-                         .early = wn__gpu_lets_next_begin(x->gpu)};
+    wn__gpu_few a = {.blocks = p->blocks->data,
+                     .bias = wn__given(p->bias) ? p->bias->data : NULL,
+                     .residual = residual ? p->residual->data : NULL,
+                     .y = p->y->data,
+                     .residual_stride = residual ? p->residual->stride[0] : 0,
+                     .y_stride = p->y->stride[0],
+                     .tokens = (int)p->x->shape[0],
+                     .outputs = (int)p->y->shape[1],
+                     .panels = (int)p->blocks->shape[0],
+                     .depth = (int)p->blocks->shape[1],
+                     .split = plan->split,
+                     .stages = plan->stages,
+                     .kept = p->x->shape[0] > WN_FEW_TOKENS_COLD,
+                     .whole =
+                         p->y->shape[1] % 8 == 0 && at16(p->y) && (!residual || at16(p->residual)),
+                     .early = wn__gpu_lets_next_begin(x->gpu)};
+    divide(&a, plan);
+    return a;
 }
 
 static wn_status launch(wn__exec *x, const product *p, const wn__few_plan *plan, wn__gpu_few *a) {

@@ -27,8 +27,8 @@ static bool place(const wn__few_shape *s, int block, int64_t steps, wn__few_plan
     const int stage = WN_FEW_TOKENS(s->tokens, s->deep) + WN_FEW_BLOCKS(s->panels, s->deep, block);
     const int groups = s->panels * s->halves, own = s->tokens / s->halves;
     const int apart = WN_FEW_APART(groups, own, p->split);
-    const int fixed =
-        ALIGNED + WN_FEW_TURNED(groups) + WN_FEW_SCALES(groups, own) + apart + 8 * groups;
+    const int fixed = ALIGNED + WN_FEW_TURNED(groups) + WN_FEW_SCALES(groups, own) + apart +
+                      WN_FEW_BARRIERS(groups, 0);
     const int sums = own <= 32 ? 0 : WN_FEW_SENT(groups, own, p->split);
     const int limit = PROCESSOR / p->each - OWN;
     const int64_t work = wn__ceil_div(wn__ceil_div(steps, p->split), s->deep);
@@ -47,9 +47,9 @@ static bool place(const wn__few_shape *s, int block, int64_t steps, wn__few_plan
 // takes 2 % longer than the fastest of them.
 static void predict(const wn__few_shape *s, int64_t T, int64_t n, int64_t steps, int block,
                     wn__few_plan *p) {
-    static const double launch = 1.32, result = 0.30 / 64, exchange = 1.12, sent = 0.041;
+    static const double launch = 1.32, result = 0.30 / 64, exchange = 0.40, sent = 0.030;
     static const double weights = 82, tokens = 173, multiplied = 1525, latency = 0.82, step = 0.045;
-    static const double memory = 3695, follow = 1.53, alone = 0.4; // memory: of the whole GPU
+    static const double memory = 3695, follow = 1.53, alone = 0.1; // memory: of the whole GPU
     const int64_t panels = wn__ceil_div(n, WN_BLOCK24_ROWS);
     const int64_t count = wn__ceil_div(panels, s->panels) * wn__ceil_div(T, s->tokens) * p->split;
     const int64_t to_each = wn__ceil_div(count, room(p->split));

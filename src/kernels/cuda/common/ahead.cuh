@@ -26,6 +26,11 @@ static __device__ __forceinline__ uint32_t cluster_size() {
     asm volatile("mov.u32 %0, %%cluster_nctarank;" : "=r"(n));
     return n;
 }
+static __device__ __forceinline__ uint32_t cluster_index() {
+    uint32_t i;
+    asm volatile("mov.u32 %0, %%clusterid.x;" : "=r"(i));
+    return i;
+}
 /* Without a fence: orders nothing but barriers that were initialised. */
 static __device__ __forceinline__ void cluster_arrive() {
     asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");

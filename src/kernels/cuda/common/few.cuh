@@ -40,52 +40,55 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
     int panel0, token0;          // of the tile
     int begin, end;              // blocks along the inputs that are this thread block's
     int count;                   // stages of work
+    int first_unit, last_unit;   // that are this thread block's
     uint32_t tokens, blocks;     // addresses
     uint32_t turned, scales_at;  // the same
     uint32_t sent;               // the same
     uint32_t full, empty, parts; // of barriers
+    uint32_t room;               // the same
 
     __device__ __forceinline__ few(const wn__gpu_few &args, uint32_t raw) : p(args) {
-        const int cluster = (int)blockIdx.x / p.split;
         rank = (int)cluster_rank();
-        panel0 = cluster * PANELS;
+        panel0 = (int)cluster_index() * PANELS;
         token0 = (int)blockIdx.y * TOKENS_OF_TILE;
-        begin = p.depth * rank / p.split;
-        end = p.depth * (rank + 1) / p.split;
+        begin = p.block_of[rank];
+        end = p.block_of[rank + 1];
+        first_unit = p.unit_of[rank];
+        last_unit = p.unit_of[rank + 1];
         count = (end - begin + DEEP - 1) / DEEP;
         tokens = (raw + 1023) & ~1023u;
         blocks = tokens + (uint32_t)(p.stages * TOKEN_STAGE);
         turned = blocks + (uint32_t)(p.stages * BLOCK_STAGE);
         scales_at = turned + WN_FEW_TURNED(GROUPS);
         sent = APART ? scales_at + WN_FEW_SCALES(GROUPS, TOKENS) : tokens;
-        full = scales_at + WN_FEW_SCALES(GROUPS, TOKENS) +
-               (uint32_t)(WN_FEW_APART(GROUPS, TOKENS, p.split));
+        full = scales_at + WN_FEW_SCALES(GROUPS, TOKENS) + (APART ? GROUPS * (uint32_t)p.sent : 0);
         empty = full + 8 * (uint32_t)p.stages;
         parts = empty + 8 * (uint32_t)p.stages;
+        room = parts + 8 * GROUPS;
     }
     __device__ __forceinline__ int first_token(int group) const {
         return token0 + group % HALVES * TOKENS;
     }
-    // The first unit of a rank, which owns those up to the next one's.
-    __device__ __forceinline__ int first_unit(int of) const { return UNITS * of / p.split; }
     // Blocks of a stage.
     __device__ __forceinline__ int deep_at(int i) const {
         const int left = end - begin - i * DEEP;
         return DEEP == 1 ? 1 : left < DEEP ? left : DEEP;
     }
 
-    // By a warp: each lane its own.
-    __device__ __forceinline__ void make_barriers(int lane) const {
-        const int units = first_unit(rank + 1) - first_unit(rank);
-        if (lane < p.stages) {
-            barrier_init(full + 8 * (uint32_t)lane, 2);
-            barrier_init(empty + 8 * (uint32_t)lane, GROUPS * WARPS);
+    // By one lane of each warp, some each: a warp takes its lanes' barriers one after the other.
+    __device__ __forceinline__ void make_barriers(int warp) const {
+        for (int i = warp; i < p.stages; i += GROUPS * WARPS + 2) {
+            barrier_init(full + 8 * (uint32_t)i, 2);
+            barrier_init(empty + 8 * (uint32_t)i, GROUPS * WARPS);
         }
-        if (lane < GROUPS) barrier_init(parts + 8 * (uint32_t)lane, 1);
+        const bool last = warp == GROUPS * WARPS + 1;
+        if (p.split > 1 && warp < GROUPS) barrier_init(parts + 8 * (uint32_t)warp, 1);
+        if (p.split > 1 && last) barrier_init(room, (uint32_t)(GROUPS * WARPS * (p.split - 1)));
         barrier_init_done();
-        if (lane < GROUPS)
-            barrier_expect(parts + 8 * (uint32_t)lane,
-                           (uint32_t)(units * (p.split - 1) * UNIT_BYTES));
+        if (p.split > 1 && warp < GROUPS)
+            barrier_expect(parts + 8 * (uint32_t)warp,
+                           (uint32_t)((last_unit - first_unit) * (p.split - 1) * UNIT_BYTES));
+        if (last) prefetch_map(&p.x);
     }
 
     // ---- the threads that fetch
@@ -210,29 +213,33 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
 
     // ---- sums that others finish, and those of others
 
+    // What others send may take the place of stages: when all warps of all of them are done.
+    __device__ __forceinline__ void make_room() const {
+        __syncwarp();
+        if ((threadIdx.x & 31) == 0)
+            for (int to = 0; to < p.split; to++)
+                if (to != rank) barrier_arrive_at(room, (uint32_t)to);
+        barrier_wait(room, 0);
+    }
     __device__ __forceinline__ void send_units(int group, const float (&d)[SUMS]) const {
         const uint32_t barrier = parts + 8 * (uint32_t)group;
-        const uint32_t own = (uint32_t)(WN_FEW_OWN(TOKENS, p.split) * (p.split - 1) * UNIT_BYTES);
+        const uint32_t to_group = sent + (uint32_t)(group * p.sent) + 16 * (threadIdx.x & 127);
 #pragma unroll
         for (int u = 0; u < UNITS; u++) {
-            int to = 0;
-            while (first_unit(to + 1) <= u)
-                to++;
+            const int to = (u >= p.unit_of[1]) + (u >= p.unit_of[2]) + (u >= p.unit_of[3]);
             if (to == rank) continue;
-            const int units = first_unit(to + 1) - first_unit(to);
-            const int slot = (rank - (rank > to)) * units + u - first_unit(to);
-            const uint32_t at = sent + (uint32_t)group * own + (uint32_t)(slot * UNIT_BYTES) +
-                                16 * (threadIdx.x & 127);
+            const int first = p.unit_of[to], units = p.unit_of[to + 1] - first;
+            const int slot = (rank - (rank > to)) * units + u - first;
+            const uint32_t at = to_group + (uint32_t)(slot * UNIT_BYTES);
 #pragma unroll
             for (int j = 0; j < UNIT / 8; j++)
                 send(at + j * 2048, barrier, (uint32_t)to, &d[u * (UNIT / 2) + 4 * j]);
         }
     }
     __device__ __forceinline__ void add_unit(int group, int u, float (&v)[UNIT / 2]) const {
-        const uint32_t own = (uint32_t)(WN_FEW_OWN(TOKENS, p.split) * (p.split - 1) * UNIT_BYTES);
-        const int units = first_unit(rank + 1) - first_unit(rank);
-        uint32_t at = sent + (uint32_t)group * own +
-                      (uint32_t)((u - first_unit(rank)) * UNIT_BYTES) + 16 * (threadIdx.x & 127);
+        const int units = last_unit - first_unit;
+        uint32_t at = sent + (uint32_t)(group * p.sent + (u - first_unit) * UNIT_BYTES) +
+                      16 * (threadIdx.x & 127);
         for (int from = 0; from < p.split - 1; from++, at += (uint32_t)(units * UNIT_BYTES)) {
 #pragma unroll
             for (int j = 0; j < UNIT / 8; j++) {
@@ -277,39 +284,43 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         return f;
     }
 
-    // Eight numbers of a row, as far as the matrix goes; whole where rows lie at 16 bytes.
-    __device__ __forceinline__ void read8(uint32_t (&r)[4], const void *from, int64_t stride,
-                                          int token, int output) const {
-        const uint16_t *at = (const uint16_t *)from + token * stride + output;
-        r[0] = r[1] = r[2] = r[3] = 0;
-        if (token >= p.tokens) return;
-        if (output + 8 <= p.outputs && ((uint64_t)at & 15) == 0) {
-            const uint4 q = *(const uint4 *)at;
-            r[0] = q.x;
-            r[1] = q.y;
-            r[2] = q.z;
-            r[3] = q.w;
-            return;
-        }
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-            if (output + i < p.outputs) r[i >> 1] |= (uint32_t)at[i] << (i & 1) * 16;
+    // Eight numbers of a row between the matrix and a place in shared memory, as far as the matrix
+    // goes: at once, or one by one.
+    __device__ __forceinline__ void read8(uint32_t to, int token, int output) const {
+        const uint16_t *at = (const uint16_t *)p.residual + token * p.residual_stride + output;
+        uint4 q = make_uint4(0, 0, 0, 0);
+        if (p.whole && token < p.tokens && output < p.outputs) q = *(const uint4 *)at;
+        asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(q.x), "r"(q.y),
+                     "r"(q.z), "r"(q.w)
+                     : "memory");
+        const int left = p.whole || token >= p.tokens ? 0 : min(8, p.outputs - output);
+#pragma unroll 1
+        for (int i = 0; i < left; i++)
+            asm volatile("st.shared.u16 [%0], %1;" ::"r"(to + 2 * i), "h"(at[i]) : "memory");
     }
-    __device__ __forceinline__ void write8(const uint32_t (&r)[4], int token, int output) const {
+    __device__ __forceinline__ void write8(uint32_t from, int token, int output) const {
         uint16_t *at = (uint16_t *)p.y + token * p.y_stride + output;
-        if (token >= p.tokens) return;
-        if (output + 8 <= p.outputs && ((uint64_t)at & 15) == 0) {
-            *(uint4 *)at = make_uint4(r[0], r[1], r[2], r[3]);
+        if (p.whole) {
+            uint4 q;
+            asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                         : "=r"(q.x), "=r"(q.y), "=r"(q.z), "=r"(q.w)
+                         : "r"(from)
+                         : "memory");
+            if (token < p.tokens && output < p.outputs) *(uint4 *)at = q;
             return;
         }
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-            if (output + i < p.outputs) at[i] = (uint16_t)(r[i >> 1] >> (i & 1) * 16);
+        const int left = token >= p.tokens ? 0 : min(8, p.outputs - output);
+#pragma unroll 1
+        for (int i = 0; i < left; i++) {
+            uint16_t v;
+            asm volatile("ld.shared.u16 %0, [%1];" : "=h"(v) : "r"(from + 2 * i) : "memory");
+            at[i] = v;
+        }
     }
-    // A unit of a warp, 16 outputs of each token, lies in 32 bytes a token; of every other four
-    // tokens the halves change places, so that eight rows of a half meet all banks.
-    static __device__ __forceinline__ uint32_t place(int token, int half) {
-        return (uint32_t)(token * 32 + ((half ^ (token >> 2 & 1)) << 4));
+    // A unit of a warpgroup: 128 bytes a token, whose eight parts change places, so that eight
+    // tokens of a part meet all banks.
+    static __device__ __forceinline__ uint32_t place(int token, int part) {
+        return (uint32_t)(token * 128 + ((part ^ (token & 7)) << 4));
     }
     static __device__ __forceinline__ void scale(float (&v)[UNIT / 2], const float (&feature)[2],
                                                  uint32_t at) {
@@ -324,19 +335,15 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
             v[j + 2] *= x * feature[1];
         }
     }
-    __device__ __forceinline__ void add_residual(float (&v)[UNIT / 2], uint32_t buffer, int token,
-                                                 int output) const {
-        const int lane = (int)threadIdx.x & 31, row = lane >> 1, half = (lane ^ lane >> 3) & 1;
+    __device__ __forceinline__ void add_residual(float (&v)[UNIT / 2], uint32_t buffer, int group,
+                                                 int token, int output) const {
+        const int thread = (int)threadIdx.x & 127, lane = thread & 31;
+        const int row = thread >> 3, part = thread & 7;
         uint32_t r[4];
-        if (row < UNIT) {
-            read8(r, p.residual, p.residual_stride, token + row, output + 8 * half);
-            asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(buffer + 16 * lane),
-                         "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3])
-                         : "memory");
-        }
-        __syncwarp();
-        const uint32_t from =
-            buffer + place((lane >> 4) * (UNIT / 16) * 8 + (lane & 7), lane >> 3 & 1);
+        if (row < UNIT) read8(buffer + place(row, part), token + row, output + 8 * part);
+        warpgroup_sync(group);
+        const uint32_t from = buffer + place((lane >> 4) * (UNIT / 16) * 8 + (lane & 7),
+                                             2 * (thread >> 5) + (lane >> 3 & 1));
         asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                      : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                      : "r"(from)
@@ -346,13 +353,14 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
             v[2 * i] += T::wide((uint16_t)r[i]);
             v[2 * i + 1] += T::wide((uint16_t)(r[i] >> 16));
         }
-        __syncwarp();
+        warpgroup_sync(group);
     }
-    // 16 outputs of a warp from `output` on, UNIT tokens: to a buffer, and from there.
+    // 64 outputs of a warpgroup from `output` on, UNIT tokens: to a buffer, and from there.
     __device__ __forceinline__ void turn(float (&v)[UNIT / 2], uint32_t buffer, int group, int unit,
                                          int output, const factors &f) const {
-        const int lane = (int)threadIdx.x & 31;
-        const uint32_t to = buffer + place((lane >> 4) * 8 + (lane & 7), lane >> 3 & 1);
+        const int thread = (int)threadIdx.x & 127, lane = thread & 31;
+        const uint32_t to =
+            buffer + place((lane >> 4) * 8 + (lane & 7), 2 * (thread >> 5) + (lane >> 3 & 1));
         scale(v, f.scale,
               scales_at + 4 * (uint32_t)(group * TOKENS + unit * UNIT + 2 * (lane & 3)));
 #pragma unroll
@@ -361,7 +369,7 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
             if (p.relu2) v[i] = v[i] <= 0 ? 0 : v[i] * v[i];
         }
         if (p.residual != nullptr)
-            add_residual(v, buffer, first_token(group) + unit * UNIT, output);
+            add_residual(v, buffer, group, first_token(group) + unit * UNIT, output);
         if (UNIT == 16)
             asm volatile(
                 "stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to),
@@ -375,38 +383,31 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
                          : "memory");
     }
     __device__ __forceinline__ void store(uint32_t buffer, int token, int output) const {
-        const int lane = (int)threadIdx.x & 31, row = lane >> 1, half = (lane ^ lane >> 3) & 1;
-        uint32_t r[4];
-        asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                     : "r"(buffer + 16 * lane)
-                     : "memory");
-        if (row < UNIT) write8(r, token + row, output + 8 * half);
+        const int row = (int)(threadIdx.x & 127) >> 3, part = (int)threadIdx.x & 7;
+        if (row < UNIT) write8(buffer + place(row, part), token + row, output + 8 * part);
     }
     __device__ __forceinline__ void finish(int group, float (&d)[SUMS], const factors &f) const {
-        const int warp = (int)threadIdx.x >> 5;
-        const int output = (panel0 + group / HALVES) * 64 + 16 * (warp & 3);
-        const int first = first_unit(rank), last = first_unit(rank + 1);
-        const uint32_t buffers = turned + (uint32_t)(warp * 2 * 16 * 32);
+        const int output = (panel0 + group / HALVES) * 64;
+        const uint32_t buffers = turned + (uint32_t)(group * 2 * 16 * 128);
         if (WORDS > 1) warpgroup_sync(group); // all of its scales are there
         if (p.split > 1) barrier_wait(parts + 8 * (uint32_t)group, 0);
 #pragma unroll
         for (int u = 0; u < UNITS; u++) {
-            if (u >= first && u < last) {
+            if (u >= first_unit && u < last_unit) {
                 float v[UNIT / 2];
 #pragma unroll
                 for (int i = 0; i < UNIT / 2; i++)
                     v[i] = d[u * (UNIT / 2) + i];
                 add_unit(group, u, v);
-                turn(v, buffers + (u & 1) * 512, group, u, output, f);
+                turn(v, buffers + (u & 1) * 2048, group, u, output, f);
             }
             if ((u & 1) == 0 && u + 1 < UNITS) continue; // two at a time
-            __syncwarp();
+            warpgroup_sync(group);
 #pragma unroll
             for (int one = u & ~1; one <= u; one++)
-                if (one >= first && one < last)
-                    store(buffers + (one & 1) * 512, first_token(group) + one * UNIT, output);
-            __syncwarp();
+                if (one >= first_unit && one < last_unit)
+                    store(buffers + (one & 1) * 2048, first_token(group) + one * UNIT, output);
+            if (u + 1 < UNITS) warpgroup_sync(group);
         }
     }
 
@@ -414,16 +415,13 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         // the same in a whole warp, which lets descriptors stay in uniform registers
         const int group = __shfl_sync(0xFFFFFFFFu, (int)threadIdx.x / 128, 0);
         const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5;
-        if (warp == GROUPS * WARPS) make_barriers(lane);
-        if (warp == GROUPS * WARPS + 1 && lane == 0) {
-            prefetch_map(&p.x);
-        }
+        if (lane == 0) make_barriers(warp);
         __syncthreads();
-        if (APART && p.split > 1) cluster_arrive();
+        if (p.split > 1) cluster_arrive();
         if (group == GROUPS) {
             if (lane == 0) fetch(warp == GROUPS * WARPS);
             __syncwarp();
-            if (APART && p.split > 1) cluster_wait();
+            if (p.split > 1) cluster_wait();
             return;
         }
         wait_for_ahead(); // whose results are read, and whose operands are written
@@ -433,11 +431,9 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         for (int i = 0; i < SUMS; i++)
             d[i] = 0;
         sum(group, d);
-        if (p.split > 1) { // all barriers are made; stages are done with before sums replace them
-            if (APART)
-                cluster_wait();
-            else
-                cluster_sync();
+        if (p.split > 1) {
+            cluster_wait(); // all barriers are made
+            if (!APART) make_room();
             send_units(group, d);
         }
         finish(group, d, f);
