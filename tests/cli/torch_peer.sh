@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What PyTorch is timed at is the model that winnow trains, of the same size, in the one file that both programs take it from. Nothing is timed here.
+# What PyTorch is timed at is the model that winnow trains, of the same size, in the one file that both programs take it from
+# (torch_ks_fit.py fits chains and trains no model). Nothing is timed here.
 . "$(dirname "$0")/lib.sh"
 peers=$(dirname "$0")/../../bench/peers
-others=$(grep -l "optim\.\|\.backward()" "$peers"/*.py | grep -v torch_llama)
+others=$(grep -l "optim\.\|\.backward()" "$peers"/*.py | grep -v 'torch_llama\|torch_ks_fit')
 [ -z "$others" ] || fail "a training step outside of bench/peers/torch_llama.py: $others"
 # the same factors, whether or not PyTorch is there
 if command -v python3 >/dev/null; then

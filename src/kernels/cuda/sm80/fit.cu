@@ -57,23 +57,23 @@ static __device__ __forceinline__ float error_at(const wn__gpu_squared_error &p,
 
 // Eight columns of one row: e into sums, its gradient out. The same bits wherever they lie.
 template <class F>
-static __device__ __forceinline__ void error_row(const wn__gpu_squared_error &p, int row, int column,
-                                                 int left, const float *bias, float *sum,
-                                                 double *square) {
+static __device__ __forceinline__ void error_row(const wn__gpu_squared_error &p, int row,
+                                                 int column, int left, const float *bias,
+                                                 float *sum, double *square) {
     const uint16_t *y = p.y + row * p.y_row + column;
     const float *target = p.target + row * p.target_row + column;
     uint16_t *gradient = p.gradient ? p.gradient + row * p.gradient_row + column : NULL;
     if (p.wide) {
         const uint4 in = *(const uint4 *)y;
-        const float4 low = __ldcs((const float4 *)target), high = __ldcs((const float4 *)target + 1);
+        const float4 low = __ldcs((const float4 *)target),
+                     high = __ldcs((const float4 *)target + 1);
         const float want[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
         uint16_t out[8];
         float some = 0;
 #pragma unroll
         for (int j = 0; j < 8; j++) {
             const uint32_t pair = at(in, j / 2);
-            const float e =
-                error_at<F>(p, (uint16_t)(j % 2 ? pair >> 16 : pair), bias[j], want[j]);
+            const float e = error_at<F>(p, (uint16_t)(j % 2 ? pair >> 16 : pair), bias[j], want[j]);
             sum[j] += e;
             some = __fmaf_rn(e, e, some);
             out[j] = rounded(F(), p.gradient_scale * e);
@@ -165,8 +165,8 @@ extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
     int part = 0;
     while ((int)blockIdx.x >= p.first[part + 1])
         part++;
-    const int64_t begin = (part ? p.end[part - 1] : 0) +
-                          (int64_t)((int)blockIdx.x - p.first[part]) * WN_FIT_CHUNK;
+    const int64_t begin =
+        (part ? p.end[part - 1] : 0) + (int64_t)((int)blockIdx.x - p.first[part]) * WN_FIT_CHUNK;
     const int64_t left = p.end[part] - begin;
     const int n = left < WN_FIT_CHUNK ? (int)left : WN_FIT_CHUNK;
     const float *g = p.g + begin;
@@ -206,8 +206,7 @@ extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
 
 enum { ADAMW, ADAM, SGD };
 
-template <class F>
-static __device__ __forceinline__ void fit_update(const wn__gpu_fit_update &p) {
+template <class F> static __device__ __forceinline__ void fit_update(const wn__gpu_fit_update &p) {
     const float lr = (float)p.step[0], rate = (float)p.step[1], root = (float)(1 / p.step[2]);
     const float factor = (float)*p.factor, kept = (float)(1 - p.step[0] * p.decay);
     const float decay = (float)p.decay, eps = (float)p.eps;
