@@ -120,8 +120,8 @@ static wn__kron_side side_plan(const wn__kron_mul *p, int64_t vector) {
     if (p->count > 1 || d % 4 != 0 || vector % d != 0) return side;
     if (vector == 16 && (d != 4 || least(s.b, s.c) > SMALL)) return side; // panels are faster
     if (!features_side_by_side(&p->x) || !features_side_by_side(&p->y)) return side;
-    if (s.c * d < SMALL || s.b * d < SMALL || p->x.shape[0] < 64) return side;
     const int64_t batch = p->x.shape[0];
+    if (s.c * d < SMALL || s.b * d < SMALL || batch < WN_KRON_SIDE_LEAST(vector)) return side;
     side.d = d;
     side.parts_l = s.d / d;
     side.slices = parts(s.c, n->k);

@@ -51,6 +51,9 @@ typedef struct wn__kron_one {
 /* One factor in lanes (j, l): tasks of tokens and outputs, k inputs of each block at a time. */
 #define WN_KRON_SIDE_TOKENS(vector) ((vector) == 16 ? 6 : 3) /* of a register tile, */
 enum { WN_KRON_SIDE_VECTORS = 4 };                           /* and vectors of outputs, at most */
+/* Tokens of a task at least: fewer are not cut into the tiles that there are (AVX2: 2 and 3 tokens,
+ * AVX-512: 4 to 6). */
+#define WN_KRON_SIDE_LEAST(vector) ((vector) == 16 ? 8 : 2)
 typedef struct wn__kron_side {
     int64_t d;               /* lanes that repeat; 0: it is no such factor */
     int64_t parts_l;         /* a block's l are so many times d */

@@ -249,10 +249,41 @@ static void test_refusals(void **state) {
     assert_refused(wn__check_kron_grad(&g), "the rows of the factor");
 }
 
+// Blocks that lie side by side and fewer vectors than a tile takes, weights as they come (neither
+// outputs nor inputs lie along memory): whole numbers, and what lies behind y stays.
+static void test_few_beside(void **state) {
+    (void)state;
+    enum { A = 1, B = 16, C = 16, D = 4, IN = C * D, OUT = B * D, MOST = 18, BEHIND = 4 * OUT };
+    static float x[MOST * IN], w[A * B * C * D], y[MOST * OUT + BEHIND];
+    for (int i = 0; i < MOST * IN; i++)
+        x[i] = (float)(i * 7 % 11 - 5);
+    for (int i = 0; i < A * B * C * D; i++)
+        w[i] = (float)(i * 5 % 13 - 6);
+    for (int64_t n = 1; n <= MOST; n++) {
+        const wn__kron_mul p = {.x = wn__tensor2(x, WN_DTYPE_F32, n, IN),
+                                .y = wn__tensor2(y, WN_DTYPE_F32, n, OUT),
+                                .w = {factor(w, A, B, C, D)},
+                                .count = 1};
+        for (int v = 0; variant(WN__OP_kron_mul, &p, v) != NULL; v++) {
+            for (int64_t i = 0; i < MOST * OUT + BEHIND; i++)
+                y[i] = -77;
+            assert_ok(run_row(variant(WN__OP_kron_mul, &p, v), &p, NULL));
+            for (int64_t i = 0; i < n * OUT; i++) {
+                const int64_t t = i / OUT, j = i % OUT / D, l = i % D;
+                float want = 0;
+                for (int64_t k = 0; k < C; k++)
+                    want += w[(j * C + k) * D + l] * x[t * IN + k * D + l];
+                assert_true(y[i] == want);
+            }
+            for (int64_t i = n * OUT; i < MOST * OUT + BEHIND; i++)
+                assert_true(y[i] == -77);
+        }
+    }
+}
+
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_example),
-    cmocka_unit_test(test_layouts),
-    cmocka_unit_test(test_adjoint),
+    cmocka_unit_test(test_example),  cmocka_unit_test(test_layouts),
+    cmocka_unit_test(test_adjoint),  cmocka_unit_test(test_few_beside),
     cmocka_unit_test(test_refusals),
 };
 
