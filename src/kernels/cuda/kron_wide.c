@@ -335,11 +335,23 @@ static wn_status multiply_joined(wn__gpu *gpu, const wn__kron_blocks *f, const v
         x->dtype == WN_DTYPE_BF16 ? "wn_kron_held_join_bf16" : "wn_kron_held_join_f16", &l, &a);
 }
 
+wn_status wn__kron_wide_launch(wn__gpu *gpu, const char *kernel, const wn__kron_wide_tile *t,
+                               wn__gpu_kron_product *a, wn_dtype dtype) {
+    const int processors = wn__cuda_info(wn__gpu_device(gpu))->multiprocessors;
+    const wn__cuda_launch l = {
+        .grid = {(unsigned)(a->tiles < processors ? a->tiles : processors), 1, 1},
+        .block = {WN_KRON_WIDE_THREADS, 1, 1},
+        .shared_bytes = (unsigned)WN_KRON_WIDE_SHARED(t->rows, t->columns, t->stages)};
+    char name[48];
+    (void)snprintf(name, sizeof name, "%s%d_%s", kernel, t->columns,
+                   dtype == WN_DTYPE_BF16 ? "bf16" : "f16");
+    return wn__gpu_launch(gpu, &wn__image_kron_wide_sm90a, name, &l, a);
+}
+
 static wn_status multiply(wn__gpu *gpu, const wn__kron_blocks *f, void *weights, const wn_tensor *x,
                           const wn_tensor *y) {
     wn__cuda *d = wn__gpu_device(gpu);
-    const int processors = wn__cuda_info(d)->multiprocessors;
-    if (is_held(f, processors)) return multiply_held(gpu, f, weights, x, y);
+    if (is_held(f, wn__cuda_info(d)->multiprocessors)) return multiply_held(gpu, f, weights, x, y);
     const wn__kron_wide_tile t = wn__kron_wide_tile_of(f->b);
     wn_tensor w = wn__tensor2(weights, x->dtype, f->groups * f->b, f->c);
     wn__gpu_kron_product a = {.y = y->data,
@@ -354,14 +366,7 @@ static wn_status multiply(wn__gpu *gpu, const wn__kron_blocks *f, void *weights,
                               .group_step = (int)f->group_step};
     WN_TRY(wn__cuda_tensor_map(d, x, (unsigned)t.rows, &a.rows));
     WN_TRY(wn__cuda_tensor_map(d, &w, (unsigned)t.columns, &a.columns));
-    const wn__cuda_launch l = {
-        .grid = {(unsigned)(a.tiles < processors ? a.tiles : processors), 1, 1},
-        .block = {WN_KRON_WIDE_THREADS, 1, 1},
-        .shared_bytes = (unsigned)WN_KRON_WIDE_SHARED(t.rows, t.columns, t.stages)};
-    char name[48];
-    (void)snprintf(name, sizeof name, "wn_kron_wide%d_%s", t.columns,
-                   x->dtype == WN_DTYPE_BF16 ? "bf16" : "f16");
-    return wn__gpu_launch(gpu, &wn__image_kron_wide_sm90a, name, &l, &a);
+    return wn__kron_wide_launch(gpu, "wn_kron_wide", &t, &a, x->dtype);
 }
 
 wn_status wn__kron_wide_multiply(wn__gpu *gpu, const wn__kron_blocks *f, void *weights,

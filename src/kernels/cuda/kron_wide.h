@@ -39,6 +39,10 @@ typedef struct wn__kron_wide_tile {
     int columns, rows, stages;
 } wn__kron_wide_tile;
 wn__kron_wide_tile wn__kron_wide_tile_of(int64_t side);
+/* The kernel of that name for the tile and the dtype, tiles shared out among all processors. */
+WN_NODISCARD wn_status wn__kron_wide_launch(wn__gpu *gpu, const char *kernel,
+                                            const wn__kron_wide_tile *t, wn__gpu_kron_product *a,
+                                            wn_dtype dtype);
 
 /* Bytes of a factor's numbers in order; puts them at `weights` and multiplies. */
 size_t wn__kron_wide_bytes(const wn__kron_blocks *f);

@@ -53,7 +53,6 @@ static size_t batch_bytes(int64_t n, int64_t features) {
 static wn_status multiply(wn__gpu *gpu, const product *p, const wn_tensor *dy, const wn_tensor *x,
                           float *sums) {
     wn__cuda *d = wn__gpu_device(gpu);
-    const int processors = wn__cuda_info(d)->multiprocessors;
     const wn__kron_wide_tile t = wn__kron_wide_tile_of(p->c);
     wn__gpu_kron_product a = {.sums = sums,
                               .n = (int)p->n,
@@ -64,14 +63,7 @@ static wn_status multiply(wn__gpu *gpu, const product *p, const wn_tensor *dy, c
                               .vectors = (int)p->vectors};
     WN_TRY(wn__cuda_tensor_map(d, dy, SIDE, &a.rows));
     WN_TRY(wn__cuda_tensor_map(d, x, SIDE, &a.columns));
-    const wn__cuda_launch l = {
-        .grid = {(unsigned)(a.tiles < processors ? a.tiles : processors), 1, 1},
-        .block = {WN_KRON_WIDE_THREADS, 1, 1},
-        .shared_bytes = (unsigned)WN_KRON_WIDE_SHARED(t.rows, t.columns, t.stages)};
-    char name[48];
-    (void)snprintf(name, sizeof name, "wn_kron_wide_grad%d_%s", t.columns,
-                   x->dtype == WN_DTYPE_BF16 ? "bf16" : "f16");
-    return wn__gpu_launch(gpu, &wn__image_kron_wide_sm90a, name, &l, &a);
+    return wn__kron_wide_launch(gpu, "wn_kron_wide_grad", &t, &a, x->dtype);
 }
 
 // dw from the sums, [a d][b][c] of the size and the strides that are given.

@@ -200,6 +200,9 @@ static void test_als(void **state) {
         o.calib = inputs;
         assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
         assert_true(r.sweeps > 1 && r.sweeps < o.epochs);
+        o.method = "auto"; // which is the same, where inputs are known
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &trained));
+        assert_true(trained.sweeps == r.sweeps && trained.activation_error == r.activation_error);
         o.method = "sgd";
         assert_ok(wn_ks_fit(path, &o, NULL, NULL, &trained));
         if (r.activation_error > trained.activation_error * 1.02)

@@ -9,6 +9,8 @@
 // all eight for the 16 vectors that it got, in whole lines.
 #include "kernels/cuda/args_kron.h"
 #include "kernels/cuda/common/hopper.cuh"
+#include "kernels/cuda/common/mma16.cuh"
+#include "kernels/cuda/common/turn8.cuh"
 #include "kernels/cuda/common/wgmma_sp.cuh"
 
 enum {
@@ -174,14 +176,6 @@ static __device__ __forceinline__ void stage(const consumer &c, const float (&d)
                      : "memory");
 }
 
-static __device__ __forceinline__ uint4 get(uint32_t from) {
-    uint4 v;
-    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "r"(from)
-                 : "memory");
-    return v;
-}
 static __device__ __forceinline__ void put(uint32_t to, uint4 v) {
     asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z),
                  "r"(v.w)
@@ -229,20 +223,11 @@ static __device__ __forceinline__ void take(const wn__gpu_kron_held &p, const co
     barrier_wait(e->full + 8 * buffer, e->taken >> 1 & 1);
 #pragma unroll
     for (int t = 0; t < 8; t++)
-        in[t] = get(at + t * PEER_BYTES + row * 128 + ((q ^ (row & 7)) << 4));
+        in[t] = get128(at + t * PEER_BYTES + row * 128 + ((q ^ (row & 7)) << 4));
     warpgroup_sync(c.which);
 #pragma unroll
     for (int i = 0; i < 8; i++) {
-        uint32_t word[4];
-#pragma unroll
-        for (int h = 0; h < 4; h++) {
-            const uint4 a = in[2 * h], b = in[2 * h + 1];
-            const uint32_t u = i / 2 == 0 ? a.x : i / 2 == 1 ? a.y : i / 2 == 2 ? a.z : a.w;
-            const uint32_t v = i / 2 == 0 ? b.x : i / 2 == 1 ? b.y : i / 2 == 2 ? b.z : b.w;
-            word[h] = __byte_perm(u, v, i % 2 == 0 ? 0x5410 : 0x7632);
-        }
-        put(at + row * 1024 + q * 128 + ((i ^ q) << 4),
-            make_uint4(word[0], word[1], word[2], word[3]));
+        put(at + row * 1024 + q * 128 + ((i ^ q) << 4), column_of_8(in, i));
     }
     warpgroup_sync(c.which);
     // 32 lanes: 512 bytes of a vector; a warp has four vectors
@@ -251,7 +236,7 @@ static __device__ __forceinline__ void take(const wn__gpu_kron_held &p, const co
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         const int line = i % 2 * 4 + lane / 8;
-        out[i] = get(at + (warp * 4 + i / 2) * 1024 + line * 128 + (((lane ^ line) & 7) << 4));
+        out[i] = get128(at + (warp * 4 + i / 2) * 1024 + line * 128 + (((lane ^ line) & 7) << 4));
     }
     writes_to_copies();
     warpgroup_sync(c.which);

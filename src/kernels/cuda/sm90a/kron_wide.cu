@@ -9,6 +9,7 @@
 // of the same vectors before the next, so that x is read from memory once.
 #include "kernels/cuda/args_kron.h"
 #include "kernels/cuda/common/hopper.cuh"
+#include "kernels/cuda/common/turn8.cuh"
 #include "kernels/cuda/common/wgmma16.cuh"
 #include "kernels/cuda/common/wgmma_sp_rows.cuh"
 
@@ -384,15 +385,7 @@ extern "C" __global__ void __launch_bounds__(WN_KRON_WIDE_TURN_THREADS)
     uint16_t *to = p.y + v * p.y_vector + block + row + lane * 8;
 #pragma unroll
     for (int l = 0; l < 8; l++) {
-        uint32_t word[4];
-#pragma unroll
-        for (int h = 0; h < 4; h++) {
-            const uint4 a = in[2 * h], b = in[2 * h + 1];
-            const uint32_t u = l / 2 == 0 ? a.x : l / 2 == 1 ? a.y : l / 2 == 2 ? a.z : a.w;
-            const uint32_t w = l / 2 == 0 ? b.x : l / 2 == 1 ? b.y : l / 2 == 2 ? b.z : b.w;
-            word[h] = __byte_perm(u, w, l % 2 == 0 ? 0x5410 : 0x7632);
-        }
-        *(uint4 *)(to + (int64_t)l * p.rows) = make_uint4(word[0], word[1], word[2], word[3]);
+        *(uint4 *)(to + (int64_t)l * p.rows) = column_of_8(in, l);
     }
 }
 
