@@ -508,6 +508,32 @@ wn_status wn__kron_fit_inputs(const wn__linalg *family, wn__exec *x, const wn__k
     return status;
 }
 
+wn_status wn__kron_inputs_square(wn__exec *x, int64_t out, int64_t in, const double *d,
+                                 const double *h, double *square) {
+    fit f = {.x = x, .out = out, .in = in, .h = h};
+    bool ok = true;
+    *square = 0;
+    if (h == NULL) {
+        for (int64_t r = 0; r < out; r++)
+            *square += dot(d + r * in, d + r * in, in);
+        return WN_OK;
+    }
+    double *of_row = doubles(out, &ok);
+    f.difference = doubles(out * in, &ok);
+    f.weighted = doubles(out * in, &ok);
+    if (ok) {
+        rows s = {.f = &f, .square = of_row};
+        memcpy(f.difference, d, (size_t)(out * in) * sizeof *d);
+        wn__parallel_for(x->pool, out, 8, weigh_rows, &s);
+        for (int64_t r = 0; r < out; r++)
+            *square += of_row[r];
+    }
+    free(of_row);
+    free(f.difference);
+    free(f.weighted);
+    return ok ? WN_OK : wn__fail(WN_NOMEM, "out of memory for a matrix of errors");
+}
+
 wn_status wn__kron_lowrank_inputs(const wn__linalg *family, wn__exec *x, int64_t out, int64_t in,
                                   const double *w, const double *h, int64_t rank, double *outputs) {
     wn__kron_chain dense = {.factor = {{1, out, in, 1}}, .count = 1};

@@ -31,6 +31,10 @@ WN_NODISCARD wn_status wn__kron_fit_inputs(const wn__linalg *family, wn__exec *x
                                            const double *h, int rounds, double *const *factor,
                                            wn__kron_inputs *report);
 
+/* tr(D H D^T) of d[rows, columns] packed; h NULL: the sum of its squares. NOMEM. */
+WN_NODISCARD wn_status wn__kron_inputs_square(wn__exec *x, int64_t rows, int64_t columns,
+                                              const double *d, const double *h, double *square);
+
 /* ||(W - W_k) S||_F / ||W S||_F, S S^T = H, of the best W_k of that rank. */
 WN_NODISCARD wn_status wn__kron_lowrank_inputs(const wn__linalg *family, wn__exec *x, int64_t rows,
                                                int64_t columns, const double *w, const double *h,

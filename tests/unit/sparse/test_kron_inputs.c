@@ -112,6 +112,57 @@ static void test_near(void **state) {
     check_case(256, 256, 32, 32, 4, 3);
 }
 
+// Second moments with the eigenvalues (k + 1)^-power in a random rotation.
+static double *turned_moments(int64_t n, double power) {
+    double *q = normal(n * n, 12), *h = calloc((size_t)(n * n), sizeof *h);
+    for (int64_t i = 0; i < n; i++) { // rows orthonormal, each against those before it, twice
+        for (int twice = 0; twice < 2; twice++)
+            for (int64_t j = 0; j < i; j++) {
+                double along = 0;
+                for (int64_t k = 0; k < n; k++)
+                    along += q[i * n + k] * q[j * n + k];
+                for (int64_t k = 0; k < n; k++)
+                    q[i * n + k] -= along * q[j * n + k];
+            }
+        double square = 0;
+        for (int64_t k = 0; k < n; k++)
+            square += q[i * n + k] * q[i * n + k];
+        for (int64_t k = 0; k < n; k++)
+            q[i * n + k] /= sqrt(square);
+    }
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t r = 0; r < n; r++)
+            for (int64_t c = 0; c < n; c++)
+                h[r * n + c] += pow((double)i + 1, -power) * q[i * n + r] * q[i * n + c];
+    free(q);
+    return h;
+}
+
+// A published case, up to its random numbers: a Gaussian 256 x 256 weight, blocks of 32 x 32, a
+// quarter of the parameters. Squared errors there: .616 of the closed form that knows no inputs,
+// .0989 of the best low-rank weight of as many, .0975 after alternating and refining. The power is
+// what makes the low-rank weight's the same; a fit then has to come as near.
+static void test_published(void **state) {
+    (void)state;
+    enum { N = 256 };
+    const wn__kron_chain blocks = {.factor = {{8, 32, 32, 1}, {1, 32, 32, 8}}, .count = 2};
+    wn__exec x = {0};
+    wn__kron_inputs r;
+    double *w = normal(N * N, 5), *h = turned_moments(N, 1.414), *factor[WN__KRON_MAX], lowrank;
+    take(&blocks, factor);
+    assert_ok(wn__kron_lowrank_inputs(NULL, &x, N, N, w, h, 32, &lowrank));
+    assert_ok(wn__kron_fit_inputs(NULL, &x, &blocks, w, h, 60, factor, &r));
+    printf("low rank %.4f, plain %.4f, closed %.4f, after %d rounds %.4f (squared)\n",
+           lowrank * lowrank, r.plain_outputs * r.plain_outputs,
+           r.closed_outputs * r.closed_outputs, r.rounds, r.outputs * r.outputs);
+    assert_true(fabs(lowrank * lowrank - .0989) < .0005);
+    assert_true(fabs(r.plain_outputs * r.plain_outputs - .616) < .03); // another rotation
+    assert_true(r.outputs * r.outputs < .0975 / .0989 * lowrank * lowrank);
+    release(&blocks, factor);
+    free(w);
+    free(h);
+}
+
 // What is a chain is found whatever the inputs; a dense right factor is the low-rank optimum.
 static void test_exact(void **state) {
     (void)state;
@@ -199,9 +250,9 @@ static void test_zero(void **state) {
     free(h);
 }
 
-static const struct CMUnitTest tests[] = {cmocka_unit_test(test_near), cmocka_unit_test(test_zero),
-                                          cmocka_unit_test(test_exact),
-                                          cmocka_unit_test(test_deep)};
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_near), cmocka_unit_test(test_published), cmocka_unit_test(test_zero),
+    cmocka_unit_test(test_exact), cmocka_unit_test(test_deep)};
 
 int main(void) {
     return cmocka_run_group_tests(tests, NULL, NULL);
