@@ -57,10 +57,10 @@ static void on_layer(table *t, const wn_ks_layer *l) {
     if (t->rows++ == 0)
         printf("relative errors          of what comes out of a layer, and in brackets of its "
                "weight; plain: a fit that knows no text;\nlow rank: the least any weight of as "
-               "many parameters has\n%-32s %-12s %-16s %7s %15s %15s %9s\n",
+               "many parameters has\n%-32s %-12s %-24s %7s %15s %15s %9s\n",
                "layer", "out x in", "chain", "of all", "plain", "fitted", "low rank");
     snprintf(shape, sizeof shape, "%lld x %lld", (long long)l->out, (long long)l->in);
-    printf("%-32s %-12s %-16s %6.2f%% %6.3f (%6.3f) %6.3f (%6.3f) %9.3f\n", l->name, shape,
+    printf("%-32s %-12s %-24s %6.2f%% %6.3f (%6.3f) %6.3f (%6.3f) %9.3f\n", l->name, shape,
            l->chain, 100 * (double)l->params / (double)(l->out * l->in), l->plain_outputs,
            l->plain_weight, l->outputs, l->weight, l->lowrank_outputs);
     fflush(stdout);

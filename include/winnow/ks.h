@@ -105,8 +105,9 @@ WN_API WN_NODISCARD wn_status wn_ks_fit(const char *path, const wn_ks_options *o
  * needed, and the numbers without a default in brackets. */
 typedef struct wn_ks_apply_options {
     const char *out;             /* model directory to make */
-    const char *const *sparsity; /* 'PATTERN=kron:monarch:B[xC][:R]', kron:butterfly or dense; the
-                                    last match wins, layers that none matches stay dense */
+    const char *const *sparsity; /* 'PATTERN=kron:monarch:B[xC][:R]', kron:butterfly, both perhaps
+                                    with +lowrank:K, or dense; the last match wins, layers that
+                                    none matches stay dense */
     size_t sparsity_count;
     double ratio; /* parameters of the matched monarch layers together over those they had: ranks
                      (and larger blocks, where rank 1 is too much) are chosen to stay below; 0: as
@@ -133,7 +134,7 @@ typedef struct wn_ks_apply_options {
 /* One layer; errors are relative, of the weight ||W - P||_F / ||W||_F, of the outputs the same
  * on what the layer reads when those before it are chains. */
 typedef struct wn_ks_layer {
-    const char *name, *chain; /* "monarch:32x32:4"; valid in the callback */
+    const char *name, *chain; /* "monarch:32:4+lowrank:8"; valid in the callback */
     int64_t out, in, params;
     double plain_weight, plain_outputs; /* closed form that knows no inputs */
     double weight, outputs;             /* of what was taken */
@@ -165,9 +166,10 @@ typedef struct wn_ks_applied {
 } wn_ks_applied;
 
 /* Puts chains in place of the matched layers, in the order of the model: each is fitted to the
- * outputs on what it reads once those before it are chains (sparse/kron_inputs.h). The model at
- * path is a Hugging Face directory or a run, dense, with a tokenizer. out gets the factors as
- * "LAYER.factor_N" and config.json says so: wn_session_open runs them as chains, wn_train goes on
+ * outputs on what it reads once those before it are chains (sparse/kron_inputs.h; with a head
+ * sparse/kron_head.h). The model at path is a Hugging Face directory or a run, dense, with a
+ * tokenizer. out gets the factors as "LAYER.factor_N", heads as "LAYER.head_in" and
+ * "LAYER.head_out", and config.json says so: wn_session_open runs them as chains, wn_train goes on
  * with them. Everything is written under a temporary name and renamed.
  *
  * INVALID: a rule that matches nothing or is no chain, with the nearest sizes that are; a ratio

@@ -211,15 +211,22 @@ static bool read_number(const char **at) {
     return legal;
 }
 
-// butterfly, monarch:B[xC][:R].
+static bool read_word(const char **at, const char *word) {
+    size_t n = strlen(word);
+    bool there = strncmp(*at, word, n) == 0;
+    if (there) *at += n;
+    return there;
+}
+
+// butterfly or monarch:B[xC][:R], and perhaps +lowrank:K.
 static bool legal_chain(const char *text) {
-    static const char monarch[] = "monarch:";
-    if (strcmp(text, "butterfly") == 0) return true;
-    if (strncmp(text, monarch, sizeof monarch - 1) != 0) return false;
-    const char *at = text + sizeof monarch - 1;
-    if (!read_number(&at)) return false;
-    if (*at == 'x' && (at++, !read_number(&at))) return false;
-    if (*at == ':' && (at++, !read_number(&at))) return false;
+    const char *at = text;
+    if (!read_word(&at, "butterfly")) {
+        if (!read_word(&at, "monarch:") || !read_number(&at)) return false;
+        if (*at == 'x' && (at++, !read_number(&at))) return false;
+        if (*at == ':' && (at++, !read_number(&at))) return false;
+    }
+    if (*at == '+') return read_word(&at, "+lowrank:") && read_number(&at) && *at == 0;
     return *at == 0;
 }
 
@@ -227,7 +234,9 @@ static wn_status check_chain(wn_status status, const char *where, const char *la
                              const char *chain, const wn__model_config *c) {
     if (place_of(layer, WEIGHT, c) < 0) return refuse_layer(status, where, layer, WEIGHT, c);
     if (strlen(chain) < WN_HF_CHAIN && legal_chain(chain)) return WN_OK;
-    return wn__fail(status, "%s: 'chain' is '%.64s', expected butterfly or monarch:B[xC][:R]",
+    return wn__fail(status,
+                    "%s: 'chain' is '%.64s', expected butterfly or monarch:B[xC][:R], perhaps with "
+                    "+lowrank:K",
                     where, chain);
 }
 

@@ -11,7 +11,8 @@
  *   }
  *
  * Under "kron" are layers whose files have the factors of a chain, "LAYER.factor_0" (the rightmost)
- * and so on, in place of "LAYER.weight": butterfly or monarch:B[xC][:R] (nn/structure.h).
+ * and so on, in place of "LAYER.weight": butterfly or monarch:B[xC][:R], and, behind it, perhaps
+ * +lowrank:K for "LAYER.head_in" [K, in] and "LAYER.head_out" [out, K] (nn/structure.h).
  *
  * Methods are those of act2:4 (naive, mvue, soft, soft_weights, soft_dynamic), of in2:4 (soft,
  * mvue) and of weights: row (at most two non-zeros in every group of four along a row) and tile

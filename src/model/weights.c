@@ -194,7 +194,7 @@ static wn_status check_no_strangers(const wn__model *m, const wn__hf_weights *we
             return wn__fail(WN_FORMAT,
                             "%s: tensor '%s' belongs to no part of the configured model%s", file,
                             name,
-                            strstr(name, ".factor_") != NULL
+                            strstr(name, ".factor_") != NULL || strstr(name, ".head_") != NULL
                                 ? ", whose layer is no such chain (config.json says of what kind)"
                                 : "");
     }

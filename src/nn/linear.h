@@ -95,7 +95,8 @@ struct wn__linear {
     size_t weight,
         bias; /* their numbers in params; weight is 0 where factored without a frozen one */
     size_t factor_in, factor_out; /* LOWRANK, ADAPTER: N^T [r,in] "<name>.weight_in", M [out,r]
-                                     "<name>.weight_out"; KRON: the first and the last factor */
+                                     "<name>.weight_out"; KRON: the first factor and the last one,
+                                     or what is behind it, the head's "<name>.head_out" */
     bool factored;  /* no parameter "<name>.weight" is trained: the weight is made by merge */
     int64_t number; /* of the layer, for random streams */
     const wn__pass *pass;

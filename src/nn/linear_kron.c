@@ -4,6 +4,8 @@
 // the rightmost, as [a d c, b]. The forward pass is fused; backward makes what lies between the
 // factors again, in the shared block, or, where a pair of factors is much wider there than on
 // either side, in the caches of one pass that gives both gradients.
+// A head of rank k may be added, W = U V + K_{n-1} ... K_0: V [k, in] is "<name>.head_in", U
+// [out, k] "<name>.head_out". x V^T is made again in backward.
 #include "base/fail.h"
 #include "base/philox.h"
 #include "kernels/element.h"
@@ -11,10 +13,11 @@
 #include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
 #include "kernels/kron_pair_grad.h"
+#include "kernels/matmul.h"
 #include "kernels/numeric.h"
 #include "nn/product.h"
 #include "nn/round16.h"
-#include "sparse/kron_fit.h"
+#include "sparse/kron_head.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +34,19 @@ struct wn__linear_kron {
 
 static const wn__kron_chain *chain_of(const wn__linear *l) {
     return &l->as.kron->chain;
+}
+
+static int64_t head_rank(const wn__linear *l) {
+    return l->structure.kron_head;
+}
+
+// V, and U behind it; they follow the factors.
+static wn__param *head_param(const wn__linear *l, int which) {
+    return &l->params->item[l->factor_in + (size_t)(chain_of(l)->count + which)];
+}
+
+static int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
 }
 
 // Factors are consecutive parameters.
@@ -59,6 +75,23 @@ static wn_status make_chain(const wn__linear *l, wn__kron_chain *out) {
                     (long long)l->out, (long long)l->in);
 }
 
+static wn_status add_head(wn__linear *l, wn__build *b) {
+    static const char *const suffix[] = {"head_in", "head_out"};
+    int64_t k = head_rank(l);
+    const int64_t shape[][2] = {{k, l->in}, {l->out, k}};
+    wn__kron_chain unused;
+    char name[WN_NAME_MAX];
+    if (k == 0) return WN_OK;
+    wn_status status = wn__kron_head_chain(l->out, l->in, k, &unused);
+    if (status != WN_OK) return wn__fail_in(status, "%s", l->name);
+    for (int i = 0; i < 2; i++) {
+        WN_TRY(wn__name_join(name, l->name, suffix[i]));
+        WN_TRY(wn__param_add(b, name, 2, shape[i], true, &l->factor_out));
+        l->params->item[l->factor_out].by_product = true;
+    }
+    return WN_OK;
+}
+
 static wn_status add_factors(wn__linear *l, wn__build *b) {
     for (int t = 0; t < chain_of(l)->count; t++) {
         const wn__kron *p = &chain_of(l)->factor[t];
@@ -71,20 +104,26 @@ static wn_status add_factors(wn__linear *l, wn__build *b) {
         if (t == 0) l->factor_in = index;
         l->factor_out = index;
     }
+    WN_TRY(add_head(l, b));
     return wn__linear_add_bias(l, b);
 }
 
-// Backward keeps what every factor but the first takes, and two gradients on their way; merging a
-// strip of the identity behind W.
+// Backward keeps what every factor but the first takes, and two gradients on their way; the head x
+// V^T, what comes back to it, and what products take; merging a strip of the identity behind W.
 static int64_t scratch_wish(const wn__linear *l, const wn__build *b) {
+    const wn__structure *s = &l->structure;
+    int64_t k = head_rank(l), own = 2 * wn__scratch_cost(b->rows, k);
+    int64_t product =
+        larger(wn__product_scratch(s, b, k, l->in), wn__product_scratch(s, b, l->out, k));
+    if (k == 0) own = product = 0;
     int64_t between = 0, widest = 0;
     for (int t = 1; t < chain_of(l)->count; t++) {
         between += wn__scratch_cost(b->rows, width(l, t));
         if (width(l, t) > widest) widest = width(l, t);
     }
-    int64_t pass = between + 2 * wn__scratch_cost(b->rows, widest);
+    int64_t pass = own + larger(product, between + 2 * wn__scratch_cost(b->rows, widest));
     int64_t merge = wn__scratch_cost(l->out, l->in) + wn__scratch_cost(STRIP, l->in);
-    return pass > merge ? pass : merge;
+    return larger(pass, merge);
 }
 
 static wn_status kron_build(wn__linear *l, wn__build *b) {
@@ -133,6 +172,58 @@ static wn_status between(const wn__linear *l, wn__exec *x, const wn_tensor *in, 
     return WN_OK;
 }
 
+// ---- the head
+
+static wn__weight_view head_view(const wn__linear *l, int which, int64_t scratch) {
+    return (wn__weight_view){.dense = head_param(l, which)->w, .scratch = scratch};
+}
+
+// h = x V^T, in the shared block.
+static wn_status head_in(const wn__linear *l, wn__exec *x, const wn_tensor *in, int64_t *at,
+                         wn_tensor *h) {
+    const wn_tensor none = {0};
+    *h = wn__scratch_take(l->scratch, at, in->shape[0], head_rank(l));
+    const wn__weight_view v = head_view(l, 0, *at);
+    WN_TRY(wn__product_forward(l, x, &v, in, &none, h, false));
+    return wn__keep16(l->round16, x, h);
+}
+
+// y += x V^T U^T
+static wn_status head_forward(const wn__linear *l, wn__exec *x, const wn_tensor *in,
+                              const wn_tensor *out) {
+    int64_t at = 0;
+    wn_tensor h;
+    const wn_tensor none = {0};
+    if (head_rank(l) == 0) return WN_OK;
+    WN_TRY(head_in(l, x, in, &at, &h));
+    const wn__weight_view u = head_view(l, 1, at);
+    return wn__product_forward(l, x, &u, &h, &none, out, true);
+}
+
+// Both gradients of the head, and *dh = dy U, which stays in the shared block before *at.
+static wn_status head_backward(const wn__linear *l, wn__exec *x, const wn_tensor *in,
+                               const wn_tensor *dy, int64_t *at, wn_tensor *dh) {
+    wn_tensor h;
+    if (head_rank(l) == 0) return WN_OK;
+    *dh = wn__scratch_take(l->scratch, at, in->shape[0], head_rank(l));
+    int64_t free = *at;
+    WN_TRY(head_in(l, x, in, &free, &h));
+    const wn__weight_view u = head_view(l, 1, free), v = head_view(l, 0, free);
+    WN_TRY(wn__product_weight(l, x, &u, &h, wn__linear_weight_dy(l, dy), head_param(l, 1)));
+    WN_TRY(wn__product_input(l, x, &u, dy, dh, false));
+    WN_TRY(wn__keep16(l->round16, x, dh));
+    return wn__product_weight(l, x, &v, wn__linear_weight_in(l, in), dh, head_param(l, 0));
+}
+
+// dx += dh V; dh lies in the shared block before `at`.
+static wn_status head_input(const wn__linear *l, wn__exec *x, const wn_tensor *dh,
+                            const wn_tensor *dx, int64_t at) {
+    const wn__weight_view v = head_view(l, 0, at);
+    return head_rank(l) == 0 || !wn__given(dx) ? WN_OK : wn__product_input(l, x, &v, dh, dx, true);
+}
+
+// ---- both
+
 static wn_status kron_forward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *out,
                               bool accumulate) {
     wn_tensor h[WN__KRON_MAX];
@@ -146,6 +237,7 @@ static wn_status kron_forward(wn__linear *l, wn__exec *x, const wn_tensor *in, c
     } else {
         WN_TRY(multiply(l, x, in, 0, count, out, accumulate));
     }
+    WN_TRY(head_forward(l, x, in, out));
     return wn__product_bias(x, &bias, out);
 }
 
@@ -200,20 +292,13 @@ static wn_status back_all(const wn__linear *l, wn__exec *x, const wn_tensor *dy,
     return wn__run(x, WN__OP_kron_mul, &all);
 }
 
-static wn_status kron_backward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy,
-                               const wn_tensor *dx, bool accumulate) {
+// Gradients of the factors and of x, step by step; the shared block is free from `at` on.
+static wn_status back_by_step(const wn__linear *l, wn__exec *x, const wn_tensor *in,
+                              const wn_tensor *dy, const wn_tensor *dx, bool accumulate,
+                              int64_t at) {
     wn_tensor h[WN__KRON_MAX], g[2], now = *dy;
-    int64_t at = 0, widest = 0, n = in->shape[0];
+    int64_t widest = 0, n = in->shape[0];
     int last = chain_of(l)->count - 1;
-    wn__kron_pair_grad pass;
-    bool one_pass;
-    WN_TRY(wn__linear_check_ready(l, x));
-    WN_TRY(plan_pass(l, x, in, dy, &pass, &one_pass));
-    if (one_pass) {
-        WN_TRY(wn__run(x, WN__OP_kron_pair_grad, &pass));
-        WN_TRY(wn__linear_bias_gradient(l, x, dy));
-        return wn__given(dx) ? back_all(l, x, dy, dx, accumulate) : WN_OK;
-    }
     WN_TRY(between(l, x, in, &at, h));
     for (int t = 1; t <= last; t++)
         if (width(l, t) > widest) widest = width(l, t);
@@ -228,8 +313,26 @@ static wn_status kron_backward(wn__linear *l, wn__exec *x, const wn_tensor *in, 
         WN_TRY(wn__keep16(l->round16, x, &to));
         now = to;
     }
-    WN_TRY(wn__linear_bias_gradient(l, x, dy));
     return wn__given(dx) ? back(l, x, 0, &now, dx, accumulate) : WN_OK;
+}
+
+static wn_status kron_backward(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy,
+                               const wn_tensor *dx, bool accumulate) {
+    wn_tensor dh = {0};
+    int64_t at = 0;
+    wn__kron_pair_grad pass;
+    bool one_pass;
+    WN_TRY(wn__linear_check_ready(l, x));
+    WN_TRY(head_backward(l, x, in, dy, &at, &dh));
+    WN_TRY(wn__linear_bias_gradient(l, x, dy));
+    WN_TRY(plan_pass(l, x, in, dy, &pass, &one_pass));
+    if (one_pass) {
+        WN_TRY(wn__run(x, WN__OP_kron_pair_grad, &pass));
+        if (wn__given(dx)) WN_TRY(back_all(l, x, dy, dx, accumulate));
+    } else {
+        WN_TRY(back_by_step(l, x, in, dy, dx, accumulate, at));
+    }
+    return head_input(l, x, &dh, dx, at);
 }
 
 // ---- the weight ----
@@ -250,54 +353,83 @@ static wn_status kron_merge(wn__linear *l, wn__exec *x, const wn_tensor *out) {
         const wn_tensor to = wn__tensor_slice(&columns, 0, i, n);
         WN_TRY(multiply(l, x, &from, 0, chain_of(l)->count, &to, false));
     }
-    return WN_OK;
+    if (head_rank(l) == 0) return WN_OK;
+    const wn__matmul head = {
+        .a = head_param(l, 1)->w, .b = head_param(l, 0)->w, .c = *out, .accumulate = true};
+    return wn__run(x, WN__OP_matmul, &head);
 }
 
-static wn_status follow_master(const wn__linear *l, wn__exec *x, int t) {
-    const wn__param *p = param_of(l, t);
+static wn_status follow_master(const wn__linear *l, wn__exec *x, const wn__param *p) {
     const wn__round16 round = {.x = *wn__param_master(p), .y = p->w};
     return l->round16 ? wn__run(x, WN__OP_round16, &round) : WN_OK;
 }
 
-// Each factor multiplies the variance of a vector by as much, all of them by that of W's rows.
+static wn_status draw(const wn__linear *l, wn__exec *x, uint64_t seed, size_t param, double std) {
+    const wn__param *p = &l->params->item[param];
+    const wn__normal normal = {
+        .x = *wn__param_master(p), .seed = seed, .stream = WN_STREAM_INIT + param, .std = std};
+    WN_TRY(wn__run(x, WN__OP_normal, &normal));
+    return follow_master(l, x, p);
+}
+
+// Each factor multiplies the variance of a vector by as much, all of them by that of W's rows. A
+// head and its chain have half of that variance each.
 static wn_status kron_init(wn__linear *l, wn__exec *x, uint64_t seed, double std,
                            double *effective) {
     int count = chain_of(l)->count;
-    double each = pow((double)l->in * std * std, 1.0 / count);
+    int64_t k = head_rank(l);
+    double variance = k > 0 ? std * std / 2 : std * std;
+    double each = pow((double)l->in * variance, 1.0 / count);
     *effective = std;
-    for (int t = 0; t < count; t++) {
-        const wn__normal normal = {.x = *wn__param_master(param_of(l, t)),
-                                   .seed = seed,
-                                   .stream = WN_STREAM_INIT + l->factor_in + (uint64_t)t,
-                                   .std = sqrt(each / (double)chain_of(l)->factor[t].c)};
-        WN_TRY(wn__run(x, WN__OP_normal, &normal));
-        WN_TRY(follow_master(l, x, t));
-    }
+    for (int t = 0; t < count; t++)
+        WN_TRY(draw(l, x, seed, l->factor_in + (size_t)t,
+                    sqrt(each / (double)chain_of(l)->factor[t].c)));
+    for (int i = 0; i < 2 && k > 0; i++)
+        WN_TRY(
+            draw(l, x, seed, l->factor_in + (size_t)(count + i), pow(variance / (double)k, 0.25)));
     return WN_OK;
 }
 
+// factor: of the chain, then V and U.
 static wn_status take_factors(const wn__linear *l, wn__exec *x, double *const *factor) {
-    for (int t = 0; t < chain_of(l)->count; t++) {
+    const int count = chain_of(l)->count;
+    for (int t = 0; t < count; t++) {
         const wn_tensor from =
             wn__kron_view(&chain_of(l)->factor[t], WN__KRON_CANONICAL, factor[t], WN_DTYPE_F64);
         const wn_tensor to = view_of(l, t, wn__param_master(param_of(l, t)));
         WN_TRY(wn__kron_copy(&from, &to));
-        WN_TRY(follow_master(l, x, t));
+        WN_TRY(follow_master(l, x, param_of(l, t)));
+    }
+    for (int i = 0; i < 2 && head_rank(l) > 0; i++) {
+        const wn__param *p = head_param(l, i);
+        const wn_tensor *to = wn__param_master(p);
+        for (int64_t j = 0; j < wn__tensor_count(to); j++)
+            wn__set(to, j, factor[count + i][j]);
+        WN_TRY(follow_master(l, x, p));
     }
     return WN_OK;
 }
 
+// The numbers of factor t, of V behind the last and of U behind V.
+static int64_t numbers(const wn__linear *l, int t) {
+    int count = chain_of(l)->count;
+    if (t < count) return wn__kron_params(&chain_of(l)->factor[t]);
+    return head_rank(l) * (t == count ? l->in : l->out);
+}
+
 // The nearest chain, in closed form.
 static wn_status kron_adopt(wn__linear *l, wn__exec *x, const wn_tensor *weight) {
-    double *factor[WN__KRON_MAX] = {NULL};
+    double *factor[WN__KRON_MAX + 2] = {NULL};
+    const int count = chain_of(l)->count, all = head_rank(l) > 0 ? count + 2 : count;
     wn__kron_fit report;
+    wn__kron_inputs turns;
     wn_status status = WN_OK;
     if (x->planning) return WN_OK;
     int64_t n = l->out * l->in;
     double *w = malloc((size_t)n * sizeof *w);
     bool room = w != NULL;
-    for (int t = 0; t < chain_of(l)->count; t++) {
-        factor[t] = malloc((size_t)wn__kron_params(&chain_of(l)->factor[t]) * sizeof(double));
+    for (int t = 0; t < all; t++) {
+        factor[t] = malloc((size_t)numbers(l, t) * sizeof(double));
         room = room && factor[t] != NULL;
     }
     if (!room) {
@@ -306,10 +438,14 @@ static wn_status kron_adopt(wn__linear *l, wn__exec *x, const wn_tensor *weight)
     }
     for (int64_t i = 0; i < n; i++)
         w[i] = wn__get(weight, i);
-    WN_TRY_OUT(wn__kron_fit_dense(NULL, x, chain_of(l), w, factor, false, &report));
+    if (all > count)
+        WN_TRY_OUT(wn__kron_fit_head(NULL, x, chain_of(l), head_rank(l), w, NULL,
+                                     WN__KRON_HEAD_TURNS, 0, factor, factor + count, &turns));
+    else
+        WN_TRY_OUT(wn__kron_fit_dense(NULL, x, chain_of(l), w, factor, false, &report));
     status = take_factors(l, x, factor);
 out:
-    for (int t = 0; t < chain_of(l)->count; t++)
+    for (int t = 0; t < all; t++)
         free(factor[t]);
     free(w);
     return status;
@@ -318,7 +454,7 @@ out:
 // ---- reading ----
 
 static int64_t count_params(const wn__linear *l) {
-    int64_t n = 0;
+    int64_t n = head_rank(l) * (l->in + l->out);
     for (int t = 0; t < chain_of(l)->count; t++)
         n += wn__kron_params(&chain_of(l)->factor[t]);
     return n;
@@ -332,7 +468,8 @@ static void kron_bytes(const wn__linear *l, wn__linear_bytes *out) {
 
 static void kron_flops(const wn__linear *l, wn__linear_flops *out) {
     double pass = 2 * (double)count_params(l);
-    double again = pass - 2 * (double)wn__kron_params(&chain_of(l)->factor[chain_of(l)->count - 1]);
+    const wn__kron *last = &chain_of(l)->factor[chain_of(l)->count - 1];
+    double again = pass - 2 * (double)(wn__kron_params(last) + head_rank(l) * l->out);
     *out = (wn__linear_flops){
         .forward = pass, .input_gradient = pass, .weight_gradient = pass + again};
 }

@@ -14,9 +14,10 @@
  *   in2:4:soft|mvue[+mvue|+mvue-approx|+dense-dw]
  *       dense weights, 2:4 inputs in the forward pass. +mvue is meant unless another is written:
  *       the method has always pruned the output gradient of the weight's product; +dense-dw: not
- *   kron:butterfly | kron:monarch:B[xC][:R]
+ *   kron:butterfly[+lowrank:K] | kron:monarch:B[xC][:R][+lowrank:K]
  *       a chain of Kronecker-sparse factors: dyadic ones of a square power of two, or two with
- * blocks of B rows and C columns (without it B) of rank R (without it 1)
+ *       blocks of B rows and C columns (without it B) of rank R (without it 1); +lowrank: a head of
+ *       rank K is added to it
  *   act2:4[:naive|mvue|soft|soft_weights|soft_dynamic]
  *       2:4 activations of an MLP without a gate
  *
@@ -92,6 +93,7 @@ typedef struct wn__structure {
     /* LOWRANK, ADAPTER; KRON: of each block */
     int64_t rank;
     int64_t kron_b, kron_c;     /* KRON: sizes of the blocks; 0: a butterfly */
+    int64_t kron_head;          /* KRON: rank of what is added to the chain; 0: nothing */
     double alpha;               /* ADAPTER: the product counts alpha / rank */
     bool sparse_in, sparse_out; /* LOWRANK: the factors that are 2:4 */
     const char *init;           /* "xavier" and so on: wn__lowrank_init_parse; borrowed */
@@ -139,7 +141,7 @@ wn__structure wn__structure_of_activation(wn__structure_rules *rules, const char
  * activations). Call after every layer was looked up. */
 WN_NODISCARD wn_status wn__structure_rules_unmatched(const wn__structure_rules *rules,
                                                      const char *const *layers, size_t count);
-#define WN_STRUCTURE_NAME 48 /* bytes that hold any such name */
+#define WN_STRUCTURE_NAME 64 /* bytes that hold any such name */
 /* "dense", "2:4 tile + mvue", "lowrank 64 + 2:4" into out[n]; returns out. */
 const char *wn__structure_name(const wn__structure *s, char *out, size_t n);
 /* How activations or inputs are pruned, as written after act2:4: and in2:4: ("soft"); NULL for

@@ -13,7 +13,7 @@
     "2:4:tile|row with +kept, "                                                                    \
     "lowrank:R[+2:4[:in|out]][+mvue|+mvue-approx] and adapter:R[:ALPHA] with R of at least 1, "    \
     "ALPHA above 0, "                                                                              \
-    "kron:butterfly, kron:monarch:B[xC][:R], "                                                     \
+    "kron:butterfly and kron:monarch:B[xC][:R], both with +lowrank:K, "                            \
     "in2:4:soft|mvue[+mvue|+mvue-approx|+dense-dw], "                                              \
     "act2:4[:naive|mvue|soft|soft_weights|soft_dynamic]"
 
@@ -191,6 +191,16 @@ static bool read_count(const char **p, int64_t *out) {
     return true;
 }
 
+// "+lowrank:K", the head beside a chain.
+static bool read_head(const char **p, int64_t *rank) {
+    const char *from = *p + 1;
+    *rank = 0;
+    if (**p == '\0') return true;
+    if (**p != '+' || !take(&from, "lowrank")) return false;
+    *p = from;
+    return read_rank(p, rank) && **p == '\0';
+}
+
 static bool read_kron(const char **p, wn__structure *s) {
     static const char *const words[] = {"butterfly", "monarch"};
     int which = choose(p, ':', words, COUNT(words));
@@ -198,14 +208,14 @@ static bool read_kron(const char **p, wn__structure *s) {
     s->mvue = WN_MVUE_OFF;
     s->rank = 1;
     s->kron_b = s->kron_c = 0;
-    if (which < 1) return which == 0 && **p == '\0';
+    if (which < 1) return which == 0 && read_head(p, &s->kron_head);
     if (**p != ':') return false;
     ++*p;
     if (!read_count(p, &s->kron_b)) return false;
     s->kron_c = s->kron_b;
     if (**p == 'x' && (++*p, !read_count(p, &s->kron_c))) return false;
     if (**p == ':' && !read_rank(p, &s->rank)) return false;
-    return **p == '\0';
+    return read_head(p, &s->kron_head);
 }
 
 static bool read_act24(const char **p, wn__structure *s) {
@@ -271,6 +281,17 @@ static const char *sparse_factors(const wn__structure *s) {
     return s->sparse_in ? " + 2:4 in" : s->sparse_out ? " + 2:4 out" : "";
 }
 
+static void kron_name(const wn__structure *s, char *out, size_t n) {
+    char head[32] = "";
+    if (s->kron_head > 0)
+        (void)snprintf(head, sizeof head, " + lowrank %lld", (long long)s->kron_head);
+    if (s->kron_b == 0)
+        (void)snprintf(out, n, "kron butterfly%s", head);
+    else
+        (void)snprintf(out, n, "kron monarch %lldx%lld rank %lld%s", (long long)s->kron_b,
+                       (long long)s->kron_c, (long long)s->rank, head);
+}
+
 const char *wn__structure_name(const wn__structure *s, char *out, size_t n) {
     switch (s->kind) {
     case WN_STRUCTURE_SPARSE24:
@@ -291,11 +312,7 @@ const char *wn__structure_name(const wn__structure *s, char *out, size_t n) {
         (void)snprintf(out, n, "in 2:4 %s%s", in_methods[s->in24], mvue_name(s));
         break;
     case WN_STRUCTURE_KRON:
-        if (s->kron_b == 0)
-            (void)snprintf(out, n, "kron butterfly");
-        else
-            (void)snprintf(out, n, "kron monarch %lldx%lld rank %lld", (long long)s->kron_b,
-                           (long long)s->kron_c, (long long)s->rank);
+        kron_name(s, out, n);
         break;
     case WN_STRUCTURE_ACT24:
         (void)snprintf(out, n, "act 2:4 %s", act_methods[s->act]);

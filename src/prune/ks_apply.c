@@ -35,8 +35,12 @@ static int group_of(const char *name) {
 
 static wn_status add_target(wn__ks_apply *a, wn__linear *l, const wn__structure *s) {
     wn__ks_target *t = &a->target[a->targets];
-    *t = (wn__ks_target){
-        .l = l, .group = group_of(l->name), .b = s->kron_b, .c = s->kron_c, .r = s->rank};
+    *t = (wn__ks_target){.l = l,
+                         .group = group_of(l->name),
+                         .b = s->kron_b,
+                         .c = s->kron_c,
+                         .r = s->rank,
+                         .k = s->kron_head};
     (void)wn__ks_text_layer(&a->text, l->name, &t->block);
     if (t->block < 0 || t->group < 0)
         return wn__fail(WN_INVALID, "%s: only layers of blocks become chains", l->name);
@@ -79,8 +83,17 @@ static wn_status match(wn__ks_apply *a) {
 
 // ---- how large ----
 
+// Of the weight's parameters: of one rank of the blocks, and of as many with the head.
+static double step_of(const wn__ks_target *t) {
+    return 1 / (double)t->b + 1 / (double)t->c;
+}
+
+static double head_share(const wn__ks_target *t) {
+    return (double)t->k * (1 / (double)t->l->out + 1 / (double)t->l->in);
+}
+
 static double share_of(const wn__ks_target *t, int64_t rank) {
-    return (double)rank * (1 / (double)t->b + 1 / (double)t->c);
+    return (double)rank * step_of(t) + head_share(t);
 }
 
 static int64_t least_of(int64_t a, int64_t b) {
@@ -99,14 +112,14 @@ static wn_status shrink(wn__ks_target *t, double ratio) {
         bool rows = t->c >= t->l->in || (t->b <= t->c && t->b < t->l->out);
         if (rows && t->b >= t->l->out)
             return wn__fail(WN_INVALID,
-                            "%s: a ratio of %g; one block of rank 1 has %.4g of the parameters",
-                            t->l->name, ratio, share_of(t, 1));
+                            "%s: a ratio of %g; one block of rank 1%s has %.4g of the parameters",
+                            t->l->name, ratio, t->k > 0 ? " and the head" : "", share_of(t, 1));
         if (rows)
             t->b = next_divisor(t->l->out, t->b);
         else
             t->c = next_divisor(t->l->in, t->c);
     }
-    t->r = least_of((int64_t)(ratio / share_of(t, 1)), least_of(t->b, t->c));
+    t->r = least_of((int64_t)((ratio - head_share(t)) / step_of(t)), least_of(t->b, t->c));
     return WN_OK;
 }
 
@@ -116,13 +129,13 @@ static void spend(wn__ks_apply *a, double budget) {
         wn__ks_target *poorest = NULL;
         for (size_t i = 0; i < a->targets; i++) {
             wn__ks_target *t = &a->target[i];
-            double cost = share_of(t, 1) * (double)(t->l->out * t->l->in);
+            double cost = step_of(t) * (double)(t->l->out * t->l->in);
             bool can = t->b > 0 && t->r < t->b && t->r < t->c && cost <= budget;
             if (can && (poorest == NULL || share_of(t, t->r) < share_of(poorest, poorest->r)))
                 poorest = t;
         }
         if (poorest == NULL) return;
-        budget -= share_of(poorest, 1) * (double)(poorest->l->out * poorest->l->in);
+        budget -= step_of(poorest) * (double)(poorest->l->out * poorest->l->in);
         poorest->r++;
     }
 }
@@ -144,6 +157,19 @@ static wn_status meet_ratio(wn__ks_apply *a) {
     return WN_OK;
 }
 
+static wn_status reserve_floats(wn__ks_target *t) {
+    bool ok = true;
+    for (int i = 0; i < t->chain.count; i++) {
+        t->factor[i] = calloc((size_t)wn__kron_params(&t->chain.factor[i]), sizeof(float));
+        ok = ok && t->factor[i] != NULL;
+    }
+    for (int i = 0; i < 2 && t->k > 0; i++) {
+        t->head[i] = calloc((size_t)(t->k * (i == 0 ? t->l->in : t->l->out)), sizeof(float));
+        ok = ok && t->head[i] != NULL;
+    }
+    return ok ? WN_OK : wn__fail(WN_NOMEM, "%s: out of memory", t->l->name);
+}
+
 static wn_status make_chain(wn__ks_target *t) {
     const wn__linear *l = t->l;
     wn_status status = WN_OK;
@@ -160,12 +186,12 @@ static wn_status make_chain(wn__ks_target *t) {
     else
         status = wn__fail(WN_INVALID, "a butterfly is square, not %" PRId64 " x %" PRId64, l->out,
                           l->in);
+    wn__kron_chain unused;
+    if (status == WN_OK && t->k > 0) status = wn__kron_head_chain(l->out, l->in, t->k, &unused);
     if (status != WN_OK) return wn__fail_in(status, "%s", l->name);
-    for (int i = 0; i < t->chain.count; i++) {
-        t->factor[i] = calloc((size_t)wn__kron_params(&t->chain.factor[i]), sizeof(float));
-        if (t->factor[i] == NULL) return wn__fail(WN_NOMEM, "%s: out of memory", l->name);
-    }
-    return WN_OK;
+    size_t used = strlen(t->text);
+    if (t->k > 0) (void)snprintf(t->text + used, sizeof t->text - used, "+lowrank:%" PRId64, t->k);
+    return reserve_floats(t);
 }
 
 static int64_t params_of(const wn__kron_chain *c) {
@@ -173,6 +199,10 @@ static int64_t params_of(const wn__kron_chain *c) {
     for (int t = 0; t < c->count; t++)
         n += wn__kron_params(&c->factor[t]);
     return n;
+}
+
+static int64_t all_params(const wn__ks_target *t) {
+    return params_of(&t->chain) + t->k * (t->l->out + t->l->in);
 }
 
 static wn_status plan(wn__ks_apply *a) {
@@ -190,7 +220,7 @@ static wn_status plan(wn__ks_apply *a) {
 // ---- fits ----
 
 typedef struct room {
-    double *w, *h, *factor[WN__KRON_MAX];
+    double *w, *h, *factor[WN__KRON_MAX], *head[2];
 } room;
 
 static wn_status reserve_factors(const wn__ks_target *t, room *r) {
@@ -199,6 +229,10 @@ static wn_status reserve_factors(const wn__ks_target *t, room *r) {
         r->factor[i] = calloc((size_t)wn__kron_params(&t->chain.factor[i]), sizeof(double));
         ok = ok && r->factor[i] != NULL;
     }
+    for (int i = 0; i < 2 && t->k > 0; i++) {
+        r->head[i] = calloc((size_t)(t->k * (i == 0 ? t->l->in : t->l->out)), sizeof(double));
+        ok = ok && r->head[i] != NULL;
+    }
     return ok ? WN_OK : wn__fail(WN_NOMEM, "%s: out of memory", t->l->name);
 }
 
@@ -206,6 +240,8 @@ static void release(room *r) {
     free(r->w);
     for (int i = 0; i < WN__KRON_MAX; i++)
         free(r->factor[i]);
+    for (int i = 0; i < 2; i++)
+        free(r->head[i]);
     *r = (room){.h = r->h};
 }
 
@@ -218,7 +254,14 @@ static wn_status take(const wn__ks_target *t, const room *r) {
         view[i] = wn__kron_view(p, WN__KRON_COLUMNS, t->factor[i], WN_DTYPE_F32);
         WN_TRY(wn__kron_copy(&from, &view[i]));
     }
-    return wn__kron_chain_dense(view, t->chain.count, NULL, NULL, &wn__linear_weight(t->l)->w);
+    for (int i = 0; i < 2 && t->k > 0; i++)
+        for (int64_t j = 0; j < t->k * (i == 0 ? t->l->in : t->l->out); j++)
+            t->head[i][j] = (float)r->head[i][j];
+    const wn_tensor v = wn__tensor2(t->head[0], WN_DTYPE_F32, t->k, t->l->in);
+    const wn_tensor u = wn__tensor2(t->head[1], WN_DTYPE_F32, t->l->out, t->k);
+    bool head = t->k > 0;
+    return wn__kron_chain_dense(view, t->chain.count, head ? &u : NULL, head ? &v : NULL,
+                                &wn__linear_weight(t->l)->w);
 }
 
 static void drop_factors(wn__ks_target *t) {
@@ -226,18 +269,29 @@ static void drop_factors(wn__ks_target *t) {
         free(t->factor[i]);
         t->factor[i] = NULL;
     }
+    for (int i = 0; i < 2; i++) {
+        free(t->head[i]);
+        t->head[i] = NULL;
+    }
+}
+
+static wn_status fit_target(const wn__ks_apply *a, const wn__ks_target *t, const room *of,
+                            int rounds, room *to, wn__kron_inputs *report) {
+    wn__exec x = {.pool = a->text.rt->pool};
+    return t->k > 0
+               ? wn__kron_fit_head(NULL, &x, &t->chain, t->k, of->w, of->h, WN__KRON_HEAD_TURNS,
+                                   rounds, to->factor, to->head, report)
+               : wn__kron_fit_inputs(NULL, &x, &t->chain, of->w, of->h, rounds, to->factor, report);
 }
 
 // How near a chain of these blocks comes in a few rounds; in *error.
 static wn_status attempt(const wn__ks_apply *a, const wn__ks_target *t, const room *r,
                          double *error) {
     room own = {.h = NULL};
-    wn__exec x = {.pool = a->text.rt->pool};
     wn__kron_inputs report;
     int rounds = a->o->rounds < TRIAL_ROUNDS ? (int)a->o->rounds : TRIAL_ROUNDS;
     wn_status status = reserve_factors(t, &own);
-    if (status == WN_OK)
-        status = wn__kron_fit_inputs(NULL, &x, &t->chain, r->w, r->h, rounds, own.factor, &report);
+    if (status == WN_OK) status = fit_target(a, t, r, rounds, &own, &report);
     if (status == WN_OK) *error = report.outputs;
     release(&own);
     return status;
@@ -251,10 +305,11 @@ static wn_status search(const wn__ks_apply *a, wn__ks_target *t, const room *r) 
     WN_TRY(attempt(a, t, r, &least));
     wn__ks_target k = *t;
     while (k.b < l->out || k.c < l->in) {
-        k = (wn__ks_target){.l = t->l, .block = t->block, .group = t->group, .b = k.b, .c = k.c};
+        k = (wn__ks_target){
+            .l = t->l, .block = t->block, .group = t->group, .b = k.b, .c = k.c, .k = t->k};
         k.b = next_divisor(l->out, 2 * k.b - 1);
         k.c = next_divisor(l->in, 2 * k.c - 1);
-        k.r = (int64_t)(budget / (share_of(&k, 1) * (double)(l->out * l->in)));
+        k.r = (int64_t)(budget / (step_of(&k) * (double)(l->out * l->in)));
         if (k.r < 1) continue;
         k.r = least_of(k.r, least_of(k.b, k.c)); // where it began with more than the weight has
         wn_status status = make_chain(&k);
@@ -284,15 +339,14 @@ static wn_status fit(wn__ks_apply *a, wn__ks_target *t, room *r) {
         r->w[i] = (double)weight[i];
     if (a->o->search && t->b > 0) WN_TRY(search(a, t, r));
     WN_TRY(reserve_factors(t, r));
-    int64_t params = params_of(&t->chain);
+    int64_t params = all_params(t);
     wn_ks_layer done = {.name = l->name,
                         .chain = t->text,
                         .out = l->out,
                         .in = l->in,
                         .params = params,
                         .lowrank = params / (l->out + l->in)};
-    WN_TRY(wn__kron_fit_inputs(NULL, &x, &t->chain, r->w, r->h, (int)a->o->rounds, r->factor,
-                               &report));
+    WN_TRY(fit_target(a, t, r, (int)a->o->rounds, r, &report));
     WN_TRY(wn__kron_lowrank_inputs(NULL, &x, l->out, l->in, r->w, r->h, done.lowrank,
                                    &done.lowrank_outputs));
     WN_TRY(take(t, r));
@@ -349,7 +403,7 @@ static wn_status fit_all(wn__ks_apply *a) {
         if (block < last) WN_TRY(wn__ks_text_advance(&a->text, block));
     }
     for (size_t i = 0; i < a->targets; i++)
-        a->result->params += params_of(&a->target[i].chain);
+        a->result->params += all_params(&a->target[i]);
     a->result->ratio = (double)a->result->params / (double)a->result->dense;
     return WN_OK;
 }

@@ -6,7 +6,7 @@
 #include "nn/structure.h"
 #include "prune/ks_text.h"
 #include "prune/place.h"
-#include "sparse/kron_inputs.h"
+#include "sparse/kron_head.h"
 #include "winnow/ks.h"
 
 /* A layer that becomes a chain. */
@@ -15,9 +15,11 @@ typedef struct wn__ks_target {
     int64_t block;
     int group;       /* of the layers of a block that read the same: 0 to 3, in their order */
     int64_t b, c, r; /* blocks and their rank; b 0: a butterfly */
+    int64_t k;       /* rank of the head beside the chain; 0: none */
     wn__kron_chain chain;
     char text[WN_HF_CHAIN];      /* "monarch:32:4" */
     float *factor[WN__KRON_MAX]; /* [a d, c, b], as the parameters are */
+    float *head[2];              /* V [k, in], U [out, k]; NULL without one */
 } wn__ks_target;
 
 typedef struct wn__ks_apply {

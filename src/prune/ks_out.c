@@ -22,7 +22,7 @@ typedef struct list {
 static wn_status list_make(const wn__ks_apply *a, list *l) {
     size_t factors = 0, tensors = wn__hf_weights_count(a->text.weights);
     for (size_t i = 0; i < a->targets; i++)
-        factors += (size_t)a->target[i].chain.count;
+        factors += (size_t)a->target[i].chain.count + 2; // and a head
     *l = (list){.item = calloc(tensors + factors + 1, sizeof *l->item),
                 .name = calloc(factors + 1, sizeof *l->name)};
     if (l->item != NULL && l->name != NULL) return WN_OK;
@@ -51,18 +51,30 @@ static wn_status find_trained(const wn__safetensors *st, const char *name, wn_te
     return WN_OK;
 }
 
-// The factors of one layer: of the fit, or of training.
+static wn_status add_part(const wn__ks_target *t, const wn__safetensors *trained,
+                          const char *suffix, const wn_tensor *fitted, list *l) {
+    char *name = l->name[l->names++];
+    wn_tensor view = *fitted;
+    WN_TRY(wn__name_join(name, t->l->name, suffix));
+    if (trained != NULL) WN_TRY(find_trained(trained, name, &view));
+    l->item[l->count++] = (wn__st_item){.name = name, .view = view};
+    return WN_OK;
+}
+
+// The factors of one layer and its head: of the fit, or of training.
 static wn_status add_factors(const wn__ks_target *t, const wn__safetensors *trained, list *l) {
     for (int i = 0; i < t->chain.count; i++) {
         const wn__kron *p = &t->chain.factor[i];
-        char *name = l->name[l->names++], suffix[24];
+        const wn_tensor view = wn__tensor2(t->factor[i], WN_DTYPE_F32, p->a * p->d * p->c, p->b);
+        char suffix[24];
         (void)snprintf(suffix, sizeof suffix, "factor_%d", i);
-        WN_TRY(wn__name_join(name, t->l->name, suffix));
-        wn_tensor view = wn__tensor2(t->factor[i], WN_DTYPE_F32, p->a * p->d * p->c, p->b);
-        if (trained != NULL) WN_TRY(find_trained(trained, name, &view));
-        l->item[l->count++] = (wn__st_item){.name = name, .view = view};
+        WN_TRY(add_part(t, trained, suffix, &view, l));
     }
-    return WN_OK;
+    if (t->k == 0) return WN_OK;
+    const wn_tensor v = wn__tensor2(t->head[0], WN_DTYPE_F32, t->k, t->l->in);
+    const wn_tensor u = wn__tensor2(t->head[1], WN_DTYPE_F32, t->l->out, t->k);
+    WN_TRY(add_part(t, trained, "head_in", &v, l));
+    return add_part(t, trained, "head_out", &u, l);
 }
 
 // A product in the dtype the weight had.

@@ -219,7 +219,7 @@ static void round_trips(void **state) {
         {.layer = "model.layers.3.self_attn.o_proj", .method = "row", .input = true},
         {.layer = "model.layers.2.mlp.down_proj", .method = "tile", .input = true}};
     wn__hf_kron kron[] = {{"model.layers.1.mlp.up_proj", "monarch:8x16:4"},
-                          {"model.layers.0.self_attn.q_proj", "butterfly"}};
+                          {"model.layers.0.self_attn.q_proj", "butterfly+lowrank:3"}};
     const wn__hf_sparsity s = {.item = items,
                                .count = 4,
                                .weight = weight,
@@ -250,8 +250,13 @@ static void round_trips(void **state) {
     free(rule);
     wn__hf_sparsity_free(&back);
     assert_true(back.kron == NULL && back.krons == 0);
-    (void)snprintf(kron[1].chain, sizeof kron[1].chain, "monarch:0");
-    assert_int_equal(wn__hf_config_write_sparse(*state, &c, &s), WN_INVALID);
+    static const char *const bad[] = {
+        "monarch:0",     "monarch:8+lowrank",     "monarch:8+lowrank:", "butterfly+lowrank:02",
+        "butterfly+2:4", "butterfly+lowrank:2:2", "+lowrank:2",         "butterflylowrank:2"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        (void)snprintf(kron[1].chain, sizeof kron[1].chain, "%s", bad[i]);
+        assert_int_equal(wn__hf_config_write_sparse(*state, &c, &s), WN_INVALID);
+    }
     char *plain, *same;
     size_t n, k;
     const char *path = scratch_path(state, "config.json");
