@@ -131,9 +131,12 @@ typedef struct wn_tensor_report {
     bool is24_transposed; /* the same along the first dimension */
 } wn_tensor_report;
 typedef void wn_inspect_fn(void *ctx, const wn_tensor_report *t);
-/* statistics false: names, shapes and bytes only (fast). path: a directory or one .safetensors
- * file. config_text (may be NULL) receives a malloc'ed summary of the configuration. Calls
- * fn in the order of names; what t points to is valid during the call. */
+/* statistics false: names, shapes and bytes only (fast). path: a directory or one .safetensors or
+ * .pth file. config_text (may be NULL) receives a malloc'ed summary of the configuration, and of
+ * the chains of Kronecker-sparse factors that a directory or a checkpoint of wn_ks_fit has, or
+ * NULL. Calls fn in the order of names; what t points to is valid during the call. FORMAT,
+ * UNSUPPORTED: a file that is damaged or asks for more than tensors, and a chain that its factors
+ * do not fit, with the name of what was met. */
 WN_API WN_NODISCARD wn_status wn_inspect(const char *path, bool statistics, wn_inspect_fn *fn,
                                          void *ctx, char **config_text);
 

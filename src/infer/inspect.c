@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Looking into a model directory or one safetensors file, tensor by tensor, without building a
-// model.
+// Looking into a model directory or one file of safetensors or torch.save, tensor by tensor,
+// without building a model.
 #include "base/fail.h"
 #include "formats/hf_sparsity.h"
 #include "formats/safetensors.h"
+#include "infer/chain_file.h"
 #include "infer/session.h"
 #include "infer/statistics.h"
 #include "tensor/tensor.h"
@@ -49,6 +50,54 @@ static wn_status inspect_file(const char *path, bool statistics, wn_inspect_fn *
         report(st.entry[i].name, base_name(path), &st.entry[i].view, statistics, fn, ctx);
     wn__safetensors_close(&st);
     return WN_OK;
+}
+
+// Views of a file of torch.save have any strides and alignment: statistics are those of a copy.
+static wn_status report_copy(const wn__pth_entry *e, const char *file, wn_inspect_fn *fn,
+                             void *ctx) {
+    wn_tensor packed = wn__tensor(NULL, e->view.dtype, e->view.ndim, e->view.shape);
+    packed.data = malloc(wn__tensor_bytes(&packed) + 1);
+    if (packed.data == NULL) return wn__fail(WN_NOMEM, "%s: no memory for '%s'", file, e->name);
+    wn__pth_copy(&e->view, packed.data);
+    report(*e->name != '\0' ? e->name : "(bare tensor)", file, &packed, true, fn, ctx);
+    free(packed.data);
+    return WN_OK;
+}
+
+static wn_status inspect_pth(const char *path, bool statistics, wn_inspect_fn *fn, void *ctx,
+                             char **text) {
+    wn__pth p;
+    WN_TRY(wn__pth_open(path, &p));
+    wn_status status = WN_OK;
+    if (text != NULL && wn__chain_is_pth(&p)) status = wn__chain_describe_pth(&p, text);
+    for (size_t i = 0; i < p.count && status == WN_OK; i++) {
+        const wn__pth_entry *e = &p.entry[i];
+        const wn_tensor packed = wn__tensor(NULL, e->view.dtype, e->view.ndim, e->view.shape);
+        if (statistics)
+            status = report_copy(e, base_name(path), fn, ctx);
+        else
+            report(*e->name != '\0' ? e->name : "(bare tensor)", base_name(path), &packed, false,
+                   fn, ctx);
+    }
+    wn__pth_close(&p);
+    if (status != WN_OK && text != NULL) {
+        free(*text);
+        *text = NULL;
+    }
+    return status;
+}
+
+static wn_status inspect_one(const char *path, bool statistics, wn_inspect_fn *fn, void *ctx,
+                             char **text) {
+    wn__map map;
+    size_t n = strlen(path);
+    WN_TRY(wn__map_open(path, &map));
+    bool torch = wn__pth_begins(map.data, map.size);
+    wn__map_close(&map);
+    bool named =
+        (n > 4 && strcmp(path + n - 4, ".pth") == 0) || (n > 3 && strcmp(path + n - 3, ".pt") == 0);
+    return torch || named ? inspect_pth(path, statistics, fn, ctx, text)
+                          : inspect_file(path, statistics, fn, ctx);
 }
 
 static wn_status inspect_weights(const char *dir, bool statistics, wn_inspect_fn *fn, void *ctx) {
@@ -113,26 +162,42 @@ static void describe_sparsity(const wn__hf_sparsity *s, char *out, size_t size) 
 
 // A configuration that is not read here is said to be so: the tensors can be looked at all the
 // same.
+static wn_status describe_chains(const char *dir, const wn__hf_sparsity *said, char **out) {
+    wn__hf_weights *w;
+    *out = NULL;
+    if (said->krons == 0) return WN_OK;
+    WN_TRY(wn__hf_weights_open(dir, &w));
+    wn_status status = wn__chain_describe_layers(said, w, out);
+    wn__hf_weights_close(w);
+    return status == WN_OK ? WN_OK : wn__fail_in(status, "%s", dir);
+}
+
 static wn_status describe_config(const char *dir, char **out) {
     wn__model_config c;
     wn__hf_sparsity sparsity = {0};
-    char pruned[512];
+    char pruned[512], *chains = NULL;
     int n;
     if (wn__hf_config_read(dir, &c) != WN_OK || wn__hf_sparsity_read(dir, &c, &sparsity) != WN_OK) {
         n = asprintf(out, "configuration not read: %s\n", wn_last_error());
     } else {
+        wn_status status = describe_chains(dir, &sparsity, &chains);
+        if (status != WN_OK) {
+            wn__hf_sparsity_free(&sparsity);
+            return status;
+        }
         describe_sparsity(&sparsity, pruned, sizeof pruned);
         n = asprintf(out,
                      "%s: %" PRId64 " parameters\n"
                      "layers %" PRId64 ", hidden %" PRId64 ", intermediate %" PRId64
                      " (%s), vocabulary %" PRId64 ", positions %" PRId64 "\n"
                      "heads %" PRId64 ", key/value heads %" PRId64 ", head size %" PRId64
-                     ", rope theta %g, norm epsilon %g, %s embeddings\n%s",
+                     ", rope theta %g, norm epsilon %g, %s embeddings\n%s%s",
                      wn__architecture(&c), wn__model_config_params(&c), c.layers, c.hidden_size,
                      c.intermediate_size, mlp_name(c.mlp), c.vocab_size, c.max_positions, c.heads,
                      c.kv_heads, c.head_dim, c.rope_theta, c.rms_eps, c.tied ? "tied" : "separate",
-                     pruned);
+                     pruned, chains != NULL ? chains : "");
     }
+    free(chains);
     wn__hf_sparsity_free(&sparsity);
     if (n >= 0) return WN_OK;
     *out = NULL;
@@ -143,7 +208,7 @@ wn_status wn_inspect(const char *path, bool statistics, wn_inspect_fn *fn, void 
                      char **config_text) {
     if (config_text != NULL) *config_text = NULL;
     char dir[WN_PATH_MAX], *text = NULL;
-    if (!wn__dir_exists(path)) return inspect_file(path, statistics, fn, ctx);
+    if (!wn__dir_exists(path)) return inspect_one(path, statistics, fn, ctx, config_text);
     if (wn__model_dir(path, dir) != WN_OK) WN_TRY(wn__path_join(dir, sizeof dir, path, "."));
     if (config_text != NULL) WN_TRY(describe_config(dir, &text));
     wn_status status = inspect_weights(dir, statistics, fn, ctx);

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+// What files say of chains, checked against what they hold, and said to people.
+#include "infer/chain_file.h"
+
+#include "base/fail.h"
+#include "nn/structure.h"
+#include "sparse/kron_head.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TAG_LIMIT 4096 // bytes of "winnow.chain"
+
+bool wn__chain_is_pth(const wn__pth *p) {
+    return wn__pickle_get(p->root, "patterns") != NULL;
+}
+
+static bool is_sequence(const wn__pickle_value *v) {
+    return v != NULL && (v->type == WN__PICKLE_LIST || v->type == WN__PICKLE_TUPLE);
+}
+
+static wn_status read_pattern(const wn__pth *p, size_t t, const wn__pickle_value *v, wn__kron *to) {
+    int64_t number[4];
+    if (!is_sequence(v) || wn__pickle_count(v) != 4)
+        return wn__fail(WN_FORMAT, "%s: patterns.%zu is %s of %zu, four numbers expected", p->path,
+                        t, wn__pickle_typename(v), wn__pickle_count(v));
+    for (size_t i = 0; i < 4; i++) {
+        const wn__pickle_value *n = wn__pickle_at(v, i);
+        if (n == NULL || n->type != WN__PICKLE_INT || n->integer < 1)
+            return wn__fail(WN_FORMAT, "%s: patterns.%zu.%zu is %s%s, a number from 1 on expected",
+                            p->path, t, i, wn__pickle_typename(n),
+                            n != NULL && n->type == WN__PICKLE_INT ? " below 1" : "");
+        number[i] = n->integer;
+    }
+    *to = (wn__kron){number[0], number[1], number[2], number[3]};
+    return WN_OK;
+}
+
+static wn_status read_patterns(const wn__pth *p, wn__kron_chain *out) {
+    const wn__pickle_value *list = wn__pickle_get(p->root, "patterns");
+    size_t n = wn__pickle_count(list);
+    if (!is_sequence(list) || n < 1 || n > WN__KRON_MAX)
+        return wn__fail(WN_FORMAT, "%s: patterns is %s of %zu, a list of 1 to %d expected", p->path,
+                        wn__pickle_typename(list), n, WN__KRON_MAX);
+    *out = (wn__kron_chain){.count = (int)n};
+    for (size_t t = 0; t < n; t++)
+        WN_TRY(read_pattern(p, t, wn__pickle_at(list, t), &out->factor[t]));
+    if (wn__kron_chain_check(out) == WN_OK) return WN_OK;
+    return wn__fail_in(WN_FORMAT, "%s: patterns", p->path);
+}
+
+// "winnow.chain", which repeats the patterns and adds the layout.
+static wn_status read_tag(const wn__pth *p, wn__chain_file *out) {
+    const wn__pickle_value *tag = wn__pickle_get(wn__pickle_get(p->root, "winnow"), "chain");
+    char text[TAG_LIMIT], ours[WN__KRON_PATTERN_TEXT], theirs[WN__KRON_PATTERN_TEXT];
+    wn__kron_chain said;
+    out->layout = WN__KRON_COLUMNS;
+    if (tag == NULL) return WN_OK;
+    if (tag->type != WN__PICKLE_STRING || tag->text.size >= TAG_LIMIT)
+        return wn__fail(WN_FORMAT, "%s: winnow.chain is %s, a line of text expected", p->path,
+                        wn__pickle_typename(tag));
+    memcpy(text, tag->text.bytes, tag->text.size);
+    text[tag->text.size] = '\0';
+    if (wn__kron_chain_parse(text, &said, &out->layout) != WN_OK)
+        return wn__fail_in(WN_FORMAT, "%s: winnow.chain", p->path);
+    if (said.count != out->chain.count)
+        return wn__fail(WN_FORMAT, "%s: winnow.chain has %d factors, patterns %d", p->path,
+                        said.count, out->chain.count);
+    for (int t = 0; t < said.count; t++)
+        if (!wn__kron_same(&said.factor[t], &out->chain.factor[t]))
+            return wn__fail(WN_FORMAT, "%s: factor %d is %s in winnow.chain, %s in patterns",
+                            p->path, t, wn__kron_text(&said.factor[t], ours, sizeof ours),
+                            wn__kron_text(&out->chain.factor[t], theirs, sizeof theirs));
+    out->tagged = true;
+    return WN_OK;
+}
+
+// How a file has a factor: [a,b,c,d], or blocks [a d, ...].
+static wn_tensor stored(const wn__kron *k, wn__kron_layout layout) {
+    const int64_t rows[3] = {k->a * k->d, k->b, k->c}, columns[3] = {k->a * k->d, k->c, k->b};
+    if (layout == WN__KRON_CANONICAL)
+        return wn__tensor4(NULL, WN_DTYPE_F32, k->a, k->b, k->c, k->d);
+    return wn__tensor(NULL, WN_DTYPE_F32, 3, layout == WN__KRON_ROWS ? rows : columns);
+}
+
+static wn_status check_factor(const wn__pth *p, const wn__chain_file *c, int t) {
+    char name[64], found[160], wanted[160];
+    (void)snprintf(name, sizeof name, "model_state_dict.weights.%d", t);
+    const wn__pth_entry *e = wn__pth_find(p, name);
+    wn_tensor want = stored(&c->chain.factor[t], c->layout);
+    bool floats = e != NULL && e->view.dtype >= WN_DTYPE_F64 && e->view.dtype <= WN_DTYPE_F16;
+    if (floats && wn__tensor_same_shape(&e->view, &want)) return WN_OK;
+    if (floats) want.dtype = e->view.dtype;
+    return wn__fail(WN_FORMAT, "%s: '%s' is %s; the layout %s has %s", p->path, name,
+                    e != NULL ? wn__tensor_describe(&e->view, found, sizeof found) : "missing",
+                    wn__kron_layout_name(c->layout),
+                    wn__tensor_describe(&want, wanted, sizeof wanted));
+}
+
+wn_status wn__chain_of_pth(const wn__pth *p, wn__chain_file *out) {
+    wn__chain_file c = {.tagged = false};
+    *out = c;
+    WN_TRY(read_patterns(p, &c.chain));
+    WN_TRY(read_tag(p, &c));
+    for (int t = 0; t < c.chain.count; t++)
+        WN_TRY(check_factor(p, &c, t));
+    *out = c;
+    return WN_OK;
+}
+
+// ---- lines for people
+
+// The end of a text that open_memstream bound.
+static wn_status finish(FILE *f, char **out) {
+    bool failed = ferror(f) != 0;
+    if (fclose(f) == 0 && !failed) return WN_OK;
+    free(*out);
+    *out = NULL;
+    return wn__fail(WN_NOMEM, "out of memory for a description");
+}
+
+static FILE *begin(char **out, size_t *size) {
+    *out = NULL;
+    FILE *f = open_memstream(out, size);
+    if (f == NULL) (void)wn__fail(WN_NOMEM, "out of memory for a description");
+    return f;
+}
+
+static void put_counts(FILE *f, const wn__kron_counts *n) {
+    fprintf(f, "%" PRId64 " of %" PRId64 " parameters, %.2f times smaller, %.2f %% saved",
+            n->params, n->dense, n->ratio, 100 * n->saved);
+}
+
+static void put_field(FILE *f, const wn__pickle_value *root, const char *key, const char *name) {
+    const wn__pickle_value *v = wn__pickle_get(root, key);
+    if (v != NULL && v->type == WN__PICKLE_REAL) fprintf(f, ", %s %.6g", name, v->real);
+    if (v != NULL && v->type == WN__PICKLE_INT) fprintf(f, "%s %" PRId64, name, v->integer);
+}
+
+wn_status wn__chain_describe_pth(const wn__pth *p, char **out) {
+    wn__chain_file c;
+    wn__kron_counts n;
+    size_t size;
+    char text[WN__KRON_PATTERN_TEXT];
+    *out = NULL;
+    WN_TRY(wn__chain_of_pth(p, &c));
+    WN_TRY(wn__kron_chain_counts(&c.chain, 0, &n));
+    int64_t rank = wn__kron_chain_legacy_rank(&c.chain);
+    int redundant = wn__kron_chain_redundant(&c.chain);
+    FILE *f = begin(out, &size);
+    if (f == NULL) return WN_NOMEM;
+    fprintf(f, "chain of %d factors for %" PRId64 " x %" PRId64 ": ", c.chain.count,
+            wn__kron_chain_rows(&c.chain), wn__kron_chain_columns(&c.chain));
+    put_counts(f, &n);
+    fprintf(f, "\nlayout %s (%s), patterns (a,b,c,d) rightmost first:\n",
+            wn__kron_layout_name(c.layout),
+            c.tagged ? "winnow.chain says so" : "no tag: as the original stores it");
+    for (int t = 0; t < c.chain.count; t++) {
+        const wn__kron *k = &c.chain.factor[t];
+        fprintf(f, "  %2d  %-20s %" PRId64 " x %" PRId64 ", %" PRId64 " numbers\n", t,
+                wn__kron_text(k, text, sizeof text), wn__kron_rows(k), wn__kron_columns(k),
+                wn__kron_params(k));
+    }
+    if (rank > 0) fprintf(f, "a bottleneck: a matrix of rank %" PRId64 " and no more\n", rank);
+    if (redundant >= 0)
+        fprintf(f,
+                "factors %d and %d reach every matrix of their product's pattern: merged they "
+                "have no more numbers\n",
+                redundant, redundant + 1);
+    put_field(f, p->root, "epoch", "epoch");
+    put_field(f, p->root, "train_loss", "training loss");
+    put_field(f, p->root, "val_loss", "validation loss");
+    put_field(f, p->root, "learning_rate", "rate");
+    fprintf(f, "\n");
+    return finish(f, out);
+}
+
+// The chain of a layer, from its rule and from what its first factors tell of its sizes: factor 0
+// is (in/c, ., c, 1), factor 1 of a Monarch (1, b, in/c r, out/b).
+static wn_status chain_of_layer(const wn__hf_kron *k, const wn__hf_weights *weights,
+                                wn__structure *s, wn__kron_chain *out) {
+    const wn__structure base = wn__structure_defaults();
+    char text[WN_HF_CHAIN + 8], name[WN_NAME_MAX + 16];
+    wn_tensor first, second;
+    (void)snprintf(text, sizeof text, "kron:%s", k->chain);
+    WN_TRY(wn__structure_parse(text, &base, s));
+    (void)snprintf(name, sizeof name, "%s.factor_0", k->layer);
+    if (!wn__hf_weights_find(weights, name, &first) || first.ndim != 2)
+        return wn__fail(WN_FORMAT, "no matrix '%s', but config.json says that %s is %s", name,
+                        k->layer, k->chain);
+    int64_t in = first.shape[0];
+    if (s->kron_b == 0) return wn__kron_chain_butterfly(in, out);
+    (void)snprintf(name, sizeof name, "%s.factor_1", k->layer);
+    int64_t width = in % s->kron_c == 0 ? in / s->kron_c * s->rank : 0;
+    if (!wn__hf_weights_find(weights, name, &second) || second.ndim != 2 || width < 1 ||
+        second.shape[0] % width != 0 || second.shape[0] < 1)
+        return wn__fail(WN_FORMAT, "'%s' is no factor of %s with %" PRId64 " inputs", name,
+                        k->chain, in);
+    return wn__kron_chain_monarch(second.shape[0] / width * s->kron_b, in, s->kron_b, s->kron_c,
+                                  s->rank, out);
+}
+
+static wn_status check_part(const wn__hf_kron *k, const wn__hf_weights *weights, const char *part,
+                            int64_t rows, int64_t columns) {
+    char name[WN_NAME_MAX + 32], found[160];
+    wn_tensor view;
+    (void)snprintf(name, sizeof name, "%s.%s", k->layer, part);
+    bool there = wn__hf_weights_find(weights, name, &view);
+    if (there && view.ndim == 2 && view.shape[0] == rows && view.shape[1] == columns) return WN_OK;
+    return wn__fail(WN_FORMAT, "'%s' is %s; %s has [%" PRId64 ", %" PRId64 "]", name,
+                    there ? wn__tensor_describe(&view, found, sizeof found) : "missing", k->chain,
+                    rows, columns);
+}
+
+static wn_status check_parts(const wn__hf_kron *k, const wn__hf_weights *weights,
+                             const wn__kron_chain *c, int64_t head) {
+    char part[24];
+    for (int t = 0; t < c->count; t++) {
+        const wn__kron *p = &c->factor[t];
+        (void)snprintf(part, sizeof part, "factor_%d", t);
+        WN_TRY(check_part(k, weights, part, p->a * p->d * p->c, p->b));
+    }
+    if (head == 0) return WN_OK;
+    WN_TRY(check_part(k, weights, "head_in", head, wn__kron_chain_columns(c)));
+    return check_part(k, weights, "head_out", wn__kron_chain_rows(c), head);
+}
+
+static wn_status describe_layer(FILE *f, const wn__hf_kron *k, const wn__hf_weights *weights,
+                                wn__kron_counts *all) {
+    wn__structure s;
+    wn__kron_chain c;
+    wn__kron_counts n;
+    char text[WN__KRON_PATTERN_TEXT];
+    WN_TRY(chain_of_layer(k, weights, &s, &c));
+    WN_TRY(check_parts(k, weights, &c, s.kron_head));
+    WN_TRY(wn__kron_chain_counts(&c, s.kron_head, &n));
+    all->dense += n.dense;
+    all->params += n.params;
+    fprintf(f, "  %-36s %" PRId64 " x %" PRId64 " %s", k->layer, wn__kron_chain_rows(&c),
+            wn__kron_chain_columns(&c), k->chain);
+    for (int t = 0; t < c.count; t++)
+        fprintf(f, " %s", wn__kron_text(&c.factor[t], text, sizeof text));
+    fprintf(f, ": ");
+    put_counts(f, &n);
+    fprintf(f, "\n");
+    return WN_OK;
+}
+
+wn_status wn__chain_describe_layers(const wn__hf_sparsity *said, const wn__hf_weights *weights,
+                                    char **out) {
+    wn__kron_counts all = {0};
+    wn_status status = WN_OK;
+    size_t size;
+    FILE *f = begin(out, &size);
+    if (f == NULL) return WN_NOMEM;
+    if (said->krons > 0)
+        fprintf(f, "%zu layers are chains, patterns (a,b,c,d) rightmost first, layout %s:\n",
+                said->krons, wn__kron_layout_name(WN__KRON_COLUMNS));
+    for (size_t i = 0; i < said->krons && status == WN_OK; i++)
+        status = describe_layer(f, &said->kron[i], weights, &all);
+    if (said->krons > 0 && status == WN_OK) {
+        all.ratio = (double)all.dense / (double)all.params;
+        all.saved = 1 - (double)all.params / (double)all.dense;
+        fprintf(f, "together ");
+        put_counts(f, &all);
+        fprintf(f, "\n");
+    }
+    wn_status finished = finish(f, out);
+    if (status == WN_OK) return finished;
+    free(*out);
+    *out = NULL;
+    return status;
+}
