@@ -175,12 +175,21 @@ static wn_status from_json(const wn__json *from, const char *name, const field *
     return WN_OK;
 }
 
+// Options that runs of earlier programs do not have; their defaults are what was done then.
+static bool came_later(const char *name) {
+    static const char *const later[] = {"teacher", "distill_weight", "distill_temperature"};
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+        if (strcmp(later[i], name) == 0) return true;
+    return false;
+}
+
 wn_status wn__options_from_json(const wn__json *from, const char *name, wn_train_options *o,
                                 const char ***sparsity) {
     *sparsity = NULL;
     wn_train_defaults(o);
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         value v;
+        if (wn__json_get(from, fields[i].name) == NULL && came_later(fields[i].name)) continue;
         WN_TRY(from_json(from, name, &fields[i], &v));
         store(o, &fields[i], v);
     }

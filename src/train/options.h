@@ -118,7 +118,8 @@ typedef struct wn__words {
 WN_NODISCARD wn_status wn__options_words(const wn_train_options *o, wn__words *out);
 
 /* The table's options as a JSON object, and back. Texts of *o are borrowed from `from` afterwards;
- * *sparsity is a malloc'ed array of such. */
+ * *sparsity is a malloc'ed array of such. Options that came after the first runs may be missing:
+ * they have their defaults then. FORMAT: others that are missing, or of another type. */
 WN_NODISCARD wn_status wn__options_to_json(const wn_train_options *o, wn__json **out);
 WN_NODISCARD wn_status wn__options_from_json(const wn__json *from, const char *name,
                                              wn_train_options *o, const char ***sparsity);

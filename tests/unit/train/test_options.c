@@ -183,6 +183,49 @@ static void test_malformed(void **state) {
     assert_int_equal(wn__options_from_json(NULL, "run.json", &back, &rules), WN_FORMAT);
 }
 
+// The line of a key, taken out.
+static void cut(char *text, const char *key) {
+    char quoted[64];
+    (void)snprintf(quoted, sizeof quoted, "\"%s\":", key);
+    char *at = strstr(text, quoted), *end = at != NULL ? strchr(at, '\n') : NULL;
+    if (end == NULL) fail_msg("no %s in %s", quoted, text);
+    memmove(at, end + 1, strlen(end + 1) + 1);
+}
+
+// Runs of before the teacher have nothing of it: none, that is. Whatever else is missing is
+// refused.
+static void test_earlier(void **state) {
+    (void)state;
+    wn_train_options o = unusual(), back, defaults;
+    wn__json *j, *old;
+    char *text;
+    const char **rules;
+    wn_train_defaults(&defaults);
+    OK(wn__options_to_json(&o, &j));
+    OK(wn__json_dump(j, 2, &text));
+    cut(text, "teacher");
+    cut(text, "distill_weight");
+    cut(text, "distill_temperature");
+    OK(wn__json_parse(text, strlen(text), "options", &old));
+    OK(wn__options_from_json(old, "options", &back, &rules));
+    assert_true(back.teacher == NULL && defaults.teacher == NULL);
+    assert_true(back.distill_weight == defaults.distill_weight);
+    assert_true(back.distill_temperature == defaults.distill_temperature);
+    back.teacher = o.teacher;
+    back.distill_weight = o.distill_weight;
+    back.distill_temperature = o.distill_temperature;
+    assert_equal(&o, &back);
+    free((void *)rules);
+    wn__json_free(old);
+    cut(text, "batch_size");
+    OK(wn__json_parse(text, strlen(text), "options", &old));
+    assert_int_equal(wn__options_from_json(old, "options", &back, &rules), WN_FORMAT);
+    assert_non_null(strstr(wn_last_error(), "batch_size"));
+    wn__json_free(old);
+    free(text);
+    wn__json_free(j);
+}
+
 static void collect(void *ctx, const char *line) {
     strcat(ctx, line);
     strcat(ctx, "\n");
@@ -447,6 +490,7 @@ int main(void) {
         cmocka_unit_test(test_every_field_differs),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_earlier),
         cmocka_unit_test(test_resume_defaults),
         cmocka_unit_test(test_resume_changes),
         cmocka_unit_test(test_resume_given),
