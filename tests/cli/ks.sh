@@ -71,6 +71,37 @@ run 0 train --resume --out "$dir/half" --steps 4 --threads 1; says "0.75 of the 
 cmp "$dir/taught/latest/training.safetensors" "$dir/half/latest/training.safetensors" || fail "a resumed run with a teacher is another"
 run 4 train --init-from "$dir/model" --teacher "$dir/chains" --data "$dir/text" --out "$dir/no" --steps 1 --seq-len 32; says "a teacher is dense"; rm -rf "$dir/no"
 run 0 train --init-from "$dir/model" --distill-weight 0.3 --data "$dir/text" --out "$dir/no" --steps 1 --seq-len 32; says "distill_weight has no effect: there is no teacher"; rm -rf "$dir/no"
+# A head beside the chain: trained, gone on with to the bit, merged for everybody, kept by ks apply.
+heads="--sparsity mlp.*=kron:monarch:8:2+lowrank:2 --sparsity *.o_proj=kron:butterfly+lowrank:3"
+set -f # the rules have stars
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/headed" $tiny --steps 4 --mlp relu2 --schedule constant $heads; says "kron monarch 8x8 rank 2 + lowrank 2"
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/part" $tiny --steps 2 --mlp relu2 --schedule constant $heads
+set +f
+run 0 train --resume --out "$dir/part" --steps 4 --threads 1
+cmp "$dir/headed/latest/training.safetensors" "$dir/part/latest/training.safetensors" || fail "a resumed run with heads is another"
+cmp "$dir/headed/latest/model.safetensors" "$dir/part/latest/model.safetensors" || fail "a resumed run with heads has other products"
+run 0 inspect "$dir/headed/latest/training.safetensors"; prints "model.layers.1.mlp.up_proj.head_out"; prints "model.layers.0.self_attn.o_proj.head_in"
+run 0 inspect "$dir/headed"; prints "model.layers.1.mlp.up_proj.weight"; grep -q head_in "$out" && fail "a checkpoint for everybody has a head"
+run 0 eval "$dir/headed" --data "$dir/text" --seq-len 32; prints "loss "
+run 0 ks apply "$dir/model" -o "$dir/withhead" --sparsity '*_proj=kron:monarch:8+lowrank:2' --ratio 0.5 --calib "$dir/text" --calib-tokens 640 --seq-len 32 --rounds 2 --recover 2 \
+    --threads 2
+prints "monarch:8:2+lowrank:2"; prints "12288 of their 24576 parameters, 50.00%"
+run 0 eval "$dir/withhead" --data "$dir/text" --seq-len 32; prints "loss "
+run 0 validate "$dir/withhead"
+run 0 inspect "$dir/withhead"; prints "12 layers are chains"; prints "128 x 32 monarch:8:2+lowrank:2 (4,32,8,1) (1,8,8,16): 2368 of 4096 parameters"; prints "together 12288 of 24576"
+run 0 train --init-from "$dir/withhead" --data "$dir/text" --out "$dir/on" --steps 1 --seq-len 32 --batch-size 4 --threads 2; says "replaced 12 modules in all"
+run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.q_proj=kron:monarch:8+lowrank:33' --calib "$dir/text" --seq-len 32; says "a head of rank 33 beside 32 x 32: from 1 to 32"
+run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.q_proj=kron:monarch:8+lowrank:8' --ratio 0.25 --calib "$dir/text" --seq-len 32; says "one block of rank 1 and the head has"
+# inspect of checkpoints: their chain, its layout and what it costs; what does not fit together is refused.
+run 0 inspect "$dir/run/chain_final.pth"; prints "chain of 4 factors for 4 x 3: 30 of 12 parameters"; prints "layout groups-cb (winnow.chain says so)"
+prints " 0  (1,2,3,1)"; prints "model_state_dict.weights.3"; prints "a bottleneck: a matrix of rank 2 and no more"; prints "optimizer_state_dict.state.0.exp_avg"
+run 0 inspect "$weight"; prints "(bare tensor)"
+run 0 inspect "$dir/run/chain_final.pth" --json; prints '"config"'
+run 4 inspect "$(dirname "$0")/../fixtures/formats/pth/no_system.pth"; says "posix.system"
+cp -R "$dir/chains" "$dir/odd"; sed 's/monarch:8:2/monarch:8:3/' "$dir/chains/config.json" >"$dir/odd/config.json"
+run 1 inspect "$dir/odd"; says "is no factor of monarch:8:3"
 run 1 ks apply "$dir/chains" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 32; says "is a chain already"
 run 1 ks apply "$dir/model" -o "$dir/chains" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 32; says "--force"
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:monarch:7' --calib "$dir/text" --seq-len 32; says "the nearest that do: 8"
