@@ -55,7 +55,8 @@ typedef struct wn_ks_options {
     const char *prefix;     /* of file names ["ks_chain"] */
     int64_t save_interval;  /* epochs between checkpoints; 0: none but the best and the final one */
     int64_t log_interval;   /* batches between calls within an epoch; 0: none */
-    const char *resume;     /* a checkpoint written here, to go on from bit for bit */
+    const char *resume;     /* a checkpoint written here, to go on from bit for bit, or one of the
+                               original, whose factors, moments, rate and epoch are taken */
     uint64_t seed;
     int threads; /* 0: all. The result never depends on it */
 } wn_ks_options;

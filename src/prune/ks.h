@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What the files of a fit share: ks_weight.c finds the matrix, ks_step.c runs the chain and its
- * gradients, ks_als.c solves for factors, ks_save.c writes and reads checkpoints, ks_fit.c puts
- * them in order. */
+ * gradients, ks_als.c solves for factors, ks_save.c writes and reads checkpoints, ks_original.c
+ * reads those of the original, ks_fit.c puts them in order. */
 #ifndef WN_PRUNE_KS_H
 #define WN_PRUNE_KS_H
 
@@ -117,6 +117,9 @@ WN_NODISCARD wn_status wn__ks_path(const wn__ks *k, const char *tail, char *out,
 WN_NODISCARD wn_status wn__ks_save(const wn__ks *k, const char *name, const wn__ks_state *s);
 /* Puts back what save kept; *epoch: that are over. The log goes on where it was. */
 WN_NODISCARD wn_status wn__ks_resume(wn__ks *k, const char *path, int64_t *epoch);
+struct wn__pth;
+/* ks_original.c: the same of a checkpoint without our fields, all but the log. */
+WN_NODISCARD wn_status wn__ks_take_original(wn__ks *k, const struct wn__pth *p);
 /* PREFIX_rank_R_loss_curves.json and .csv, from the log. */
 WN_NODISCARD wn_status wn__ks_curves(const wn__ks *k);
 

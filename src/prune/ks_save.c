@@ -3,7 +3,7 @@
 // is needed to go on bit for bit.
 #include "base/fail.h"
 #include "base/file.h"
-#include "formats/pth.h"
+#include "infer/chain_file.h"
 #include "prune/ks_gpu.h"
 
 #include <inttypes.h>
@@ -405,6 +405,10 @@ static wn_status take_all(wn__ks *k, const wn__pth *p, const char *line) {
     WN_TRY(get_int(p, own, "best_epoch", &k->best_epoch));
     for (size_t i = 0; i < k->params.count; i++)
         WN_TRY(take_param(k, p, i));
+    return WN_OK;
+}
+
+static wn_status set_counts(wn__ks *k) {
     for (size_t i = 0; i < wn__optimizer_state_count(k->optimizer, &k->params); i++) {
         const char *name;
         wn_tensor view;
@@ -438,7 +442,9 @@ wn_status wn__ks_resume(wn__ks *k, const char *path, int64_t *epoch) {
     char *line = NULL;
     WN_TRY(wn__pth_open(path, &p));
     wn_status status = wn__kron_chain_format(&k->chain, WN__KRON_COLUMNS, &line);
-    if (status == WN_OK) status = take_all(k, &p, line);
+    bool ours = wn__pickle_get(p.root, "winnow") != NULL || !wn__chain_is_pth(&p);
+    if (status == WN_OK) status = ours ? take_all(k, &p, line) : wn__ks_take_original(k, &p);
+    if (status == WN_OK) status = set_counts(k);
     *epoch = k->schedule.epoch;
     free(line);
     wn__pth_close(&p);

@@ -268,6 +268,66 @@ static void test_resume(void **state) {
     }
 }
 
+static void refuse(const char *path, wn_ks_options o, const char *words);
+
+// A checkpoint of the original, made by torch: run as it is, and gone on with, from its moments,
+// rate and epoch; both kinds of file.
+static void test_original(void **state) {
+    enum { N = 8 };
+    static const char *const files[] = {"chain.pth", "chain_legacy.pth"};
+    float w[N * N];
+    const char *path = write_weight(state, N, N, w);
+    double norm = 0;
+    for (int i = 0; i < N * N; i++)
+        norm += (double)w[i] * (double)w[i];
+    for (int i = 0; i < 2; i++) {
+        char file[512];
+        wn_ks_options o = options_for(state, "original");
+        wn_ks_result r;
+        wn__pth p;
+        float bias[N];
+        double square = 0, error;
+        (void)snprintf(file, sizeof file, "%s/formats/pth/%s", WN_FIXTURES, files[i]);
+        o.resume = file;
+        o.chain = "butterfly";
+        o.method = "svd"; // nothing is changed then
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+        assert_ok(wn__pth_open(file, &p));
+        wn__pth_copy(&wn__pth_find(&p, "model_state_dict.bias")->view, bias);
+        for (int j = 0; j < N; j++)
+            square += (double)bias[j] * (double)bias[j] / norm;
+        wn__pth_close(&p);
+        error = error_of(file, w, N, N);
+        assert_true(fabs(error_of(r.final_path, w, N, N) - error) < 1e-12);
+        assert_true(fabs(r.relative_error - sqrt(error * error + square)) < 1e-5);
+        assert_true(fabs(r.val_loss - 4 * (error * error + square / 4) * norm / N) <
+                    1e-4 * r.val_loss);
+        o.method = "sgd";
+        o.epochs = 7;
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+        assert_ok(wn__pth_open(r.final_path, &p));
+        assert_int_equal(wn__pickle_get(p.root, "epoch")->integer, 7);
+        float step = 0; // one of the file's, and three batches twice
+        wn__pth_copy(&wn__pth_find(&p, "optimizer_state_dict.state.0.step")->view, &step);
+        assert_true(step == 7);
+        assert_true(wn__pickle_get(p.root, "learning_rate")->real == 1e-3); // of the file
+        wn__pth_close(&p);
+        assert_true(r.best_val_loss <= 1.25);
+        o.chain = "legacy";
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r)); // the same one
+        o.chain = "monarch:4:2";
+        refuse(path, o, "its factor 0 is (4,2,2,1), here (2,4,4,1)");
+        o.chain = "butterfly";
+        o.optimizer = "sgd";
+        refuse(path, o, "optimizer_state_dict.state.0.momentum_buffer' is missing");
+        o.optimizer = NULL;
+        o.epochs = 5;
+        refuse(path, o, "5 epochs are over, 5 were asked for");
+        o.resume = path;
+        refuse(path, o, "no checkpoint of winnow ks fit");
+    }
+}
+
 typedef struct seen {
     int epochs, best;
     double last;
@@ -416,8 +476,9 @@ static void test_refusals(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
 static const struct CMUnitTest tests[] = {
-    TEST(test_closed), TEST(test_als),     TEST(test_reaches),    TEST(test_resume),
-    TEST(test_ways),   TEST(test_sources), TEST(test_calibrated), TEST(test_refusals),
+    TEST(test_closed),     TEST(test_als),      TEST(test_reaches),
+    TEST(test_resume),     TEST(test_ways),     TEST(test_sources),
+    TEST(test_calibrated), TEST(test_refusals), TEST(test_original),
 };
 
 int main(void) {
