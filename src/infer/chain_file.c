@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TAG_LIMIT 4096 // bytes of "winnow.chain"
+#define TAG_LIMIT 4096    // bytes of "winnow.chain"
+#define TAG_KEY   "kron:" // of metadata, before the layer
 
 bool wn__chain_is_pth(const wn__pth *p) {
     return wn__pickle_get(p->root, "patterns") != NULL;
@@ -120,6 +121,15 @@ static wn_status finish(FILE *f, char **out) {
     return wn__fail(WN_NOMEM, "out of memory for a description");
 }
 
+// The same after something that may have failed: then there is no text.
+static wn_status end(FILE *f, wn_status status, char **out) {
+    wn_status finished = finish(f, out);
+    if (status == WN_OK) return finished;
+    free(*out);
+    *out = NULL;
+    return status;
+}
+
 static FILE *begin(char **out, size_t *size) {
     *out = NULL;
     FILE *f = open_memstream(out, size);
@@ -174,6 +184,106 @@ wn_status wn__chain_describe_pth(const wn__pth *p, char **out) {
     put_field(f, p->root, "learning_rate", "rate");
     fprintf(f, "\n");
     return finish(f, out);
+}
+
+// ---- layers
+
+static void put_heading(FILE *f, size_t layers, const char *tagged) {
+    fprintf(f, "%zu %s, patterns (a,b,c,d) rightmost first, layout %s%s:\n", layers,
+            layers == 1 ? "layer is a chain" : "layers are chains",
+            wn__kron_layout_name(WN__KRON_COLUMNS), tagged);
+}
+
+static void put_layer(FILE *f, const char *layer, const char *kind, const wn__kron_chain *c,
+                      const wn__kron_counts *n) {
+    char text[WN__KRON_PATTERN_TEXT];
+    fprintf(f, "  %-36s %" PRId64 " x %" PRId64 "%s", layer, wn__kron_chain_rows(c),
+            wn__kron_chain_columns(c), kind);
+    for (int t = 0; t < c->count; t++)
+        fprintf(f, " %s", wn__kron_text(&c->factor[t], text, sizeof text));
+    fprintf(f, ": ");
+    put_counts(f, n);
+    fprintf(f, "\n");
+}
+
+static void put_all(FILE *f, wn__kron_counts *all) {
+    if (all->params == 0) return;
+    all->ratio = (double)all->dense / (double)all->params;
+    all->saved = 1 - (double)all->params / (double)all->dense;
+    fprintf(f, "together ");
+    put_counts(f, all);
+    fprintf(f, "\n");
+}
+
+static wn_status check_entry(const wn__safetensors *st, const char *layer, const char *part,
+                             int64_t rows, int64_t columns) {
+    char name[WN_NAME_MAX + 32], found[160];
+    (void)snprintf(name, sizeof name, "%s.%s", layer, part);
+    const wn__st_entry *e = wn__safetensors_find(st, name);
+    bool fits =
+        e != NULL && e->view.ndim == 2 && e->view.shape[0] == rows && e->view.shape[1] == columns;
+    return fits ? WN_OK
+                : wn__fail(WN_FORMAT, "%s: '%s' is %s; its tag says [%" PRId64 ", %" PRId64 "]",
+                           st->path, name,
+                           e ? wn__tensor_describe(&e->view, found, sizeof found) : "missing", rows,
+                           columns);
+}
+
+// The rank of a head beside the chain, which no tag says.
+static int64_t head_of(const wn__safetensors *st, const char *layer) {
+    char name[WN_NAME_MAX + 32];
+    (void)snprintf(name, sizeof name, "%s.head_in", layer);
+    const wn__st_entry *e = wn__safetensors_find(st, name);
+    return e != NULL && e->view.ndim == 2 ? e->view.shape[0] : 0;
+}
+
+static wn_status describe_tag(FILE *f, const wn__safetensors *st, const wn__st_meta *tag,
+                              wn__kron_counts *all) {
+    const char *layer = tag->key + strlen(TAG_KEY);
+    wn__kron_layout layout;
+    wn__kron_chain c;
+    wn__kron_counts n;
+    char part[24], kind[64] = "";
+    if (wn__kron_chain_parse(tag->value, &c, &layout) != WN_OK)
+        return wn__fail_in(WN_FORMAT, "%s: '%.200s'", st->path, tag->key);
+    if (layout != WN__KRON_COLUMNS)
+        return wn__fail(WN_FORMAT, "%s: '%.200s': layout %s, matrices [a d c, b] are %s", st->path,
+                        tag->key, wn__kron_layout_name(layout),
+                        wn__kron_layout_name(WN__KRON_COLUMNS));
+    for (int t = 0; t < c.count; t++) {
+        const wn__kron *p = &c.factor[t];
+        (void)snprintf(part, sizeof part, "factor_%d", t);
+        WN_TRY(check_entry(st, layer, part, p->a * p->d * p->c, p->b));
+    }
+    int64_t head = head_of(st, layer);
+    if (head > 0) {
+        WN_TRY(check_entry(st, layer, "head_in", head, wn__kron_chain_columns(&c)));
+        WN_TRY(check_entry(st, layer, "head_out", wn__kron_chain_rows(&c), head));
+        (void)snprintf(kind, sizeof kind, " lowrank:%" PRId64 " +", head);
+    }
+    WN_TRY(wn__kron_chain_counts(&c, head, &n));
+    all->dense += n.dense;
+    all->params += n.params;
+    put_layer(f, layer, kind, &c, &n);
+    return WN_OK;
+}
+
+wn_status wn__chain_describe_tags(const wn__safetensors *st, char **out) {
+    wn__kron_counts all = {0};
+    wn_status status = WN_OK;
+    size_t size, tags = 0;
+    *out = NULL;
+    for (size_t i = 0; i < st->meta_count; i++)
+        tags += strncmp(st->meta[i].key, TAG_KEY, strlen(TAG_KEY)) == 0;
+    if (tags == 0) return WN_OK;
+    FILE *f = begin(out, &size);
+    if (f == NULL) return WN_NOMEM;
+    put_heading(f, tags, " (tagged)");
+    for (size_t i = 0; i < st->meta_count && status == WN_OK; i++)
+        if (strncmp(st->meta[i].key, TAG_KEY, strlen(TAG_KEY)) == 0)
+            status = describe_tag(f, st, &st->meta[i], &all);
+    put_all(f, &all);
+    return end(f, status, out);
 }
 
 // The chain of a layer, from its rule and from what its first factors tell of its sizes: factor 0
@@ -231,19 +341,14 @@ static wn_status describe_layer(FILE *f, const wn__hf_kron *k, const wn__hf_weig
     wn__structure s;
     wn__kron_chain c;
     wn__kron_counts n;
-    char text[WN__KRON_PATTERN_TEXT];
+    char kind[WN_HF_CHAIN + 2];
     WN_TRY(chain_of_layer(k, weights, &s, &c));
     WN_TRY(check_parts(k, weights, &c, s.kron_head));
     WN_TRY(wn__kron_chain_counts(&c, s.kron_head, &n));
     all->dense += n.dense;
     all->params += n.params;
-    fprintf(f, "  %-36s %" PRId64 " x %" PRId64 " %s", k->layer, wn__kron_chain_rows(&c),
-            wn__kron_chain_columns(&c), k->chain);
-    for (int t = 0; t < c.count; t++)
-        fprintf(f, " %s", wn__kron_text(&c.factor[t], text, sizeof text));
-    fprintf(f, ": ");
-    put_counts(f, &n);
-    fprintf(f, "\n");
+    (void)snprintf(kind, sizeof kind, " %s", k->chain);
+    put_layer(f, k->layer, kind, &c, &n);
     return WN_OK;
 }
 
@@ -254,21 +359,9 @@ wn_status wn__chain_describe_layers(const wn__hf_sparsity *said, const wn__hf_we
     size_t size;
     FILE *f = begin(out, &size);
     if (f == NULL) return WN_NOMEM;
-    if (said->krons > 0)
-        fprintf(f, "%zu layers are chains, patterns (a,b,c,d) rightmost first, layout %s:\n",
-                said->krons, wn__kron_layout_name(WN__KRON_COLUMNS));
+    if (said->krons > 0) put_heading(f, said->krons, "");
     for (size_t i = 0; i < said->krons && status == WN_OK; i++)
         status = describe_layer(f, &said->kron[i], weights, &all);
-    if (said->krons > 0 && status == WN_OK) {
-        all.ratio = (double)all.dense / (double)all.params;
-        all.saved = 1 - (double)all.params / (double)all.dense;
-        fprintf(f, "together ");
-        put_counts(f, &all);
-        fprintf(f, "\n");
-    }
-    wn_status finished = finish(f, out);
-    if (status == WN_OK) return finished;
-    free(*out);
-    *out = NULL;
-    return status;
+    put_all(f, &all);
+    return end(f, status, out);
 }

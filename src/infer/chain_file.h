@@ -6,6 +6,7 @@
 
 #include "formats/hf_sparsity.h"
 #include "formats/pth.h"
+#include "formats/safetensors.h"
 #include "sparse/kron.h"
 
 typedef struct wn__chain_file {
@@ -24,6 +25,9 @@ WN_NODISCARD wn_status wn__chain_of_pth(const wn__pth *p, wn__chain_file *out);
 /* Lines for people: patterns, rightmost first, what they cost, layout, the fields of training.
  * *out is malloc'ed. */
 WN_NODISCARD wn_status wn__chain_describe_pth(const wn__pth *p, char **out);
+/* The same of the chains that a file's metadata has as "kron:LAYER", written by winnow ks apply;
+ * NULL where there is none. FORMAT as wn__chain_of_pth. */
+WN_NODISCARD wn_status wn__chain_describe_tags(const wn__safetensors *st, char **out);
 /* The same of the layers that config.json lists; "" where it lists none. FORMAT: factors that are
  * missing, or of other shapes than the chain has. */
 WN_NODISCARD wn_status wn__chain_describe_layers(const wn__hf_sparsity *said,

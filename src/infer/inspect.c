@@ -43,13 +43,15 @@ static const char *base_name(const char *path) {
     return slash != NULL ? slash + 1 : path;
 }
 
-static wn_status inspect_file(const char *path, bool statistics, wn_inspect_fn *fn, void *ctx) {
+static wn_status inspect_file(const char *path, bool statistics, wn_inspect_fn *fn, void *ctx,
+                              char **text) {
     wn__safetensors st;
     WN_TRY(wn__safetensors_open(path, &st));
-    for (size_t i = 0; i < st.count; i++)
+    wn_status status = text != NULL ? wn__chain_describe_tags(&st, text) : WN_OK;
+    for (size_t i = 0; i < st.count && status == WN_OK; i++)
         report(st.entry[i].name, base_name(path), &st.entry[i].view, statistics, fn, ctx);
     wn__safetensors_close(&st);
-    return WN_OK;
+    return status;
 }
 
 // Views of a file of torch.save have any strides and alignment: statistics are those of a copy.
@@ -97,7 +99,7 @@ static wn_status inspect_one(const char *path, bool statistics, wn_inspect_fn *f
     bool named =
         (n > 4 && strcmp(path + n - 4, ".pth") == 0) || (n > 3 && strcmp(path + n - 3, ".pt") == 0);
     return torch || named ? inspect_pth(path, statistics, fn, ctx, text)
-                          : inspect_file(path, statistics, fn, ctx);
+                          : inspect_file(path, statistics, fn, ctx, text);
 }
 
 static wn_status inspect_weights(const char *dir, bool statistics, wn_inspect_fn *fn, void *ctx) {

@@ -130,6 +130,43 @@ static wn_status write_config(const wn__ks_apply *a, bool trained, bool merge) {
     return status;
 }
 
+static void tags_free(wn__st_meta *tag, size_t count) {
+    for (size_t i = 0; tag != NULL && i < count; i++) {
+        free(tag[i].key);
+        free(tag[i].value);
+    }
+    free(tag);
+}
+
+// "kron:LAYER" of every chain: its patterns, their order and the layout of its factors.
+static wn_status tags_make(const wn__ks_apply *a, wn__st_meta **out) {
+    wn__st_meta *tag = calloc(a->targets + 1, sizeof *tag);
+    wn_status status = tag != NULL ? WN_OK : wn__fail(WN_NOMEM, "out of memory for the tags");
+    for (size_t i = 0; i < a->targets && status == WN_OK; i++) {
+        const wn__ks_target *t = &a->target[i];
+        if (asprintf(&tag[i].key, "kron:%s", t->l->name) < 0) {
+            tag[i].key = NULL;
+            status = wn__fail(WN_NOMEM, "out of memory for the tags");
+        } else {
+            status = wn__kron_chain_format(&t->chain, WN__KRON_COLUMNS, &tag[i].value);
+        }
+    }
+    *out = tag;
+    return status;
+}
+
+static wn_status write_weights(const wn__ks_apply *a, const list *l, bool merge) {
+    char path[WN_PLACE_PATH];
+    wn__st_meta *tag = NULL;
+    size_t tags = merge ? 0 : a->targets;
+    WN_TRY(wn__path_join(path, sizeof path, a->place.temporary, "model.safetensors"));
+    wn_status status = merge ? WN_OK : tags_make(a, &tag);
+    if (status == WN_OK)
+        status = wn__safetensors_write(path, l->item, l->count, tag, tags, NULL, NULL);
+    tags_free(tag, tags);
+    return status;
+}
+
 // Weights and configuration into the directory that is being made.
 static wn_status write_model(wn__ks_apply *a, const wn__safetensors *trained, bool merge) {
     list l;
@@ -140,7 +177,7 @@ static wn_status write_model(wn__ks_apply *a, const wn__safetensors *trained, bo
         wn_dtype as = l.item[i].as != WN_DTYPE_NONE ? l.item[i].as : l.item[i].view.dtype;
         bytes += (uint64_t)wn__tensor_count(&l.item[i].view) * wn_dtype_size(as);
     }
-    if (status == WN_OK) status = wn__hf_weights_write(a->place.temporary, l.item, l.count, 0);
+    if (status == WN_OK) status = write_weights(a, &l, merge);
     if (status == WN_OK) status = write_config(a, trained != NULL, merge);
     a->result->bytes = bytes;
     list_free(&l);

@@ -208,9 +208,53 @@ static void refused(void **state) {
     }
 }
 
+// The tag of a layer in the metadata of a safetensors file: (2,3,2,1)(1,2,3,2), and a head.
+static void tags(void **state) {
+    static float number[16];
+    static const struct {
+        const char *tag;
+        int64_t rows, head; // of factor_1, of head_out
+        const char *words;
+    } cases[] = {{"kron 1 rightmost-first groups-cb (2,3,2,1) (1,2,3,2)", 6, 4, NULL},
+                 {"kron 1 rightmost-first groups-bc (2,3,2,1) (1,2,3,2)", 6, 4, "layout groups-bc"},
+                 {"kron 1 rightmost-first groups-cb (2,3,2,1) (1,2,6,2)", 6, 4, "takes 12 numbers"},
+                 {"kron 2", 6, 4, "a chain begins with"},
+                 {"kron 1 rightmost-first groups-cb (2,3,2,1) (1,2,3,2)", 3, 4, "'l.factor_1' is"},
+                 {"kron 1 rightmost-first groups-cb (2,3,2,1) (1,2,3,2)", 6, 3, "'l.head_out' is"},
+                 {"kron 1 rightmost-first groups-cb (2,3,2,1) (1,2,3,2) (1,1,4,1)", 6, 4,
+                  "'l.factor_2' is missing"}};
+    const char *path = scratch_path(state, "chain.safetensors");
+    char *text, key[] = "kron:l";
+    seen s;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char value[96];
+        const wn__st_meta meta = {key, value};
+        const wn__st_item items[] = {
+            {.name = "l.factor_0", .view = wn__tensor2(number, WN_DTYPE_F32, 4, 3)},
+            {.name = "l.factor_1", .view = wn__tensor2(number, WN_DTYPE_F32, cases[i].rows, 2)},
+            {.name = "l.head_in", .view = wn__tensor2(number, WN_DTYPE_F32, 1, 4)},
+            {.name = "l.head_out", .view = wn__tensor2(number, WN_DTYPE_F32, cases[i].head, 1)}};
+        (void)snprintf(value, sizeof value, "%s", cases[i].tag);
+        OK(wn__safetensors_write(path, items, 4, &meta, 1, NULL, NULL));
+        wn_status status = wn_inspect(path, true, see, &s, &text);
+        if (cases[i].words == NULL) {
+            OK(status);
+            has(text, "1 layer is a chain, patterns (a,b,c,d) rightmost first, layout groups-cb");
+            has(text, "4 x 4 lowrank:1 + (2,3,2,1) (1,2,3,2): 32 of 16 parameters");
+            free(text);
+            continue;
+        }
+        assert_int_equal(status, WN_FORMAT);
+        has(wn_last_error(), cases[i].words);
+        has(wn_last_error(), "chain.safetensors: ");
+        assert_null(text);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_file), cmocka_unit_test(original),
-        cmocka_unit_test_setup_teardown(refused, scratch_setup, scratch_teardown)};
+        cmocka_unit_test_setup_teardown(refused, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(tags, scratch_setup, scratch_teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
