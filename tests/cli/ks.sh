@@ -71,6 +71,17 @@ run 0 train --resume --out "$dir/half" --steps 4 --threads 1; says "0.75 of the 
 cmp "$dir/taught/latest/training.safetensors" "$dir/half/latest/training.safetensors" || fail "a resumed run with a teacher is another"
 run 4 train --init-from "$dir/model" --teacher "$dir/chains" --data "$dir/text" --out "$dir/no" --steps 1 --seq-len 32; says "a teacher is dense"; rm -rf "$dir/no"
 run 0 train --init-from "$dir/model" --distill-weight 0.3 --data "$dir/text" --out "$dir/no" --steps 1 --seq-len 32; says "distill_weight has no effect: there is no teacher"; rm -rf "$dir/no"
+# A run of before there were teachers goes on, to the same bits.
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/today" $tiny --steps 4 --schedule constant
+# shellcheck disable=SC2086
+run 0 train --data "$dir/text" --out "$dir/earlier" $tiny --steps 2 --schedule constant
+for file in run.json latest/state.json; do
+    grep -v '"teacher"\|"distill_' "$dir/earlier/$file" >"$dir/old.json"; cmp -s "$dir/old.json" "$dir/earlier/$file" && fail "$file had no teacher to lose"
+    cp "$dir/old.json" "$dir/earlier/$file"
+done
+run 0 train --resume --out "$dir/earlier" --steps 4; grep -q '"distill_weight": 0.5' "$dir/earlier/run.json" || fail "run.json of a run that went on is the old one"
+cmp "$dir/today/latest/training.safetensors" "$dir/earlier/latest/training.safetensors" || fail "a run of an earlier program went on in another way"
 # A head beside the chain: trained, gone on with to the bit, merged for everybody, kept by ks apply.
 heads="--sparsity mlp.*=kron:monarch:8:2+lowrank:2 --sparsity *.o_proj=kron:butterfly+lowrank:3"
 set -f # the rules have stars
@@ -91,6 +102,7 @@ prints "monarch:8:2+lowrank:2"; prints "12288 of their 24576 parameters, 50.00%"
 run 0 eval "$dir/withhead" --data "$dir/text" --seq-len 32; prints "loss "
 run 0 validate "$dir/withhead"
 run 0 inspect "$dir/withhead"; prints "12 layers are chains"; prints "128 x 32 monarch:8:2+lowrank:2 (4,32,8,1) (1,8,8,16): 2368 of 4096 parameters"; prints "together 12288 of 24576"
+run 0 inspect "$dir/withhead/model.safetensors"; prints "12 layers are chains"; prints "layout groups-cb (tagged)"; prints "128 x 32 lowrank:2 + (4,32,8,1) (1,8,8,16): 2368 of 4096"
 run 0 train --init-from "$dir/withhead" --data "$dir/text" --out "$dir/on" --steps 1 --seq-len 32 --batch-size 4 --threads 2; says "replaced 12 modules in all"
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.q_proj=kron:monarch:8+lowrank:33' --calib "$dir/text" --seq-len 32; says "a head of rank 33 beside 32 x 32: from 1 to 32"
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.q_proj=kron:monarch:8+lowrank:8' --ratio 0.25 --calib "$dir/text" --seq-len 32; says "one block of rank 1 and the head has"
