@@ -15,7 +15,8 @@ typedef struct wn_ks_options {
     const char *tensor; /* which one of the file; NULL: its only matrix */
     const char *chain;  /* "legacy" (a butterfly of the next power of two behind bottlenecks of
                            `rank`) [that], "butterfly", or "monarch:B[xC][:R]", blocks of B rows and
-                           C  columns of rank R [R 1, C B] */
+                           C  columns of rank R [R 1, C B]; "+lowrank:K" behind it: a head of rank K
+                           is found first and added, and the chain is fitted to the rest */
     int64_t rank;       /* of legacy's bottlenecks */
     const char *method; /* "svd": closed form; "als": alternating least squares from there, at most
                            `epochs` sweeps; "sgd": gradients from random factors; "auto": closed

@@ -99,6 +99,26 @@ static wn_status check_factor(const wn__pth *p, const wn__chain_file *c, int t) 
                     wn__tensor_describe(&want, wanted, sizeof wanted));
 }
 
+static wn_status check_matrix(const wn__pth *p, const char *name, int64_t rows, int64_t columns) {
+    const wn__pth_entry *e = wn__pth_find(p, name);
+    char found[160];
+    if (e != NULL && e->view.ndim == 2 && e->view.shape[0] == rows && e->view.shape[1] == columns &&
+        e->view.dtype >= WN_DTYPE_F64 && e->view.dtype <= WN_DTYPE_F16)
+        return WN_OK;
+    return wn__fail(
+        WN_FORMAT, "%s: '%s' is %s, floats [%" PRId64 ", %" PRId64 "] expected", p->path, name,
+        e ? wn__tensor_describe(&e->view, found, sizeof found) : "missing", rows, columns);
+}
+
+// "head.in" [rank, in] and "head.out" [out, rank], or neither.
+static wn_status read_head(const wn__pth *p, wn__chain_file *c) {
+    const wn__pth_entry *e = wn__pth_find(p, "head.in");
+    if (wn__pickle_get(p->root, "head") == NULL) return WN_OK;
+    c->head = e != NULL && e->view.ndim == 2 ? e->view.shape[0] : 1;
+    WN_TRY(check_matrix(p, "head.in", c->head, wn__kron_chain_columns(&c->chain)));
+    return check_matrix(p, "head.out", wn__kron_chain_rows(&c->chain), c->head);
+}
+
 wn_status wn__chain_of_pth(const wn__pth *p, wn__chain_file *out) {
     wn__chain_file c = {.tagged = false};
     *out = c;
@@ -106,6 +126,7 @@ wn_status wn__chain_of_pth(const wn__pth *p, wn__chain_file *out) {
     WN_TRY(read_tag(p, &c));
     for (int t = 0; t < c.chain.count; t++)
         WN_TRY(check_factor(p, &c, t));
+    WN_TRY(read_head(p, &c));
     *out = c;
     return WN_OK;
 }
@@ -155,7 +176,8 @@ wn_status wn__chain_describe_pth(const wn__pth *p, char **out) {
     char text[WN__KRON_PATTERN_TEXT];
     *out = NULL;
     WN_TRY(wn__chain_of_pth(p, &c));
-    WN_TRY(wn__kron_chain_counts(&c.chain, 0, &n));
+    if (wn__kron_chain_counts(&c.chain, c.head, &n) != WN_OK)
+        return wn__fail_in(WN_FORMAT, "%s", p->path);
     int64_t rank = wn__kron_chain_legacy_rank(&c.chain);
     int redundant = wn__kron_chain_redundant(&c.chain);
     FILE *f = begin(out, &size);
@@ -172,7 +194,10 @@ wn_status wn__chain_describe_pth(const wn__pth *p, char **out) {
                 wn__kron_text(k, text, sizeof text), wn__kron_rows(k), wn__kron_columns(k),
                 wn__kron_params(k));
     }
-    if (rank > 0) fprintf(f, "a bottleneck: a matrix of rank %" PRId64 " and no more\n", rank);
+    if (c.head > 0)
+        fprintf(f, "and a head of rank %" PRId64 ", head.out times head.in, beside it\n", c.head);
+    if (rank > 0)
+        fprintf(f, "a bottleneck: the chain is a matrix of rank %" PRId64 " and no more\n", rank);
     if (redundant >= 0)
         fprintf(f,
                 "factors %d and %d reach every matrix of their product's pattern: merged they "

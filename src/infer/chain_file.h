@@ -12,14 +12,16 @@
 typedef struct wn__chain_file {
     wn__kron_chain chain;
     wn__kron_layout layout;
-    bool tagged; /* the file states its layout; else groups-cb, as the original has it */
+    bool tagged;  /* the file states its layout; else groups-cb, as the original has it */
+    int64_t head; /* rank of "head.out" "head.in", which is added to the chain; 0: there is none */
 } wn__chain_file;
 
 /* Whether the file says of itself that it holds a chain: a member "patterns" at the top. */
 bool wn__chain_is_pth(const wn__pth *p);
-/* "patterns", "model_state_dict.weights.N" and perhaps "winnow.chain". FORMAT names the file and
- * the member: a pattern that is not four numbers from 1 on, factors that do not meet, a tag that
- * says something else, a factor that is missing or of another shape than its layout has. */
+/* "patterns", "model_state_dict.weights.N" and perhaps "winnow.chain" and "head". FORMAT names the
+ * file and the member: a pattern that is not four numbers from 1 on, factors that do not meet, a
+ * tag that says something else, a factor that is missing or of another shape than its layout has.
+ */
 WN_NODISCARD wn_status wn__chain_of_pth(const wn__pth *p, wn__chain_file *out);
 
 /* Lines for people: patterns, rightmost first, what they cost, layout, the fields of training.

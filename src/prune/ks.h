@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What the files of a fit share: ks_weight.c finds the matrix, ks_step.c runs the chain and its
- * gradients, ks_als.c solves for factors, ks_save.c writes and reads checkpoints, ks_original.c
- * reads those of the original, ks_fit.c puts them in order. */
+ * gradients, ks_als.c solves for factors, ks_head.c finds a head, ks_save.c writes and reads
+ * checkpoints, ks_original.c reads those of the original, ks_fit.c puts them in order. */
 #ifndef WN_PRUNE_KS_H
 #define WN_PRUNE_KS_H
 
@@ -46,6 +46,10 @@ typedef struct wn__ks {
     int64_t out, in;
     float *w;
     wn__kron_chain chain;
+    int64_t head_rank; /* of what is added to the chain; 0: nothing */
+    float *head[2];    /* V [rank, in], U [out, rank]; w is what they leave of the weight */
+    double norm;       /* ||W||^2 of the whole weight */
+    double outputs;    /* with a head, and a calibration: ||W S||^2 of it */
     bool half, brain, batch_last; /* factors are rounded to float16, to bfloat16 */
     wn__params
         params; /* "bias", then "weights.N", F32 [a d, c, b], as the original's files have them */
@@ -86,6 +90,9 @@ typedef struct wn__ks_sums {
     int64_t batches;
 } wn__ks_sums;
 
+/* ks_head.c: k->norm, and the head, which is taken out of k->w; after chain, w and root are there.
+ */
+WN_NODISCARD wn_status wn__ks_make_head(wn__ks *k);
 /* Buffers, optimizer states, plans; after chain, w and data are there. */
 WN_NODISCARD wn_status wn__ks_build(wn__ks *k);
 void wn__ks_free(wn__ks *k);

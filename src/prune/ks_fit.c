@@ -6,6 +6,7 @@
 #include "base/philox.h"
 #include "kernels/matmul.h"
 #include "prune/ks_gpu.h"
+#include "sparse/kron_head.h"
 #include "winnow/kernels.h"
 
 #include <errno.h>
@@ -36,6 +37,21 @@ static bool number(const char **at, int64_t *out) {
     return errno == 0;
 }
 
+// "+lowrank:K" at the end, or nothing: what is before it, in out[n].
+static bool parse_head(const char *text, char *out, size_t n, int64_t *rank) {
+    static const char word[] = "+lowrank:";
+    const char *plus = strchr(text, '+');
+    size_t length = plus != NULL ? (size_t)(plus - text) : strlen(text);
+    *rank = 0;
+    if (length >= n) return false;
+    memcpy(out, text, length);
+    out[length] = 0;
+    if (plus == NULL) return true;
+    if (strncmp(plus, word, sizeof word - 1) != 0) return false;
+    plus += sizeof word - 1;
+    return number(&plus, rank) && *plus == 0;
+}
+
 // "monarch:B[xC][:R]"
 static bool parse_monarch(const char *text, int64_t *b, int64_t *c, int64_t *r) {
     if (strncmp(text, "monarch:", 8) != 0) return false;
@@ -49,10 +65,13 @@ static bool parse_monarch(const char *text, int64_t *b, int64_t *c, int64_t *r) 
 }
 
 static wn_status make_chain(wn__ks *k) {
-    const char *text = k->o->chain;
+    const char *whole = k->o->chain != NULL ? k->o->chain : "legacy";
+    wn__kron_chain unused;
+    char text[96];
     int64_t b, c, r;
-    if (text == NULL || is(text, "legacy"))
-        return wn__kron_chain_legacy(k->out, k->in, k->o->rank, &k->chain);
+    if (!parse_head(whole, text, sizeof text, &k->head_rank)) text[0] = 0;
+    if (k->head_rank > 0) WN_TRY(wn__kron_head_chain(k->out, k->in, k->head_rank, &unused));
+    if (is(text, "legacy")) return wn__kron_chain_legacy(k->out, k->in, k->o->rank, &k->chain);
     if (is(text, "butterfly")) {
         if (k->out != k->in)
             return wn__fail(WN_INVALID, "a butterfly is square, not %" PRId64 " x %" PRId64, k->out,
@@ -61,8 +80,10 @@ static wn_status make_chain(wn__ks *k) {
     }
     if (parse_monarch(text, &b, &c, &r))
         return wn__kron_chain_monarch(k->out, k->in, b, c, r, &k->chain);
-    return wn__fail(WN_INVALID, "chain '%s': legacy, butterfly or monarch:B[xC][:R] expected",
-                    text);
+    return wn__fail(WN_INVALID,
+                    "chain '%.90s': legacy, butterfly or monarch:B[xC][:R] expected, perhaps with "
+                    "+lowrank:K",
+                    whole);
 }
 
 // ---- options
@@ -173,7 +194,6 @@ static wn_status make_data(wn__ks *k, method m) {
         return wn__fail(WN_INVALID, "data '%s': exact or random expected", o->data);
     k->batch = is_closed(k, m) ? BATCH : o->batch_size;
     if (o->calib != NULL) {
-        WN_TRY(wn__ks_calibrate(k, o->calib));
         k->train.rows = 2 * k->in;
         WN_TRY(reserve(k, &k->train));
         wn__ks_columns(k, k->train.input);
@@ -224,7 +244,7 @@ static wn_status start_closed(wn__ks *k, wn_ks_result *out) {
     for (int t = 0; t < k->chain.count; t++)
         free(factor[t]);
     free(w);
-    out->least = report.norm > 0 && k->root == NULL
+    out->least = report.norm > 0 && k->root == NULL && k->head_rank == 0
                      ? (bound ? report.least : report.error) / report.norm
                      : 0;
     return status;
@@ -323,19 +343,18 @@ static wn_status activation_error(wn__ks *k, double *out) {
     WN_TRY(wn__ks_loss(k, &k->train, &loss, &squares));
     for (int64_t i = 0; i < k->train.rows * k->out; i++)
         whole += (double)k->train.target[i] * (double)k->train.target[i];
+    if (k->head_rank > 0) whole = (double)k->train.rows * k->outputs; // targets are of the rest
     *out = whole > 0 ? sqrt(squares / whole) : 0;
     return WN_OK;
 }
 
 static wn_status finish(wn__ks *k, const wn__ks_state *s, wn_ks_result *out) {
     const wn__ks_data all = {.exact = true, .scale = sqrt((double)k->in), .rows = 2 * k->in};
-    double loss, squares, square = 0;
+    double loss, squares;
     if (k->gpu != NULL) WN_TRY(wn__ks_gpu_pull(k));
     wn__ks_round(k);
     WN_TRY(wn__ks_loss(k, &all, &loss, &squares)); // in ||W - product||^2, and the bias's square
-    for (int64_t i = 0; i < k->out * k->in; i++)
-        square += (double)k->w[i] * (double)k->w[i];
-    out->relative_error = square > 0 ? sqrt(squares / (double)all.rows / square) : 0;
+    out->relative_error = k->norm > 0 ? sqrt(squares / (double)all.rows / k->norm) : 0;
     if (k->root != NULL) WN_TRY(activation_error(k, &out->activation_error));
     out->val_loss = s->val;
     out->best_val_loss = k->best;
@@ -375,7 +394,7 @@ static wn_status run(wn__ks *k, method m, wn_ks_result *out) {
 
 static void count(const wn__ks *k, wn_ks_result *out) {
     wn__kron_counts n;
-    if (wn__kron_chain_counts(&k->chain, 0, &n) != WN_OK) return;
+    if (wn__kron_chain_counts(&k->chain, k->head_rank, &n) != WN_OK) return;
     out->out = k->out;
     out->in = k->in;
     out->factors = k->chain.count;
@@ -409,6 +428,8 @@ wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void
     k->log = wn__json_new_array();
     WN_TRY_OUT(wn__ks_gpu_choose(k, is_closed(k, m)));
     if (m == AUTO && o->calib != NULL && k->gpu == NULL) m = ALS; // ends lower than gradients do
+    if (o->calib != NULL) WN_TRY_OUT(wn__ks_calibrate(k, o->calib));
+    WN_TRY_OUT(wn__ks_make_head(k));
     WN_TRY_OUT(make_data(k, m));
     WN_TRY_OUT(wn__dir_make(o->output_dir != NULL ? o->output_dir : "./trained_models"));
     WN_TRY_OUT(wn__ks_build(k));

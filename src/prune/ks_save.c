@@ -160,12 +160,25 @@ static void put_chain(const wn__ks *k, wn__pth_writer *w) {
     }
     wn__pth_end(w);
     wn__kron_counts n;
-    if (wn__kron_chain_counts(&k->chain, 0, &n) != WN_OK) n = (wn__kron_counts){0};
+    if (wn__kron_chain_counts(&k->chain, k->head_rank, &n) != WN_OK) n = (wn__kron_counts){0};
     begin(w, "compression_stats", WN__PICKLE_DICT);
     put_int(w, "dense_parameters", n.dense);
     put_int(w, "sparse_parameters", n.params);
     put_real(w, "compression_ratio", n.ratio);
     put_real(w, "memory_savings_percent", 100 * n.saved);
+    wn__pth_end(w);
+}
+
+// V [rank, in] and U [out, rank], whose product is added to the chain's.
+static void put_head(const wn__ks *k, wn__pth_writer *w) {
+    if (k->head_rank == 0) return;
+    const wn_tensor v = wn__tensor2(k->head[0], WN_DTYPE_F32, k->head_rank, k->in);
+    const wn_tensor u = wn__tensor2(k->head[1], WN_DTYPE_F32, k->out, k->head_rank);
+    begin(w, "head", WN__PICKLE_DICT);
+    wn__pth_put_text(w, "in");
+    wn__pth_put_tensor(w, &v);
+    wn__pth_put_text(w, "out");
+    wn__pth_put_tensor(w, &u);
     wn__pth_end(w);
 }
 
@@ -227,6 +240,7 @@ wn_status wn__ks_save(const wn__ks *k, const char *name, const wn__ks_state *s) 
         put_real(w, "val_loss", s->val);
         put_norms(k, w, s->sums);
         put_chain(k, w);
+        put_head(k, w);
         put_text(w, "impl", k->o->impl != NULL ? k->o->impl : "triton");
         put_real(w, "learning_rate", k->schedule.lr);
         put_own(k, w, line);
@@ -255,7 +269,7 @@ static wn__json *names_of(const wn__ks *k) {
 
 static wn_status stats(const wn__ks *k, wn__json *o) {
     wn__kron_counts n;
-    WN_TRY(wn__kron_chain_counts(&k->chain, 0, &n));
+    WN_TRY(wn__kron_chain_counts(&k->chain, k->head_rank, &n));
     WN_TRY(wn__json_set(o, "dense_parameters", wn__json_new_int(n.dense)));
     WN_TRY(wn__json_set(o, "sparse_parameters", wn__json_new_int(n.params)));
     WN_TRY(wn__json_set(o, "compression_ratio", wn__json_new_real(n.ratio)));
@@ -390,9 +404,33 @@ static wn_status same_text(const wn__pth *p, const wn__pickle_value *own, const 
                     (int)(v->text.size < 200 ? v->text.size : 200), v->text.bytes, want);
 }
 
+// The head is found again; a checkpoint of another one is of another run.
+static wn_status same_head(const wn__ks *k, const wn__pth *p) {
+    const wn__pth_entry *e = wn__pth_find(p, "head.in");
+    int64_t rank = e != NULL && e->view.ndim == 2 ? e->view.shape[0] : 0;
+    if (rank != k->head_rank)
+        return wn__fail(WN_INVALID, "%s: its head has rank %" PRId64 ", here %" PRId64, p->path,
+                        rank, k->head_rank);
+    if (rank == 0) return WN_OK;
+    const wn_tensor v = wn__tensor2(k->head[0], WN_DTYPE_F32, rank, k->in);
+    const wn_tensor u = wn__tensor2(k->head[1], WN_DTYPE_F32, k->out, rank);
+    float *was = malloc((size_t)(rank * (k->in + k->out)) * sizeof *was);
+    if (was == NULL) return wn__fail(WN_NOMEM, "%s: out of memory for its head", p->path);
+    const wn_tensor old[2] = {wn__tensor2(was, WN_DTYPE_F32, rank, k->in),
+                              wn__tensor2(was + rank * k->in, WN_DTYPE_F32, k->out, rank)};
+    wn_status status = take(p, "head.in", &old[0]);
+    if (status == WN_OK) status = take(p, "head.out", &old[1]);
+    if (status == WN_OK && (memcmp(old[0].data, v.data, wn__tensor_bytes(&v)) != 0 ||
+                            memcmp(old[1].data, u.data, wn__tensor_bytes(&u)) != 0))
+        status = wn__fail(WN_INVALID, "%s: its head is of another weight or calibration", p->path);
+    free(was);
+    return status;
+}
+
 static wn_status take_all(wn__ks *k, const wn__pth *p, const char *line) {
     const wn__pickle_value *own = wn__pickle_get(p->root, "winnow");
     WN_TRY(same_text(p, own, "chain", line));
+    WN_TRY(same_head(k, p));
     WN_TRY(same_text(p, own, "optimizer", wn__optimizer_name(k->kind)));
     WN_TRY(same_text(p, own, "scheduler", wn__epochs_name(k->schedule.kind)));
     WN_TRY(get_int(p, own, "updates", &k->updates));

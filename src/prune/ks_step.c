@@ -338,5 +338,7 @@ void wn__ks_free(wn__ks *k) {
     free(k->val.input);
     free(k->val.target);
     free(k->root);
+    free(k->head[0]);
+    free(k->head[1]);
     free(k->w);
 }

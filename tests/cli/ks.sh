@@ -39,6 +39,10 @@ run 2 ks fit "$weight" --ranks 2,1,2; says "the same one twice"
 run 2 ks fit "$weight" --ranks 1,2 --chain monarch:2x3; says "is of legacy chains"
 run 1 ks fit "$weight" --method sgd --lr 1e3 --optimizer sgd --max-grad-norm 0 --output-dir "$dir/far"; says "the loss is not finite in epoch"
 [ ! -e "$dir/far/ks_chain_final.pth" ] || fail "a fit that went nowhere was kept"
+run 0 ks fit "$weight" --chain monarch:2x3+lowrank:1 --output-dir "$dir/head"; prints "4 x 3 in 2 factors: 17 of 12 parameters"
+run 0 ks fit "$weight" --chain monarch:2x3+lowrank:1 --output-dir "$dir/head" --json; cp "$out" "$dir/head.json"
+run 0 inspect "$dir/head/ks_chain_final.pth"; prints "and a head of rank 1, head.out times head.in, beside it"; prints "head.out"
+run 1 ks fit "$weight" --chain monarch:2x3+lowrank:4 --output-dir "$dir/no"; says "a head of rank 4 beside 4 x 3: from 1 to 3"
 run 1 ks fit "$weight" --method lbfgs --output-dir "$dir/no"; says "method 'lbfgs': svd, als, sgd or auto expected"
 run 0 ks fit "$weight" --method als --output-dir "$dir/als"; prints " sweeps"
 run 1 ks fit "$dir/nothing.pth"; says "nothing.pth"
@@ -108,7 +112,7 @@ run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.q_proj=kron:monarch:8+low
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.q_proj=kron:monarch:8+lowrank:8' --ratio 0.25 --calib "$dir/text" --seq-len 32; says "one block of rank 1 and the head has"
 # inspect of checkpoints: their chain, its layout and what it costs; what does not fit together is refused.
 run 0 inspect "$dir/run/chain_final.pth"; prints "chain of 4 factors for 4 x 3: 30 of 12 parameters"; prints "layout groups-cb (winnow.chain says so)"
-prints " 0  (1,2,3,1)"; prints "model_state_dict.weights.3"; prints "a bottleneck: a matrix of rank 2 and no more"; prints "optimizer_state_dict.state.0.exp_avg"
+prints " 0  (1,2,3,1)"; prints "model_state_dict.weights.3"; prints "a bottleneck: the chain is a matrix of rank 2 and no more"; prints "optimizer_state_dict.state.0.exp_avg"
 run 0 inspect "$weight"; prints "(bare tensor)"
 run 0 inspect "$dir/run/chain_final.pth" --json; prints '"config"'
 run 4 inspect "$(dirname "$0")/../fixtures/formats/pth/no_system.pth"; says "posix.system"
@@ -168,7 +172,8 @@ PYTHON
     prints "12 of 12 linear layers"; prints "what remains: 0.0000 nats"
 fi
 if command -v python3 >/dev/null 2>&1 && python3 -c 'import torch' 2>/dev/null; then
-    python3 - "$dir/run/chain_final.pth" "$weight" <<'PYTHON'
+    python3 - "$dir/run/chain_final.pth" "$weight" "$dir/head/ks_chain_final.pth" "$dir/head.json" <<'PYTHON'
+import json
 import sys
 
 import torch
@@ -191,6 +196,13 @@ for key in ("epoch", "train_loss", "val_loss", "grad_norm", "weight_grad_norms",
 assert set(c["compression_stats"]) == {"dense_parameters", "sparse_parameters", "compression_ratio", "memory_savings_percent"}
 assert list(c["model_state_dict"]) == ["bias"] + c["weight_names"] == ["bias"] + [f"weights.{i}" for i in range(len(factors))]
 assert len(c["weight_grad_norms"]) == len(factors) and c["impl"] == "triton"
+headed = torch.load(sys.argv[3], weights_only=True)
+assert headed["head"]["in"].shape == (1, w.shape[1]) and headed["head"]["out"].shape == (w.shape[0], 1)
+product = headed["head"]["out"] @ headed["head"]["in"]
+x = torch.eye(w.shape[1])
+for (a, b, k, d), blocks in zip(headed["patterns"], list(headed["model_state_dict"].values())[1:]):
+    x = torch.einsum("nikl,ilkj->nijl", x.reshape(-1, a, k, d), blocks.reshape(a, d, k, b)).reshape(-1, a * b * d)
+assert abs((product + x.T - w).norm() / w.norm() - json.load(open(sys.argv[4]))["relative_error"]) < 1e-6
 PYTHON
 else
     echo "no torch here, its half left out"

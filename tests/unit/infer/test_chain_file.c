@@ -109,7 +109,10 @@ enum {
     ROWS,
     WHOLE,
     INTEGERS,
-    MANY
+    MANY,
+    HEAD,
+    HEAD_SHAPE,
+    HEAD_HALF
 };
 
 static void put_patterns(wn__pth_writer *w, int what) {
@@ -150,6 +153,22 @@ static void put_tag(wn__pth_writer *w, int what) {
     wn__pth_end(w);
 }
 
+static void put_head(wn__pth_writer *w, int what) {
+    static float number[12];
+    const wn_tensor v = wn__tensor2(number, WN_DTYPE_F32, 2, 4);
+    const wn_tensor u = wn__tensor2(number, WN_DTYPE_F32, 4, what == HEAD_SHAPE ? 3 : 2);
+    if (what < HEAD) return;
+    wn__pth_put_text(w, "head");
+    wn__pth_begin(w, WN__PICKLE_DICT);
+    wn__pth_put_text(w, "in");
+    wn__pth_put_tensor(w, &v);
+    if (what != HEAD_HALF) {
+        wn__pth_put_text(w, "out");
+        wn__pth_put_tensor(w, &u);
+    }
+    wn__pth_end(w);
+}
+
 // [a d, c, b] of (2,3,2,1) and (1,2,3,2).
 static const char *write_chain(void **state, int what) {
     static float number[12];
@@ -160,6 +179,7 @@ static const char *write_chain(void **state, int what) {
     wn__pth_begin(w, WN__PICKLE_DICT);
     put_patterns(w, what);
     put_tag(w, what);
+    put_head(w, what);
     wn__pth_put_text(w, "model_state_dict");
     wn__pth_begin_ordered(w);
     for (int t = 0; t < (what == MISSING ? 1 : 2); t++) {
@@ -192,12 +212,18 @@ static void refused(void **state) {
                  {TAG_PATTERN, "factor 1 is (1,3,3,2) in winnow.chain, (1,2,3,2) in patterns"},
                  {MISSING, "'model_state_dict.weights.1' is missing"},
                  {ROWS, "the layout groups-cb has"},
-                 {INTEGERS, "'model_state_dict.weights.1' is"}};
+                 {INTEGERS, "'model_state_dict.weights.1' is"},
+                 {HEAD_SHAPE, "'head.out' is"},
+                 {HEAD_HALF, "'head.out' is missing"}};
     seen s;
     char *text;
     OK(wn_inspect(write_chain(state, NOTHING), true, see, &s, &text));
     has(text,
         "chain of 2 factors for 4 x 4: 24 of 16 parameters, 0.67 times smaller, -50.00 % saved");
+    free(text);
+    OK(wn_inspect(write_chain(state, HEAD), true, see, &s, &text));
+    has(text, "chain of 2 factors for 4 x 4: 40 of 16 parameters");
+    has(text, "and a head of rank 2, head.out times head.in, beside it");
     free(text);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *path = write_chain(state, cases[i].what);

@@ -270,6 +270,82 @@ static void test_resume(void **state) {
 
 static void refuse(const char *path, wn_ks_options o, const char *words);
 
+// Squares of W - U V - K_{n-1} ... K_0 over those of W, of what a checkpoint holds.
+static double error_with_head(const char *path, const float *w, int64_t rank) {
+    wn__pth p;
+    float v[8 * IN], u[OUT * 8], rest[OUT * IN];
+    double whole = 0, left = 0;
+    assert_ok(wn__pth_open(path, &p));
+    wn__pth_copy(&wn__pth_find(&p, "head.in")->view, v);
+    wn__pth_copy(&wn__pth_find(&p, "head.out")->view, u);
+    wn__pth_close(&p);
+    for (int64_t i = 0; i < OUT * IN; i++) {
+        double sum = (double)w[i];
+        for (int64_t q = 0; q < rank; q++)
+            sum -= (double)u[i / IN * rank + q] * (double)v[q * IN + i % IN];
+        rest[i] = (float)sum;
+        left += sum * sum;
+        whole += (double)w[i] * (double)w[i];
+    }
+    return error_of(path, rest, OUT, IN) * sqrt(left / whole);
+}
+
+// Gaussian numbers and two directions that stand out.
+static const char *write_with_two(void **state, float *w) {
+    const char *path = scratch_path(state, "two.pth");
+    const wn_tensor t = wn__tensor2(w, WN_DTYPE_F32, OUT, IN);
+    wn__pth_writer *writer;
+    draw(w, OUT * IN);
+    for (int r = 0; r < OUT; r++)
+        for (int c = 0; c < IN; c++)
+            w[r * IN + c] += (float)(3 * cos(r) * sin(c) + 2 * sin(2.0 * r) * cos(3.0 * c));
+    assert_ok(wn__pth_create(path, &writer));
+    wn__pth_put_tensor(writer, &t);
+    assert_ok(wn__pth_commit(writer));
+    return path;
+}
+
+// A head beside the chain: saved, in the errors and the counts, the same when a fit goes on; nearer
+// than more of the chain where two directions stand out.
+static void test_head(void **state) {
+    float w[OUT * IN];
+    const char *path = write_with_two(state, w);
+    wn_ks_options o = options_for(state, "head");
+    wn_ks_result alone, r, again;
+    o.method = "svd";
+    o.chain = "monarch:8:2";
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &alone));
+    o.chain = "monarch:8+lowrank:2";
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+    assert_int_equal(r.params, alone.params / 2 + 2 * (OUT + IN));
+    assert_true(r.params < alone.params && r.relative_error < alone.relative_error);
+    assert_true(fabs(error_with_head(r.final_path, w, 2) - r.relative_error) < 1e-5);
+    o.method = "als";
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &again));
+    assert_true(again.relative_error <= r.relative_error * (1 + 1e-6));
+    o.method = "sgd";
+    o.chain = "legacy+lowrank:2";
+    o.save_interval = 2;
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+    o.output_dir = scratch_path(state, "on");
+    o.resume = in_folder(state, "head", "ks_chain_epoch_2.pth");
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &again));
+    same_files(again.final_path, r.final_path);
+    o.chain = "legacy+lowrank:3";
+    refuse(path, o, "its head has rank 2, here 3");
+    o.chain = "legacy";
+    refuse(path, o, "its head has rank 2, here 0");
+    o.resume = NULL;
+    o.chain = "butterfly+lowrank:2";
+    refuse(path, o, "a butterfly is square");
+    o.chain = "legacy+lowrank:17";
+    refuse(path, o, "a head of rank 17 beside 24 x 16: from 1 to 16");
+    o.chain = "monarch:4+lowrank:";
+    refuse(path, o, "perhaps with +lowrank:K");
+    o.chain = "monarch:4:2:2+lowrank:1";
+    refuse(path, o, "perhaps with +lowrank:K");
+}
+
 // A checkpoint of the original, made by torch: run as it is, and gone on with, from its moments,
 // rate and epoch; both kinds of file.
 static void test_original(void **state) {
@@ -476,9 +552,9 @@ static void test_refusals(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
 static const struct CMUnitTest tests[] = {
-    TEST(test_closed),     TEST(test_als),      TEST(test_reaches),
-    TEST(test_resume),     TEST(test_ways),     TEST(test_sources),
-    TEST(test_calibrated), TEST(test_refusals), TEST(test_original),
+    TEST(test_closed),   TEST(test_als),     TEST(test_reaches),    TEST(test_resume),
+    TEST(test_ways),     TEST(test_sources), TEST(test_calibrated), TEST(test_refusals),
+    TEST(test_original), TEST(test_head),
 };
 
 int main(void) {

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// A low-rank head beside the chain of a fit: found first, in turn with a chain in closed form, and
+// kept. What follows fits the chain to what the head leaves of the weight.
+#include "base/fail.h"
+#include "prune/ks.h"
+#include "sparse/kron_head.h"
+
+#include <stdlib.h>
+
+enum { ROUNDS = 4 }; // of least squares of the chain in each turn, where inputs are known
+
+static wn_status reserve(wn__ks *k, double **w, double **h, double **factor, double **head) {
+    const int64_t sizes[2] = {k->head_rank * k->in, k->out * k->head_rank};
+    *w = malloc((size_t)(k->out * k->in) * sizeof **w);
+    bool ok = *w != NULL;
+    if (k->root != NULL) {
+        *h = calloc((size_t)(k->in * k->in), sizeof **h);
+        ok = ok && *h != NULL;
+    }
+    for (int t = 0; t < k->chain.count; t++) {
+        factor[t] = malloc((size_t)wn__kron_params(&k->chain.factor[t]) * sizeof(double));
+        ok = ok && factor[t] != NULL;
+    }
+    for (int i = 0; i < 2; i++) {
+        head[i] = malloc((size_t)sizes[i] * sizeof(double));
+        k->head[i] = malloc((size_t)sizes[i] * sizeof(float));
+        ok = ok && head[i] != NULL && k->head[i] != NULL;
+    }
+    return ok ? WN_OK : wn__fail(WN_NOMEM, "out of memory for a head");
+}
+
+// H = S S^T.
+static void square_root(const wn__ks *k, double *h) {
+    for (int64_t i = 0; i < k->in; i++)
+        for (int64_t j = 0; j <= i; j++) {
+            double sum = 0;
+            for (int64_t q = 0; q <= j; q++)
+                sum += k->root[i * k->in + q] * k->root[j * k->in + q];
+            h[i * k->in + j] = h[j * k->in + i] = sum;
+        }
+}
+
+// W becomes what the head, as it is saved, leaves of it.
+static void subtract(wn__ks *k) {
+    int64_t rank = k->head_rank;
+    for (int64_t r = 0; r < k->out; r++)
+        for (int64_t c = 0; c < k->in; c++) {
+            double sum = 0;
+            for (int64_t q = 0; q < rank; q++)
+                sum += (double)k->head[1][r * rank + q] * (double)k->head[0][q * k->in + c];
+            k->w[r * k->in + c] = (float)((double)k->w[r * k->in + c] - sum);
+        }
+}
+
+static wn_status fit(wn__ks *k, const double *w, const double *h, double *const *factor,
+                     double *const *head) {
+    wn__kron_inputs report;
+    int64_t rank = k->head_rank;
+    WN_TRY(wn__kron_fit_head(NULL, &k->x, &k->chain, rank, w, h, WN__KRON_HEAD_TURNS, ROUNDS,
+                             factor, head, &report));
+    for (int64_t i = 0; i < rank * k->in; i++)
+        k->head[0][i] = (float)head[0][i];
+    for (int64_t i = 0; i < k->out * rank; i++)
+        k->head[1][i] = (float)head[1][i];
+    subtract(k);
+    return WN_OK;
+}
+
+wn_status wn__ks_make_head(wn__ks *k) {
+    double *w = NULL, *h = NULL, *factor[WN__KRON_MAX] = {NULL}, *head[2] = {NULL};
+    wn__exec x = {.pool = k->pool};
+    k->norm = 0;
+    for (int64_t i = 0; i < k->out * k->in; i++)
+        k->norm += (double)k->w[i] * (double)k->w[i];
+    if (k->head_rank == 0) return WN_OK;
+    wn_status status = reserve(k, &w, &h, factor, head);
+    for (int64_t i = 0; i < k->out * k->in && status == WN_OK; i++)
+        w[i] = (double)k->w[i];
+    if (status == WN_OK && h != NULL) {
+        square_root(k, h);
+        status = wn__kron_inputs_square(&x, k->out, k->in, w, h, &k->outputs);
+    }
+    if (status == WN_OK) status = fit(k, w, h, factor, head);
+    free(w);
+    free(h);
+    for (int t = 0; t < k->chain.count; t++)
+        free(factor[t]);
+    free(head[0]);
+    free(head[1]);
+    return status;
+}
