@@ -86,6 +86,8 @@ bool wn__hf_weights_find(const wn__hf_weights *w, const char *name, wn_tensor *v
 /* The same with the file's path. */
 bool wn__hf_weights_locate(const wn__hf_weights *w, const char *name, wn_tensor *view,
                            const char **file);
+/* What the metadata of the first file that has the key says; NULL: of none. */
+const char *wn__hf_weights_meta(const wn__hf_weights *w, const char *key);
 /* Writes tensors as model.safetensors, or as shards of at most shard_bytes with an index (0: one
  * file). Shards are filled in the order of the items; a larger tensor gets one of its own, and what
  * fits in one shard becomes model.safetensors. A model.safetensors or index that was there and

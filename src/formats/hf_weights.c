@@ -331,3 +331,10 @@ bool wn__hf_weights_find(const wn__hf_weights *w, const char *name, wn_tensor *v
     const char *file;
     return wn__hf_weights_locate(w, name, view, &file);
 }
+
+const char *wn__hf_weights_meta(const wn__hf_weights *w, const char *key) {
+    const char *value = NULL;
+    for (size_t i = 0; i < w->shards && value == NULL; i++)
+        value = wn__safetensors_meta(&w->shard[i], key);
+    return value;
+}

@@ -6,6 +6,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/numeric.h"
 #include "model/internal.h"
+#include "sparse/kron.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,12 +155,33 @@ static bool has_factors(const wn__model *m, const wn__linear *l, const wn__hf_we
            wn__hf_weights_find(weights, m->params.item[l->factor_in].name, &view);
 }
 
+// What the file says of a layer's factors, where it says anything: they are not read in another
+// layout than they were written in.
+static wn_status check_tag(const wn__linear *l, const wn__hf_weights *weights) {
+    char key[WN_NAME_MAX + 8];
+    wn__kron_chain c;
+    wn__kron_layout layout;
+    (void)snprintf(key, sizeof key, "kron:%s", l->name);
+    const char *tag = wn__hf_weights_meta(weights, key);
+    if (tag == NULL) return WN_OK;
+    if (wn__kron_chain_parse(tag, &c, &layout) != WN_OK)
+        return wn__fail_in(WN_FORMAT, "metadata '%s'", key);
+    if (layout == WN__KRON_COLUMNS && wn__kron_chain_rows(&c) == l->out &&
+        wn__kron_chain_columns(&c) == l->in)
+        return WN_OK;
+    return wn__fail(WN_FORMAT,
+                    "metadata '%s': %lld x %lld in layout %s, but %lld x %lld in groups-cb is read",
+                    key, (long long)wn__kron_chain_rows(&c), (long long)wn__kron_chain_columns(&c),
+                    wn__kron_layout_name(layout), (long long)l->out, (long long)l->in);
+}
+
 // Through the scratch block: the file has the weight that the factors stand for.
 static wn_status load_factored(wn__model *m, size_t i, const wn__hf_weights *weights) {
     const wn__linear *l = m->linear[i];
     int64_t at = 0;
     if (!l->factored) return WN_OK;
     if (wn__linear_streams(l)) return load_stream(m, i, weights);
+    if (has_factors(m, l, weights)) WN_TRY(check_tag(l, weights));
     for (size_t p = l->factor_in; has_factors(m, l, weights) && p <= l->factor_out; p++) {
         const wn__param *factor = &m->params.item[p];
         WN_TRY(load_tensor(m, factor->name, wn__param_master(factor), weights));

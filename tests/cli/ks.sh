@@ -116,6 +116,9 @@ prints " 0  (1,2,3,1)"; prints "model_state_dict.weights.3"; prints "a bottlenec
 run 0 inspect "$weight"; prints "(bare tensor)"
 run 0 inspect "$dir/run/chain_final.pth" --json; prints '"config"'
 run 4 inspect "$(dirname "$0")/../fixtures/formats/pth/no_system.pth"; says "posix.system"
+cp -R "$dir/chains" "$dir/other"; sed 's/rightmost-first groups-cb/rightmost-first groups-bc/' "$dir/chains/model.safetensors" >"$dir/other/model.safetensors"
+run 1 eval "$dir/other" --data "$dir/text" --seq-len 32; says "in layout groups-bc, but 32 x 32 in groups-cb is read"
+run 1 inspect "$dir/other/model.safetensors"; says "layout groups-bc"
 cp -R "$dir/chains" "$dir/odd"; sed 's/monarch:8:2/monarch:8:3/' "$dir/chains/config.json" >"$dir/odd/config.json"
 run 1 inspect "$dir/odd"; says "is no factor of monarch:8:3"
 run 1 ks apply "$dir/chains" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 32; says "is a chain already"

@@ -36,6 +36,7 @@ static const method methods[] = {
     {.mlp = WN_MLP_RELU2, .rules = {"*_proj=in2:4:soft+dense-dw"}},
     {.mlp = WN_MLP_SWIGLU, .rules = {"lm_head=kron:monarch:8:2"}},
     {.mlp = WN_MLP_SWIGLU, .rules = {"*_proj=kron:monarch:8+lowrank:2"}},
+    {.mlp = WN_MLP_RELU2, .rules = {"*_proj=kron:monarch:4:2+lowrank:3"}, .round16 = true},
     {.mlp = WN_MLP_RELU2, .rules = {"lm_head=kron:monarch:16x8"}, .round16 = true},
     {.mlp = WN_MLP_RELU2, .rules = {"act=act2:4:naive"}},
     {.mlp = WN_MLP_RELU2, .rules = {"act=act2:4:mvue", "*_proj=lowrank:8+2:4"}},
