@@ -41,6 +41,14 @@ static bool may_use_tiles(void) {
     return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
+// Zen 4 is the one AMD family 25 that has AVX-512. Its data paths are 32 bytes wide.
+static bool is_split(void) {
+    uint32_t a, b, c, d;
+    if (!__get_cpuid(0, &a, &b, &c, &d) || b != signature_AMD_ebx) return false;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return false;
+    return (a >> 8 & 15) + (a >> 20 & 255) == 25;
+}
+
 static uint32_t detect_flags(void) {
     enum { STATE_AVX = 0x6, STATE_AVX512 = 0xe6, STATE_AMX = 0x60000 };
     const uint32_t osxsave_avx_fma_f16c = 1U << 27 | 1U << 28 | 1U << 12 | 1U << 29;
@@ -57,6 +65,7 @@ static uint32_t detect_flags(void) {
         if (a1 & 1U << 5) flags |= WN_CPU_AVX512BF16;
         if (c & 1U << 11) flags |= WN_CPU_AVX512VNNI;
         if (c & 1U << 6) flags |= WN_CPU_AVX512VBMI2;
+        if (is_split()) flags |= WN_CPU_AVX512SPLIT;
         if (flags & WN_CPU_AVX512VBMI2 && all_set(state, STATE_AMX) &&
             all_set(d, 1U << 22 | 1U << 24) && may_use_tiles())
             flags |= WN_CPU_AMXBF16;

@@ -8,6 +8,7 @@
 
 /* X(FLAG, bit, "name"). AVX2 means AVX2+FMA+F16C+BMI2, AVX512 F+BW+VL+DQ+CD, AMXBF16 tiles of
  * bfloat16 with VBMI2; all with OS support, which for tiles is asked for when flags are detected.
+ * AVX512SPLIT is no instruction: a vector of 64 bytes passes in two halves (AMD family 25, Zen 4).
  */
 #define WN_CPU_MAP(X)                                                                              \
     X(AVX2, 0, "avx2")                                                                             \
@@ -15,7 +16,8 @@
     X(AVX512BF16, 2, "avx512_bf16")                                                                \
     X(AVX512VNNI, 3, "avx512_vnni")                                                                \
     X(AVX512VBMI2, 4, "avx512_vbmi2")                                                              \
-    X(AMXBF16, 5, "amx_bf16")
+    X(AMXBF16, 5, "amx_bf16")                                                                      \
+    X(AVX512SPLIT, 6, "avx512_split")
 
 enum {
 #define WN_CPU_ENUM(flag, bit, name) WN_CPU_##flag = 1 << (bit),

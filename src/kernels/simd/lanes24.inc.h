@@ -19,6 +19,7 @@
 #define LANES WN_AVX2_LANES
 #endif
 #define VECS (LANES / VF) /* of a whole tile */
+#define PART 128          /* depth that one worker brings in of a tile that is shared */
 
 /* sums[o][t] of outputs o0 .. o0 + outputs - 1, all of the depth: [outputs][width]. */
 typedef void block24_fn(const void *args, int64_t width, const float *panel, int64_t o0,
@@ -79,12 +80,13 @@ static int64_t at_most(int64_t n, int64_t most) {
     return n < most ? n : most;
 }
 
-/* panel[d][t] = in[t][d]; zeros for what does not exist. */
-ALWAYS void transpose_in_of(bool half, const lanes24 *job, const tile24 *tile) {
-    int64_t k = job->depth, down = job->in.stride, depth = job->plan.depth;
+/* panel[d][t] = in[t][d] from d0 on, before `depth`; zeros for what does not exist. */
+ALWAYS void transpose_in_of(bool half, const lanes24 *job, const tile24 *tile, int64_t d0,
+                            int64_t depth) {
+    int64_t k = job->depth, down = job->in.stride;
     for (int64_t t = 0; t < tile->width; t += VF) {
         const void *x = half_at(job->in.data, half, (tile->t0 + t) * down);
-        for (int64_t c = 0; c < depth; c += VF) {
+        for (int64_t c = d0; c < depth; c += VF) {
             vf r[VF];
             half_read_block(half_at(x, half, c), half, down, at_most(tile->count - t, VF),
                             at_most(k - c, VF), r);
@@ -95,16 +97,17 @@ ALWAYS void transpose_in_of(bool half, const lanes24 *job, const tile24 *tile) {
     }
 }
 
-static void transpose_in(const lanes24 *job, const tile24 *tile) {
+static void transpose_in(const lanes24 *job, const tile24 *tile, int64_t d0, int64_t depth) {
     if (job->in.half)
-        transpose_in_of(true, job, tile);
+        transpose_in_of(true, job, tile, d0, depth);
     else
-        transpose_in_of(false, job, tile);
+        transpose_in_of(false, job, tile, d0, depth);
 }
 
 /* The same of a matrix that lies by lanes. */
-ALWAYS void copy_in_of(bool half, const lanes24 *job, const tile24 *tile) {
-    for (int64_t d = 0; d < job->plan.depth; d++) {
+ALWAYS void copy_in_of(bool half, const lanes24 *job, const tile24 *tile, int64_t d0,
+                       int64_t depth) {
+    for (int64_t d = d0; d < depth; d++) {
         bool exists = d < job->depth;
         int64_t row = exists && job->order ? job->order[d] : d, count = exists ? tile->count : 0;
         const void *x = half_at(job->in.data, half, exists ? row * job->in.stride + tile->t0 : 0);
@@ -116,18 +119,18 @@ ALWAYS void copy_in_of(bool half, const lanes24 *job, const tile24 *tile) {
     }
 }
 
-static void copy_in(const lanes24 *job, const tile24 *tile) {
+static void copy_in(const lanes24 *job, const tile24 *tile, int64_t d0, int64_t depth) {
     if (job->in.half)
-        copy_in_of(true, job, tile);
+        copy_in_of(true, job, tile, d0, depth);
     else
-        copy_in_of(false, job, tile);
+        copy_in_of(false, job, tile, d0, depth);
 }
 
-static void bring_in(const lanes24 *job, const tile24 *tile) {
+static void bring_in(const lanes24 *job, const tile24 *tile, int64_t d0, int64_t depth) {
     if (job->in.by_lanes)
-        copy_in(job, tile);
+        copy_in(job, tile, d0, depth);
     else
-        transpose_in(job, tile);
+        transpose_in(job, tile, d0, depth);
 }
 
 /* out[t][o0 + o] from sums[o][t]. */
@@ -220,18 +223,24 @@ static void lanes24_tiles(void *ctx, int64_t begin, int64_t end, int worker) {
     for (int64_t i = begin; i < end; i++) {
         tile24 tile = tile_at(job, i);
         tile.panel = sums + job->plan.block * job->plan.lanes;
-        bring_in(job, &tile);
+        bring_in(job, &tile, 0, job->plan.depth);
         for (int64_t o = 0; o < job->outputs; o += job->plan.block)
             run_block(job, &tile, o, sums);
     }
 }
 
+static int64_t part_count(const lanes24 *job) {
+    return (job->plan.depth + PART - 1) / PART;
+}
+
 static void lanes24_bring_in(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const lanes24 *job = ctx;
+    int64_t parts = part_count(job);
     for (int64_t i = begin; i < end; i++) {
-        tile24 tile = tile_at(job, i);
-        bring_in(job, &tile);
+        tile24 tile = tile_at(job, i / parts);
+        int64_t d0 = i % parts * PART;
+        bring_in(job, &tile, d0, d0 + at_most(job->plan.depth - d0, PART));
     }
 }
 
@@ -252,7 +261,7 @@ static void run_shared(lanes24 *job, wn__pool *pool) {
     for (job->t0 = 0; job->t0 < job->lanes; job->t0 = job->t1) {
         job->t1 = job->t0 + at_most(job->lanes - job->t0, job->plan.chunk);
         job->tiles = tile_count(job->t1 - job->t0);
-        wn__parallel_for(pool, job->tiles, 1, lanes24_bring_in, job);
+        wn__parallel_for(pool, job->tiles * part_count(job), 1, lanes24_bring_in, job);
         wn__parallel_for(pool, job->tiles * block_count(job), 1, lanes24_blocks, job);
     }
 }

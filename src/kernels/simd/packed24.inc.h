@@ -3,11 +3,23 @@
  * panel's row that a kept weight meets, then there are only FMAs. Each element adds its products in
  * ascending order of the depth. Weights of BF16 become floats as they are broadcast. */
 #include "kernels/simd/lanes24.inc.h"
+#include "kernels/simd/pick8.h"
 
-#define CHUNK_GROUPS  16                  /* of a slice of a whole tile; their index is a word */
-#define SLICE_OUTPUTS 4                   /* that take turns, at most */
-#define MOST_SUMS     (VF == 16 ? 16 : 8) /* vectors of theirs: half of all registers */
-#define AHEAD         4                   /* outputs whose weights are being fetched */
+#define SLICE_OUTPUTS 4                      /* that take turns, at most */
+#define MOST_SUMS     (VECTOR_REGISTERS / 2) /* vectors of theirs */
+#define AHEAD         4                      /* outputs whose weights are being fetched */
+
+/* Groups of a chunk, whose index are a word, and of a slice of a whole tile: 32 KiB of vectors of
+ * 64 bytes, 24 KiB of those of 32. */
+#if VF == 16
+#define CHUNK_GROUPS 16
+#define SLICE_GROUPS 16
+typedef uint64_t chunk_word;
+#else
+#define CHUNK_GROUPS 8
+#define SLICE_GROUPS 24
+typedef uint32_t chunk_word;
+#endif
 
 /* acc += weight times a row of the panel: row `slot` (two bits) of the group whose rows begin at
  * `rows`. The compiler must not see through the address: it would share parts of it between rows
@@ -35,20 +47,9 @@ ALWAYS vf broadcast_slot(bool half, const void *group, size_t slot) {
     return vf_of_bits(slot == 0 ? low : vi_and(vi_set(bits), vi_set(UINT32_C(0xFFFF0000))));
 }
 
-/* Weights are broadcast by loads, which are as many as FMAs and the tighter limit where vectors are
- * of 64 bytes: there every other one comes by a permutation of the eight of four groups. */
-ALWAYS vf read_eight(bool half, const void *values) {
-#if VF == 16
-    if (!half) return _mm512_castps256_ps512(_mm256_loadu_ps(values));
-#endif
-    (void)half, (void)values;
-    return vf_zero();
-}
+/* A weight is broadcast by a load or by a permutation of the eight of four groups: simd/pick8.h. */
 ALWAYS vf broadcast_weight(bool half, const void *values, vf eight, size_t i) {
-#if VF == 16
-    if (!half && i % 2 == 1) return _mm512_permutexvar_ps(vi_set((uint32_t)i), eight);
-#endif
-    (void)eight;
+    if (!half && PICKS(i)) return pick_of_eight(eight, i);
     return broadcast_slot(half, half_at(values, half, (int64_t)i / 2 * 2), i % 2);
 }
 
@@ -83,7 +84,7 @@ ALWAYS void add_four_groups(int outputs, int vecs, bool half, const void *const 
     vf eight[SLICE_OUTPUTS];
     UNROLL
     for (int o = 0; o < outputs; o++)
-        eight[o] = read_eight(half, values[o]);
+        eight[o] = half ? vf_zero() : read_eight(values[o]);
     UNROLL
     for (size_t i = 0; i < 8; i++) {
         EACH_OUTPUT(outputs, add_row(vecs, broadcast_weight(half, values[o], eight[o], i), panel,
@@ -103,7 +104,7 @@ typedef struct output24 {
 } output24;
 
 ALWAYS uint64_t chunk_bits(const uint8_t *index) {
-    uint64_t bits;
+    chunk_word bits;
     memcpy(&bits, index, sizeof bits);
     return bits;
 }
@@ -203,7 +204,7 @@ ALWAYS void add_outputs(int outputs, int vecs, bool half, int64_t groups, output
  * hardware prefetcher follows. */
 ALWAYS void prefetch_output(bool half, const void *values, const uint8_t *index) {
     UNROLL
-    for (int64_t i = 0; i < 2 * CHUNK_GROUPS; i += half ? 32 : 16)
+    for (int64_t i = 0; i < 2 * SLICE_GROUPS; i += half ? 32 : 16)
         _mm_prefetch(half_at(values, half, i), _MM_HINT_T0);
     _mm_prefetch((const char *)index, _MM_HINT_T0);
 }
@@ -269,7 +270,7 @@ ALWAYS int64_t add_rows(int count, int vecs, bool half, const packed24 *p, const
  */
 ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel, int64_t o0,
                       int64_t outputs, float *sums) {
-    const int64_t slice = CHUNK_GROUPS * (VECS / vecs);
+    const int64_t slice = SLICE_GROUPS * (VECS / vecs);
     const int turns = vecs >= 8 ? MOST_SUMS / 8 : vecs == 4 ? MOST_SUMS / 4 : SLICE_OUTPUTS;
     int64_t extra = 0, end;
     while (extra < p->extras && p->extra[extra] < o0)

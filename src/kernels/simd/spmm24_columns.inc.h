@@ -4,6 +4,7 @@
  * one at a time. A slice of the lists is a slice of the panel. */
 #include "kernels/columns24.h"
 #include "kernels/simd/lanes24.inc.h"
+#include "kernels/simd/pick8.h"
 
 /* What a column of a slice keeps of BF16, as floats: broadcast from memory like others. */
 typedef struct floats24 {
@@ -38,10 +39,9 @@ ALWAYS uint64_t eight_rows(const uint8_t *row) {
     return rows;
 }
 
-/* acc += the value times row `row` of the panel. */
-ALWAYS void add_entry(int vecs, const float *value, size_t row, const float *panel, vf *acc) {
+/* acc += the weight times row `row` of the panel. */
+ALWAYS void add_entry(int vecs, vf weight, size_t row, const float *panel, vf *acc) {
     const float *at = panel + row * VF * (size_t)vecs;
-    vf weight = vf_set(*value);
     __asm__("" : "+r"(at));
     UNROLL
     for (int v = 0; v < vecs; v++)
@@ -62,16 +62,21 @@ ALWAYS void add_lists(int lists, int vecs, list24 *list, const float *panel, boo
     if (lists == 2) shorter = at_most(shorter, list[1].count);
     for (; e + 8 <= shorter; e += 8) {
         uint64_t rows[2];
+        vf eight[2];
         UNROLL
         for (int l = 0; l < lists; l++) {
+            eight[l] = read_eight(list[l].values + e);
             rows[l] = list[l].rows;
             list[l].rows = eight_rows(list[l].row + e + 8);
         }
         UNROLL
-        for (int i = 0; i < 8; i++) {
+        for (size_t i = 0; i < 8; i++) {
             UNROLL
-            for (int l = 0; l < lists; l++)
-                add_entry(vecs, list[l].values + e + i, rows[l] >> (8 * i) & 255, panel, acc[l]);
+            for (int l = 0; l < lists; l++) {
+                vf weight =
+                    PICKS(i) ? pick_of_eight(eight[l], i) : vf_set(list[l].values[e + (int64_t)i]);
+                add_entry(vecs, weight, rows[l] >> (8 * i) & 255, panel, acc[l]);
+            }
         }
     }
     UNROLL
@@ -79,7 +84,7 @@ ALWAYS void add_lists(int lists, int vecs, list24 *list, const float *panel, boo
         uint64_t rows = list[l].rows;
         list[l].rows = eight_rows(list[l].following);
         for (int64_t i = e; i < list[l].count; i++) {
-            add_entry(vecs, list[l].values + i, rows & 255, panel, acc[l]);
+            add_entry(vecs, vf_set(list[l].values[i]), rows & 255, panel, acc[l]);
             rows = (i - e) % 8 == 7 ? eight_rows(list[l].row + i + 1) : rows >> 8;
         }
     }
@@ -124,7 +129,7 @@ ALWAYS int64_t add_columns(int lists, int vecs, bool half, const wn__spmm24_colu
 /* All columns of a block, slice after slice. */
 ALWAYS void columns_block(int vecs, bool half, const wn__spmm24_columns *p, const float *panel,
                           int64_t j0, int64_t columns, float *sums) {
-    const int turns = VF == 8 && vecs > 4 ? 1 : 2; /* of 16 registers, or 32 */
+    const int turns = VECTOR_REGISTERS == 16 && vecs > 4 ? 1 : 2;
     for (int64_t s = 0; s < p->start.shape[0]; s++) {
         const float *rows = panel + s * WN_COLUMNS24_SLICE * VF * vecs;
         int64_t j = add_columns(turns, vecs, half, p, s, j0, j0 + columns, rows, sums);

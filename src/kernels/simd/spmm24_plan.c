@@ -5,8 +5,8 @@
 #include "kernels/simd/accepts.h"
 #include "kernels/spmm24_rows.h"
 
-#define TILES       16  // of a chunk
-#define MOST_BLOCK  256 // outputs: 128 KiB of sums
+#define TILES       16          // of a chunk
+#define MOST_SUMS   (256 * 128) // of a block: 128 KiB
 #define LEAST_BLOCK 64
 #define EACH        4 // pieces of work for each thread, if there can be that many
 
@@ -22,7 +22,8 @@ bool wn__spmm24_is_few(const wn__spmm24 *p) {
 wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t depth, int64_t tile,
                                     int threads) {
     int64_t tiles = ceil_div(lanes, tile);
-    wn__spmm24_plan plan = {.shared = tiles < EACH * threads, .lanes = tile, .block = MOST_BLOCK};
+    wn__spmm24_plan plan = {
+        .shared = tiles < EACH * threads, .lanes = tile, .block = MOST_SUMS / tile};
     plan.depth = ceil_div(depth, 4) * 4;
     if (plan.shared) {
         if (tiles > TILES) tiles = TILES;

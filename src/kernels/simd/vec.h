@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* One vocabulary for both vector widths: a kernel body written over it is compiled in avx2/ (8
- * floats) and in avx512/ (16 floats), each file with the flags of its folder. Everything is static:
- * no symbol is shared between the two. vf    VF floats               vd    half as many doubles
+ * floats), in avx512/ (16 floats) and, where 32 registers of 8 floats are wanted, in avx512vl/,
+ * each file with the flags of its folder. Everything is static: no symbol is shared between them.
+ * vf    VF floats               vd    half as many doubles
  * (VF/2) vm    one truth value a lane  *_n   the first n lanes (0 <= n <= VF): loads give 0
  * elsewhere, stores leave the rest untouched */
 #ifndef WN_KERNELS_SIMD_VEC_H
@@ -10,6 +11,12 @@
 #include <immintrin.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#if defined(__AVX512F__)
+#define VECTOR_REGISTERS 32
+#else
+#define VECTOR_REGISTERS 16
+#endif
 
 /* Inlined even where the compiler would not: its constant arguments unroll it. */
 #define ALWAYS static inline __attribute__((always_inline))
@@ -21,7 +28,7 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && !defined(WN_VECTORS_OF_32_BYTES)
 #define VF 16
 typedef __m512 vf;
 typedef __m512d vd;
