@@ -48,7 +48,7 @@ const wn__cuda_image *wn__image(size_t i, size_t *bytes) {
 #else
 
 const char *wn__device_code(void) {
-    return "not built: no nvcc 12.5 or newer was found";
+    return "not built: " WN_NO_DEVICE_CODE;
 }
 
 bool wn__device_code_built(void) {
