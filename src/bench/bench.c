@@ -6,6 +6,7 @@
 #include "bench/pin.h"
 #include "bench/suite.h"
 #include "kernels/peak.h"
+#include "kernels/registry.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -190,11 +191,14 @@ static wn_status check_protocol(const wn__suite *s) {
 
 static wn_status parse(wn__suite *s, const plan **p) {
     const wn_bench_options *o = s->o;
+    const wn__kernel *forced;
     if (o->device && strcmp(o->device, "cpu") != 0 && !on_gpu(s))
         return wn__fail(WN_UNSUPPORTED, "device '%.40s': only cpu and cuda are measured",
                         o->device);
     WN_TRY(on_gpu(s) ? find_gpu_plan(o->suite, p) : find_plan(o->suite, p));
     WN_TRY(check_protocol(s));
+    s->force = o->kernels ? o->kernels : getenv("WN_KERNEL");
+    WN_TRY(wn__force_find(s->force, WN__OP_COUNT, &forced));
     WN_TRY(find_dtype(s, o->dtype, &s->dtype));
     WN_TRY(parse_shapes(s, o->shapes ? o->shapes : (*p)->shapes));
     WN_TRY(parse_rows(s, o->rows ? o->rows : (*p)->rows));

@@ -205,7 +205,7 @@ static wn_status plan(mlp *j) {
     WN_TRY(room(j, WN__GPU_BEST_WORKSPACE, &j->workspace));
     j->x = (wn__exec){.gpu = j->s->gpu->gpu,
                       .device = {.kind = WN_DEVICE_CUDA},
-                      .force = j->s->o->kernels ? j->s->o->kernels : getenv("WN_KERNEL"),
+                      .force = j->s->force,
                       .tuned = &j->s->gpu->tuned,
                       .planning = true};
     for (int i = 0; i < j->actions; i++) {

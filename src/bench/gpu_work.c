@@ -167,7 +167,7 @@ static wn_status open_job(wn__cell *c, wn__op op, const char *text, bool gaps, b
     if (!gaps) close_gaps(j);
     j->x = (wn__exec){.gpu = s->gpu->gpu,
                       .device = {.kind = WN_DEVICE_CUDA},
-                      .force = s->o->kernels ? s->o->kernels : getenv("WN_KERNEL"),
+                      .force = s->force,
                       .tuned = &s->gpu->tuned,
                       .planning = true};
     WN_TRY(wn__plan(&j->x, op, j->c->args, &j->kernel));

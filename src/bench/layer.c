@@ -110,8 +110,7 @@ static wn_status ready(rig *r) {
 
 static wn_status open_rig(rig *r, const wn__cell *c, const wn__structure *structure) {
     const wn__suite *s = c->suite;
-    r->exec = (wn__exec){.pool = s->pool, .force = s->o->kernels};
-    if (!r->exec.force) r->exec.force = getenv("WN_KERNEL");
+    r->exec = (wn__exec){.pool = s->pool, .force = s->force};
     r->pass = (wn__pass){.seed = 1, .update = 1, .learning = true};
     r->whole = strcmp(c->work, "step") == 0;
     WN_TRY(make(r, c, structure));

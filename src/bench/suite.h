@@ -21,6 +21,7 @@ typedef struct wn__suite {
     const wn_bench_options *o;
     const wn_bench_events *events;
     const char *dtype; /* "f32" */
+    const char *force; /* variants that --kernels or WN_KERNEL name; NULL: the best */
     int repeats;
     wn__shape shape[WN__SIZES];
     int64_t rows[WN__SIZES];

@@ -130,8 +130,7 @@ static void forget(wn__timed *t, wn__case *c) {
 }
 
 static const char *forced(const wn__cell *c, const line *l) {
-    if (l->force) return l->force;
-    return c->suite->o->kernels ? c->suite->o->kernels : getenv("WN_KERNEL");
+    return l->force ? l->force : c->suite->force;
 }
 
 static wn_status plan(const wn__cell *c, const line *l, wn__op op, wn__case *k,

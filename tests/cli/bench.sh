@@ -44,6 +44,12 @@ for file in --json --svg; do
     [ ! -s "$out" ] || fail "measured, and then found no place for the result of $file"
 done
 run 1 bench gemm --peers mkl; says "openblas"
+# a kernel that is not there is found out before anything is measured; one is forced by its name too
+for force in spmm24:avx1024 spmm24_avx1024 spmm25:ref; do
+    run 1 bench gemm --kernels $force; says "the nearest is"
+    [ ! -s "$out" ] || fail "measured with $force"
+done
+run 0 bench gemm --shapes 16x16 --rows 8 --work forward --repeats 2 --peers none --kernel spmm24_ref; prints "spmm24_ref"
 run 1 bench layer --shapes 8x8 --rows 4 --sparsity nonsense; says "nonsense"
 run 4 bench gemm --device tpu; says "only cpu"
 run 1 bench gemm --merge "$dir/missing.json"; says "missing.json"
