@@ -204,7 +204,31 @@ static int tune(const options *o) {
     return code;
 }
 
-int command_KERNELS(const options *o) {
+/* --kernel NAME as --op and --variant, and forced where something is planned. */
+static int choose_kernel(const options *given, options *o) {
+    const char *name = opt_text(given, O_kernel);
+    *o = *given;
+    if (!name) return EXIT_OK;
+    if (opt_text(o, O_op) || opt_text(o, O_variant))
+        return usage_error("--kernel says the op and the variant: leave out --op and --variant");
+    for (size_t i = 0; i < wn_kernel_count(); i++) {
+        wn_kernel_info k;
+        wn_kernel_get(i, &k);
+        if (strcmp(k.name, name) != 0) continue;
+        o->value[O_op].text = k.op;
+        o->value[O_variant].text = k.variant;
+        return setenv("WN_KERNEL", name, 1) == 0 ? EXIT_OK : EXIT_FAILED;
+    }
+    fprintf(stderr, "winnow: no kernel is called '%.60s'; 'winnow kernels' lists all\n", name);
+    return EXIT_USAGE;
+}
+
+int command_KERNELS(const options *given) {
+    options mine, *o = &mine;
+    int code = choose_kernel(given, &mine);
+    if (code != EXIT_OK) return code;
+    if (opt_flag(o, O_tune) && opt_text(o, O_variant))
+        return usage_error("--tune tries every variant of --op");
     if (opt_flag(o, O_tune)) return tune(o);
     if (opt_flag(o, O_check)) return check(o);
     if (opt_flag(o, O_time)) return time_variants(o);

@@ -110,6 +110,9 @@ static option_id find_option(const options *o, const char *name, size_t n, optio
             *nearest = (option_id)i;
         }
     }
+    // one kernel or several: the same option
+    if (rows[O_kernels].commands & 1 << o->command && same_name(name, n, "kernel"))
+        return O_kernels;
     return O_COUNT;
 }
 

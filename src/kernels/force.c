@@ -62,32 +62,46 @@ wn_status wn__op_find(const char *name, size_t length, wn__op *out) {
                     wn__nearest(name, length, names, WN__OP_COUNT));
 }
 
-static wn_status find_variant(wn__op op, const char *variant, size_t length,
-                              const wn__kernel **out) {
-    enum { MOST = 16 };
-    const char *names[MOST];
-    size_t rows, count = 0;
+// A row of op by its variant, or with WN__OP_COUNT of any op by its name. When there is none,
+// *nearest is the closest.
+static const wn__kernel *find_row(wn__op op, const char *text, size_t length,
+                                  const char **nearest) {
+    size_t rows, least = SIZE_MAX;
     const wn__kernel *table = wn__kernel_table(&rows);
     for (size_t i = 0; i < rows; i++) {
-        if (table[i].op != op) continue;
-        if (equal(variant, length, table[i].variant)) {
-            *out = table + i;
-            return WN_OK;
+        const char *name = op == WN__OP_COUNT ? table[i].name : table[i].variant;
+        if (op != WN__OP_COUNT && table[i].op != op) continue;
+        if (equal(text, length, name)) return table + i;
+        size_t d = distance(text, length, name, strlen(name));
+        if (d < least) {
+            least = d;
+            *nearest = name;
         }
-        if (count < MOST) names[count++] = table[i].variant;
     }
-    return wn__fail(WN_INVALID, "%s has no variant '%.*s'; the nearest is '%s'", wn__op_name(op),
-                    (int)smaller(length, MAX_NAME), variant,
-                    wn__nearest(variant, length, names, count));
+    return NULL;
 }
 
-// One "op:variant".
+static wn_status find_variant(wn__op op, const char *variant, size_t length,
+                              const wn__kernel **out) {
+    const char *nearest = "";
+    *out = find_row(op, variant, length, &nearest);
+    if (*out != NULL) return WN_OK;
+    return wn__fail(WN_INVALID, "%s has no variant '%.*s'; the nearest is '%s'", wn__op_name(op),
+                    (int)smaller(length, MAX_NAME), variant, nearest);
+}
+
+// One "op:variant", or the name of a kernel as the table lists it.
 static wn_status parse(const char *entry, size_t length, const wn__kernel **out) {
-    const char *colon = memchr(entry, ':', length);
+    const char *colon = memchr(entry, ':', length), *nearest = "";
     wn__op op;
-    if (!colon)
-        return wn__fail(WN_INVALID, "forced kernel '%.*s' is not of the form op:variant",
-                        (int)smaller(length, MAX_NAME), entry);
+    if (!colon) {
+        *out = find_row(WN__OP_COUNT, entry, length, &nearest);
+        if (*out != NULL) return WN_OK;
+        return wn__fail(WN_INVALID,
+                        "forced kernel '%.*s' is neither op:variant nor a kernel's name; the "
+                        "nearest is '%s'",
+                        (int)smaller(length, MAX_NAME), entry, nearest);
+    }
     size_t name = (size_t)(colon - entry);
     WN_TRY(wn__op_find(entry, name, &op));
     return find_variant(op, colon + 1, length - name - 1, out);

@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 #include "base/fail.h"
 #include "kernels/cuda/blaslt.h"
+#include "kernels/cuda/images.h"
 #include "kernels/declare.h"
 #include "kernels/profile.h"
 #include "kernels/tuned.h"
@@ -92,6 +93,26 @@ static void say_missing(uint32_t missing, char *why, size_t n) {
         (void)snprintf(why, n, "this processor has no %s", text);
     else
         (void)snprintf(why, n, "%s is held back by WN_CPU", text);
+}
+
+bool wn__kernel_lacking(const wn__kernel *k, char *why, size_t n) {
+    const uint32_t needs = k->needs & WN_GPU_ANY, missing = k->needs & ~wn__cpu_flags();
+    const wn__lt_api *api;
+    int compute;
+    if (n > 0) why[0] = '\0';
+    if (wn__kernel_available(k)) return false;
+    if (needs == 0)
+        say_missing(missing, why, n);
+    else if (wn__cuda_compute(0, &compute) != WN_OK)
+        (void)snprintf(why, n, "%s", wn_last_error());
+    else if (!wn__device_code_built())
+        (void)snprintf(why, n, "device code was %s", wn__device_code());
+    else if ((needs & ~wn__gpu_flags_of(compute)) != 0)
+        (void)snprintf(why, n, "needs %s, this is %d.%d", gpu_text(needs), compute / 10,
+                       compute % 10);
+    else if (wn__blaslt_find(&api) != WN_OK)
+        (void)snprintf(why, n, "%s", wn_last_error());
+    return true;
 }
 
 // Why a row for the other kind of device, or for another GPU, cannot run.

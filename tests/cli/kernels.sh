@@ -13,5 +13,18 @@ run 2 kernels --op nothing
 sanitized || { run 0 doctor; prints "threads"; prints "spmm24_"; prints "all self-tests passed"; }
 WN_CPU=none "$WINNOW" kernels --op spmm24 --problem T=8,n=16,k=32 >"$out" 2>"$err" || fail "WN_CPU=none"
 prints "* spmm24_ref"
+# a kernel by its name; one that is not there, and what this machine lacks for those that are
+run 0 kernels --check --quick --kernel spmm24_ref; prints "spmm24_ref"; prints "120 cases, 0 failed"
+run 2 kernels --check --kernel spmm24_reff; says "no kernel is called 'spmm24_reff'"
+run 2 kernels --check --kernel spmm24_ref --op matmul; says "leave out --op and --variant"
+run 0 kernels --kernel spmm24_ref --problem T=8,n=16,k=32; prints "* spmm24_ref"
+run 1 kernels --check --quick --op spmm24 --variant nothing; says "no kernel that runs here matches"
+run 2 kernels --tune --op matmul --variant ref; says "--tune tries every variant"
+export WN_CPU=none
+for what in --check "--time --problem T=8,n=16,k=32"; do
+    # shellcheck disable=SC2086
+    run 4 kernels $what --op spmm24 --variant avx2; says "spmm24_avx2: "; says "avx2"
+done
+unset WN_CPU
 # a failing case names the command that repeats it; the case is the only one run
 run 0 kernels --check --op matmul --variant ref --problem m=3,n=4,k=5; prints "1 cases, 0 failed"

@@ -206,15 +206,32 @@ static wn_status check_ops(session *s) {
     return WN_OK;
 }
 
-// A glob that selects nothing is a mistake of the caller.
+wn_status wn__fail_selection(const char *op, const char *variant, const char *what) {
+    char why[400];
+    size_t rows;
+    const wn__kernel *table = wn__kernel_table(&rows), *named = NULL;
+    for (size_t i = 0; i < rows; i++) {
+        if (!matches(op, wn__op_name(table[i].op)) || !matches(variant, table[i].variant)) continue;
+        if (wn__kernel_available(table + i)) return wn__fail(WN_INVALID, "%s", what);
+        if (named == NULL) named = table + i;
+    }
+    if (named != NULL && wn__kernel_lacking(named, why, sizeof why))
+        return wn__fail(WN_UNSUPPORTED, "%s: %s: %s", what, named->name, why);
+    return wn__fail(WN_INVALID, "%s", what);
+}
+
+// A glob that selects nothing is a mistake of the caller, or of what this machine lacks.
 static wn_status check_selection(const session *s) {
     wn__op op;
     for (int i = 0; i < WN__OP_COUNT; i++)
         if (op_selected(s, (wn__op)i)) return WN_OK;
     const char *name = s->options->op;
     if (name && !strpbrk(name, "*?[")) WN_TRY(wn__op_find(name, strlen(name), &op));
-    return wn__fail(WN_INVALID, "no kernel that runs here matches op '%s' and variant '%s'",
-                    name ? name : "*", s->options->variant ? s->options->variant : "*");
+    char what[200];
+    (void)snprintf(what, sizeof what,
+                   "no kernel that runs here matches op '%.60s' and variant '%.60s'",
+                   name ? name : "*", s->options->variant ? s->options->variant : "*");
+    return wn__fail_selection(name, s->options->variant, what);
 }
 
 wn_status wn_kernels_check(const wn_check_options *options, wn_check_fn *fn, void *ctx,

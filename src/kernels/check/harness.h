@@ -260,6 +260,10 @@ typedef struct wn__check_pools {
     wn__gpu *gpu;
 } wn__check_pools;
 
+/* Nothing that runs here was selected by the globs (NULL: all), as `what` says: INVALID, or
+ * UNSUPPORTED with what this machine lacks if they name rows and all of those need it. */
+wn_status wn__fail_selection(const char *op, const char *variant, const char *what);
+
 /* Every check of one kernel on one case. *fits: it accepts the arguments (nothing is checked if
  * not). why[n] is "" when it passed. */
 WN_NODISCARD wn_status wn__check_kernel(wn__case *c, const wn__kernel *k,

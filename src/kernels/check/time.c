@@ -6,6 +6,7 @@
 #include "kernels/registry.h"
 
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,8 +56,11 @@ static wn_status add_variants(timing *t, wn__case *c, const char *variant) {
         if (yes) WN_TRY(add_lane(t, table + i, c));
     }
     if (t->count > 0) return WN_OK;
-    return wn__fail(WN_INVALID, "no variant of %s that runs here and takes %s matches '%s'",
-                    wn__op_name(c->type->op), c->text, variant ? variant : "*");
+    char what[WN__PROBLEM_TEXT + 200];
+    (void)snprintf(what, sizeof what,
+                   "no variant of %s that runs here and takes %s matches '%.60s'",
+                   wn__op_name(c->type->op), c->text, variant ? variant : "*");
+    return wn__fail_selection(wn__op_name(c->type->op), variant, what);
 }
 
 // The dense kernel that would run in place of a sparse one.

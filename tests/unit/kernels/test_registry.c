@@ -157,9 +157,23 @@ static void a_wrong_force_list_names_the_nearest(void **state) {
                   "spmm24 has no variant 'avx522'; the nearest is 'avx512'");
     x.force = "matmul";
     assert_status(wn__plan(&x, WN__OP_matmul, &p, &k), WN_INVALID,
-                  "'matmul' is not of the form op:variant");
+                  "'matmul' is neither op:variant nor a kernel's name; the nearest is 'matmul_");
     x.force = ":";
     assert_status(wn__plan(&x, WN__OP_matmul, &p, &k), WN_INVALID, "there is no op ''");
+    // behind the first sixteen variants of an op too
+    if (row("spmm24_blocks_sm90a_few_64x128") == NULL) return;
+    x.force = "spmm24_blocks:sm90a_few_64x129";
+    assert_status(wn__plan(&x, WN__OP_matmul, &p, &k), WN_INVALID,
+                  "has no variant 'sm90a_few_64x129'; the nearest is 'sm90a_few_64x128'");
+}
+
+static void a_kernel_is_forced_by_its_name(void **state) {
+    (void)state;
+    wn__matmul p = product(WN_DTYPE_F32, 3, 4, 5);
+    const wn__kernel *k;
+    wn__exec x = {.force = "spmm24_avx2,matmul_ref"};
+    assert_ok(wn__plan(&x, WN__OP_matmul, &p, &k));
+    assert_string_equal(k->name, "matmul_ref");
 }
 
 static void strict_refuses_to_fall_back(void **state) {
@@ -275,6 +289,7 @@ int main(void) {
         cmocka_unit_test(a_plan_checks_the_contract),
         cmocka_unit_test(a_forced_variant_runs_or_fails),
         cmocka_unit_test(a_wrong_force_list_names_the_nearest),
+        cmocka_unit_test(a_kernel_is_forced_by_its_name),
         cmocka_unit_test(strict_refuses_to_fall_back),
         cmocka_unit_test(nothing_runs_on_another_device),
         cmocka_unit_test(planning_counts_and_touches_nothing),
