@@ -81,6 +81,15 @@ echo "x	y" >>"$dir/choices"
 run 1 kernels --op matmul --problem m=8,n=8,k=8 --cache "$dir/choices"; says "choices:5: fewer than 7 fields"
 run 2 kernels --tune; says "--op"
 
+# a variant whose results are wrong is not chosen, however fast: another is, or none
+export FAKE_CUBLASLT_WRONG=1
+run 0 kernels --tune --op spmm24_blocks --problem T=16,n=64,k=64,dtype=bf16 --device cuda --repeats 2 --cache "$dir/wrong"
+grep -q "spmm24_blocks_cublaslt .*error allowed" "$out" || fail "a wrong product was not refused"
+grep -q "cublaslt" "$dir/wrong" && fail "a wrong product was chosen: $(cat "$dir/wrong")"
+run 4 kernels --tune --op matmul --problem m=16,n=64,k=64,bt=1,dtype=bf16 --device cuda --repeats 2 --cache "$dir/wrong"; says "agrees with ref"
+grep -q matmul "$dir/wrong" && fail "a wrong product was kept"
+unset FAKE_CUBLASLT_WRONG
+
 # a folder's results in one picture, what is none of them left out
 echo '{"format": "other"}' >"$dir/other.json"
 run 0 bench summary "$dir" --svg "$dir/all.svg"; says "left out: $dir/other.json"

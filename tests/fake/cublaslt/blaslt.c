@@ -117,12 +117,13 @@ static void multiply(const void *data) {
     const int64_t inner = (int64_t)inner_of(p), columns = (int64_t)p->d.columns;
     float *b = calloc((size_t)((columns + 1) * inner), sizeof *b), *a = b + columns * inner;
     if (b == NULL) abort();
+    const float wrong = getenv("FAKE_CUBLASLT_WRONG") != NULL ? 1 : 0; // of every element
     for (int64_t j = 0; j < columns; j++)
         line(b + j * inner, p->bt, &p->b, j, p->m.transposed[1], inner);
     for (int64_t i = 0; i < (int64_t)p->d.rows; i++) {
         line(a, p->at, &p->a, i, !p->m.transposed[0], inner);
         for (int64_t j = 0; j < columns; j++) {
-            float sum = 0;
+            float sum = wrong;
             for (int64_t k = 0; k < inner; k++)
                 sum += a[k] * b[j * inner + k];
             if (p->beta != 0) sum += p->beta * get(p->ct, i + j * p->c.lead, p->c.type);
