@@ -21,6 +21,7 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static uint32_t flags_detected, flags_allowed;
 static uint64_t last_cache;
+static bool amd;
 static char model[49];
 
 #if defined(__x86_64__)
@@ -73,6 +74,12 @@ static uint32_t detect_flags(void) {
     return flags;
 }
 
+static bool detect_amd(void) {
+    uint32_t a, b, c, d;
+    return __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx && c == signature_AMD_ecx &&
+           d == signature_AMD_edx;
+}
+
 // Leaf 8000001D of AMD's processors has a cache a subleaf, 0 after the last one: the size of the
 // last level.
 static uint64_t detect_last_cache(void) {
@@ -103,6 +110,9 @@ static void detect_model(void) {
 static uint32_t detect_flags(void) {
     return 0;
 }
+static bool detect_amd(void) {
+    return false;
+}
 static uint64_t detect_last_cache(void) {
     return 0;
 }
@@ -122,6 +132,7 @@ static uint32_t apply_environment(uint32_t flags) {
 static void detect(void) {
     flags_detected = detect_flags();
     flags_allowed = apply_environment(flags_detected);
+    amd = detect_amd();
     last_cache = detect_last_cache();
     detect_model();
     if (model[0] == '\0') strcpy(model, "unknown");
@@ -135,6 +146,11 @@ uint32_t wn__cpu_flags(void) {
 uint32_t wn__cpu_detected(void) {
     (void)pthread_once(&once, detect);
     return flags_detected;
+}
+
+bool wn__cpu_amd(void) {
+    (void)pthread_once(&once, detect);
+    return amd;
 }
 
 uint64_t wn__cpu_last_cache(void) {

@@ -34,6 +34,8 @@ uint32_t wn__cpu_flags(void);
 uint32_t wn__cpu_detected(void);
 /* "AMD EPYC ..." or "unknown". Static storage. */
 const char *wn__cpu_model(void);
+/* Whether the processor is AMD's. */
+bool wn__cpu_amd(void);
 /* Bytes of the last level of cache that a core shares with its neighbours; 0: not known, as on
  * processors that are not AMD's. */
 uint64_t wn__cpu_last_cache(void);

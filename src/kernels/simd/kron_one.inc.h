@@ -182,15 +182,19 @@ static one_ahead one_look(const one_job *job, const one_task *t, int64_t slice) 
     return a;
 }
 
-static void one_fetch(one_ahead *a) {
-    for (int64_t i = 0; i < a->each && a->tokens > 0; i++) {
-        _mm_prefetch(a->row + a->line * a->step, _MM_HINT_T1);
-        if (++a->line == a->lines) {
-            a->line = 0;
-            a->row += a->row_bytes;
-            a->tokens--;
-        }
+ALWAYS void one_fetch_line(one_ahead *a) {
+    if (a->tokens <= 0) return;
+    _mm_prefetch(a->row + a->line * a->step, _MM_HINT_T1);
+    if (++a->line == a->lines) {
+        a->line = 0;
+        a->row += a->row_bytes;
+        a->tokens--;
     }
+}
+
+static void one_fetch(one_ahead *a) {
+    for (int64_t i = 0; i < a->each; i++)
+        one_fetch_line(a);
 }
 
 /* One slice of inputs of one block in one panel: all tiles of the task. */

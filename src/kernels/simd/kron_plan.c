@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Cutting products with Kronecker-sparse factors, and the workspace that takes.
 #include "kernels/simd/kron_plan.h"
+#include "base/cpu.h"
 #include "kernels/simd/accepts.h"
 
 #include <stdio.h>
@@ -106,19 +107,31 @@ static bool features_side_by_side(const wn_tensor *t) {
     return t->stride[1] == 1 || t->shape[1] < 2;
 }
 
-// What it takes of a core: a strip of weights stays in L1, inputs and sums in L2.
+// What it takes of a core: a strip of weights stays in L1, inputs and sums, if any, in L2.
 typedef struct beside {
     int64_t k, tokens, strips;
 } beside;
-static const beside beside_avx2 = {128, 64, 8}, beside_avx512 = {96, 128, 8};
+static const beside beside_avx2 = {128, 64, 8}, beside_avx512 = {96, 64, 8},
+                    beside_avx512_4 = {192, 64, 8}, beside_avx512_4_whole = {192, 128, 8};
+
+// Vectors of 64 bytes transpose in few cycles, and AMD's cores, which multiply one of them a cycle,
+// keep up with the lines of inputs, weights and sums; cores that multiply two do for small blocks.
+static bool better_beside(const wn__kron_size *s, int64_t vector, int64_t d) {
+    if (vector != 16) return true;
+    if (wn__cpu_amd()) return d != 8;
+    return d == 4 && least(s->b, s->c) <= SMALL;
+}
 
 static wn__kron_side side_plan(const wn__kron_mul *p, int64_t vector) {
-    const beside *n = vector == 16 ? &beside_avx512 : &beside_avx2;
     const wn__kron_size s = wn__kron_size_of(&p->w[0]);
     wn__kron_side side = {0};
     const int64_t d = s.d % vector == 0 ? vector : s.d;
     if (p->count > 1 || d % 4 != 0 || vector % d != 0) return side;
-    if (vector == 16 && (d != 4 || least(s.b, s.c) > SMALL)) return side; // panels are faster
+    if (!better_beside(&s, vector, d)) return side;
+    const beside *n = vector != 16              ? &beside_avx2
+                      : d != 4                  ? &beside_avx512
+                      : s.c > beside_avx512_4.k ? &beside_avx512_4
+                                                : &beside_avx512_4_whole;
     if (!features_side_by_side(&p->x) || !features_side_by_side(&p->y)) return side;
     const int64_t batch = p->x.shape[0];
     if (s.c * d < SMALL || s.b * d < SMALL || batch < WN_KRON_SIDE_LEAST(vector)) return side;
@@ -150,6 +163,7 @@ static int64_t side_worker(const wn__kron_side *side, int64_t vector) {
 }
 
 wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes) {
+    if (p->x.shape[0] == 0) return (wn__kron_plan){.lanes = lanes};
     if (are_few(p)) return few_plan(p);
     const wn__kron_side side = side_plan(p, lanes / 2);
     if (side.d > 0)

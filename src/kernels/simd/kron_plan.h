@@ -16,7 +16,8 @@
  *
  * Where blocks that lie side by side fill a vector of 8, or 4 of them half of it, nothing needs to
  * be taken apart: its lanes are the outputs (j, l) as they lie in y, and what multiplies them are
- * the d inputs (k, l), repeated. With vectors of 16 that is faster for small blocks, d = 4, alone.
+ * the d inputs (k, l), repeated. With vectors of 16 that is faster on AMD's processors, where d is
+ * 4 or a multiple of 16, and for small blocks, d = 4, on others.
  *
  * Few vectors are no panel: what is read then is the factors, which go past once as they lie. */
 #ifndef WN_KERNELS_SIMD_KRON_PLAN_H

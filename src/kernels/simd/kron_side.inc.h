@@ -2,7 +2,8 @@
 /* kron_mul of one factor whose blocks lie side by side, batch first: see simd/kron_plan.h. Lanes
  * are outputs (j, l) as they lie in y; what multiplies them are D inputs (k, l), as they lie in x,
  * repeated. A task copies the inputs of some tokens, k of each block at a time, packs the weights
- * of a few vectors of outputs, which stay in L1, and goes through its tokens with them.
+ * of a few vectors of outputs, which stay in L1, and goes through its tokens with them. Floats that
+ * lie as the tile reads them (d = VF) are not packed.
  *
  *   inputs   [token][k][D], `row` floats from token to token
  *   weights  of a strip [k][vector][VF]
@@ -15,6 +16,7 @@ typedef struct side_job {
     wn__kron_side side;
     wn__kron_size size;
     float *workers;
+    int64_t tasks, threads;
     int64_t worker, vectors; /* vectors of outputs of the blocks that are taken together */
     bool stream;
 } side_job;
@@ -134,6 +136,38 @@ ALWAYS void side_turn(const wn_dtype dtype, const void *data, int64_t at, int64_
         _mm_storeu_ps(to + i * step, r[i]);
 }
 
+/* Pieces of a vector. */
+#define SIDE_EACH(D) (VF / (D))
+
+/* As many inputs that lie side by side of as many outputs, `row` apart, as a vector has pieces, to
+ * vectors of an input each, `step` apart. */
+ALWAYS void side_square(const wn_dtype dtype, const int D, const void *data, int64_t at,
+                        int64_t row, float *to, int64_t step) {
+    vf r[VF / 4];
+    UNROLL
+    for (int64_t i = 0; i < SIDE_EACH(D); i++)
+        r[i] = num_get(dtype, data, at + i * row, VF);
+    if (D < VF) {
+#if VF == 16
+        const vf low = _mm512_shuffle_f32x4(r[0], r[1], 0x44),
+                 high = _mm512_shuffle_f32x4(r[0], r[1], 0xEE);
+        const vf low2 = _mm512_shuffle_f32x4(r[2], r[3], 0x44),
+                 high2 = _mm512_shuffle_f32x4(r[2], r[3], 0xEE);
+        r[0] = _mm512_shuffle_f32x4(low, low2, 0x88);
+        r[1] = _mm512_shuffle_f32x4(low, low2, 0xDD);
+        r[2] = _mm512_shuffle_f32x4(high, high2, 0x88);
+        r[3] = _mm512_shuffle_f32x4(high, high2, 0xDD);
+#else
+        const vf low = _mm256_permute2f128_ps(r[0], r[1], 0x20);
+        r[1] = _mm256_permute2f128_ps(r[0], r[1], 0x31);
+        r[0] = low;
+#endif
+    }
+    UNROLL
+    for (int64_t i = 0; i < SIDE_EACH(D); i++)
+        vf_store(to + i * step, r[i]);
+}
+
 /* Weights of outputs j and inputs k: to + j D + k step. */
 ALWAYS void side_pack_as(const wn_dtype dtype, const int D, const side_job *job, const side_task *t,
                          const side_strip *s, int64_t k0, int64_t count, float *to) {
@@ -145,8 +179,14 @@ ALWAYS void side_pack_as(const wn_dtype dtype, const int D, const side_job *job,
             for (int64_t i = s->rows * D; i < step; i++)
                 to[k * step + i] = 0;
     if (stride[3] == 1) {
+        const int64_t rows = s->rows / SIDE_EACH(D) * SIDE_EACH(D);
+        const int64_t inputs = stride[2] == D ? count / SIDE_EACH(D) * SIDE_EACH(D) : 0;
+        for (int64_t j = 0; j < rows; j += SIDE_EACH(D))
+            for (int64_t k = 0; k < inputs; k += SIDE_EACH(D))
+                side_square(dtype, D, w->data, at + j * stride[1] + k * D, stride[1],
+                            to + k * step + j * D, step);
         for (int64_t j = 0; j < s->rows; j++)
-            for (int64_t k = 0; k < count; k++)
+            for (int64_t k = j < rows ? inputs : 0; k < count; k++)
                 side_set(D, to + k * step + j * D,
                          side_get(dtype, D, w->data, at + j * stride[1] + k * stride[2]));
         return;
@@ -175,21 +215,37 @@ typedef struct side_sums {
     bool stream; /* past the caches */
 } side_sums;
 
-/* R tokens, V vectors of outputs, `count` inputs of each block: to = from (NULL: 0) + products. */
+/* Vectors of weights: of outputs `apart` floats apart, of inputs `next`. */
+typedef struct side_weights {
+    const float *at;
+    int64_t apart, next;
+} side_weights;
+
+/* R tokens, V vectors of outputs, `count` inputs of each block: to = from (NULL: 0) + products.
+ * With vectors of 64 bytes there is time to fetch a line of what comes next beside them. */
 ALWAYS void side_tile(const int D, const int R, const int V, int64_t count, const float *x,
-                      int64_t row, const float *w, const side_sums *from, const side_sums *to) {
+                      int64_t row, const side_weights *weights, const side_sums *from,
+                      const side_sums *to, one_ahead ahead[2]) {
+    const float *w = weights->at;
+    const int64_t apart = weights->apart, next = weights->next;
     vf sum[SIDE_TOKENS][WN_KRON_SIDE_VECTORS];
     UNROLL
     for (int r = 0; r < R; r++)
         UNROLL
     for (int v = 0; v < V; v++)
         sum[r][v] = from->at ? vf_load(from->at + r * from->row + v * from->apart) : vf_zero();
-    for (int64_t k = 0; k < count; k++, x += D, w += V * VF) {
+#if VF != 16
+    one_fetch(&ahead[0]);
+    one_fetch(&ahead[1]);
+#endif
+    for (int64_t k = 0; k < count; k++, x += D, w += next) {
 #if VF == 16
+        if (k < ahead[0].each) one_fetch_line(&ahead[0]);
+        if (k < ahead[1].each) one_fetch_line(&ahead[1]);
         vf weight[WN_KRON_SIDE_VECTORS];
         UNROLL
         for (int v = 0; v < V; v++)
-            weight[v] = vf_load(w + v * VF);
+            weight[v] = vf_load(w + v * apart);
         UNROLL
         for (int r = 0; r < R; r++) {
             const vf input = side_repeat(D, x + r * row);
@@ -204,7 +260,7 @@ ALWAYS void side_tile(const int D, const int R, const int V, int64_t count, cons
             input[r] = side_repeat(D, x + r * row);
         UNROLL
         for (int v = 0; v < V; v++) {
-            const vf weight = vf_load(w + v * VF);
+            const vf weight = vf_load(w + v * apart);
             UNROLL
             for (int r = 0; r < R; r++)
                 sum[r][v] = vf_fma(weight, input[r], sum[r][v]);
@@ -228,12 +284,12 @@ ALWAYS void side_tile(const int D, const int R, const int V, int64_t count, cons
 
 #define SIDE_CASE(R, V)                                                                            \
     case 8 * (R) + (V):                                                                            \
-        side_tile(D, R, V, count, x, row, w, from, to);                                            \
+        side_tile(D, R, V, count, x, row, w, from, to, ahead);                                     \
         break;
 
 ALWAYS void side_tile_of(const int D, int64_t tokens, int64_t vectors, int64_t count,
-                         const float *x, int64_t row, const float *w, const side_sums *from,
-                         const side_sums *to) {
+                         const float *x, int64_t row, const side_weights *w, const side_sums *from,
+                         const side_sums *to, one_ahead ahead[2]) {
     switch (8 * tokens + vectors) {
 #if VF == 16
         SIDE_CASE(4, 2)
@@ -250,7 +306,7 @@ ALWAYS void side_tile_of(const int D, int64_t tokens, int64_t vectors, int64_t c
         SIDE_CASE(3, 3)
 #endif
     default:
-        side_tile(D, SIDE_TOKENS, WN_KRON_SIDE_VECTORS, count, x, row, w, from, to);
+        side_tile(D, SIDE_TOKENS, WN_KRON_SIDE_VECTORS, count, x, row, w, from, to, ahead);
     }
 }
 #undef SIDE_CASE
@@ -283,8 +339,8 @@ static void side_send(const side_job *job, const side_strip *s, int64_t tokens, 
 }
 
 /* Lines of the weights that the next strip packs, unless they are scattered. */
-static one_ahead side_weights(const side_job *job, const side_task *t, const side_strip *s,
-                              int64_t slice) {
+static one_ahead side_look_weights(const side_job *job, const side_task *t, const side_strip *s,
+                                   int64_t slice) {
     const wn__kron_side *n = &job->side;
     const wn_tensor *w = &job->p->w[0];
     const int64_t *stride = w->stride, bytes = (int64_t)wn_dtype_size(w->dtype);
@@ -310,13 +366,13 @@ static one_ahead side_next_weights(const side_job *job, const side_task *t, int6
     const bool same = strip + 1 < t->end;
     if (!same && slice + 1 == job->side.slices) return (one_ahead){0};
     const side_strip next = side_strip_at(job, same ? strip + 1 : t->begin);
-    return side_weights(job, t, &next, same ? slice : slice + 1);
+    return side_look_weights(job, t, &next, same ? slice : slice + 1);
 }
 
-/* A slice of a strip, its weights packed: all tokens of the task. sums: of its strip. */
+/* A slice of a strip: all tokens of the task. sums: of its strip. */
 ALWAYS void side_multiply(const int D, const side_job *job, const side_task *t, const side_strip *s,
-                          int64_t slice, int64_t count, const float *x, const float *w, float *tile,
-                          float *sums, one_ahead *ahead, one_ahead *weights) {
+                          int64_t slice, int64_t count, const float *x, const side_weights *w,
+                          float *tile, float *sums, one_ahead ahead[2]) {
     const wn__kron_side *n = &job->side;
     const wn_tensor *y = &job->p->y;
     const bool first = slice == 0, last = slice + 1 == n->slices;
@@ -337,9 +393,7 @@ ALWAYS void side_multiply(const int D, const side_job *job, const side_task *t, 
         side_sums to = last ? of_y : kept;
         to.stream = last && direct && job->stream &&
                     (((uintptr_t)to.at | (uintptr_t)(to.row | to.apart) * sizeof(float)) % 64) == 0;
-        one_fetch(ahead);
-        one_fetch(weights);
-        side_tile_of(D, tokens, s->vectors, count, x + begin * row, row, w, &from, &to);
+        side_tile_of(D, tokens, s->vectors, count, x + begin * row, row, w, &from, &to, ahead);
         if (!direct && last) side_send(job, s, tokens, at, tile);
     }
 }
@@ -370,6 +424,27 @@ static one_ahead side_next(const side_job *job, const side_task *t, int64_t slic
     return side_look(job, &then, 0);
 }
 
+/* The weights of a slice of a strip, packed into `to` unless they lie as they are read. */
+ALWAYS side_weights side_weights_of(const int D, const side_job *job, const side_task *t,
+                                    const side_strip *s, int64_t k0, int64_t count, float *to) {
+    const wn_tensor *w = &job->p->w[0];
+    const int64_t *stride = w->stride;
+    if (w->dtype == WN_DTYPE_F32 && D == VF && stride[3] == 1 && stride[2] == VF)
+        return (side_weights){(const float *)w->data + t->i * stride[0] + s->j0 * stride[1] +
+                                  k0 * VF + t->l0,
+                              stride[1], VF};
+#define PACK(dtype) side_pack_as(dtype, D, job, t, s, k0, count, to)
+    NUM_SWITCH(w->dtype, PACK)
+#undef PACK
+    return (side_weights){to, VF, s->vectors * VF};
+}
+
+/* The task that this thread is to run next: where threads draw them in turn, the first of its next
+ * range is so many after the last of this one. */
+static int64_t side_after(const side_job *job, int64_t task, int64_t end) {
+    return task + 1 < end ? task + 1 : task + job->threads;
+}
+
 ALWAYS void side_task_as(const int D, const side_job *job, int64_t task, int64_t end,
                          float *scratch) {
     const wn__kron_side *n = &job->side;
@@ -383,16 +458,13 @@ ALWAYS void side_task_as(const int D, const side_job *job, int64_t task, int64_t
 #define BRING(dtype) side_bring_as(dtype, D, job, &t, k0, count, x)
         NUM_SWITCH(job->p->x.dtype, BRING)
 #undef BRING
-        one_ahead ahead = side_next(job, &t, slice, task + 1, end);
+        one_ahead ahead[2] = {side_next(job, &t, slice, side_after(job, task, end), job->tasks)};
         for (int64_t strip = t.begin; strip < t.end; strip++) {
             const side_strip s = side_strip_at(job, strip);
-#define PACK(dtype) side_pack_as(dtype, D, job, &t, &s, k0, count, w)
-            NUM_SWITCH(job->p->w[0].dtype, PACK)
-#undef PACK
-            one_ahead weights = side_next_weights(job, &t, slice, strip);
-            side_multiply(D, job, &t, &s, slice, count, x, w, tile,
-                          sums + (strip - t.begin) * n->tokens * WN_KRON_SIDE_VECTORS * VF, &ahead,
-                          &weights);
+            const side_weights weights = side_weights_of(D, job, &t, &s, k0, count, w);
+            ahead[1] = side_next_weights(job, &t, slice, strip);
+            side_multiply(D, job, &t, &s, slice, count, x, &weights, tile,
+                          sums + (strip - t.begin) * n->tokens * WN_KRON_SIDE_VECTORS * VF, ahead);
         }
     }
 }
@@ -401,10 +473,10 @@ static void side_run(void *ctx, int64_t begin, int64_t end, int worker) {
     const side_job *job = ctx;
     float *scratch = job->workers + worker * job->worker;
     for (int64_t task = begin; task < end; task++)
-        if (VF == 16 || job->side.d == 4)
+        if (job->side.d == 4)
             side_task_as(4, job, task, end, scratch);
         else
-            side_task_as(8, job, task, end, scratch);
+            side_task_as(VF, job, task, end, scratch);
     _mm_sfence();
 }
 
@@ -415,8 +487,9 @@ static void kron_side_run(const wn__kron_mul *p, const wn__kron_plan *plan, wn__
                     .size = wn__kron_size_of(&p->w[0]),
                     .workers = (float *)(void *)x->scratch,
                     .worker = plan->worker,
+                    .threads = wn__pool_threads(x->pool),
                     .stream = kron_streams(p)};
     job.vectors = (job.size.b * n->d + VF - 1) / VF;
-    const int64_t tasks = job.size.a * n->chunks * n->parts_l * n->parts_j;
-    wn__parallel_for(x->pool, tasks, tasks >= 2 * WN_KRON_ENOUGH ? 2 : 1, side_run, &job);
+    job.tasks = job.size.a * n->chunks * n->parts_l * n->parts_j;
+    wn__parallel_for(x->pool, job.tasks, 1, side_run, &job);
 }

@@ -249,36 +249,45 @@ static void test_refusals(void **state) {
     assert_refused(wn__check_kron_grad(&g), "the rows of the factor");
 }
 
-// Blocks that lie side by side and fewer vectors than a tile takes, weights as they come (neither
-// outputs nor inputs lie along memory): whole numbers, and what lies behind y stays.
+// Blocks that lie side by side and few vectors or none, weights as they come (neither outputs nor
+// inputs lie along memory): whole numbers, and what lies behind y stays.
+static void check_beside(const wn__kron_size s, int64_t n) {
+    enum { MOST = 18, INPUTS = 3200, OUTPUTS = 640, WEIGHTS = 32768 };
+    static float x[MOST * INPUTS], w[WEIGHTS], y[(MOST + 4) * OUTPUTS];
+    const int64_t in = s.a * s.c * s.d, out = s.a * s.b * s.d;
+    assert_true(n <= MOST && in <= INPUTS && out <= OUTPUTS && in * s.b <= WEIGHTS);
+    for (int64_t i = 0; i < n * in; i++)
+        x[i] = (float)(i * 7 % 11 - 5);
+    for (int64_t i = 0; i < in * s.b; i++)
+        w[i] = (float)(i * 5 % 13 - 6);
+    const wn__kron_mul p = {.x = wn__tensor2(x, WN_DTYPE_F32, n, in),
+                            .y = wn__tensor2(y, WN_DTYPE_F32, n, out),
+                            .w = {factor(w, s.a, s.b, s.c, s.d)},
+                            .count = 1};
+    for (int v = 0; variant(WN__OP_kron_mul, &p, v) != NULL; v++) {
+        for (int64_t i = 0; i < (n + 4) * out; i++)
+            y[i] = -77;
+        assert_ok(run_row(variant(WN__OP_kron_mul, &p, v), &p, NULL));
+        for (int64_t o = 0; o < n * out; o++) {
+            const int64_t t = o / out, l = o % s.d, j = o % out / s.d, i = j / s.b;
+            float want = 0;
+            for (int64_t k = 0; k < s.c; k++)
+                want += w[(j * s.c + k) * s.d + l] * x[t * in + (i * s.c + k) * s.d + l];
+            assert_true(y[o] == want);
+        }
+        for (int64_t i = n * out; i < (n + 4) * out; i++)
+            assert_true(y[i] == -77);
+    }
+}
+
 static void test_few_beside(void **state) {
     (void)state;
-    enum { A = 1, B = 16, C = 16, D = 4, IN = C * D, OUT = B * D, MOST = 18, BEHIND = 4 * OUT };
-    static float x[MOST * IN], w[A * B * C * D], y[MOST * OUT + BEHIND];
-    for (int i = 0; i < MOST * IN; i++)
-        x[i] = (float)(i * 7 % 11 - 5);
-    for (int i = 0; i < A * B * C * D; i++)
-        w[i] = (float)(i * 5 % 13 - 6);
-    for (int64_t n = 1; n <= MOST; n++) {
-        const wn__kron_mul p = {.x = wn__tensor2(x, WN_DTYPE_F32, n, IN),
-                                .y = wn__tensor2(y, WN_DTYPE_F32, n, OUT),
-                                .w = {factor(w, A, B, C, D)},
-                                .count = 1};
-        for (int v = 0; variant(WN__OP_kron_mul, &p, v) != NULL; v++) {
-            for (int64_t i = 0; i < MOST * OUT + BEHIND; i++)
-                y[i] = -77;
-            assert_ok(run_row(variant(WN__OP_kron_mul, &p, v), &p, NULL));
-            for (int64_t i = 0; i < n * OUT; i++) {
-                const int64_t t = i / OUT, j = i % OUT / D, l = i % D;
-                float want = 0;
-                for (int64_t k = 0; k < C; k++)
-                    want += w[(j * C + k) * D + l] * x[t * IN + k * D + l];
-                assert_true(y[i] == want);
-            }
-            for (int64_t i = n * OUT; i < MOST * OUT + BEHIND; i++)
-                assert_true(y[i] == -77);
-        }
-    }
+    static const wn__kron_size sizes[] = {{1, 16, 16, 4},  {2, 13, 35, 4}, {1, 9, 200, 4},
+                                          {1, 10, 12, 8},  {2, 5, 7, 16},  {1, 4, 200, 16},
+                                          {1, 11, 20, 32}, {1, 1, 1, 4}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int64_t n = 0; n <= 18; n++)
+            check_beside(sizes[i], n);
 }
 
 static const struct CMUnitTest tests[] = {
