@@ -185,7 +185,9 @@ wn_status wn__chain_describe_pth(const wn__pth *p, char **out) {
     fprintf(f, "chain of %d factors for %" PRId64 " x %" PRId64 ": ", c.chain.count,
             wn__kron_chain_rows(&c.chain), wn__kron_chain_columns(&c.chain));
     put_counts(f, &n);
-    fprintf(f, "\nlayout %s (%s), patterns (a,b,c,d) rightmost first:\n",
+    fprintf(f, "\n%.0f FLOPs for a vector, %.0f of the dense matrix\n", n.flops,
+            2 * (double)n.dense);
+    fprintf(f, "layout %s (%s), patterns (a,b,c,d) rightmost first:\n",
             wn__kron_layout_name(c.layout),
             c.tagged ? "winnow.chain says so" : "no tag: as the original stores it");
     for (int t = 0; t < c.chain.count; t++) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // libFuzzer target: any bytes as a file of torch.save, and as the pickle of an archive with one
 // storage. What is accepted must be consistent: every element of every tensor inside the file,
-// names sorted, unique and found.
+// names sorted, unique and found; a chain in it is described or refused.
 #include "formats/pth.h"
+#include "infer/chain_file.h"
 #include "tensor/tensor.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,10 @@ static void check_file(const uint8_t *data, size_t size) {
     }
     for (size_t i = 0; i < p.count; i++)
         check_entry(&p, i, data, size);
+    char *text = NULL; // of a chain, where there is one
+    wn_status described = wn__chain_is_pth(&p) ? wn__chain_describe_pth(&p, &text) : WN_INVALID;
+    require((described == WN_OK) == (text != NULL));
+    free(text);
     wn__pth_close(&p);
 }
 

@@ -86,6 +86,7 @@ static void original(void **state) {
     OK(wn_inspect(PTH "chain.pth", false, see, &s, &text));
     has(text,
         "chain of 3 factors for 8 x 8: 48 of 64 parameters, 1.33 times smaller, 25.00 % saved");
+    has(text, "\n96 FLOPs for a vector, 128 of the dense matrix\n");
     has(text, "layout groups-cb (no tag: as the original stores it)");
     has(text, " 0  (4,2,2,1)");
     has(text, " 2  (1,2,2,4)");

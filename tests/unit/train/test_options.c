@@ -188,7 +188,10 @@ static void cut(char *text, const char *key) {
     char quoted[64];
     (void)snprintf(quoted, sizeof quoted, "\"%s\":", key);
     char *at = strstr(text, quoted), *end = at != NULL ? strchr(at, '\n') : NULL;
-    if (end == NULL) fail_msg("no %s in %s", quoted, text);
+    if (end == NULL) {
+        fail_msg("no %s in %s", quoted, text);
+        return;
+    }
     memmove(at, end + 1, strlen(end + 1) + 1);
 }
 
