@@ -21,9 +21,16 @@
 #define VECS (LANES / VF) /* of a whole tile */
 #define PART 128          /* depth that one worker brings in of a tile that is shared */
 
-/* sums[o][t] of outputs o0 .. o0 + outputs - 1, all of the depth: [outputs][width]. */
+/* Rows of numbers, one for each output of a block: its sums [outputs][width], or the result. */
+typedef struct rows24 {
+    float *at;
+    int64_t stride;
+} rows24;
+
+/* out[o][t] of outputs o0 .. o0 + outputs - 1, all of the depth. sums: where they may wait; out is
+ * the same unless the result lies by lanes. */
 typedef void block24_fn(const void *args, int64_t width, const float *panel, int64_t o0,
-                        int64_t outputs, float *sums);
+                        int64_t outputs, rows24 sums, rows24 out);
 
 /* A matrix [lanes, other]: unit stride along the lanes, or along the other; of F32 or BF16. */
 typedef struct side24 {
@@ -194,13 +201,23 @@ static void copy_out(const lanes24 *job, const tile24 *tile, const float *sums, 
         copy_out_of(false, job, tile, sums, o0, outputs);
 }
 
+/* Whether the sums of a tile are the result as they are, where it lies. */
+static bool writes_result(const lanes24 *job, const tile24 *tile) {
+    return job->out.by_lanes && !job->out.half && !job->accumulate && job->plan.depth > 0 &&
+           tile->count == tile->width;
+}
+
 /* One block of outputs of one tile. */
 static void run_block(const lanes24 *job, const tile24 *tile, int64_t o0, float *sums) {
-    int64_t outputs = at_most(job->outputs - o0, job->plan.block);
+    int64_t outputs = at_most(job->outputs - o0, job->plan.block), stride = job->out.stride;
+    rows24 rows = {sums, tile->width}, out = rows;
+    bool done = writes_result(job, tile);
+    if (done) out = (rows24){(float *)job->out.data + o0 * stride + tile->t0, stride};
     if (job->plan.depth == 0)
         memset(sums, 0, (size_t)(outputs * tile->width) * sizeof *sums);
     else
-        job->block(job->args, tile->width, tile->panel, o0, outputs, sums);
+        job->block(job->args, tile->width, tile->panel, o0, outputs, rows, out);
+    if (done) return;
     if (job->out.by_lanes)
         copy_out(job, tile, sums, o0, outputs);
     else

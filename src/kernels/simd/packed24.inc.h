@@ -99,7 +99,8 @@ ALWAYS void add_four_groups(int outputs, int vecs, bool half, const void *const 
 typedef struct output24 {
     const void *values;
     const uint8_t *index, *following;
-    float *sums;
+    const float *from; /* sums before the slice */
+    float *to;         /* and behind it */
     uint64_t bits;
 } output24;
 
@@ -168,7 +169,7 @@ ALWAYS void put_sums(int vecs, const vf *acc, float *sums) {
 ALWAYS void add_outputs(int outputs, int vecs, bool half, int64_t groups, output24 *out,
                         const float *panel, bool first) {
     vf acc[SLICE_OUTPUTS][VECS];
-    EACH_OUTPUT(outputs, take_sums(vecs, first, out[o].sums, acc[o]))
+    EACH_OUTPUT(outputs, take_sums(vecs, first, out[o].from, acc[o]))
     int64_t g = 0;
     for (; g + CHUNK_GROUPS <= groups; g += CHUNK_GROUPS) {
         bool more = g + 2 * CHUNK_GROUPS <= groups;
@@ -197,7 +198,7 @@ ALWAYS void add_outputs(int outputs, int vecs, bool half, int64_t groups, output
         }
     }
     add_last_groups(outputs, vecs, half, g, groups, out, panel, acc);
-    EACH_OUTPUT(outputs, put_sums(vecs, acc[o], out[o].sums))
+    EACH_OUTPUT(outputs, put_sums(vecs, acc[o], out[o].to))
 }
 
 /* The rows of packed weights are far apart, and only a few lines of each are wanted in a slice: no
@@ -207,6 +208,13 @@ ALWAYS void prefetch_output(bool half, const void *values, const uint8_t *index)
     for (int64_t i = 0; i < 2 * SLICE_GROUPS; i += half ? 32 : 16)
         _mm_prefetch(half_at(values, half, i), _MM_HINT_T0);
     _mm_prefetch((const char *)index, _MM_HINT_T0);
+}
+
+/* Rows of the result are too short for hardware to foresee. */
+ALWAYS void prefetch_result(int vecs, const float *row) {
+    UNROLL
+    for (int v = 0; v < vecs; v += 64 / (4 * VF))
+        _mm_prefetch((const char *)(row + VF * v), _MM_HINT_T0);
 }
 
 /* The packed rows that are outputs; and extra ones, each added to the output that `extra`,
@@ -226,11 +234,11 @@ static packed24 packed24_of(const wn_tensor *values, const wn_tensor *index) {
                       .bytes = index->shape[1]};
 }
 
-/* `count` packed rows from `row` on, in the slice that begins with group g; their sums follow each
- * other. Row `next` has the turn after them; bits: of their first chunks, and then of its. */
+/* `count` packed rows from `row` on, in the slice that begins with group g. Row `next` has the turn
+ * after them; bits: of their first chunks, and then of its. */
 ALWAYS void add_slice(int count, int vecs, bool half, const packed24 *p, const float *panel,
-                      int64_t row, int64_t next, int64_t g, int64_t groups, float *sums, bool first,
-                      uint64_t *bits) {
+                      int64_t row, int64_t next, int64_t g, int64_t groups, rows24 from, rows24 to,
+                      bool first, uint64_t *bits) {
     int64_t length = 2 * p->groups, bytes = p->bytes;
     output24 out[SLICE_OUTPUTS];
     UNROLL
@@ -238,10 +246,12 @@ ALWAYS void add_slice(int count, int vecs, bool half, const packed24 *p, const f
         out[i].values = half_at(p->values, half, (row + i) * length + 2 * g);
         out[i].index = p->index + (row + i) * bytes + g / 2;
         out[i].following = p->index + (next + i) * bytes + g / 2;
-        out[i].sums = sums + i * VF * vecs;
+        out[i].from = from.at + i * from.stride;
+        out[i].to = to.at + i * to.stride;
         out[i].bits = bits[i];
         prefetch_output(half, half_at(out[i].values, half, AHEAD * length),
                         out[i].index + AHEAD * bytes);
+        if (to.stride != VF * vecs) prefetch_result(vecs, out[i].to + 2 * AHEAD * to.stride);
     }
     add_outputs(count, vecs, half, groups, out, panel + g * 4 * VF * vecs, first);
     UNROLL
@@ -249,27 +259,32 @@ ALWAYS void add_slice(int count, int vecs, bool half, const packed24 *p, const f
         bits[i] = out[i].bits;
 }
 
-/* Rows from `row` to `end` in turns of `count`, whose sums follow each other; returns the first
- * that is left over. */
+/* Rows from `row` to `end` in turns of `count`; returns the first that is left over. */
 ALWAYS int64_t add_rows(int count, int vecs, bool half, const packed24 *p, const float *panel,
-                        int64_t row, int64_t end, int64_t g, int64_t groups, float *sums,
+                        int64_t row, int64_t end, int64_t g, int64_t groups, rows24 from, rows24 to,
                         bool first) {
     uint64_t bits[SLICE_OUTPUTS] = {0};
     if (row + count > end) return row;
     UNROLL
     for (int i = 0; i < count; i++)
         if (groups >= CHUNK_GROUPS) bits[i] = chunk_bits(p->index + (row + i) * p->bytes + g / 2);
-    for (; row + count <= end; row += count, sums += count * VF * vecs) {
+    for (; row + count <= end; row += count) {
         int64_t next = row + 2 * count <= end ? row + count : row;
-        add_slice(count, vecs, half, p, panel, row, next, g, groups, sums, first, bits);
+        add_slice(count, vecs, half, p, panel, row, next, g, groups, from, to, first, bits);
+        from.at += count * from.stride;
+        to.at += count * to.stride;
     }
     return row;
+}
+
+static inline rows24 rows_from(rows24 rows, int64_t first) {
+    return (rows24){rows.at + first * rows.stride, rows.stride};
 }
 
 /* All outputs of a block, slice after slice. A narrow tile has longer slices, and outputs in turns.
  */
 ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel, int64_t o0,
-                      int64_t outputs, float *sums) {
+                      int64_t outputs, rows24 sums, rows24 out) {
     const int64_t slice = SLICE_GROUPS * (VECS / vecs);
     const int turns = vecs >= 8 ? MOST_SUMS / 8 : vecs == 4 ? MOST_SUMS / 4 : SLICE_OUTPUTS;
     int64_t extra = 0, end;
@@ -279,23 +294,26 @@ ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel
         end++;
     for (int64_t g = 0; g < p->groups; g += slice) {
         int64_t groups = at_most(p->groups - g, slice), last = o0 + outputs;
-        int64_t left = add_rows(turns, vecs, half, p, panel, o0, last, g, groups, sums, g == 0);
-        add_rows(1, vecs, half, p, panel, left, last, g, groups, sums + (left - o0) * VF * vecs,
-                 g == 0);
-        for (int64_t e = extra; e < end; e++)
+        rows24 to = g + groups == p->groups ? out : sums;
+        int64_t left = add_rows(turns, vecs, half, p, panel, o0, last, g, groups, sums, to, g == 0);
+        add_rows(1, vecs, half, p, panel, left, last, g, groups, rows_from(sums, left - o0),
+                 rows_from(to, left - o0), g == 0);
+        for (int64_t e = extra; e < end; e++) {
+            rows24 row = rows_from(to, p->extra[e] - o0);
             add_rows(1, vecs, half, p, panel, p->first_extra + e, p->first_extra + e + 1, g, groups,
-                     sums + (p->extra[e] - o0) * VF * vecs, false);
+                     row, row, false);
+        }
     }
 }
 
 /* One function for each width of a tile, so that its sums are registers. */
 #define BLOCK24(vecs)                                                                              \
     static void block_##vecs(bool half, const packed24 *p, const float *panel, int64_t o0,         \
-                             int64_t outputs, float *sums) {                                       \
+                             int64_t outputs, rows24 sums, rows24 out) {                           \
         if (half)                                                                                  \
-            add_block(vecs, true, p, panel, o0, outputs, sums);                                    \
+            add_block(vecs, true, p, panel, o0, outputs, sums, out);                               \
         else                                                                                       \
-            add_block(vecs, false, p, panel, o0, outputs, sums);                                   \
+            add_block(vecs, false, p, panel, o0, outputs, sums, out);                              \
     }
 BLOCK24(8)
 BLOCK24(4)
@@ -304,13 +322,13 @@ BLOCK24(1)
 
 /* half: values are of BF16. */
 static void packed24_block(bool half, const packed24 *p, int64_t width, const float *panel,
-                           int64_t o0, int64_t outputs, float *sums) {
+                           int64_t o0, int64_t outputs, rows24 sums, rows24 out) {
     if (width == 8 * VF)
-        block_8(half, p, panel, o0, outputs, sums);
+        block_8(half, p, panel, o0, outputs, sums, out);
     else if (width == 4 * VF)
-        block_4(half, p, panel, o0, outputs, sums);
+        block_4(half, p, panel, o0, outputs, sums, out);
     else if (width == 2 * VF)
-        block_2(half, p, panel, o0, outputs, sums);
+        block_2(half, p, panel, o0, outputs, sums, out);
     else
-        block_1(half, p, panel, o0, outputs, sums);
+        block_1(half, p, panel, o0, outputs, sums, out);
 }

@@ -18,7 +18,8 @@
 #define SLICE   (2 * VF) /* columns whose kept places make a vector */
 #define CHUNK   (WN_SDDMM24_SLICE / SLICE)
 #define AT_ONCE 8
-#define TURN    8 /* vectors of tokens: a chunk has a multiple of them, or 4, 2 or 1 */
+#define PIECE   64 /* columns that are transposed together: whole lines of their rows */
+#define TURN    8  /* vectors of tokens: a chunk has a multiple of them, or 4, 2 or 1 */
 
 typedef struct sddmm24_job {
     const wn__sddmm24 *p;
@@ -48,30 +49,38 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+static int64_t pieces(int64_t columns) {
+    return (columns + PIECE - 1) / PIECE;
+}
+
 /* Columns of a part as panels have them: whole slices. */
 static int64_t padded(int64_t columns) {
     return (columns + SLICE - 1) / SLICE * SLICE;
 }
 
-/* to[c][t] = from[t][c] for VF columns; zeros for what does not exist. */
+/* to[c][t] = from[t][c] for the columns of a piece; zeros for what does not exist. */
 ALWAYS void transpose_columns(bool half, const void *from, int64_t stride, int64_t tokens,
                               int64_t columns, int64_t rows, int64_t vecs, float *to) {
     for (int64_t t = 0; t < VF * vecs; t += VF) {
-        int64_t n = tokens - t < 0 ? 0 : least(tokens - t, VF);
-        vf r[VF];
-        half_read_block(half_at(from, half, n > 0 ? t * stride : 0), half, stride, n, columns, r);
-        vf_transpose(r);
-        vf_write_block(to + t, VF * vecs, rows, VF, r);
+        int64_t n = tokens - t < 0 ? 0 : least(tokens - t, VF), at = n > 0 ? t * stride : 0;
+        for (int64_t c = 0; c < rows; c += VF) {
+            int64_t exist = columns - c < 0 ? 0 : least(columns - c, VF);
+            vf r[VF];
+            half_read_block(half_at(from, half, at + (exist > 0 ? c : 0)), half, stride, n, exist,
+                            r);
+            vf_transpose(r);
+            vf_write_block(to + c * VF * vecs + t, VF * vecs, least(rows - c, VF), VF, r);
+        }
     }
 }
 
-/* Columns c .. c + VF of a chunk of a matrix, of F32 or BF16; panel: of the whole matrix, `width`
- * rows a chunk. */
+/* Columns c .. c + PIECE of a chunk of a matrix, of F32 or BF16; panel: of the whole matrix,
+ * `width` rows a chunk. */
 static void bring_in(const sddmm24_job *job, const wn_tensor *from, int64_t first, int64_t count,
                      int64_t width, const chunk24 *chunk, int64_t c, float *panel) {
-    int64_t stride = from->stride[0], exist = count - c < 0 ? 0 : least(count - c, VF);
+    int64_t stride = from->stride[0], exist = count - c < 0 ? 0 : least(count - c, PIECE);
     int64_t at = (job->t0 + chunk->t0) * stride + first + (exist > 0 ? c : 0),
-            rows = least(width - c, VF);
+            rows = least(width - c, PIECE);
     float *to = panel + chunk->t0 * width + c * VF * chunk->vecs;
     bool half = from->dtype == WN_DTYPE_BF16;
     const void *data = half_at(from->data, half, at);
@@ -84,20 +93,20 @@ static void bring_in(const sddmm24_job *job, const wn_tensor *from, int64_t firs
 static void sddmm24_bring_x(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const sddmm24_job *job = ctx;
-    int64_t width = padded(job->c), across = width / VF;
+    int64_t width = padded(job->c), across = pieces(width);
     for (int64_t i = begin; i < end; i++) {
         const chunk24 chunk = chunk_of(job, i / across);
-        bring_in(job, &job->p->x, job->c0, job->c, width, &chunk, i % across * VF, job->x);
+        bring_in(job, &job->p->x, job->c0, job->c, width, &chunk, i % across * PIECE, job->x);
     }
 }
 
 static void sddmm24_bring_dy(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const sddmm24_job *job = ctx;
-    int64_t across = (job->o + VF - 1) / VF;
+    int64_t across = pieces(job->o);
     for (int64_t i = begin; i < end; i++) {
         const chunk24 chunk = chunk_of(job, i / across);
-        bring_in(job, &job->p->dy, job->o0, job->o, job->o, &chunk, i % across * VF, job->dy);
+        bring_in(job, &job->p->dy, job->o0, job->o, job->o, &chunk, i % across * PIECE, job->dy);
     }
 }
 
@@ -280,11 +289,11 @@ static void sddmm24_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
 /* All columns of one part of tokens and outputs. */
 static void run_columns(sddmm24_job *job, wn__exec *x) {
     int64_t k = job->p->x.shape[1];
-    wn__parallel_for(x->pool, job->chunks * ((job->o + VF - 1) / VF), 4, sddmm24_bring_dy, job);
+    wn__parallel_for(x->pool, job->chunks * pieces(job->o), 1, sddmm24_bring_dy, job);
     for (job->c0 = 0; job->c0 < k; job->c0 += job->c) {
         job->c = least(k - job->c0, job->plan.columns);
         job->slices = (job->c + SLICE - 1) / SLICE;
-        wn__parallel_for(x->pool, job->chunks * (padded(job->c) / VF), 4, sddmm24_bring_x, job);
+        wn__parallel_for(x->pool, job->chunks * pieces(padded(job->c)), 1, sddmm24_bring_x, job);
         int64_t blocks = (job->o + job->plan.block - 1) / job->plan.block;
         wn__parallel_for(x->pool, blocks * job->slices, 1, sddmm24_blocks, job);
     }

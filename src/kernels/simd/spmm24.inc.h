@@ -6,10 +6,10 @@
 #include "kernels/spmm24.h"
 
 static void spmm24_block(const void *args, int64_t width, const float *panel, int64_t o0,
-                         int64_t outputs, float *sums) {
+                         int64_t outputs, rows24 sums, rows24 out) {
     const wn__spmm24 *p = args;
     const packed24 w = packed24_of(&p->values, &p->index);
-    packed24_block(p->values.dtype == WN_DTYPE_BF16, &w, width, panel, o0, outputs, sums);
+    packed24_block(p->values.dtype == WN_DTYPE_BF16, &w, width, panel, o0, outputs, sums, out);
 }
 
 static wn_status spmm24(const void *args, wn__exec *x) {

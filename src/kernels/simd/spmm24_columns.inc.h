@@ -152,15 +152,16 @@ COLUMNS24(2)
 COLUMNS24(1)
 
 static void spmm24_columns_block(const void *args, int64_t width, const float *panel, int64_t j0,
-                                 int64_t columns, float *sums) {
+                                 int64_t columns, rows24 sums, rows24 out) {
+    (void)out; /* never by lanes */
     if (width == 8 * VF)
-        columns_8(args, panel, j0, columns, sums);
+        columns_8(args, panel, j0, columns, sums.at);
     else if (width == 4 * VF)
-        columns_4(args, panel, j0, columns, sums);
+        columns_4(args, panel, j0, columns, sums.at);
     else if (width == 2 * VF)
-        columns_2(args, panel, j0, columns, sums);
+        columns_2(args, panel, j0, columns, sums.at);
     else
-        columns_1(args, panel, j0, columns, sums);
+        columns_1(args, panel, j0, columns, sums.at);
 }
 
 static wn_status spmm24_columns(const void *args, wn__exec *x) {

@@ -5,7 +5,7 @@
 #include "kernels/spmm24_rows.h"
 
 static void spmm24_rows_block(const void *args, int64_t width, const float *panel, int64_t o0,
-                              int64_t outputs, float *sums) {
+                              int64_t outputs, rows24 sums, rows24 out) {
     const wn__spmm24_rows *p = args;
     packed24 w = packed24_of(&p->values, &p->index);
     if (wn__given(&p->extra)) {
@@ -13,7 +13,7 @@ static void spmm24_rows_block(const void *args, int64_t width, const float *pane
         w.extras = p->extra.shape[0];
         w.first_extra = p->c.shape[0];
     }
-    packed24_block(p->values.dtype == WN_DTYPE_BF16, &w, width, panel, o0, outputs, sums);
+    packed24_block(p->values.dtype == WN_DTYPE_BF16, &w, width, panel, o0, outputs, sums, out);
 }
 
 static wn_status spmm24_rows(const void *args, wn__exec *x) {
