@@ -11,7 +11,9 @@
 #if VF == 16
 #define PICKS(i) ((i) % 2 == 1)
 static inline vf read_eight(const float *weights) {
-    return _mm512_castps256_ps512(_mm256_loadu_ps(weights));
+    vf eight = _mm512_castps256_ps512(_mm256_loadu_ps(weights));
+    __asm__("" : "+v"(eight));
+    return eight;
 }
 static inline vf pick_of_eight(vf eight, size_t i) {
     return _mm512_permutexvar_ps(_mm512_set1_epi32((int)i), eight);
@@ -19,7 +21,9 @@ static inline vf pick_of_eight(vf eight, size_t i) {
 #elif VECTOR_REGISTERS == 32
 #define PICKS(i) true
 static inline vf read_eight(const float *weights) {
-    return _mm256_loadu_ps(weights);
+    vf eight = _mm256_loadu_ps(weights);
+    __asm__("" : "+v"(eight));
+    return eight;
 }
 static inline vf pick_of_eight(vf eight, size_t i) {
     return _mm256_permutexvar_ps(_mm256_set1_epi32((int)i), eight);
