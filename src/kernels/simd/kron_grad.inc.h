@@ -20,6 +20,7 @@ typedef struct kron_task {
     wn__kron_cut cut;
     wn__kron_size size;
     float *workers;
+    bool stream; /* dw goes past the caches */
 } kron_task;
 
 static int64_t kron_few(int64_t a, int64_t b) {
@@ -238,8 +239,17 @@ static void kron_add(const wn__kron_cut *cut, int64_t tokens, const float *dy, c
 }
 
 /* Sums of one row of one block into dw, or of one row of blocks that interleave there. */
-ALWAYS void kron_give_lanes(const wn_dtype dtype, bool add, void *data, int64_t to, vf v,
-                            int64_t n) {
+ALWAYS void kron_give_lanes(const wn_dtype dtype, bool add, bool stream, void *data, int64_t to,
+                            vf v, int64_t n) {
+#if VF == 16
+    float *const line = (float *)data + to;
+    if (dtype == WN_DTYPE_F32 && stream && n == VF && (uintptr_t)line % 64 == 0) {
+        _mm512_stream_ps(line, v);
+        return;
+    }
+#else
+    (void)stream;
+#endif
     if (add) v = vf_add(num_get(dtype, data, to, n), v);
     num_put(dtype, data, to, v, n);
 }
@@ -259,7 +269,7 @@ ALWAYS void kron_give_row(const wn_dtype dtype, const kron_task *job, const kron
     const bool add = job->p->accumulate;
     if (step == shared && (shared == 1 || apart == 1)) {
         for (int64_t l = 0; l < at->blocks; l++, to += apart)
-            kron_give_lanes(dtype, add, dw->data, to, vf_load(sum + l * block), lanes);
+            kron_give_lanes(dtype, add, job->stream, dw->data, to, vf_load(sum + l * block), lanes);
     } else if (shared == 1 && apart == 1) {
         vf turned[VF];
         UNROLL
@@ -269,7 +279,8 @@ ALWAYS void kron_give_row(const wn_dtype dtype, const kron_task *job, const kron
         UNROLL
         for (int64_t k = 0; k < VF; k++)
             if (k < lanes)
-                kron_give_lanes(dtype, add, dw->data, to + k * step, turned[k], at->blocks);
+                kron_give_lanes(dtype, add, job->stream, dw->data, to + k * step, turned[k],
+                                at->blocks);
     } else {
         for (int64_t l = 0; l < at->blocks; l++)
             for (int64_t m = 0; m < lanes; m++) {
@@ -338,12 +349,15 @@ static void kron_tasks(void *ctx, int64_t begin, int64_t end, int worker) {
         }
         kron_give(job, &at, sum);
     }
+    _mm_sfence();
 }
 
 static wn_status kron_grad(const void *args, wn__exec *x) {
     const wn__kron_grad *p = args;
     kron_task job = {.p = p, .cut = wn__kron_cut_for(p, VF), .size = wn__kron_size_of(&p->dw)};
     job.workers = (float *)(void *)x->scratch;
+    job.stream =
+        p->dw.dtype == WN_DTYPE_F32 && !p->accumulate && wn__tensor_count(&p->dw) >= WN_KRON_STREAM;
     wn__parallel_for(x->pool, job.cut.tasks, 1, kron_tasks, &job);
     return WN_OK;
 }

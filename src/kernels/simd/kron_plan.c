@@ -237,12 +237,13 @@ static int64_t up(int64_t n, int64_t to) {
 }
 
 // What the gradient of one factor takes of a core's caches at a time, where blocks share vectors
-// and where they do not.
+// and where they do not. Sums move once for all tokens that are there, x and dy for every task, so
+// sums may fill most of L2; lanes are halved where there would be few tasks.
 typedef struct sums {
     int64_t rows, lanes, tokens, rows_apart, lanes_apart, tokens_apart;
 } sums;
 static const sums sums_avx2 = {96, 512, 32, 64, 64, 32};
-static const sums sums_avx512 = {192, 512, 64, 96, 96, 64};
+static const sums sums_avx512 = {192, 1024, 64, 96, 96, 64};
 
 wn__kron_cut wn__kron_cut_for(const wn__kron_grad *p, int64_t vector) {
     const sums *n = vector == 16 ? &sums_avx512 : &sums_avx2;
@@ -253,6 +254,8 @@ wn__kron_cut wn__kron_cut_for(const wn__kron_grad *p, int64_t vector) {
     cut.parts_l = shared ? 1 : parts(s.d, cut.blocks);
     cut.parts_j = parts(s.b, shared ? n->rows : n->rows_apart);
     cut.parts_k = parts(s.c * cut.shared, shared ? n->lanes : n->lanes_apart);
+    if (shared && vector == 16 && s.a * cut.parts_j * cut.parts_k < WN_KRON_ENOUGH / 2)
+        cut.parts_k = parts(s.c * cut.shared, n->lanes / 2);
     cut.r = WN_KRON_GRAD_ROWS(vector, cut.shared);
     cut.rows = up(parts(s.b, cut.parts_j), cut.r);
     cut.inputs = up(parts(s.c, cut.parts_k), each);

@@ -290,10 +290,56 @@ static void test_few_beside(void **state) {
             check_beside(sizes[i], n);
 }
 
+// Results so large that they go out past the caches: y, and a gradient.
+static void test_large(void **state) {
+    (void)state;
+    enum { N = 4096, SIDE = 16, WIDE = SIDE * SIDE, B = 512, D = 4, ROWS = B * D, TOKENS = 3 };
+    float *x = malloc(sizeof(float) * N * WIDE), *y = malloc(sizeof(float) * N * WIDE);
+    float *w = malloc(sizeof(float) * ROWS * B);
+    assert_true(x && y && w);
+    for (int i = 0; i < N * WIDE; i++)
+        x[i] = (float)(i * 7 % 11 - 5);
+    for (int i = 0; i < WIDE * SIDE; i++)
+        w[i] = (float)(i * 5 % 13 - 6);
+    const wn__kron_mul p = {.x = wn__tensor2(x, WN_DTYPE_F32, N, WIDE),
+                            .y = wn__tensor2(y, WN_DTYPE_F32, N, WIDE),
+                            .w = {factor(w, 1, SIDE, SIDE, SIDE)},
+                            .count = 1};
+    for (int v = 0; variant(WN__OP_kron_mul, &p, v) != NULL; v++) {
+        memset(y, 0xff, sizeof(float) * N * WIDE);
+        assert_ok(run_row(variant(WN__OP_kron_mul, &p, v), &p, NULL));
+        for (int o = 0; o < N * WIDE; o++) {
+            float want = 0;
+            for (int k = 0; k < SIDE; k++)
+                want += w[(o % WIDE / SIDE * SIDE + k) * SIDE + o % SIDE] *
+                        x[o / WIDE * WIDE + k * SIDE + o % SIDE];
+            assert_true(y[o] == want);
+        }
+    }
+    const wn__kron_grad g = {.x = wn__tensor2(x, WN_DTYPE_F32, TOKENS, ROWS),
+                             .dy = wn__tensor2(x + ROWS * TOKENS, WN_DTYPE_F32, TOKENS, ROWS),
+                             .dw = factor(w, 1, B, B, D)};
+    const float *dy = x + ROWS * TOKENS;
+    for (int v = 0; variant(WN__OP_kron_grad, &g, v) != NULL; v++) {
+        memset(w, 0xff, sizeof(float) * ROWS * B);
+        assert_ok(run_row(variant(WN__OP_kron_grad, &g, v), &g, NULL));
+        for (int i = 0; i < ROWS * B; i++) {
+            const int l = i % D, k = i / D % B, j = i / D / B;
+            float want = 0;
+            for (int t = 0; t < TOKENS; t++)
+                want += dy[t * ROWS + j * D + l] * x[t * ROWS + k * D + l];
+            assert_true(w[i] == want);
+        }
+    }
+    free(x);
+    free(y);
+    free(w);
+}
+
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_example),  cmocka_unit_test(test_layouts),
-    cmocka_unit_test(test_adjoint),  cmocka_unit_test(test_few_beside),
-    cmocka_unit_test(test_refusals),
+    cmocka_unit_test(test_example), cmocka_unit_test(test_layouts),
+    cmocka_unit_test(test_adjoint), cmocka_unit_test(test_few_beside),
+    cmocka_unit_test(test_large),   cmocka_unit_test(test_refusals),
 };
 
 int main(void) {
