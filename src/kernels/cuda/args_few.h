@@ -11,25 +11,33 @@
 enum { WN_FEW_MOST_SPLIT = 4, WN_FEW_MOST_STAGES = 32 };
 
 typedef struct wn__gpu_few {
-    wn__cu_tensor_map x; /* boxes of 128 bytes of as many tokens as the function takes */
+    /* Boxes of 128 bytes of as many tokens as the function takes; and of as many as the last tile
+     * has, where it has fewer: a box that goes beyond the matrix takes longer than a whole one. */
+    wn__cu_tensor_map x[2];
     const uint8_t *blocks;
     const void *bias, *residual; /* or NULL */
     void *y;
     const float *x_scale, *w_scale; /* of 8-bit operands */
+    /* What a block of threads needs before anything else is one line of the constant cache, which
+     * begins empty with every launch: sixteen words from a multiple of 64 bytes on, arguments
+     * beginning at byte 16 of a line.
+     * Of each rank, and of ranks that are not there (the end): its first block along the inputs,
+     * and its first unit of a tile's tokens. The device divides by nothing. */
+    int block_of[WN_FEW_MOST_SPLIT + 1], unit_of[WN_FEW_MOST_SPLIT + 1];
+    int split;         /* blocks of threads of a cluster, which divide the inputs */
+    int stages;        /* at least 2 */
+    int sent;          /* bytes that a warpgroup is sent, at most */
+    int apart;         /* what is sent has a place of its own; else that of stages */
+    int panels, depth; /* rows and columns of blocks */
+
     int64_t residual_stride, y_stride;
     int x_scale_stride, w_scale_stride; /* 0: one number for all */
     int tokens, outputs;
-    int panels, depth; /* rows and columns of blocks */
+    int rest; /* tokens of the last tile that has fewer than others, or 0 */
     int relu2;
-    int early;  /* what is ahead lets this launch begin, and neither writes blocks */
-    int split;  /* blocks of threads of a cluster, which divide the inputs */
-    int stages; /* at least 2 */
-    int kept;   /* blocks stay in L2 */
-    int whole;  /* rows of y and of residual lie at 16 bytes, and eight outputs are one of them */
-    /* Of each rank, and of ranks that are not there (the end): its first block along the inputs,
-     * and its first unit of a tile's tokens. The device divides by nothing. */
-    int block_of[WN_FEW_MOST_SPLIT + 1], unit_of[WN_FEW_MOST_SPLIT + 1];
-    int sent; /* bytes that a warpgroup is sent, at most */
+    int early; /* what is ahead lets this launch begin, and neither writes blocks */
+    int kept;  /* blocks stay in L2 */
+    int whole; /* rows of y and of residual lie at 16 bytes, and eight outputs are one of them */
 } wn__gpu_few;
 
 /* X(outputs, tokens, halves, deep, most): a tile, of `halves` warpgroups for each panel of 64
@@ -41,6 +49,7 @@ typedef struct wn__gpu_few {
     X(64, 32, 1, 2, 2)                                                                             \
     X(64, 64, 1, 1, 2)                                                                             \
     X(128, 64, 1, 1, 2)                                                                            \
+    X(192, 64, 1, 1, 2)                                                                            \
     X(256, 64, 1, 1, 1)                                                                            \
     X(64, 128, 2, 1, 2)                                                                            \
     X(128, 128, 1, 1, 2)                                                                           \
@@ -53,8 +62,8 @@ typedef struct wn__gpu_few {
 #define WN_FEW_UNIT(tokens) ((tokens) < 64 ? 8 : 16)
 /* Shared memory, from a multiple of 1024: tokens of all stages, blocks of all stages, two units in
  * the type of results a warpgroup, a scale of each token a warpgroup, what others of a cluster send
- * (of each the units that are this block's), barriers: two a stage, one a warpgroup and one more.
- * What is sent of more than 32 tokens takes the place of stages. */
+ * (of each the units that are this block's; or it takes the place of stages), barriers: two a
+ * stage, one a warpgroup and one more. */
 #define WN_FEW_TOKENS(tokens, deep)        ((deep) * (tokens)*128)
 #define WN_FEW_BLOCKS(panels, deep, block) ((deep) * (panels) * (block))
 #define WN_FEW_TURNED(groups)              ((groups)*2 * 16 * 128)
@@ -63,8 +72,5 @@ typedef struct wn__gpu_few {
 #define WN_FEW_OWN(tokens, split)          (((tokens) / WN_FEW_UNIT(tokens) + (split)-1) / (split))
 #define WN_FEW_SENT(groups, tokens, split)                                                         \
     ((groups)*WN_FEW_OWN(tokens, split) * ((split)-1) * WN_FEW_UNIT(tokens) * 256)
-/* Bytes of it that have a place of their own. */
-#define WN_FEW_APART(groups, tokens, split)                                                        \
-    ((tokens) <= 32 ? WN_FEW_SENT(groups, tokens, split) : 0)
 
 #endif

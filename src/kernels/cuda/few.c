@@ -48,16 +48,10 @@ static bool accepts(const product *p, char *why, size_t n) {
 
 // And where it is the fastest, of what `tiles` takes too.
 static bool wins(const product *p, bool tiles, char *why, size_t n) {
-    const int64_t T = p->x->shape[0];
-    if (!tiles) return true;
-    if (T > WN_FEW_TOKENS_MOST) {
-        (void)snprintf(why, n, "%lld tokens are more than %d", (long long)T, WN_FEW_TOKENS_MOST);
-        return false;
-    }
-    const wn__few_plan plan = plan_of(p, WN_FEW_ANY);
-    if (T <= WN_FEW_TOKENS_COLD || plan.rounds <= 1) return true;
+    const int64_t T = p->x->shape[0], outputs = p->y->shape[1];
+    if (!tiles || wn__few_is_faster(T, outputs, p->x->shape[1], p->bytes)) return true;
     (void)snprintf(why, n, "tiles are faster for %lld tokens and %lld outputs", (long long)T,
-                   (long long)p->y->shape[1]);
+                   (long long)outputs);
     return false;
 }
 
@@ -134,6 +128,7 @@ static wn__gpu_few arguments(const product *p, const wn__few_plan *plan, const w
                      .depth = (int)p->blocks->shape[1],
                      .split = plan->split,
                      .stages = plan->stages,
+                     .apart = plan->apart,
                      .kept = p->x->shape[0] > WN_FEW_TOKENS_COLD,
                      .whole =
                          p->y->shape[1] % 8 == 0 && at16(p->y) && (!residual || at16(p->residual)),
@@ -142,13 +137,20 @@ static wn__gpu_few arguments(const product *p, const wn__few_plan *plan, const w
     return a;
 }
 
+static wn_status make_maps(wn__cuda *d, const wn_tensor *x, int tokens, wn__gpu_few *a) {
+    a->rest = a->tokens % tokens;
+    if (a->depth == 0) return WN_OK;
+    if (a->tokens >= tokens) WN_TRY(wn__cuda_tensor_map(d, x, (unsigned)tokens, &a->x[0]));
+    if (a->rest > 0) WN_TRY(wn__cuda_tensor_map(d, x, (unsigned)a->rest, &a->x[1]));
+    return WN_OK;
+}
+
 static wn_status launch(wn__exec *x, const product *p, const wn__few_plan *plan, wn__gpu_few *a) {
     const wn__few_shape *s = &wn__few_shapes[plan->shape];
     const int64_t groups = wn__ceil_div(a->panels, s->panels);
     char symbol[64];
     if (a->tokens == 0 || a->outputs == 0) return WN_OK;
-    if (a->depth > 0)
-        WN_TRY(wn__cuda_tensor_map(wn__gpu_device(x->gpu), p->x, (unsigned)s->tokens, &a->x));
+    WN_TRY(make_maps(wn__gpu_device(x->gpu), p->x, s->tokens, a));
     const wn__cuda_launch l = {
         .grid = {(unsigned)(groups * plan->split), (unsigned)wn__ceil_div(a->tokens, s->tokens), 1},
         .block = {(unsigned)WN_FEW_THREADS(s->panels * s->halves), 1, 1},

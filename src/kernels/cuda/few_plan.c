@@ -5,6 +5,7 @@
 #include "kernels/contract.h"
 #include "kernels/cuda/args_few.h"
 #include "kernels/cuda/block24.h"
+#include "kernels/cuda/tiles.h"
 
 const wn__few_shape wn__few_shapes[] = {
 #define SHAPE(outputs, tokens, halves, deep, most) {(outputs) / 64, tokens, halves, deep, most},
@@ -26,10 +27,9 @@ static int64_t room(int split) {
 static bool place(const wn__few_shape *s, int block, int64_t steps, wn__few_plan *p) {
     const int stage = WN_FEW_TOKENS(s->tokens, s->deep) + WN_FEW_BLOCKS(s->panels, s->deep, block);
     const int groups = s->panels * s->halves, own = s->tokens / s->halves;
-    const int apart = WN_FEW_APART(groups, own, p->split);
-    const int fixed = ALIGNED + WN_FEW_TURNED(groups) + WN_FEW_SCALES(groups, own) + apart +
+    const int sent = WN_FEW_SENT(groups, own, p->split), sums = p->apart ? 0 : sent;
+    const int fixed = ALIGNED + WN_FEW_TURNED(groups) + WN_FEW_SCALES(groups, own) + sent - sums +
                       WN_FEW_BARRIERS(groups, 0);
-    const int sums = own <= 32 ? 0 : WN_FEW_SENT(groups, own, p->split);
     const int limit = PROCESSOR / p->each - OWN;
     const int64_t work = wn__ceil_div(wn__ceil_div(steps, p->split), s->deep);
     int least = (sums + stage - 1) / stage;
@@ -42,21 +42,32 @@ static bool place(const wn__few_shape *s, int block, int64_t steps, wn__few_plan
     return (int)p->shared_bytes <= limit;
 }
 
-// Microseconds; kilobytes a microsecond are of one processor. Fitted to 527 runs on one H200, which
-// it misses by 12 % in the root mean square; where several shapes were measured, what it chooses
-// takes 2 % longer than the fastest of them.
+// Thread blocks of which a processor holds so many: shared memory that a plan leaves is others'.
+static int64_t held(const wn__few_shape *s, const wn__few_plan *p) {
+    const int64_t fit = PROCESSOR / ((int64_t)p->shared_bytes + OWN);
+    return fit < s->most ? fit : s->most;
+}
+
+// Microseconds; kilobytes a microsecond are of one processor. Fitted to 5997 runs of 240 shapes on
+// one H200, which it misses by 11 % in the root mean square.
 static void predict(const wn__few_shape *s, int64_t T, int64_t n, int64_t steps, int block,
                     wn__few_plan *p) {
-    static const double launch = 1.32, result = 0.30 / 64, exchange = 0.40, sent = 0.030;
-    static const double weights = 82, tokens = 173, multiplied = 1525, latency = 0.82, step = 0.045;
-    static const double memory = 3695, follow = 1.53, alone = 0.1; // memory: of the whole GPU
+    static const double launch = 0.883, result = 0.00438, exchange = 0.265, sent = 0.0328;
+    static const double weights = 76.9, tokens = 272, multiplied = 1915, latency = 0.702;
+    static const double step = 0.055, follow = 1.86, alone = 0.256, crowd = 0.378,
+                        room_made = 0.486;
+    static const double memory = 4566, cached = 29.2e6; // of the whole GPU
     const int64_t panels = wn__ceil_div(n, WN_BLOCK24_ROWS);
     const int64_t count = wn__ceil_div(panels, s->panels) * wn__ceil_div(T, s->tokens) * p->split;
-    const int64_t to_each = wn__ceil_div(count, room(p->split));
-    const int64_t at_once = to_each < p->each ? to_each : p->each;
+    const int64_t to_each = wn__ceil_div(count, room(p->split)), most = held(s, p);
+    const int64_t at_once = to_each < most ? to_each : most;
     p->rounds = (int)wn__ceil_div(to_each, at_once < 1 ? 1 : at_once);
-    const double on = (double)at_once, tile = on * s->panels * s->tokens;
-    const double copies = on * (s->panels * block / weights + 128.0 * s->tokens / tokens) / 1000;
+    double on = (double)at_once;
+    // those of a cluster may be put on one processor while others have nothing
+    if (p->each > 1 && p->split > 1 && to_each == 1 && 2 * count > room(p->split)) on += crowd;
+    const double tile = on * s->panels * s->tokens;
+    const double rows = (double)(T < s->tokens ? T : s->tokens);
+    const double copies = on * (s->panels * block / weights + 128 * rows / tokens) / 1000;
     const double products = on * s->panels * (s->tokens + 34 * s->halves) / multiplied;
     // of copies on their way; once for all where all are on their way from the first
     const int64_t own = wn__ceil_div(steps, p->split);
@@ -65,31 +76,60 @@ static void predict(const wn__few_shape *s, int64_t T, int64_t n, int64_t steps,
     double stage = copies > products ? copies : products;
     if (stage < wait) stage = wait;
     double sum = (double)own * (stage + step);
-    const double cold = (double)(panels * steps * block) / memory / 1000 / p->rounds;
-    if (T <= WN_FEW_TOKENS_COLD && sum < cold) sum = cold;
+    const double bytes = (double)(panels * steps * block), cold = bytes / memory / 1000 / p->rounds;
+    if ((T <= WN_FEW_TOKENS_COLD || bytes > cached) && sum < cold) sum = cold;
     if (p->split > 1) sum += exchange + sent * tile * 0.256 * (p->split - 1) / p->split;
+    if (p->split > 1 && !p->apart) sum += room_made;
     if (p->rounds > 1 && T > WN_FEW_TOKENS_COLD) sum += follow;
     p->us = launch + result * tile / s->halves + p->rounds * sum;
     // the next launch finds no processor that has room beside this one
-    if (p->each == 1 && count > room(p->split) / 2) p->us += alone;
+    if (p->each == 1 && 2 * count > room(p->split)) p->us += alone;
+}
+
+// Of one shape, the fastest. Sums that are sent take the place of stages only where few are left.
+static void try_shape(int shape, int64_t T, int64_t n, int64_t steps, int block,
+                      wn__few_plan *best) {
+    enum { ENOUGH = 6 };
+    const wn__few_shape *s = &wn__few_shapes[shape];
+    for (int split = 1; split <= WN_FEW_MOST_SPLIT && (split == 1 || split <= steps); split++)
+        for (int each = 1; each <= s->most; each++) {
+            int stages = 0;
+            for (int apart = 1; apart >= (split > 1 && stages < ENOUGH ? 0 : 1); apart--) {
+                wn__few_plan p = {.shape = shape, .split = split, .each = each, .apart = apart};
+                if (!place(s, block, steps, &p) || p.stages == stages) continue;
+                stages = p.stages;
+                predict(s, T, n, steps, block, &p);
+                if (best->rounds == 0 || p.us < best->us) *best = p;
+            }
+        }
+}
+
+// Whether a shape is tried among all: not where most of its tokens would be none, nor where there
+// would be many launches' worth of it.
+static bool suits(const wn__few_shape *s, int64_t T) {
+    const int64_t most = T < WN_FEW_TOKENS_MOST ? T : WN_FEW_TOKENS_MOST;
+    return (s->tokens <= 2 * T || s->tokens <= 8) && 8 * s->tokens >= most;
 }
 
 wn__few_plan wn__few_plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shape) {
     const int block = bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES;
     const int64_t steps = wn__ceil_div(k, bytes == 1 ? WN_BLOCK8_COLUMNS : WN_BLOCK24_COLUMNS);
     wn__few_plan best = {.rounds = 0};
-    for (int i = 0; i < wn__few_shape_count; i++) {
-        const wn__few_shape *s = &wn__few_shapes[i];
-        if (shape != WN_FEW_ANY && shape != i) continue;
-        for (int split = 1; split <= WN_FEW_MOST_SPLIT; split++)
-            for (int each = 1; each <= s->most; each++) {
-                wn__few_plan p = {.shape = i, .split = split, .each = each};
-                if ((split > 1 && steps < split) || !place(s, block, steps, &p) ||
-                    (T <= WN_FEW_TOKENS_LONE && each < s->most))
-                    continue;
-                predict(s, T, n, steps, block, &p);
-                if (best.rounds == 0 || p.us < best.us) best = p;
-            }
-    }
+    for (int i = 0; i < wn__few_shape_count; i++)
+        if (shape == i || (shape == WN_FEW_ANY && suits(&wn__few_shapes[i], T)))
+            try_shape(i, T, n, steps, block, &best);
     return best;
+}
+
+bool wn__few_is_faster(int64_t T, int64_t n, int64_t k, int bytes) {
+    enum { HOT = 256 };
+    // of tiles, a microsecond; and what is off where power slows the clock; fitted as well
+    static const double launch = 1.3, cycles = 1600, hot8 = 0.9, hot16 = 0.835;
+    const double margin = T <= HOT ? 1 : bytes == 1 ? hot8 : hot16;
+    if (T <= WN_FEW_TOKENS_COLD || T > WN_FEW_TOKENS_MOST) return T <= WN_FEW_TOKENS_COLD;
+    const wn__few_plan few = wn__few_plan_of(T, n, k, bytes, WN_FEW_ANY);
+    if (few.rounds > 1) return false;
+    const wn__gpu_plan tiles =
+        wn__gpu_plan_of(T, n, k, (wn__gpu_plan_wish){WN_TILE_ANY, .bytes = bytes});
+    return few.us < margin * (launch + tiles.cycles / cycles);
 }

@@ -17,10 +17,8 @@
 
 enum {
     WN_FEW_ANY = -1,
-    WN_FEW_TOKENS_LONE = 32, /* of so few always two thread blocks share a processor, so that one
-                                launch's weights arrive while the one ahead still runs */
     WN_FEW_TOKENS_COLD = 64, /* so few tokens are taken for a session's, whose weights are cold */
-    WN_FEW_TOKENS_MOST = 256 /* more are the business of tiles.h */
+    WN_FEW_TOKENS_MOST = 512 /* more are the business of tiles.h */
 };
 
 typedef struct wn__few_shape {
@@ -33,6 +31,7 @@ extern const int wn__few_shape_count;
 
 typedef struct wn__few_plan {
     int shape, split, each; /* each: thread blocks that share a processor */
+    bool apart;             /* what they send each other takes no stage's place */
     int stages;
     int rounds; /* of thread blocks, one after the other */
     unsigned shared_bytes;
@@ -42,5 +41,8 @@ typedef struct wn__few_plan {
 /* The fastest plan for T x n results of k columns of numbers of 1 or 2 bytes, of one shape or of
  * all; rounds 0: there is none. */
 wn__few_plan wn__few_plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shape);
+/* Whether that is faster than the plan of tiles.h: always up to 64 tokens, never of more than 512.
+ */
+bool wn__few_is_faster(int64_t T, int64_t n, int64_t k, int bytes);
 
 #endif

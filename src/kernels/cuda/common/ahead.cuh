@@ -38,16 +38,18 @@ static __device__ __forceinline__ void cluster_arrive() {
 static __device__ __forceinline__ void cluster_wait() {
     asm volatile("barrier.cluster.wait.aligned;" ::: "memory");
 }
-/* Four numbers to the same address in the shared memory of another block of the cluster, whose
- * barrier counts their 16 bytes. */
-static __device__ __forceinline__ void send(uint32_t address, uint32_t barrier, uint32_t rank,
-                                            const float *v) {
-    asm volatile("{\n\t.reg .b32 there, counts;\n\t"
-                 "mapa.shared::cluster.u32 there, %0, %2;\n\t"
-                 "mapa.shared::cluster.u32 counts, %1, %2;\n\t"
-                 "st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 "
-                 "[there], {%3, %4, %5, %6}, [counts];\n\t}" ::"r"(address),
-                 "r"(barrier), "r"(rank), "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3])
+/* The same address in the shared memory of another block of the cluster. */
+static __device__ __forceinline__ uint32_t address_in(uint32_t address, uint32_t rank) {
+    uint32_t there;
+    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
+    return there;
+}
+/* Four numbers to an address in that of another block of the cluster, whose barrier (in it too)
+ * counts their 16 bytes. */
+static __device__ __forceinline__ void send(uint32_t there, uint32_t counts, const float *v) {
+    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 "
+                 "[%0], {%2, %3, %4, %5}, [%1];" ::"r"(there),
+                 "r"(counts), "f"(v[0]), "f"(v[1]), "f"(v[2]), "f"(v[3])
                  : "memory");
 }
 /* Bytes of this block's shared memory to an address in that of another block of the cluster, whose

@@ -12,6 +12,9 @@
 #include "kernels/cuda/args_few.h"
 #include "kernels/cuda/common/ahead.cuh"
 #include "kernels/cuda/common/wgmma_sp_few.cuh"
+#include <stddef.h>
+
+static_assert(offsetof(wn__gpu_few, block_of) % 64 == 48, "block_of begins a line of constants");
 
 /* A map of boxes is on its way before it is used. */
 static __device__ __forceinline__ void prefetch_map(const void *map) {
@@ -31,7 +34,6 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         UNIT = WN_FEW_UNIT(TOKENS),
         UNITS = TOKENS / UNIT,
         UNIT_BYTES = UNIT * 256, // of sums
-        APART = TOKENS <= 32,    // what others send has a place of its own
         WARPS = 4,
         SUMS = TOKENS / 2
     };
@@ -60,8 +62,12 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         blocks = tokens + (uint32_t)(p.stages * TOKEN_STAGE);
         turned = blocks + (uint32_t)(p.stages * BLOCK_STAGE);
         scales_at = turned + WN_FEW_TURNED(GROUPS);
-        sent = APART ? scales_at + WN_FEW_SCALES(GROUPS, TOKENS) : tokens;
-        full = scales_at + WN_FEW_SCALES(GROUPS, TOKENS) + (APART ? GROUPS * (uint32_t)p.sent : 0);
+        full = scales_at + WN_FEW_SCALES(GROUPS, TOKENS);
+        sent = tokens;
+        if (p.apart) {
+            sent = full;
+            full += GROUPS * (uint32_t)p.sent;
+        }
         empty = full + 8 * (uint32_t)p.stages;
         parts = empty + 8 * (uint32_t)p.stages;
         room = parts + 8 * GROUPS;
@@ -69,6 +75,9 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
     __device__ __forceinline__ int first_token(int group) const {
         return token0 + group % HALVES * TOKENS;
     }
+    // The last tile, where it has fewer tokens: what a stage has beyond them is whatever was there,
+    // and what is made of it is stored nowhere.
+    __device__ __forceinline__ bool is_rest() const { return token0 + TOKENS_OF_TILE > p.tokens; }
     // Blocks of a stage.
     __device__ __forceinline__ int deep_at(int i) const {
         const int left = end - begin - i * DEEP;
@@ -88,7 +97,7 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         if (p.split > 1 && warp < GROUPS)
             barrier_expect(parts + 8 * (uint32_t)warp,
                            (uint32_t)((last_unit - first_unit) * (p.split - 1) * UNIT_BYTES));
-        if (last) prefetch_map(&p.x);
+        if (last) prefetch_map(&p.x[is_rest()]);
     }
 
     // ---- the threads that fetch
@@ -107,14 +116,14 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         }
     }
     __device__ __forceinline__ void fetch_tokens(int i, int stage) const {
-        const int deep = deep_at(i);
+        const int deep = deep_at(i), bytes = is_rest() ? p.rest * 128 : TOKEN_BYTES;
         const uint32_t barrier = full + 8 * (uint32_t)stage;
         const uint32_t to = tokens + (uint32_t)(stage * TOKEN_STAGE);
-        barrier_expect(barrier, (uint32_t)(deep * TOKEN_BYTES));
+        barrier_expect(barrier, (uint32_t)(deep * bytes));
 #pragma unroll
         for (int j = 0; j < DEEP; j++)
             if (j < deep)
-                copy_box(to + j * TOKEN_BYTES, &p.x, barrier,
+                copy_box(to + j * TOKEN_BYTES, &p.x[is_rest()], barrier,
                          (begin + i * DEEP + j) * OPERAND::COLUMNS, token0);
     }
     __device__ __forceinline__ void fetch(bool blocks_too) const {
@@ -224,16 +233,22 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
     __device__ __forceinline__ void send_units(int group, const float (&d)[SUMS]) const {
         const uint32_t barrier = parts + 8 * (uint32_t)group;
         const uint32_t to_group = sent + (uint32_t)(group * p.sent) + 16 * (threadIdx.x & 127);
+        uint32_t there = 0, counts = 0;
+        int before = -1;
 #pragma unroll
         for (int u = 0; u < UNITS; u++) {
             const int to = (u >= p.unit_of[1]) + (u >= p.unit_of[2]) + (u >= p.unit_of[3]);
             if (to == rank) continue;
-            const int first = p.unit_of[to], units = p.unit_of[to + 1] - first;
-            const int slot = (rank - (rank > to)) * units + u - first;
-            const uint32_t at = to_group + (uint32_t)(slot * UNIT_BYTES);
+            if (to != before) { // from its first unit on
+                const int first = (rank - (rank > to)) * (p.unit_of[to + 1] - u);
+                there = address_in(to_group + (uint32_t)(first * UNIT_BYTES), (uint32_t)to);
+                counts = address_in(barrier, (uint32_t)to);
+                before = to;
+            }
 #pragma unroll
             for (int j = 0; j < UNIT / 8; j++)
-                send(at + j * 2048, barrier, (uint32_t)to, &d[u * (UNIT / 2) + 4 * j]);
+                send(there + j * 2048, counts, &d[u * (UNIT / 2) + 4 * j]);
+            there += UNIT_BYTES;
         }
     }
     __device__ __forceinline__ void add_unit(int group, int u, float (&v)[UNIT / 2]) const {
@@ -300,7 +315,7 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
     }
     __device__ __forceinline__ void write8(uint32_t from, int token, int output) const {
         uint16_t *at = (uint16_t *)p.y + token * p.y_stride + output;
-        if (p.whole) {
+        if (__builtin_expect(p.whole, 1)) {
             uint4 q;
             asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
                          : "=r"(q.x), "=r"(q.y), "=r"(q.z), "=r"(q.w)
@@ -364,11 +379,14 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         scale(v, f.scale,
               scales_at + 4 * (uint32_t)(group * TOKENS + unit * UNIT + 2 * (lane & 3)));
 #pragma unroll
-        for (int i = 0; i < UNIT / 2; i++) {
+        for (int i = 0; i < UNIT / 2; i++)
             v[i] += f.bias[i >> 1 & 1];
-            if (p.relu2) v[i] = v[i] <= 0 ? 0 : v[i] * v[i];
+        if (__builtin_expect(p.relu2, 0)) {
+#pragma unroll
+            for (int i = 0; i < UNIT / 2; i++)
+                v[i] = v[i] <= 0 ? 0 : v[i] * v[i];
         }
-        if (p.residual != nullptr)
+        if (__builtin_expect(p.residual != nullptr, 0))
             add_residual(v, buffer, group, first_token(group) + unit * UNIT, output);
         if (UNIT == 16)
             asm volatile(
@@ -393,7 +411,8 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         if (p.split > 1) barrier_wait(parts + 8 * (uint32_t)group, 0);
 #pragma unroll
         for (int u = 0; u < UNITS; u++) {
-            if (u >= first_unit && u < last_unit) {
+            if (u >= last_unit || (u | 1) < first_unit) continue; // two at a time
+            if (u >= first_unit) {
                 float v[UNIT / 2];
 #pragma unroll
                 for (int i = 0; i < UNIT / 2; i++)
@@ -401,13 +420,13 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
                 add_unit(group, u, v);
                 turn(v, buffers + (u & 1) * 2048, group, u, output, f);
             }
-            if ((u & 1) == 0 && u + 1 < UNITS) continue; // two at a time
+            if ((u & 1) == 0 && u + 1 < last_unit) continue;
             warpgroup_sync(group);
 #pragma unroll
             for (int one = u & ~1; one <= u; one++)
                 if (one >= first_unit && one < last_unit)
                     store(buffers + (one & 1) * 2048, first_token(group) + one * UNIT, output);
-            if (u + 1 < UNITS) warpgroup_sync(group);
+            if (u + 1 < last_unit) warpgroup_sync(group);
         }
     }
 
@@ -433,7 +452,7 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         sum(group, d);
         if (p.split > 1) {
             cluster_wait(); // all barriers are made
-            if (!APART) make_room();
+            if (!p.apart) make_room();
             send_units(group, d);
         }
         finish(group, d, f);

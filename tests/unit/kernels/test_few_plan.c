@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+// Plans of products of few tokens, which are the same on every machine: what they ask for is there,
+// and what is sent has room.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "kernels/contract.h"
+#include "kernels/cuda/args_few.h"
+#include "kernels/cuda/block24.h"
+#include "kernels/cuda/few_plan.h"
+
+enum { PROCESSOR = 228 * 1024, OWN = 1024, ALIGNED = 1024 };
+
+static const int64_t sizes[][2] = {{1, 1},        {8, 64},       {136, 2200},
+                                   {768, 2048},   {2048, 768},   {4096, 4096},
+                                   {11008, 4096}, {4096, 11008}, {28672, 8192}};
+static const int64_t tokens[] = {1, 8, 9, 16, 32, 33, 64, 65, 128, 200, 256, 512, 3000, 32768};
+enum { SIZES = sizeof sizes / sizeof *sizes, TOKENS = sizeof tokens / sizeof *tokens };
+
+static void has_room(const wn__few_plan *p, int64_t k, int bytes) {
+    const wn__few_shape *s = &wn__few_shapes[p->shape];
+    const int block = bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES;
+    const int64_t steps = wn__ceil_div(k, bytes == 1 ? WN_BLOCK8_COLUMNS : WN_BLOCK24_COLUMNS);
+    const int groups = s->panels * s->halves, own = s->tokens / s->halves;
+    const int stage = WN_FEW_TOKENS(s->tokens, s->deep) + WN_FEW_BLOCKS(s->panels, s->deep, block);
+    const int sent = WN_FEW_SENT(groups, own, p->split);
+    const int rest = WN_FEW_TURNED(groups) + WN_FEW_SCALES(groups, own) +
+                     WN_FEW_BARRIERS(groups, p->stages) + (p->apart ? sent : 0);
+    assert_true(p->split >= 1 && p->split <= WN_FEW_MOST_SPLIT);
+    assert_true(p->split == 1 || p->split <= steps);
+    assert_true(p->each >= 1 && p->each <= s->most);
+    assert_true(p->stages >= 2 && p->stages <= WN_FEW_MOST_STAGES);
+    assert_true(p->apart || p->stages * stage >= sent);
+    assert_true((int)p->shared_bytes >= ALIGNED + p->stages * stage + rest);
+    assert_true(p->each * ((int)p->shared_bytes + OWN) <= PROCESSOR);
+}
+
+static void of_one_shape(void **state) {
+    (void)state;
+    for (int bytes = 1; bytes <= 2; bytes++)
+        for (int i = 0; i < wn__few_shape_count; i++)
+            for (int s = 0; s < SIZES; s++)
+                for (int t = 0; t < TOKENS; t++) {
+                    const wn__few_plan p =
+                        wn__few_plan_of(tokens[t], sizes[s][0], sizes[s][1], bytes, i);
+                    assert_true(p.rounds >= 1);
+                    assert_int_equal(p.shape, i);
+                    has_room(&p, sizes[s][1], bytes);
+                }
+}
+
+static void of_all_shapes(void **state) {
+    (void)state;
+    for (int bytes = 1; bytes <= 2; bytes++)
+        for (int s = 0; s < SIZES; s++)
+            for (int t = 0; t < TOKENS; t++) {
+                const wn__few_plan best =
+                    wn__few_plan_of(tokens[t], sizes[s][0], sizes[s][1], bytes, WN_FEW_ANY);
+                assert_true(best.rounds >= 1);
+                const wn__few_plan same =
+                    wn__few_plan_of(tokens[t], sizes[s][0], sizes[s][1], bytes, best.shape);
+                assert_int_equal(same.split, best.split);
+                assert_int_equal(same.each, best.each);
+                assert_int_equal(same.apart, best.apart);
+                assert_int_equal(same.stages, best.stages);
+                has_room(&best, sizes[s][1], bytes);
+            }
+}
+
+// Beside tiles: always up to 64 tokens, never beyond 512, and both answers between.
+static void beside_tiles(void **state) {
+    (void)state;
+    assert_true(wn__few_is_faster(1, 4096, 4096, 2));
+    assert_true(wn__few_is_faster(64, 28672, 8192, 2));
+    assert_true(wn__few_is_faster(256, 4096, 4096, 2));
+    assert_true(wn__few_is_faster(512, 1000, 4096, 1));
+    assert_false(wn__few_is_faster(512, 28672, 8192, 2));
+    assert_false(wn__few_is_faster(513, 1000, 4096, 2));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(of_one_shape),
+                                       cmocka_unit_test(of_all_shapes),
+                                       cmocka_unit_test(beside_tiles)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
