@@ -22,7 +22,11 @@
 #include STREAM_INTEGERS
 #endif
 
-#define BLOCK_TILES 4 /* tiles of a block of work */
+/* A block of work: tiles of so many bytes, as each block begins with lines that nothing fetched
+ * ahead, but no more than leave every thread a few blocks, and no fewer than BLOCK_TILES. */
+#define BLOCK_TILES 4
+#define BLOCK_BYTES ((int64_t)384 << 10)
+#define BLOCK_TURNS 8 /* blocks of a thread, at least */
 
 typedef struct stream_job {
     const wn__stream *p;
@@ -310,6 +314,13 @@ static bool past_caches(const wn__stream *p, int threads) {
     return VF == 8 && p->x.shape[0] == 1 && keep > 0 && wn__stream_bytes(&p->format) > keep;
 }
 
+static int64_t tiles_of_block(const wn__stream_format *f, int threads) {
+    int64_t most = wn__stream_tiles(f) / (BLOCK_TURNS * threads);
+    int64_t tiles = BLOCK_BYTES / (wn__stream_tile_bytes(f) + 1);
+    if (tiles > most) tiles = most;
+    return tiles > BLOCK_TILES ? tiles : BLOCK_TILES;
+}
+
 static wn_status stream(const void *args, wn__exec *x) {
     static wn__range_fn *const tiles[][2] = {
 #ifdef STREAM_FLOATS
@@ -330,7 +341,8 @@ static wn_status stream(const void *args, wn__exec *x) {
         int64_t left = p->x.shape[0] - job.t0;
         job.tokens = left < job.plan.tokens ? left : job.plan.tokens;
         wn__parallel_for(x->pool, job.tokens, WN_STREAM_BATCH, lay_rows, &job);
-        wn__parallel_for(x->pool, wn__stream_tiles(&p->format), BLOCK_TILES,
+        wn__parallel_for(x->pool, wn__stream_tiles(&p->format),
+                         tiles_of_block(&p->format, wn__pool_threads(x->pool)),
                          tiles[p->format.type][p->format.sparse], &job);
     }
     return WN_OK;
