@@ -234,6 +234,16 @@ static packed24 packed24_of(const wn_tensor *values, const wn_tensor *index) {
                       .bytes = index->shape[1]};
 }
 
+/* Whether sums may go to rows of the result: who includes this says so. Where they only wait, one
+ * address and a constant stride do, and registers are few. */
+#ifndef WRITES_ROWS
+#define WRITES_ROWS 0
+#endif
+
+ALWAYS float *row_at(int vecs, rows24 rows, int64_t i) {
+    return rows.at + i * (WRITES_ROWS ? rows.stride : VF * vecs);
+}
+
 /* `count` packed rows from `row` on, in the slice that begins with group g. Row `next` has the turn
  * after them; bits: of their first chunks, and then of its. */
 ALWAYS void add_slice(int count, int vecs, bool half, const packed24 *p, const float *panel,
@@ -246,12 +256,13 @@ ALWAYS void add_slice(int count, int vecs, bool half, const packed24 *p, const f
         out[i].values = half_at(p->values, half, (row + i) * length + 2 * g);
         out[i].index = p->index + (row + i) * bytes + g / 2;
         out[i].following = p->index + (next + i) * bytes + g / 2;
-        out[i].from = from.at + i * from.stride;
-        out[i].to = to.at + i * to.stride;
+        out[i].from = row_at(vecs, from, i);
+        out[i].to = WRITES_ROWS ? row_at(vecs, to, i) : row_at(vecs, from, i);
         out[i].bits = bits[i];
         prefetch_output(half, half_at(out[i].values, half, AHEAD * length),
                         out[i].index + AHEAD * bytes);
-        if (to.stride != VF * vecs) prefetch_result(vecs, out[i].to + 2 * AHEAD * to.stride);
+        if (WRITES_ROWS && to.stride != VF * vecs)
+            prefetch_result(vecs, out[i].to + 2 * AHEAD * to.stride);
     }
     add_outputs(count, vecs, half, groups, out, panel + g * 4 * VF * vecs, first);
     UNROLL
@@ -271,8 +282,8 @@ ALWAYS int64_t add_rows(int count, int vecs, bool half, const packed24 *p, const
     for (; row + count <= end; row += count) {
         int64_t next = row + 2 * count <= end ? row + count : row;
         add_slice(count, vecs, half, p, panel, row, next, g, groups, from, to, first, bits);
-        from.at += count * from.stride;
-        to.at += count * to.stride;
+        from.at = row_at(vecs, from, count);
+        to.at = row_at(vecs, to, count);
     }
     return row;
 }
@@ -294,7 +305,7 @@ ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel
         end++;
     for (int64_t g = 0; g < p->groups; g += slice) {
         int64_t groups = at_most(p->groups - g, slice), last = o0 + outputs;
-        rows24 to = g + groups == p->groups ? out : sums;
+        rows24 to = WRITES_ROWS && g + groups == p->groups ? out : sums;
         int64_t left = add_rows(turns, vecs, half, p, panel, o0, last, g, groups, sums, to, g == 0);
         add_rows(1, vecs, half, p, panel, left, last, g, groups, rows_from(sums, left - o0),
                  rows_from(to, left - o0), g == 0);

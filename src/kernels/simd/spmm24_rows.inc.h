@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* spmm24_rows with the columns of b in lanes: b is copied or transposed in, c likewise out. */
 #include "base/fail.h"
+#define WRITES_ROWS 1
 #include "kernels/simd/packed24.inc.h"
 #include "kernels/spmm24_rows.h"
 
