@@ -145,8 +145,8 @@ ALWAYS void side_square(const wn_dtype dtype, const int D, const void *data, int
                         int64_t row, float *to, int64_t step) {
     vf r[VF / 4];
     UNROLL
-    for (int64_t i = 0; i < SIDE_EACH(D); i++)
-        r[i] = num_get(dtype, data, at + i * row, VF);
+    for (int64_t i = 0; i < VF / 4; i++)
+        if (i < SIDE_EACH(D)) r[i] = num_get(dtype, data, at + i * row, VF);
     if (D < VF) {
 #if VF == 16
         const vf low = _mm512_shuffle_f32x4(r[0], r[1], 0x44),
@@ -164,8 +164,8 @@ ALWAYS void side_square(const wn_dtype dtype, const int D, const void *data, int
 #endif
     }
     UNROLL
-    for (int64_t i = 0; i < SIDE_EACH(D); i++)
-        vf_store(to + i * step, r[i]);
+    for (int64_t i = 0; i < VF / 4; i++)
+        if (i < SIDE_EACH(D)) vf_store(to + i * step, r[i]);
 }
 
 /* Weights of outputs j and inputs k: to + j D + k step. */
