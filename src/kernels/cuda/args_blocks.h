@@ -41,9 +41,13 @@ typedef struct wn__gpu_block8 {
 
 /* What a warpgroup of a tile stores at once: so many tokens of 64 features, from one of so many
  * buffers. */
-#define WN_SPMM24_LARGE(rows, tokens)  ((rows) * (tokens) >= 256 * 128)
-#define WN_SPMM24_CHUNK(rows, tokens)  (WN_SPMM24_LARGE(rows, tokens) ? 64 : 32)
+#define WN_SPMM24_LARGE(rows, tokens) ((rows) * (tokens) >= 256 * 128)
+#define WN_SPMM24_CHUNK(rows, tokens) (WN_SPMM24_LARGE(rows, tokens) ? 64 : 32)
+/* The last chunk of a tile may have fewer tokens. */
+#define WN_SPMM24_TAIL(rows, tokens)   (((tokens)-1) % WN_SPMM24_CHUNK(rows, tokens) + 1)
 #define WN_SPMM24_CHUNKS(rows, tokens) (WN_SPMM24_LARGE(rows, tokens) ? 3 : 2)
+/* Whether a tile has so many sums that no registers are left for anything but whole sums. */
+#define WN_SPMM24_WHOLE(rows, tokens) ((rows) * (tokens) > 256 * 192)
 /* Bytes of shared memory of a tile on sm_90a, which device code divides (common/spmm24_tile.cuh):
  * stages of 128 bytes a token and of `block` bytes for 64 rows, two barriers a stage, and for each
  * warpgroup its chunks with a barrier each, one barrier more and a word. */
@@ -79,6 +83,8 @@ typedef struct wn__gpu_spmm24_blocks {
     int early;                          /* what is ahead lets this launch begin */
     const float *x_scale, *w_scale;     /* of 8-bit operands */
     int x_scale_stride, w_scale_stride; /* 0: one number for all */
+    /* sm_90a: boxes of a tile's last chunk, where that has fewer tokens */
+    wn__cu_tensor_map y_tail, residual_tail;
 } wn__gpu_spmm24_blocks;
 
 #endif

@@ -3,6 +3,7 @@
 #include "kernels/cuda/tiles.h"
 
 #include "kernels/contract.h"
+#include "kernels/cuda/args_blocks.h"
 #include "kernels/cuda/block24.h"
 
 #define TILE(rows, tokens, stages) {#rows "x" #tokens, rows, tokens, stages, rows == 192 ? 3 : 2},
@@ -34,7 +35,7 @@ static const double copied = 64, gathered = 32;
 // up to a fifth more than it takes alone; in a narrower tile at the end more.
 static double cycles_of(int tokens, bool narrow) {
     if (narrow) return tokens == 64 ? 75 : 105;
-    return tokens == 64 ? 58 : tokens == 128 ? 97 : tokens == 192 ? 123 : 178;
+    return tokens == 64 ? 58 : tokens == 128 ? 97 : tokens == 192 ? 123 : tokens == 208 ? 132 : 178;
 }
 
 void wn__gpu_plan_tiles(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t out[3]) {
@@ -58,7 +59,7 @@ static double cycles_of_tile(const wn__gpu_plan *p, int tokens, int64_t steps, i
     const double products = panels * 2 * cycles_of(tokens, tokens < t->tokens);
     const double copies = COPY + (panels * block + 128.0 * tokens) / copied;
     // what L2 is spared by two that read the tokens once
-    const double together = p->cluster > 1 && t->tokens == 192 ? 0.98 : 1;
+    const double together = p->cluster > 1 && t->rows * t->tokens >= 256 * 192 ? 0.98 : 1;
     const double step = together * (products > copies ? products : copies);
     const double start = START + (p->cluster > 1 ? CLUSTER : 0);
     const double chunks = panels / t->warpgroups * tokens / 32; // of each warpgroup
@@ -72,6 +73,7 @@ static double cycles_of_tile(const wn__gpu_plan *p, int tokens, int64_t steps, i
 // Tile i is cluster i mod lanes', narrower tiles behind the others: the lane that takes longest is
 // the first, or the first that has one tile or one of the others less.
 static double predict(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t steps, int block) {
+    enum { LAUNCH_OF_CLUSTERS = 1000 };
     int64_t tiles[3];
     wn__gpu_plan_tiles(p, T, n, tiles);
     const int64_t lanes = room(p), whole = tiles[0] * tiles[1] * p->split;
@@ -86,7 +88,7 @@ static double predict(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t steps
         const double took = (double)of_whole * each + (double)(has - of_whole) * narrow;
         if (took > most) most = took;
     }
-    return most;
+    return most + (p->cluster > 1 ? LAUNCH_OF_CLUSTERS : 0);
 }
 
 // Whether a tile's sum may be shared so: device code is there, and each has something to add.
@@ -141,6 +143,9 @@ static void try_tile(int64_t T, int64_t n, int64_t steps, wn__gpu_plan_wish wish
                 if (wish.shared != 0 && wish.shared != shared && shares(tile, wish.shared, steps))
                     continue;
                 wn__gpu_plan_tiles(&p, T, n, tiles);
+                if (split > 1 &&
+                    WN_SPMM24_WHOLE(wn__gpu_tiles[tile].rows, wn__gpu_tiles[tile].tokens))
+                    continue;
                 if (split > 1 && (tiles[0] * tiles[1] * c * split > 2 * PROCESSORS ||
                                   steps < (int64_t)LEAST_STEPS * split))
                     continue;

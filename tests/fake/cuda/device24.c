@@ -145,6 +145,8 @@ static const struct {
     {"wn_spmm24_blocks_f16", PRODUCT, 2, 10, 0},
     {"wn_spmm24_blocks_128x256_bf16", PRODUCT_MAPS, 2, 0, 0},
     {"wn_spmm24_blocks_128x256_f16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_spmm24_blocks_256x208_bf16", PRODUCT_MAPS, 2, 0, 0},
+    {"wn_spmm24_blocks_256x208_f16", PRODUCT_MAPS, 2, 0, 0},
     {"wn_spmm24_blocks_256x192_bf16", PRODUCT_MAPS, 2, 0, 0},
     {"wn_spmm24_blocks_256x192_f16", PRODUCT_MAPS, 2, 0, 0},
     {"wn_spmm24_blocks_256x128_bf16", PRODUCT_MAPS, 2, 0, 0},

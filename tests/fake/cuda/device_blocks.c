@@ -136,6 +136,7 @@ int fake_blocks_sound(const wn__gpu_spmm24_blocks *p, int rows, int tokens) {
         p->shared > p->steps || (p->shared > 1 && p->split * p->cluster > 1))
         return 0;
     if (p->split == 1) return 1;
+    if (WN_SPMM24_WHOLE(rows, tokens)) return 0;
     memset(p->partial, 0xA5, sizeof(float) * (size_t)(all * p->split) * (size_t)(rows * tokens));
     for (int64_t i = 0; i < (rows == 192 ? 3 : 2) * all; i++)
         if (p->arrived[i] != 0) return 0;
@@ -149,7 +150,11 @@ int fake_blocks_multiply_maps(const void *argument, const char *name) {
     char type[8];
     if (sscanf(name, "wn_spmm24_blocks_%dx%d_%7s", &rows, &tokens, type) != 3) return 1;
     const int bf16 = strcmp(type, "bf16") == 0, chunk = WN_SPMM24_CHUNK(rows, tokens);
+    const int tail = WN_SPMM24_TAIL(rows, tokens);
     if (!fake_blocks_sound(p, rows, tokens) ||
+        (tail < chunk && !open_map(&p->y_tail, p, p->rows, tail, bf16, &y)) ||
+        (tail < chunk && p->residual_given &&
+         !open_map(&p->residual_tail, p, p->rows, tail, bf16, &residual)) ||
         (p->rest > 0 && !open_map(&p->x_rest, p, p->columns, p->rest / p->cluster, bf16, &x)) ||
         !open_map(&p->x, p, p->columns, tokens / p->cluster, bf16, &x) ||
         !open_map(&p->y, p, p->rows, chunk, bf16, &y) ||

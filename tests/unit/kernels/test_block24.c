@@ -3,6 +3,7 @@
 // the transpose, masks by magnitude, and y = act(x W^T + bias) + residual of a dense W. Then the
 // plans of GPUs.
 #include "kernels/block24.h"
+#include "kernels/cuda/args_blocks.h"
 #include "kernels/cuda/tiles.h"
 #include "kernels/spmm24_blocks.h"
 #include "ref_test.h"
@@ -152,6 +153,8 @@ static void test_plans(void **state) {
         assert_true(tiles[1] * wn__gpu_tiles[best.tile].tokens + tiles[2] * best.rest >= t);
         assert_true(best.rest == 0 || (best.split == 1 && best.tile == WN_TILE_256X192));
         assert_true(best.split >= 1 && best.split <= (k + 63) / 64);
+        assert_true(best.split == 1 || !WN_SPMM24_WHOLE(wn__gpu_tiles[best.tile].rows,
+                                                        wn__gpu_tiles[best.tile].tokens));
         assert_true(best.split == 1 || 2 * tiles[0] * tiles[1] * best.cluster <= 1024);
         assert_int_equal(wn__gpu_plan_workspace(&best, t, n) == 0, best.split == 1);
         for (int tile = 0; tile < WN_TILE_COUNT; tile++)

@@ -117,8 +117,8 @@ static void test_products(void **state) {
     (void)state;
     if (!wn__device_code_built()) skip();
     const counts c = count_image("spmm24_blocks_sm90a");
-    assert_int_equal(c.functions, 12);
-    assert_int_equal(c.hgmma, 2 * (2 * (4 * 4 + 2 * 8) + 2 * 8));
+    assert_int_equal(c.functions, 14);
+    assert_int_equal(c.hgmma, 2 * (2 * (4 * 4 + 3 * 8) + 2 * 8));
     assert_int_equal(c.hgmma_sparse, c.hgmma);
     assert_int_equal(c.fences, 0);
     assert_true(count_image("spmm24_blocks_sm80").hmma >= 2 * 32);

@@ -5,10 +5,12 @@
  * One warp copies (bulk copies of blocks, boxes of x), CONSUMERS warpgroups multiply, each PANELS
  * panels of 64 features by TOKENS tokens. STAGES steps of 128 bytes of a row of x are in flight.
  * Blocks of threads stay and walk through tiles; two that form a cluster take the same tokens and
- * each copy half of them to both. Behind all tiles there may be narrower ones (`rest`), for a last
- * wave that would leave processors without one. A sum may be cut into parts along k in one of two
- * ways: the blocks of a cluster take a part each and send each other what they do not finish
- * themselves; or every part is written, and the warpgroup that comes last adds them in their order.
+ * each copy half of them to both. Where sums leave a thread that copies few registers (WHOLE), a
+ * thread copies each block and another the box, none ahead of the launch before. Behind all tiles
+ * there may be narrower ones (`rest`), for a last wave that would leave processors without one. A
+ * sum may be cut into parts along k in one of two ways: the blocks of a cluster take a part each
+ * and send each other what they do not finish themselves; or every part is written, and the
+ * warpgroup that comes last adds them in their order.
  */
 #ifndef WN_KERNELS_CUDA_COMMON_SPMM24_TILE_CUH
 #define WN_KERNELS_CUDA_COMMON_SPMM24_TILE_CUH
@@ -39,12 +41,15 @@ struct tile {
         CHUNK = WN_SPMM24_CHUNK(64 * BLOCKS, TOKENS),   // tokens that are stored at once
         CHUNKS = WN_SPMM24_CHUNKS(64 * BLOCKS, TOKENS), // buffers of a warpgroup
         CHUNK_BYTES = CHUNK * 128,
-        CHUNK_SUMS = CHUNK * 64 * 4, // bytes
-        EACH = TOKENS / CHUNK,       // chunks of a panel
-        ALL = PANELS * EACH,         // of a warpgroup
+        CHUNK_SUMS = CHUNK * 64 * 4,                // bytes
+        TAIL = WN_SPMM24_TAIL(64 * BLOCKS, TOKENS), // tokens of a panel's last chunk
+        EACH = (TOKENS + CHUNK - 1) / CHUNK,        // chunks of a panel
+        ALL = PANELS * EACH,                        // of a warpgroup
         WORDS = OPERAND::WORDS,
         SHARES = CONSUMERS == 2 && PANELS == 1 && TOKENS <= 128,
-        RESTS = PANELS == 2 && TOKENS == 192, // takes narrower ones, of 64 or 128 tokens
+        WHOLE = WN_SPMM24_WHOLE(64 * BLOCKS, TOKENS), // no sum is cut into parts
+        COPIED = WHOLE ? 1 : BLOCKS,                  // blocks of a step that a thread copies
+        RESTS = PANELS == 2 && TOKENS == 192,         // takes narrower ones, of 64 or 128 tokens
         TOKEN_BYTES = TOKENS * 128,
         BLOCK_BYTES = BLOCKS * OPERAND::BLOCK,
         BLOCK_AT = STAGES * TOKEN_BYTES,
@@ -65,6 +70,7 @@ template <class at, int TOKENS_OF_TILE> struct narrower : at {
     typedef at wide;
     enum {
         TOKENS = TOKENS_OF_TILE,
+        TAIL = at::CHUNK,
         EACH = TOKENS / at::CHUNK,
         ALL = at::PANELS * EACH,
         SHARES = 0,
@@ -89,11 +95,12 @@ static __device__ __forceinline__ work work_of(const wn__gpu_spmm24_blocks &p, i
         w.token = p.tiles_n * at::TOKENS + index / p.rest_tiles_m * p.rest;
         return w;
     }
-    if (p.shared > 1) {
+    if (!at::WHOLE && p.shared > 1) {
         w.first = p.steps * rank / p.shared;
         w.steps = p.steps * (rank + 1) / p.shared - w.first;
         rank = 0;
-    } else if (p.split > 1) { // a division takes longer than most of what is done for a tile
+    } else if (!at::WHOLE &&
+               p.split > 1) { // a division takes longer than most of what is done for a tile
         w.part = index % p.split;
         w.tile = index / p.split;
         w.first = p.steps * w.part / p.split;
@@ -123,22 +130,26 @@ struct ring {
 // The blocks of a step, and what will have arrived when its stage is full.
 template <class at>
 static __device__ __forceinline__ void fetch_blocks(uint32_t base, uint32_t stage,
-                                                    const uint8_t *(&from)[at::BLOCKS], int by,
-                                                    int tokens, uint64_t policy) {
+                                                    const uint8_t *(&from)[at::COPIED], int first,
+                                                    int by, int tokens, uint64_t policy) {
     enum { BLOCK = at::operand::BLOCK };
     const uint32_t barrier = base + at::BARRIER_AT + 8 * stage;
     const uint32_t to = base + at::BLOCK_AT + stage * at::BLOCK_BYTES;
-    barrier_expect(barrier, tokens * 128 + at::BLOCK_BYTES);
+    if (first == 0) barrier_expect(barrier, tokens * 128 + at::BLOCK_BYTES);
 #pragma unroll
-    for (int b = 0; b < at::BLOCKS; b++) { // one thread does all this: little arithmetic
-        copy_bytes(to + b * BLOCK, from[b], BLOCK, barrier, policy);
+    for (int b = 0; b < at::COPIED; b++) { // one thread does all this: little arithmetic
+        copy_bytes(to + (first + b) * BLOCK, from[b], BLOCK, barrier, policy);
         from[b] += by * BLOCK;
     }
 }
 
-template <class at>
+// What a thread copies: blocks of a step (its `first` and those behind), the box of tokens, or
+// both.
+enum { COPIES_BLOCKS = 1, COPIES_TOKENS = 2, COPIES_ALL = 3 };
+
+template <class at, int COPIES>
 static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, uint32_t base,
-                                               int rank) {
+                                               int rank, int first) {
     const uint32_t full = base + at::BARRIER_AT, empty = full + 8 * at::STAGES;
     const uint64_t policy = keep_in_l2();
     const int cluster = p.cluster * p.shared, clusters = (int)gridDim.x / cluster;
@@ -147,6 +158,7 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
     const size_t panel = (size_t)p.steps * BLOCK;
     ring r = {0, 1};
     int turn = 0, ahead = 0; // steps whose blocks are on their way
+    if (at::WHOLE) wait_for_ahead();
     for (int i = (int)blockIdx.x / cluster; i < count; i += clusters, turn ^= 1) {
         const work w = work_of<at>(p, i, rank);
         const void *map = at::RESTS && w.tokens != at::TOKENS ? &p.x_rest : &p.x;
@@ -155,19 +167,19 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
         const int by = turn != 0 ? -1 : 1;
         int k = turn != 0 ? w.first + w.steps - 1 : w.first;
         // features beyond the last panel: any numbers, nothing stores what comes of them
-        const uint8_t *from[at::BLOCKS];
+        const uint8_t *from[at::COPIED];
 #pragma unroll
-        for (int b = 0; b < at::BLOCKS; b++)
-            from[b] =
-                p.blocks + min(w.m * at::BLOCKS + b, p.panels - 1) * panel + (size_t)k * BLOCK;
+        for (int b = 0; b < at::COPIED; b++)
+            from[b] = p.blocks + min(w.m * at::BLOCKS + first + b, p.panels - 1) * panel +
+                      (size_t)k * BLOCK;
         // blocks that nothing ahead writes do not wait for it
-        if (p.early && i == (int)blockIdx.x / cluster) {
+        if (!at::WHOLE && p.early && i == (int)blockIdx.x / cluster) {
             ahead = min((int)at::STAGES, w.steps);
 #pragma unroll 1
             for (int s = 0; s < ahead; s++)
-                fetch_blocks<at>(base, s, from, by, w.tokens, policy);
+                fetch_blocks<at>(base, s, from, first, by, w.tokens, policy);
         }
-        if (i == (int)blockIdx.x / cluster) wait_for_ahead();
+        if (!at::WHOLE && i == (int)blockIdx.x / cluster) wait_for_ahead();
 #pragma unroll 1
         for (int s = 0; s < w.steps; s++, k += by) {
             const uint32_t barrier = full + 8 * r.stage;
@@ -175,14 +187,17 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
                 ahead--;
             } else {
                 barrier_wait(empty + 8 * r.stage, r.phase);
-                fetch_blocks<at>(base, r.stage, from, by, w.tokens, policy);
+                if (COPIES & COPIES_BLOCKS)
+                    fetch_blocks<at>(base, r.stage, from, first, by, w.tokens, policy);
             }
             const uint32_t tokens = base + r.stage * at::TOKEN_BYTES;
-            if (p.cluster == 1)
-                copy_box(tokens, map, barrier, k * at::operand::COLUMNS, w.token);
-            else
-                copy_box_to(tokens + rank * half * 128, map, barrier, k * at::operand::COLUMNS,
-                            w.token + rank * half, 3);
+            if (COPIES & COPIES_TOKENS) {
+                if (p.cluster == 1)
+                    copy_box(tokens, map, barrier, k * at::operand::COLUMNS, w.token);
+                else
+                    copy_box_to(tokens + rank * half * 128, map, barrier, k * at::operand::COLUMNS,
+                                w.token + rank * half, 3);
+            }
             r.next<at::STAGES>();
         }
     }
@@ -269,13 +284,13 @@ template <class at> static __device__ __forceinline__ void all_free(const consum
 
 // A chunk that all threads have written goes out. The buffer of the next one is free.
 template <class at>
-static __device__ __forceinline__ void hand_over(const wn__gpu_spmm24_blocks &p, const consumer &c,
+static __device__ __forceinline__ void hand_over(const consumer &c, const wn__cu_tensor_map &y,
                                                  uint32_t chunk, int feature, int token) {
     writes_to_copies();
     if (c.thread == 0) stores_read<at::CHUNKS - 2>();
     __syncwarp();
     warpgroup_sync(c.which);
-    if (c.thread == 0) store_box(&p.y, chunk, feature, token);
+    if (c.thread == 0) store_box(&y, chunk, feature, token);
 }
 
 template <class at>
@@ -428,9 +443,10 @@ template <class at>
 static __device__ __forceinline__ void load_residual(const wn__gpu_spmm24_blocks &p,
                                                      const consumer &c, const work &w, int chunk) {
     const int panel = chunk / at::EACH;
+    const bool tail = at::TAIL < at::CHUNK && chunk % at::EACH == at::EACH - 1;
     const uint32_t barrier = c.template arrived<at>(chunk);
-    barrier_expect(barrier, at::CHUNK_BYTES);
-    copy_box(c.template chunk<at>(chunk), &p.residual, barrier,
+    barrier_expect(barrier, tail ? at::TAIL * 128 : at::CHUNK_BYTES);
+    copy_box(c.template chunk<at>(chunk), tail ? &p.residual_tail : &p.residual, barrier,
              ((w.m * at::CONSUMERS + c.which) * at::PANELS + panel) * 64,
              w.token + chunk % at::EACH * at::CHUNK);
 }
@@ -546,6 +562,7 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
         for (int n = 0; n < at::EACH; n++) {
             const int chunk = i * at::EACH + n;
             const int first = w.token + n * at::CHUNK;
+            const bool tail = at::TAIL < at::CHUNK && n == at::EACH - 1;
             const uint32_t to = c->template chunk<at>(chunk);
             if (chunk < own.first || chunk >= own.end) continue;
             if (!PLAIN && p.residual_given != 0) {
@@ -553,7 +570,7 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
                 c->phases ^= 1u << chunk % at::CHUNKS;
             }
 #pragma unroll
-            for (int j = 0; j < at::CHUNK / 16; j++) {
+            for (int j = 0; j < (tail ? at::TAIL : at::CHUNK) / 16; j++) {
                 const uint32_t place = to + c->place + j * 16 * 128;
                 float v[8];
                 finish<at, PLAIN>(p, &d[i][n * (at::CHUNK / 2) + 8 * j], f,
@@ -562,7 +579,7 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
                 put_matrices(place, T::pair(v[0], v[1]), T::pair(v[2], v[3]), T::pair(v[4], v[5]),
                              T::pair(v[6], v[7]));
             }
-            hand_over<at>(p, *c, to, feature, first);
+            hand_over<at>(*c, tail ? p.y_tail : p.y, to, feature, first);
             const int next = chunk - LAG + at::CHUNKS;
             if (!PLAIN && p.residual_given != 0 && c->thread == 0 && chunk - LAG >= own.first &&
                 next < own.end) {
@@ -580,7 +597,7 @@ static __device__ __forceinline__ void whole(const wn__gpu_spmm24_blocks &p, con
                                              const work &w, ring *r, chunks own) {
     float d[at::PANELS][at::TOKENS / 2];
     multiply<at>(*c, d, r, w.steps, p.cluster);
-    if (!at::NARROW && p.split > 1 && !gather<at>(p, *c, d, w)) return;
+    if (!at::NARROW && !at::WHOLE && p.split > 1 && !gather<at>(p, *c, d, w)) return;
     if (at::SHARES && p.shared > 1) share<at>(p, *c, d, own);
     first_residuals<at, PLAIN>(p, *c, w, own);
     store<at, PLAIN>(p, c, d, w, own);
@@ -601,7 +618,7 @@ template <class at, bool PLAIN>
 static __device__ __forceinline__ int consume(const wn__gpu_spmm24_blocks &p, consumer *c,
                                               ring *r) {
     const int cluster = p.cluster * p.shared, clusters = (int)gridDim.x / cluster;
-    const int count = p.tiles_m * p.tiles_n * p.split;
+    const int count = p.tiles_m * p.tiles_n * (at::WHOLE ? 1 : p.split);
     const bool shares = at::SHARES && p.shared > 1;
     const chunks own = chunks_of<at>(c->which, c->rank, shares ? p.shared : 1);
     if (shares && c->thread == 0)
@@ -635,15 +652,20 @@ static __device__ __forceinline__ void spmm24_blocks(const wn__gpu_spmm24_blocks
     if (!p.early || group > 0) wait_for_ahead();
     if (!p.early) let_next_begin();
     if (group == 0) {
-        asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
-        if (threadIdx.x < 32 && elected()) produce<at>(p, base, rank);
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(at::WHOLE ? 24 : 40));
+        if (!at::WHOLE) {
+            if (threadIdx.x < 32 && elected()) produce<at, COPIES_ALL>(p, base, rank, 0);
+        } else if (threadIdx.x < at::BLOCKS) {
+            produce<at, COPIES_BLOCKS>(p, base, rank, (int)threadIdx.x);
+        } else if (threadIdx.x >= 32 && threadIdx.x < 64) {
+            if (elected()) produce<at, COPIES_TOKENS>(p, base, rank, 0);
+        }
         __syncwarp();
         if (at::SHARES && p.shared > 1) cluster_sync(); // that of those who share sums
     } else {
-        if (at::CONSUMERS == 2)
-            asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
-        else
-            asm volatile("setmaxnreg.inc.sync.aligned.u32 152;");
+        asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(at::CONSUMERS > 2 ? 152
+                                                                 : at::WHOLE       ? 240
+                                                                                   : 232));
         const int which = group - 1, thread = (int)threadIdx.x % WARPGROUP, lane = thread & 31;
         const int token = 8 * (lane >> 4) + (lane & 7);
         const int column = 2 * (thread >> 5) + (lane >> 3 & 1);

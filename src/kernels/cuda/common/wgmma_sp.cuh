@@ -18,6 +18,7 @@
     WN_REGISTERS_128                                                                               \
     ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"             \
     ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define WN_REGISTERS_208 WN_REGISTERS_192 ", %96, %97, %98, %99, %100, %101, %102, %103"
 #define WN_REGISTERS_256                                                                           \
     WN_REGISTERS_192                                                                               \
     ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111" \
@@ -30,6 +31,7 @@
 #define WN_SUMS_64(d)  WN_SUMS_16(d, 0), WN_SUMS_16(d, 16)
 #define WN_SUMS_128(d) WN_SUMS_64(d), WN_SUMS_16(d, 32), WN_SUMS_16(d, 48)
 #define WN_SUMS_192(d) WN_SUMS_128(d), WN_SUMS_16(d, 64), WN_SUMS_16(d, 80)
+#define WN_SUMS_208(d) WN_SUMS_192(d), WN_SUMS_4(d, 96), WN_SUMS_4(d, 100)
 #define WN_SUMS_256(d) WN_SUMS_192(d), WN_SUMS_16(d, 96), WN_SUMS_16(d, 112)
 
 /* Operands: the type of results, the bytes and columns of a block, words of places a thread. */
@@ -68,6 +70,8 @@ template <class T, int N> struct sparse_product;
     WN_SPARSE_PRODUCT(T, TEXT, 128, "%64", "%65", "%66", "%67", "%68")
 #define WN_SPARSE_PRODUCT_192(T, TEXT)                                                             \
     WN_SPARSE_PRODUCT(T, TEXT, 192, "%96", "%97", "%98", "%99", "%100")
+#define WN_SPARSE_PRODUCT_208(T, TEXT)                                                             \
+    WN_SPARSE_PRODUCT(T, TEXT, 208, "%104", "%105", "%106", "%107", "%108")
 #define WN_SPARSE_PRODUCT_256(T, TEXT)                                                             \
     WN_SPARSE_PRODUCT(T, TEXT, 256, "%128", "%129", "%130", "%131", "%132")
 WN_SPARSE_PRODUCT_64(operand_bf16, "bf16")
@@ -76,6 +80,8 @@ WN_SPARSE_PRODUCT_128(operand_bf16, "bf16")
 WN_SPARSE_PRODUCT_128(operand_f16, "f16")
 WN_SPARSE_PRODUCT_192(operand_bf16, "bf16")
 WN_SPARSE_PRODUCT_192(operand_f16, "f16")
+WN_SPARSE_PRODUCT_208(operand_bf16, "bf16")
+WN_SPARSE_PRODUCT_208(operand_f16, "f16")
 WN_SPARSE_PRODUCT_256(operand_bf16, "bf16")
 WN_SPARSE_PRODUCT_256(operand_f16, "f16")
 

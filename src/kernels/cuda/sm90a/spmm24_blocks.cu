@@ -8,6 +8,7 @@
     WN_SPMM24_ENTRY(wn_spmm24_blocks_##tile##_f16, operand_f16, consumers, panels, tokens, stages)
 
 ENTRIES(128x256, 2, 1, 256, 4)
+ENTRIES(256x208, 2, 2, 208, 4)
 ENTRIES(256x192, 2, 2, 192, 4)
 ENTRIES(256x128, 2, 2, 128, 5)
 ENTRIES(192x128, 3, 1, 128, 6)
