@@ -12,7 +12,7 @@ const wn__gpu_tile wn__gpu_tiles[WN_TILE_COUNT] = {WN_TILES(TILE)};
 
 enum { PROCESSORS = 132, MOST_PARTS = 8, LEAST_STEPS = 8, CLUSTERS_OF_4 = 30 };
 
-// Tiles of 8-bit numbers take a little more of shared memory; two of them were not built.
+// Tiles of 8-bit numbers take a little more of shared memory; three of them were not built.
 int wn__gpu_tile_stages(int tile, int bytes) {
     if (bytes == 2) return wn__gpu_tiles[tile].stages;
     switch (tile) {

@@ -9,8 +9,9 @@
  * the last tokens are cut into narrower ones, which give all processors something to do. A sum cut
  * into parts fills processors that would have no tile, and pays for writing all parts and reading
  * them again; or a cluster shares it, whose blocks send each other what they do not finish.
- * Clusters that share tokens make the largest tile a little faster. The constants are fitted to one
- * H200, whose clock falls as power rises: a cycle is one of 1.55 GHz. */
+ * Clusters that share tokens make the largest tiles a little faster, and take longer to launch. The
+ * constants are fitted to one H200, whose clock falls as power rises: a cycle is one of 1.55 GHz.
+ */
 #ifndef WN_KERNELS_CUDA_TILES_H
 #define WN_KERNELS_CUDA_TILES_H
 
