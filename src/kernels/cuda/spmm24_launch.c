@@ -16,7 +16,7 @@ static wn_status make_maps(wn__cuda *d, const wn__spmm24_launch *l, wn__gpu_spmm
     WN_TRY(wn__cuda_tensor_map(d, l->x, (unsigned)t->tokens / cluster, &a->x));
     if (l->plan.rest > 0)
         WN_TRY(wn__cuda_tensor_map(d, l->x, (unsigned)l->plan.rest / cluster, &a->x_rest));
-    const unsigned tail = WN_SPMM24_TAIL(t->rows, t->tokens);
+    const unsigned tail = (unsigned)WN_SPMM24_TAIL(t->rows, t->tokens);
     WN_TRY(wn__cuda_tensor_map(d, l->y, chunk, &a->y));
     if (tail < chunk) WN_TRY(wn__cuda_tensor_map(d, l->y, tail, &a->y_tail));
     if (!wn__given(l->residual)) return WN_OK;
