@@ -160,6 +160,14 @@ static bool is_ref(const wn__kernel *k) {
     return strcmp(k->variant, "ref") == 0;
 }
 
+// One instruction for pairs of bfloat16 numbers does what two multiply-adds do, but where it takes
+// more than twice their time its rows stand between those of 32 and 64 byte vectors of floats.
+int wn__kernel_rank(const wn__kernel *k) {
+    enum { SLOW_PAIRS = 25 };
+    bool pairs = !wn__kernel_on_gpu(k) && (k->needs & WN_CPU_AVX512BF16) != 0;
+    return pairs && !wn__cpu_amd() ? SLOW_PAIRS : k->rank;
+}
+
 // The highest rank that fits; of equal ranks the first row. Collects why others were refused.
 static const wn__kernel *best(const wn__exec *x, wn__op op, const void *args, bool *only_ref,
                               char *refused, size_t n) {
@@ -171,7 +179,7 @@ static const wn__kernel *best(const wn__exec *x, wn__op op, const void *args, bo
         if (!is_ref(k)) *only_ref = false;
         if (!wn__kernel_fits(x, k, args, why, sizeof why))
             append(refused, n, k->variant, why);
-        else if (!chosen || k->rank > chosen->rank)
+        else if (!chosen || wn__kernel_rank(k) > wn__kernel_rank(chosen))
             chosen = k;
     }
     return chosen;
@@ -278,7 +286,7 @@ void wn_kernel_get(size_t i, wn_kernel_info *out) {
                             .variant = k->variant,
                             .name = k->name,
                             .needs = needs_static(k->needs),
-                            .rank = k->rank,
+                            .rank = wn__kernel_rank(k),
                             .on_gpu = wn__kernel_on_gpu(k),
                             .available = wn__kernel_available(k)};
 }

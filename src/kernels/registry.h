@@ -24,6 +24,9 @@ const char *wn__needs_text(uint32_t needs, char *out, size_t n);
 /* Whether this machine lacks what row k needs, and what, into why[n]. */
 bool wn__kernel_lacking(const wn__kernel *k, char *why, size_t n);
 
+/* The rank by which row k is chosen on this processor. */
+int wn__kernel_rank(const wn__kernel *k);
+
 /* Why row k cannot run on x or with these (checked) arguments, "" if it can, into why[n]. Returns
  * whether it can. */
 bool wn__kernel_fits(const wn__exec *x, const wn__kernel *k, const void *args, char *why, size_t n);

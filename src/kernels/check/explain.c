@@ -19,7 +19,7 @@ static void write_rows(FILE *f, const wn__exec *x, const wn__case *c, const wn__
         char why[160], needs[80];
         if (k->op != c->type->op) continue;
         bool fits = wn__kernel_fits(x, k, c->args, why, sizeof why);
-        fprintf(f, "%c %-24s rank %-3d", k == chosen ? '*' : ' ', k->name, k->rank);
+        fprintf(f, "%c %-24s rank %-3d", k == chosen ? '*' : ' ', k->name, wn__kernel_rank(k));
         if (k->needs) fprintf(f, "  needs %s", wn__needs_text(k->needs, needs, sizeof needs));
         if (!fits) fprintf(f, "  refused: %s", why);
         if (fits && k != chosen) fprintf(f, "  could run");

@@ -9,6 +9,7 @@
 #include "kernels/rmsnorm.h"
 #include "kernels/simd/rows.h"
 #include "kernels/spmm24.h"
+#include "kernels/spmm24_rows.h"
 #include "kernels/update.h"
 
 #include <stdio.h>
@@ -48,6 +49,15 @@ static bool is_bf16(const wn_tensor *t, bool rounded16, char *why, size_t n) {
 bool wn__accepts_matmul_bf16(const void *args, char *why, size_t n) {
     const wn__matmul *p = args;
     return is_bf16(&p->a, p->rounded16, why, n);
+}
+
+bool wn__accepts_bf16(const void *args, char *why, size_t n) {
+    return is_bf16(args, false, why, n); // as in wn__accepts_f32
+}
+
+bool wn__accepts_spmm24_rows_bf16(const void *args, char *why, size_t n) {
+    const wn__spmm24_rows *p = args;
+    return is_bf16(&p->b, false, why, n) && is_bf16(&p->values, false, why, n);
 }
 
 bool wn__accepts_spmm24_bf16(const void *args, char *why, size_t n) {

@@ -12,6 +12,10 @@ wn__accepts_fn wn__accepts_f32;
 wn__accepts_fn wn__accepts_f32_bf16;
 /* F32, BF16 and F16. */
 wn__accepts_fn wn__accepts_f32_16;
+/* BF16, by the same tensor. */
+wn__accepts_fn wn__accepts_bf16;
+/* BF16, draws included. */
+wn__accepts_fn wn__accepts_spmm24_rows_bf16;
 /* BF16, and F32 that holds nothing else (rounded16). */
 wn__accepts_fn wn__accepts_matmul_bf16, wn__accepts_spmm24_bf16;
 /* Of table or dtable. */
@@ -35,10 +39,13 @@ wn__accepts_fn wn__accepts_stream_unpack;
 
 wn__workspace_fn wn__workspace_matmul_avx2, wn__workspace_matmul_avx512,
     wn__workspace_matmul_avx512bf16, wn__workspace_matmul_amx;
-wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512, wn__workspace_spmm24_amx;
-wn__workspace_fn wn__workspace_spmm24_rows_avx2, wn__workspace_spmm24_rows_avx512;
+wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512,
+    wn__workspace_spmm24_avx512bf16, wn__workspace_spmm24_amx;
+wn__workspace_fn wn__workspace_spmm24_rows_avx2, wn__workspace_spmm24_rows_avx512,
+    wn__workspace_spmm24_rows_avx512bf16;
 wn__workspace_fn wn__workspace_spmm24_columns_avx2, wn__workspace_spmm24_columns_avx512;
-wn__workspace_fn wn__workspace_sddmm24_avx2, wn__workspace_sddmm24_avx512;
+wn__workspace_fn wn__workspace_sddmm24_avx2, wn__workspace_sddmm24_avx512,
+    wn__workspace_sddmm24_avx512bf16;
 /* x of a pass as the weights meet it. */
 wn__workspace_fn wn__workspace_stream_avx2, wn__workspace_stream_avx512;
 /* Packed factors, places, and panels of each worker; ref: two vectors of each. */

@@ -4,6 +4,7 @@
 #ifndef WN_KERNELS_SIMD_HALF_H
 #define WN_KERNELS_SIMD_HALF_H
 
+#include "kernels/simd/matmul_plan.h"
 #include "kernels/simd/vbits.h"
 
 #include <string.h>
@@ -109,8 +110,10 @@ ALWAYS void half_write_block(void *to, bool half, int64_t at, int64_t stride, in
 /* Whether panels hold pairs of bfloat16 numbers. */
 #if defined(__AVX512BF16__) || defined(__AMX_BF16__)
 #define PAIRS 1
+#define STEPS WN_PAIR_STEPS /* of the depth in a float of a panel */
 #else
 #define PAIRS 0
+#define STEPS 1
 #endif
 
 #if PAIRS
@@ -119,6 +122,17 @@ ALWAYS void half_write_block(void *to, bool half, int64_t at, int64_t stride, in
 ALWAYS vf pairs_of(vf first, vf second) {
     return vf_of_bits(_mm512_or_si512(_mm512_srli_epi32(vi_bits(first), 16),
                                       vi_and(vi_bits(second), vi_set(0xFFFF0000))));
+}
+/* sum + a b, pair by pair, b of memory or a register. gcc 12 loads the operand of the intrinsic by
+ * an instruction of its own and moves sums from register to register, more than a core starts in a
+ * cycle. */
+ALWAYS vf pairs_fma(vf a, vf b, vf sum) {
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+}
+ALWAYS vf pairs_fma_at(vf a, const float *b, vf sum) {
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "m"(*(const __m512_u *)(const void *)b));
+    return sum;
 }
 /* n <= 2 VF numbers that stand one after the other, from element i on. */
 ALWAYS vf pairs_get(const void *p, bool half, int64_t i, int64_t n) {
@@ -136,5 +150,28 @@ ALWAYS vf pairs_get(const void *p, bool half, int64_t i, int64_t n) {
     return vf_of_bits(_mm512_permutex2var_epi16(vi_bits(first), upper, vi_bits(second)));
 }
 #endif
+
+/* n <= STEPS VF numbers that stand one after the other. */
+ALWAYS vf pack_read(const void *from, bool half, int64_t at, int64_t n) {
+#if PAIRS
+    return pairs_get(from, half, at, n);
+#else
+    return half_get(from, half, at, n);
+#endif
+}
+
+/* That many of each of `rows` <= VF vectors; zeros for the rest. */
+ALWAYS void pack_read_block(const void *from, bool half, int64_t stride, int64_t rows, int64_t n,
+                            vf r[VF]) {
+    if (rows == VF && n == STEPS * VF) {
+        UNROLL
+        for (int64_t s = 0; s < VF; s++)
+            r[s] = pack_read(from, half, s * stride, STEPS * VF);
+    } else {
+        UNROLL
+        for (int64_t s = 0; s < VF; s++)
+            r[s] = s < rows ? pack_read(from, half, s * stride, n) : vf_zero();
+    }
+}
 
 #endif

@@ -13,19 +13,25 @@
 
 #include <string.h>
 
-#if VF == 16 /* of a whole tile */
+#if PAIRS /* of a whole tile */
+#define LANES WN_PAIRS_LANES
+#elif VF == 16
 #define LANES WN_AVX512_LANES
 #else
 #define LANES WN_AVX2_LANES
 #endif
 #define VECS (LANES / VF) /* of a whole tile */
-#define PART 128          /* depth that one worker brings in of a tile that is shared */
+#define PART 128          /* rows that one worker brings in of a tile that is shared */
 
 /* Rows of numbers, one for each output of a block: its sums [outputs][width], or the result. */
 typedef struct rows24 {
     float *at;
     int64_t stride;
 } rows24;
+
+static inline rows24 rows_from(rows24 rows, int64_t first) {
+    return (rows24){rows.at + first * rows.stride, rows.stride};
+}
 
 /* out[o][t] of outputs o0 .. o0 + outputs - 1, all of the depth. sums: where they may wait; out is
  * the same unless the result lies by lanes. */
@@ -48,7 +54,7 @@ typedef struct lanes24 {
     int64_t lanes, depth, outputs;
     bool accumulate;
     wn__spmm24_plan plan;
-    float *panel;   /* shared: tile after tile, each [depth][its width] */
+    float *panel;   /* shared: tile after tile, each [plan.rows][its width] */
     char *scratch;  /* of the workers, after that */
     int64_t t0, t1; /* lanes of this chunk */
     int64_t tiles;
@@ -73,7 +79,7 @@ static tile24 tile_at(const lanes24 *job, int64_t i) {
             width = next;
     }
     int64_t left = job->t1 - job->t0 - t, count = left < width ? left : width;
-    return (tile24){job->t0 + t, count, width, job->panel + t * job->plan.depth};
+    return (tile24){job->t0 + t, count, width, job->panel + t * job->plan.rows};
 }
 
 static int64_t tile_count(int64_t lanes) {
@@ -87,57 +93,76 @@ static int64_t at_most(int64_t n, int64_t most) {
     return n < most ? n : most;
 }
 
-/* panel[d][t] = in[t][d] from d0 on, before `depth`; zeros for what does not exist. */
+/* VF lanes of at most STEPS VF numbers along the depth. */
+ALWAYS void read_lanes(const void *from, bool half, int64_t stride, int64_t rows, int64_t n,
+                       vf r[VF]) {
+#if PAIRS
+    pack_read_block(from, half, stride, rows, n, r);
+#else
+    half_read_block(from, half, stride, rows, n, r);
+#endif
+}
+
+/* panel[d][t] = in[t][d], or the pair of in[t][2d] and in[t][2d + 1], from d0 on, before `rows`;
+ * zeros for what does not exist. */
 ALWAYS void transpose_in_of(bool half, const lanes24 *job, const tile24 *tile, int64_t d0,
-                            int64_t depth) {
+                            int64_t rows) {
     int64_t k = job->depth, down = job->in.stride;
     for (int64_t t = 0; t < tile->width; t += VF) {
         const void *x = half_at(job->in.data, half, (tile->t0 + t) * down);
-        for (int64_t c = d0; c < depth; c += VF) {
+        for (int64_t c = d0; c < rows; c += VF) {
             vf r[VF];
-            half_read_block(half_at(x, half, c), half, down, at_most(tile->count - t, VF),
-                            at_most(k - c, VF), r);
+            read_lanes(half_at(x, half, STEPS * c), half, down, at_most(tile->count - t, VF),
+                       at_most(k - STEPS * c, STEPS * VF), r);
             vf_transpose(r);
-            vf_write_block(tile->panel + c * tile->width + t, tile->width, at_most(depth - c, VF),
+            vf_write_block(tile->panel + c * tile->width + t, tile->width, at_most(rows - c, VF),
                            VF, r);
         }
     }
 }
 
-static void transpose_in(const lanes24 *job, const tile24 *tile, int64_t d0, int64_t depth) {
+static void transpose_in(const lanes24 *job, const tile24 *tile, int64_t d0, int64_t rows) {
     if (job->in.half)
-        transpose_in_of(true, job, tile, d0, depth);
+        transpose_in_of(true, job, tile, d0, rows);
     else
-        transpose_in_of(false, job, tile, d0, depth);
+        transpose_in_of(false, job, tile, d0, rows);
 }
 
-/* The same of a matrix that lies by lanes. */
+/* Lanes from t on of row d of a matrix that lies by lanes. */
+ALWAYS vf read_row(bool half, const lanes24 *job, const tile24 *tile, int64_t d, int64_t t) {
+    if (d >= job->depth || t >= tile->count) return vf_zero();
+    int64_t row = job->order ? job->order[d] : d;
+    return half_get(job->in.data, half, row * job->in.stride + tile->t0 + t,
+                    at_most(tile->count - t, VF));
+}
+
+/* The same of such a matrix. */
 ALWAYS void copy_in_of(bool half, const lanes24 *job, const tile24 *tile, int64_t d0,
-                       int64_t depth) {
-    for (int64_t d = d0; d < depth; d++) {
-        bool exists = d < job->depth;
-        int64_t row = exists && job->order ? job->order[d] : d, count = exists ? tile->count : 0;
-        const void *x = half_at(job->in.data, half, exists ? row * job->in.stride + tile->t0 : 0);
+                       int64_t rows) {
+    for (int64_t d = d0; d < rows; d++) {
         float *to = tile->panel + d * tile->width;
         for (int64_t t = 0; t < tile->width; t += VF) {
-            int64_t n = count - t < 0 ? 0 : at_most(count - t, VF);
-            vf_store(to + t, half_get(x, half, n > 0 ? t : 0, n));
+            vf first = read_row(half, job, tile, STEPS * d, t);
+#if PAIRS
+            first = pairs_of(first, read_row(half, job, tile, STEPS * d + 1, t));
+#endif
+            vf_store(to + t, first);
         }
     }
 }
 
-static void copy_in(const lanes24 *job, const tile24 *tile, int64_t d0, int64_t depth) {
+static void copy_in(const lanes24 *job, const tile24 *tile, int64_t d0, int64_t rows) {
     if (job->in.half)
-        copy_in_of(true, job, tile, d0, depth);
+        copy_in_of(true, job, tile, d0, rows);
     else
-        copy_in_of(false, job, tile, d0, depth);
+        copy_in_of(false, job, tile, d0, rows);
 }
 
-static void bring_in(const lanes24 *job, const tile24 *tile, int64_t d0, int64_t depth) {
+static void bring_in(const lanes24 *job, const tile24 *tile, int64_t d0, int64_t rows) {
     if (job->in.by_lanes)
-        copy_in(job, tile, d0, depth);
+        copy_in(job, tile, d0, rows);
     else
-        transpose_in(job, tile, d0, depth);
+        transpose_in(job, tile, d0, rows);
 }
 
 /* out[t][o0 + o] from sums[o][t]. */
@@ -203,7 +228,7 @@ static void copy_out(const lanes24 *job, const tile24 *tile, const float *sums, 
 
 /* Whether the sums of a tile are the result as they are, where it lies. */
 static bool writes_result(const lanes24 *job, const tile24 *tile) {
-    return job->out.by_lanes && !job->out.half && !job->accumulate && job->plan.depth > 0 &&
+    return job->out.by_lanes && !job->out.half && !job->accumulate && job->plan.rows > 0 &&
            tile->count == tile->width;
 }
 
@@ -213,7 +238,7 @@ static void run_block(const lanes24 *job, const tile24 *tile, int64_t o0, float 
     rows24 rows = {sums, tile->width}, out = rows;
     bool done = writes_result(job, tile);
     if (done) out = (rows24){(float *)job->out.data + o0 * stride + tile->t0, stride};
-    if (job->plan.depth == 0)
+    if (job->plan.rows == 0)
         memset(sums, 0, (size_t)(outputs * tile->width) * sizeof *sums);
     else
         job->block(job->args, tile->width, tile->panel, o0, outputs, rows, out);
@@ -240,14 +265,14 @@ static void lanes24_tiles(void *ctx, int64_t begin, int64_t end, int worker) {
     for (int64_t i = begin; i < end; i++) {
         tile24 tile = tile_at(job, i);
         tile.panel = sums + job->plan.block * job->plan.lanes;
-        bring_in(job, &tile, 0, job->plan.depth);
+        bring_in(job, &tile, 0, job->plan.rows);
         for (int64_t o = 0; o < job->outputs; o += job->plan.block)
             run_block(job, &tile, o, sums);
     }
 }
 
 static int64_t part_count(const lanes24 *job) {
-    return (job->plan.depth + PART - 1) / PART;
+    return (job->plan.rows + PART - 1) / PART;
 }
 
 static void lanes24_bring_in(void *ctx, int64_t begin, int64_t end, int worker) {
@@ -257,7 +282,7 @@ static void lanes24_bring_in(void *ctx, int64_t begin, int64_t end, int worker) 
     for (int64_t i = begin; i < end; i++) {
         tile24 tile = tile_at(job, i / parts);
         int64_t d0 = i % parts * PART;
-        bring_in(job, &tile, d0, d0 + at_most(job->plan.depth - d0, PART));
+        bring_in(job, &tile, d0, d0 + at_most(job->plan.rows - d0, PART));
     }
 }
 
@@ -284,8 +309,9 @@ static void run_shared(lanes24 *job, wn__pool *pool) {
 }
 
 static void run_lanes(lanes24 *job, wn__exec *x) {
+    const wn__spmm24_cut cut = {LANES, STEPS};
     job->plan =
-        wn__spmm24_plan_for(job->lanes, job->outputs, job->depth, LANES, wn__pool_threads(x->pool));
+        wn__spmm24_plan_for(job->lanes, job->outputs, job->depth, cut, wn__pool_threads(x->pool));
     job->panel = (float *)(void *)x->scratch;
     job->scratch = x->scratch;
     job->t1 = job->lanes;

@@ -6,38 +6,9 @@
 #include "kernels/simd/half.h"
 #include "kernels/simd/matmul_plan.h"
 
-#if PAIRS
-#define STEPS WN_PAIR_STEPS
-#else
-#define STEPS 1
-#endif
-
 /* Floats of a panel that hold `depth` steps of k, in whole rows of a tile where that has such. */
 ALWAYS int64_t panel_depth(int64_t depth) {
     return (depth + STEPS * TILE_DEPTH - 1) / (STEPS * TILE_DEPTH) * TILE_DEPTH;
-}
-
-/* n <= STEPS VF numbers that stand one after the other. */
-ALWAYS vf pack_read(const void *from, bool half, int64_t at, int64_t n) {
-#if PAIRS
-    return pairs_get(from, half, at, n);
-#else
-    return half_get(from, half, at, n);
-#endif
-}
-
-/* That many of each of `rows` <= VF vectors; zeros for the rest. */
-ALWAYS void pack_read_block(const void *from, bool half, int64_t stride, int64_t rows, int64_t n,
-                            vf r[VF]) {
-    if (rows == VF && n == STEPS * VF) {
-        UNROLL
-        for (int64_t s = 0; s < VF; s++)
-            r[s] = pack_read(from, half, s * stride, STEPS * VF);
-    } else {
-        UNROLL
-        for (int64_t s = 0; s < VF; s++)
-            r[s] = s < rows ? pack_read(from, half, s * stride, n) : vf_zero();
-    }
 }
 
 /* Panels of `width` of count vectors that are contiguous along depth: to[l * width + i] = from[i *

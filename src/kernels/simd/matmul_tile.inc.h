@@ -24,7 +24,7 @@ ALWAYS void tiles_end(void) {}
 /* c + a b, of one step of k or of two. */
 ALWAYS vf panel_fma(vf a, vf b, vf c) {
 #if PAIRS
-    return _mm512_dpbf16_ps(c, (__m512bh)vi_bits(a), (__m512bh)vi_bits(b));
+    return pairs_fma(a, b, c);
 #else
     return vf_fma(a, b, c);
 #endif

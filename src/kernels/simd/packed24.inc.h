@@ -3,6 +3,7 @@
  * panel's row that a kept weight meets, then there are only FMAs. Each element adds its products in
  * ascending order of the depth. Weights of BF16 become floats as they are broadcast. */
 #include "kernels/simd/lanes24.inc.h"
+#include "kernels/simd/packed24.h"
 #include "kernels/simd/pick8.h"
 
 #define SLICE_OUTPUTS 4                      /* that take turns, at most */
@@ -52,30 +53,6 @@ ALWAYS vf broadcast_weight(bool half, const void *values, vf eight, size_t i) {
     if (!half && PICKS(i)) return pick_of_eight(eight, i);
     return broadcast_slot(half, half_at(values, half, (int64_t)i / 2 * 2), i % 2);
 }
-
-/* What is said of an output o, for each of a few. clang 14 takes arrays apart into registers before
- * it unrolls loops, so it needs the numbers of outputs as they are written: else every FMA of
- * vectors of 32 bytes stores its sum, and the product takes twice as long. */
-#if defined(__clang__)
-#define WITH_OUTPUT_(outputs, n, ...)                                                              \
-    if ((n) < (outputs)) {                                                                         \
-        enum { o = n };                                                                            \
-        __VA_ARGS__;                                                                               \
-    }
-#define EACH_OUTPUT(outputs, ...)                                                                  \
-    {                                                                                              \
-        WITH_OUTPUT_(outputs, 0, __VA_ARGS__)                                                      \
-        WITH_OUTPUT_(outputs, 1, __VA_ARGS__)                                                      \
-        WITH_OUTPUT_(outputs, 2, __VA_ARGS__)                                                      \
-        WITH_OUTPUT_(outputs, 3, __VA_ARGS__)                                                      \
-    }
-#else
-#define EACH_OUTPUT(outputs, ...)                                                                  \
-    UNROLL                                                                                         \
-    for (int o = 0; o < (outputs); o++) {                                                          \
-        __VA_ARGS__;                                                                               \
-    }
-#endif
 
 /* Four groups of each of a few outputs, whose index are the low 16 of its bits. The two bits of
  * each slot count rows of the panel from its group's first. */
@@ -217,23 +194,6 @@ ALWAYS void prefetch_result(int vecs, const float *row) {
         _mm_prefetch((const char *)(row + VF * v), _MM_HINT_T0);
 }
 
-/* The packed rows that are outputs; and extra ones, each added to the output that `extra`,
- * ascending, names. */
-typedef struct packed24 {
-    const void *values;
-    const uint8_t *index;
-    int64_t groups, bytes; /* of a row */
-    const int32_t *extra;
-    int64_t extras, first_extra;
-} packed24;
-
-static packed24 packed24_of(const wn_tensor *values, const wn_tensor *index) {
-    return (packed24){.values = values->data,
-                      .index = index->data,
-                      .groups = values->shape[1] / 2,
-                      .bytes = index->shape[1]};
-}
-
 /* Whether sums may go to rows of the result: who includes this says so. Where they only wait, one
  * address and a constant stride do, and registers are few. */
 #ifndef WRITES_ROWS
@@ -286,10 +246,6 @@ ALWAYS int64_t add_rows(int count, int vecs, bool half, const packed24 *p, const
         to.at = row_at(vecs, to, count);
     }
     return row;
-}
-
-static inline rows24 rows_from(rows24 rows, int64_t first) {
-    return (rows24){rows.at + first * rows.stride, rows.stride};
 }
 
 /* All outputs of a block, slice after slice. A narrow tile has longer slices, and outputs in turns.

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define SLICE   (2 * VF) /* columns whose kept places make a vector */
-#define CHUNK   (WN_SDDMM24_SLICE / SLICE)
+#define CHUNK   (WN_SDDMM24_SLICE / SLICE * STEPS)
 #define AT_ONCE 8
 #define PIECE   64 /* columns that are transposed together: whole lines of their rows */
 #define TURN    8  /* vectors of tokens: a chunk has a multiple of them, or 4, 2 or 1 */
@@ -37,11 +37,12 @@ typedef struct chunk24 {
 } chunk24;
 
 static chunk24 chunk_of(const sddmm24_job *job, int64_t i) {
+    const int64_t vec = STEPS * VF, turn = TURN * vec;
     chunk24 chunk = {.t0 = i * CHUNK, .tokens = job->t - i * CHUNK, .vecs = 1};
     if (chunk.tokens > CHUNK) chunk.tokens = CHUNK;
-    while (chunk.vecs < TURN && chunk.vecs * VF < chunk.tokens)
+    while (chunk.vecs < TURN && chunk.vecs * vec < chunk.tokens)
         chunk.vecs *= 2;
-    if (chunk.tokens > TURN * VF) chunk.vecs = (chunk.tokens + TURN * VF - 1) / (TURN * VF) * TURN;
+    if (chunk.tokens > turn) chunk.vecs = (chunk.tokens + turn - 1) / turn * TURN;
     return chunk;
 }
 
@@ -58,16 +59,33 @@ static int64_t padded(int64_t columns) {
     return (columns + SLICE - 1) / SLICE * SLICE;
 }
 
-/* to[c][t] = from[t][c] for the columns of a piece; zeros for what does not exist. */
+/* VF columns of STEPS VF tokens, of which `tokens` exist: a token, or a pair of them, each. */
+ALWAYS void read_tokens(const void *from, bool half, int64_t stride, int64_t tokens,
+                        int64_t columns, vf r[VF]) {
+#if PAIRS
+    UNROLL
+    for (int64_t i = 0; i < VF; i++) {
+        vf first = vf_zero(), second = vf_zero();
+        if (2 * i < tokens) first = half_get(from, half, 2 * i * stride, columns);
+        if (2 * i + 1 < tokens) second = half_get(from, half, (2 * i + 1) * stride, columns);
+        r[i] = pairs_of(first, second);
+    }
+#else
+    half_read_block(from, half, stride, tokens, columns, r);
+#endif
+}
+
+/* to[c][t] = from[t][c] for the columns of a piece, or the pair of from[2t][c] and from[2t + 1][c];
+ * zeros for what does not exist. */
 ALWAYS void transpose_columns(bool half, const void *from, int64_t stride, int64_t tokens,
                               int64_t columns, int64_t rows, int64_t vecs, float *to) {
     for (int64_t t = 0; t < VF * vecs; t += VF) {
-        int64_t n = tokens - t < 0 ? 0 : least(tokens - t, VF), at = n > 0 ? t * stride : 0;
+        int64_t n = tokens - STEPS * t < 0 ? 0 : least(tokens - STEPS * t, STEPS * VF);
+        int64_t at = n > 0 ? STEPS * t * stride : 0;
         for (int64_t c = 0; c < rows; c += VF) {
             int64_t exist = columns - c < 0 ? 0 : least(columns - c, VF);
             vf r[VF];
-            half_read_block(half_at(from, half, at + (exist > 0 ? c : 0)), half, stride, n, exist,
-                            r);
+            read_tokens(half_at(from, half, at + (exist > 0 ? c : 0)), half, stride, n, exist, r);
             vf_transpose(r);
             vf_write_block(to + c * VF * vecs + t, VF * vecs, least(rows - c, VF), VF, r);
         }
@@ -81,7 +99,7 @@ static void bring_in(const sddmm24_job *job, const wn_tensor *from, int64_t firs
     int64_t stride = from->stride[0], exist = count - c < 0 ? 0 : least(count - c, PIECE);
     int64_t at = (job->t0 + chunk->t0) * stride + first + (exist > 0 ? c : 0),
             rows = least(width - c, PIECE);
-    float *to = panel + chunk->t0 * width + c * VF * chunk->vecs;
+    float *to = panel + chunk->t0 / STEPS * width + c * VF * chunk->vecs;
     bool half = from->dtype == WN_DTYPE_BF16;
     const void *data = half_at(from->data, half, at);
     if (half)
@@ -110,6 +128,14 @@ static void sddmm24_bring_dy(void *ctx, int64_t begin, int64_t end, int worker) 
     }
 }
 
+ALWAYS vf add_product(vf dy, const float *x, vf sum) {
+#if PAIRS
+    return pairs_fma_at(dy, x, sum);
+#else
+    return vf_fma(dy, vf_load(x), sum);
+#endif
+}
+
 /* The products of a row of dy with the rows of the panel that eight places name, two bits each.
  * Where two FMAs are started every cycle, each place has two sums. The compiler must not see
  * through the addresses: it would share parts of them and run out of registers. */
@@ -130,7 +156,7 @@ ALWAYS void dot_places(int turn, int64_t lanes, const float *dy, const float *pa
             vf d = vf_load(dy + t + VF * v);
             UNROLL
             for (int i = 0; i < AT_ONCE; i++)
-                sum[v % sets][i] = vf_fma(d, vf_load(row[i] + VF * v), sum[v % sets][i]);
+                sum[v % sets][i] = add_product(d, row[i] + VF * v, sum[v % sets][i]);
         }
         UNROLL
         for (int i = 0; i < AT_ONCE; i++)
@@ -267,8 +293,8 @@ static void sddmm24_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
         for (int64_t t = 0; t < job->chunks; t++) {
             const chunk24 chunk = chunk_of(job, t);
             int64_t lanes = VF * chunk.vecs;
-            const visit24 at = {.dy = job->dy + chunk.t0 * job->o + o * lanes,
-                                .panel = job->x + chunk.t0 * width + c * lanes,
+            const visit24 at = {.dy = job->dy + chunk.t0 / STEPS * job->o + o * lanes,
+                                .panel = job->x + chunk.t0 / STEPS * width + c * lanes,
                                 .outputs = outputs,
                                 .lanes = lanes,
                                 .index =
@@ -302,7 +328,7 @@ static void run_columns(sddmm24_job *job, wn__exec *x) {
 static wn_status sddmm24(const void *args, wn__exec *x) {
     const wn__sddmm24 *p = args;
     sddmm24_job job = {.p = p,
-                       .plan = wn__sddmm24_plan_for(p, VF, wn__pool_threads(x->pool)),
+                       .plan = wn__sddmm24_plan_for(p, VF, STEPS, wn__pool_threads(x->pool)),
                        .add = p->accumulate};
     int64_t T = p->x.shape[0], n = p->dy.shape[1];
     job.x = (float *)(void *)x->scratch;

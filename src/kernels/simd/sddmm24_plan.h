@@ -20,7 +20,9 @@ typedef struct wn__sddmm24_plan {
     size_t bytes;                     /* of all */
 } wn__sddmm24_plan;
 
-/* vec: floats of a vector; twice as many columns make a slice, whose kept places fill one. */
-wn__sddmm24_plan wn__sddmm24_plan_for(const wn__sddmm24 *p, int64_t vec, int threads);
+/* vec: floats of a vector; twice as many columns make a slice, whose kept places fill one. steps:
+ * tokens of a float. */
+wn__sddmm24_plan wn__sddmm24_plan_for(const wn__sddmm24 *p, int64_t vec, int64_t steps,
+                                      int threads);
 
 #endif

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* spmm24 with tokens in lanes: x is transposed in, y is transposed out. Few tokens of floats go
  * another way: see spmm24_few.inc.h. */
+#include "kernels/simd/half.h"
+#if PAIRS
+#include "kernels/simd/pairs24.inc.h"
+#else
 #include "kernels/simd/packed24.inc.h"
+#endif
 #include "kernels/simd/spmm24_few.inc.h"
 #include "kernels/spmm24.h"
 

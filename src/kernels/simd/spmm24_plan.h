@@ -14,25 +14,31 @@
 /* The most lanes of a tile: eight vectors. A slice of it, 64 rows, is 32 KiB of L1, or 16. */
 #define WN_AVX512_LANES 128
 #define WN_AVX2_LANES   64
+/* Of pairs: a slice has six rows for every four columns, 24 KiB. */
+#define WN_PAIRS_LANES 64
 /* At most this many tokens of floats are multiplied where they stand, output by output. */
 #define WN_SPMM24_FEW 8
+
+/* What a variant makes of a tile: its lanes, and how many numbers of the depth a float holds. */
+typedef struct wn__spmm24_cut {
+    int64_t lanes, steps;
+} wn__spmm24_cut;
 
 typedef struct wn__spmm24_plan {
     bool shared;   /* a tile is brought in once and worked on by several; else one worker does all
                       of it */
     int64_t lanes; /* of a whole tile */
     int64_t chunk; /* lanes that are brought in at once, a multiple of that; shared only */
-    int64_t depth; /* rounded up to a whole group */
+    int64_t rows;  /* of a panel: the depth, rounded up to a whole group, in floats */
     int64_t block; /* outputs of a block */
     size_t panel_bytes;  /* of one tile, or of the chunk that all share */
     size_t worker_bytes; /* of one worker, its own tile included */
 } wn__spmm24_plan;
 
 bool wn__spmm24_is_few(const wn__spmm24 *p);
-/* tile: the lanes of a whole tile. */
-wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t depth, int64_t tile,
-                                    int threads);
-size_t wn__spmm24_plan_bytes(int64_t lanes, int64_t outputs, int64_t depth, int64_t tile,
+wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t depth,
+                                    wn__spmm24_cut cut, int threads);
+size_t wn__spmm24_plan_bytes(int64_t lanes, int64_t outputs, int64_t depth, wn__spmm24_cut cut,
                              int threads);
 
 #endif

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* spmm24_rows with the columns of b in lanes: b is copied or transposed in, c likewise out. */
 #include "base/fail.h"
+#include "kernels/simd/half.h"
+#if PAIRS
+#include "kernels/simd/pairs24.inc.h"
+#else
 #define WRITES_ROWS 1
 #include "kernels/simd/packed24.inc.h"
+#endif
 #include "kernels/spmm24_rows.h"
 
 static void spmm24_rows_block(const void *args, int64_t width, const float *panel, int64_t o0,

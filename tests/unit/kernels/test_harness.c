@@ -486,7 +486,8 @@ static void sparse_ops_are_timed_beside_the_dense_one(void **state) {
         wn_kernel_get(i, &k);
         expected += strcmp(k.op, "spmm24") == 0 && k.available;
     }
-    assert_int_equal(wn_kernels_time("spmm24", NULL, "T=8,n=12,k=16", 1, 2, on_time, &t), WN_OK);
+    assert_int_equal(wn_kernels_time("spmm24", NULL, "T=8,n=12,k=16,dtype=bf16", 1, 2, on_time, &t),
+                     WN_OK);
     assert_int_equal(t.lines, expected);
     assert_int_equal(t.dense, 1);
     assert_true(t.sane);
