@@ -162,8 +162,6 @@ static void describe_sparsity(const wn__hf_sparsity *s, char *out, size_t size) 
     }
 }
 
-// A configuration that is not read here is said to be so: the tensors can be looked at all the
-// same.
 static wn_status describe_chains(const char *dir, const wn__hf_sparsity *said, char **out) {
     wn__hf_weights *w;
     *out = NULL;
@@ -174,6 +172,8 @@ static wn_status describe_chains(const char *dir, const wn__hf_sparsity *said, c
     return status == WN_OK ? WN_OK : wn__fail_in(status, "%s", dir);
 }
 
+// A configuration that is not read here is said to be so: the tensors can be looked at all the
+// same.
 static wn_status describe_config(const char *dir, char **out) {
     wn__model_config c;
     wn__hf_sparsity sparsity = {0};

@@ -100,7 +100,7 @@ static void test_sparse_instructions(void **state) {
     const counts c = count_image("probe_sm90a");
     assert_int_equal(c.hgmma, 2);
     assert_int_equal(c.hgmma_sparse, 2);
-    // eleven shapes, two types of results, two products of each block, in two steps that take turns
+    // twelve shapes, two types of results, two products of each block, in two steps that take turns
     const counts few = count_image("few_sm90a"), few8 = count_image("few8_sm90a");
     assert_int_equal(few.functions, 24);
     assert_true(few.hgmma >= 24 * 4);
