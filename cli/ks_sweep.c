@@ -140,7 +140,7 @@ int ks_sweep(const options *o, const char *path, const wn_ks_options *k) {
                            RANKS);
     if (what == REPEATED) return usage_error("--ranks %s: the same one twice, in one folder", text);
     if (k->resume) return usage_error("--ranks begins every fit anew: no --resume");
-    if (strcmp(k->chain, "legacy") != 0)
+    if (strcmp(k->chain, "legacy") != 0 && strncmp(k->chain, "legacy+", 7) != 0)
         return usage_error("--ranks is of legacy chains; '%s' has its own rank", k->chain);
     outcome *all = calloc(count, sizeof *all);
     if (!all) {

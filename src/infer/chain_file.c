@@ -59,8 +59,8 @@ static wn_status read_tag(const wn__pth *p, wn__chain_file *out) {
     out->layout = WN__KRON_COLUMNS;
     if (tag == NULL) return WN_OK;
     if (tag->type != WN__PICKLE_STRING || tag->text.size >= TAG_LIMIT)
-        return wn__fail(WN_FORMAT, "%s: winnow.chain is %s, a line of text expected", p->path,
-                        wn__pickle_typename(tag));
+        return wn__fail(WN_FORMAT, "%s: winnow.chain is %s, a line of text below %d bytes expected",
+                        p->path, wn__pickle_typename(tag), TAG_LIMIT);
     memcpy(text, tag->text.bytes, tag->text.size);
     text[tag->text.size] = '\0';
     if (wn__kron_chain_parse(text, &said, &out->layout) != WN_OK)

@@ -30,7 +30,7 @@ static wn_status check_chain(const wn__ks *k, const wn__pth *p) {
                     c.chain.count, k->chain.count);
 }
 
-// Floats of any dtype and strides.
+// Floats of any dtype and strides, all of which float32 has.
 static wn_status take(const wn__pth *p, const char *name, const wn_tensor *to) {
     const wn__pth_entry *e = wn__pth_find(p, name);
     char wanted[160], found[160];
@@ -45,13 +45,13 @@ static wn_status take(const wn__pth *p, const char *name, const wn_tensor *to) {
     wn__pth_copy(&e->view, packed.data);
     int64_t bad = -1;
     for (int64_t i = 0; i < wn__tensor_count(&packed); i++) {
-        double v = wn__get(&packed, i);
-        if (!isfinite(v) && bad < 0) bad = i;
-        wn__set(to, i, v);
+        wn__set(to, i, wn__get(&packed, i));
+        if (!isfinite(wn__get(to, i)) && bad < 0) bad = i;
     }
     free(packed.data);
     if (bad < 0) return WN_OK;
-    return wn__fail(WN_INVALID, "%s: '%s': number %" PRId64 " is not finite", p->path, name, bad);
+    return wn__fail(WN_INVALID, "%s: '%s': number %" PRId64 " is not finite in float32", p->path,
+                    name, bad);
 }
 
 static wn_status take_moments(wn__ks *k, const wn__pth *p, size_t i) {
@@ -66,10 +66,13 @@ static wn_status take_moments(wn__ks *k, const wn__pth *p, size_t i) {
     return WN_OK;
 }
 
+// One that is none (the loss of an epoch without batches) is not taken.
 static bool number(const wn__pickle_value *dict, const char *key, double *out) {
     const wn__pickle_value *v = wn__pickle_get(dict, key);
     if (v == NULL || (v->type != WN__PICKLE_REAL && v->type != WN__PICKLE_INT)) return false;
-    *out = v->type == WN__PICKLE_REAL ? v->real : (double)v->integer;
+    double n = v->type == WN__PICKLE_REAL ? v->real : (double)v->integer;
+    if (isnan(n)) return false;
+    *out = n;
     return true;
 }
 
@@ -103,8 +106,9 @@ wn_status wn__ks_take_original(wn__ks *k, const wn__pth *p) {
     if (k->head_rank > 0)
         return wn__fail(WN_INVALID, "%s: has no head, here one of rank %" PRId64, p->path,
                         k->head_rank);
-    if (epoch == NULL || epoch->type != WN__PICKLE_INT || epoch->integer < 0)
-        return wn__fail(WN_INVALID, "%s: epoch is %s, a count expected", p->path,
+    if (epoch == NULL || epoch->type != WN__PICKLE_INT || epoch->integer < 0 ||
+        epoch->integer > INT32_MAX)
+        return wn__fail(WN_INVALID, "%s: epoch is %s, a count below 2^31 expected", p->path,
                         wn__pickle_typename(epoch));
     k->schedule.epoch = epoch->integer;
     for (size_t i = 0; i < k->params.count; i++) {

@@ -92,7 +92,7 @@ static wn_status errors(const fit *f, double *weight, double *outputs) {
     return wn__kron_inputs_square(f->x, f->out, f->in, f->rest, f->h, outputs);
 }
 
-// Turns by the moments h, from what is kept or, when nothing is, from W itself.
+// Turns by the moments h, from W itself on; what is kept stays where they end no nearer.
 static wn_status take_turns(fit *f, const double *h, int turns, int rounds, wn__kron_inputs *r) {
     double weight, outputs;
     memcpy(f->rest, f->w, (size_t)(f->out * f->in) * sizeof *f->rest);

@@ -37,6 +37,7 @@ run 0 ks fit "$weight" --ranks 1,2 --output-dir "$dir/sweep" --method svd --json
 run 2 ks fit "$weight" --ranks 1,,2; says "joined by ','"
 run 2 ks fit "$weight" --ranks 2,1,2; says "the same one twice"
 run 2 ks fit "$weight" --ranks 1,2 --chain monarch:2x3; says "is of legacy chains"
+run 0 ks fit "$weight" --ranks 1,2 --chain legacy+lowrank:1 --output-dir "$dir/sweephead" --method svd -q; prints "rank      2"
 run 1 ks fit "$weight" --method sgd --lr 1e3 --optimizer sgd --max-grad-norm 0 --output-dir "$dir/far"; says "the loss is not finite in epoch"
 [ ! -e "$dir/far/ks_chain_final.pth" ] || fail "a fit that went nowhere was kept"
 run 0 ks fit "$weight" --chain monarch:2x3+lowrank:1 --output-dir "$dir/head"; prints "4 x 3 in 2 factors: 17 of 12 parameters"

@@ -106,6 +106,7 @@ enum {
     TAG,
     TAG_LAYOUT,
     TAG_PATTERN,
+    TAG_LONG,
     MISSING,
     ROWS,
     WHOLE,
@@ -143,14 +144,18 @@ static void put_patterns(wn__pth_writer *w, int what) {
 }
 
 static void put_tag(wn__pth_writer *w, int what) {
-    if (what != TAG && what != TAG_LAYOUT && what != TAG_PATTERN) return;
+    char text[4097] = "kron 1 rightmost-first groups-cb (2,3,2,1) (1,2,3,2)";
+    if (what < TAG || what > TAG_LONG) return;
+    size_t used = strlen(text);
+    if (what == TAG_LONG) memset(text + used, ' ', sizeof text - 1 - used);
     wn__pth_put_text(w, "winnow");
     wn__pth_begin(w, WN__PICKLE_DICT);
     wn__pth_put_text(w, "chain");
-    wn__pth_put_text(w, what == TAG ? "kron 1 leftmost-first groups-cb (2,3,2,1) (1,2,3,2)"
-                        : what == TAG_LAYOUT
-                            ? "kron 1 rightmost-first groups-bc (2,3,2,1) (1,2,3,2)"
-                            : "kron 1 rightmost-first groups-cb (2,3,2,1) (1,3,3,2)");
+    wn__pth_put_text(w,
+                     what == TAG           ? "kron 1 leftmost-first groups-cb (2,3,2,1) (1,2,3,2)"
+                     : what == TAG_LAYOUT  ? "kron 1 rightmost-first groups-bc (2,3,2,1) (1,2,3,2)"
+                     : what == TAG_PATTERN ? "kron 1 rightmost-first groups-cb (2,3,2,1) (1,3,3,2)"
+                                           : text);
     wn__pth_end(w);
 }
 
@@ -211,6 +216,7 @@ static void refused(void **state) {
                  {TAG, "winnow.chain: a chain begins with"},
                  {TAG_LAYOUT, "'model_state_dict.weights.0' is"},
                  {TAG_PATTERN, "factor 1 is (1,3,3,2) in winnow.chain, (1,2,3,2) in patterns"},
+                 {TAG_LONG, "winnow.chain is a string, a line of text below 4096 bytes expected"},
                  {MISSING, "'model_state_dict.weights.1' is missing"},
                  {ROWS, "the layout groups-cb has"},
                  {INTEGERS, "'model_state_dict.weights.1' is"},

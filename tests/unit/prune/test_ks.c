@@ -404,6 +404,62 @@ static void test_original(void **state) {
     }
 }
 
+// What such a file may say that no run can begin from: a dictionary of an 8 x 8 butterfly.
+static const char *write_original(void **state, int64_t epoch, double loss, double first) {
+    double number[16] = {first, 1};
+    const wn_tensor factor = wn__tensor(number, WN_DTYPE_F64, 3, (const int64_t[]){4, 2, 2});
+    const wn_tensor bias = wn__tensor(number + 8, WN_DTYPE_F64, 1, (const int64_t[]){8});
+    const char *path = scratch_path(state, "written.pth");
+    static const char *const name[] = {"weights.0", "weights.1", "weights.2"};
+    wn__pth_writer *p;
+    assert_ok(wn__pth_create(path, &p));
+    wn__pth_begin(p, WN__PICKLE_DICT);
+    wn__pth_put_text(p, "epoch");
+    wn__pth_put_int(p, epoch);
+    wn__pth_put_text(p, "val_loss");
+    wn__pth_put_real(p, loss);
+    wn__pth_put_text(p, "patterns");
+    wn__pth_begin(p, WN__PICKLE_LIST);
+    for (int t = 0; t < 3; t++) {
+        const int64_t pattern[] = {4 >> t, 2, 2, 1 << t};
+        wn__pth_begin(p, WN__PICKLE_TUPLE);
+        for (int i = 0; i < 4; i++)
+            wn__pth_put_int(p, pattern[i]);
+        wn__pth_end(p);
+    }
+    wn__pth_end(p);
+    wn__pth_put_text(p, "model_state_dict");
+    wn__pth_begin_ordered(p);
+    wn__pth_put_text(p, "bias");
+    wn__pth_put_tensor(p, &bias);
+    for (int t = 0; t < 3; t++) {
+        wn__pth_put_text(p, name[t]);
+        wn__pth_put_tensor(p, &factor);
+    }
+    wn__pth_end(p);
+    wn__pth_end(p);
+    assert_ok(wn__pth_commit(p));
+    return path;
+}
+
+static void test_original_limits(void **state) {
+    float w[64];
+    const char *path = write_weight(state, 8, 8, w);
+    wn_ks_options o = options_for(state, "limits");
+    wn_ks_result r;
+    o.chain = "butterfly";
+    o.method = "sgd";
+    o.epochs = 4;
+    o.resume = write_original(state, 2, NAN, 0.5); // the epochs here are better than none
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+    assert_true(isfinite(r.best_val_loss));
+    assert_true(r.best_epoch > 2);
+    o.resume = write_original(state, (int64_t)1 << 62, 1.25, 0.5);
+    refuse(path, o, "written.pth: epoch is an integer, a count below 2^31 expected");
+    o.resume = write_original(state, 2, 1.25, 1e300);
+    refuse(path, o, "'model_state_dict.weights.0': number 0 is not finite in float32");
+}
+
 typedef struct seen {
     int epochs, best;
     double last;
@@ -552,9 +608,10 @@ static void test_refusals(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
 static const struct CMUnitTest tests[] = {
-    TEST(test_closed),   TEST(test_als),     TEST(test_reaches),    TEST(test_resume),
-    TEST(test_ways),     TEST(test_sources), TEST(test_calibrated), TEST(test_refusals),
-    TEST(test_original), TEST(test_head),
+    TEST(test_closed),          TEST(test_als),      TEST(test_reaches),
+    TEST(test_resume),          TEST(test_ways),     TEST(test_sources),
+    TEST(test_calibrated),      TEST(test_refusals), TEST(test_original),
+    TEST(test_original_limits), TEST(test_head),
 };
 
 int main(void) {
