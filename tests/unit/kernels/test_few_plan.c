@@ -80,6 +80,11 @@ static void beside_tiles(void **state) {
     assert_true(wn__few_is_faster(512, 1000, 4096, 1));
     assert_false(wn__few_is_faster(512, 28672, 8192, 2));
     assert_false(wn__few_is_faster(513, 1000, 4096, 2));
+    // where power slows the clock its prediction has to be lower by a margin, which decides here
+    assert_true(wn__few_is_faster(512, 1000, 4096, 2));
+    assert_false(wn__few_is_faster(384, 5120, 5120, 2));
+    assert_false(wn__few_is_faster(512, 4096, 4096, 2));
+    assert_false(wn__few_is_faster(512, 6656, 1664, 1));
 }
 
 int main(void) {
