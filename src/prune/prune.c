@@ -134,6 +134,9 @@ static wn_status choose_layers(pruning *p, layer_name *layer, const char **names
         count++;
         if (s.kind == WN_STRUCTURE_SPARSE24) WN_TRY(add_target(p, e, &s));
     }
+    if (count == 0)
+        return wn__fail(WN_INVALID, "%s: no layer has a weight that could be 2:4: all are chains",
+                        p->model);
     WN_TRY(wn__structure_rules_unmatched(&p->rules, names, count));
     if (p->targets > 0) return WN_OK;
     return wn__fail(WN_INVALID, "no layer of %zu is to be pruned", count);

@@ -106,6 +106,7 @@ run 0 ks apply "$dir/model" -o "$dir/withhead" --sparsity '*_proj=kron:monarch:8
 prints "monarch:8:2+lowrank:2"; prints "12288 of their 24576 parameters, 50.00%"
 run 0 eval "$dir/withhead" --data "$dir/text" --seq-len 32; prints "loss "
 run 0 validate "$dir/withhead"
+run 1 prune "$dir/withhead" -o "$dir/no"; says "no layer has a weight that could be 2:4: all are chains"
 run 0 inspect "$dir/withhead"; prints "12 layers are chains"; prints "128 x 32 monarch:8:2+lowrank:2 (4,32,8,1) (1,8,8,16): 2368 of 4096 parameters"; prints "together 12288 of 24576"
 run 0 inspect "$dir/withhead/model.safetensors"; prints "12 layers are chains"; prints "layout groups-cb (tagged)"; prints "128 x 32 lowrank:2 + (4,32,8,1) (1,8,8,16): 2368 of 4096"
 run 0 train --init-from "$dir/withhead" --data "$dir/text" --out "$dir/on" --steps 1 --seq-len 32 --batch-size 4 --threads 2; says "replaced 12 modules in all"
