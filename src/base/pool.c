@@ -322,6 +322,10 @@ int wn__pool_threads(const wn__pool *pool) {
     return pool != NULL ? pool->threads : 1;
 }
 
+int wn__pool_step(const wn__pool *pool) {
+    return pool != NULL ? (pool->threads + pool->share_count - 1) / pool->share_count : 1;
+}
+
 void wn__pool_pin(wn__pool *pool, const int *cpu, int count) {
     for (int i = 0; count > 0 && i < wn__pool_threads(pool); i++) {
         cpu_set_t one;

@@ -20,6 +20,9 @@ typedef void wn__range_fn(void *ctx, int64_t begin, int64_t end, int worker);
 WN_NODISCARD wn_status wn__pool_create(int threads, wn__pool **out);
 void wn__pool_free(wn__pool *pool);
 int wn__pool_threads(const wn__pool *pool); /* 1 for NULL */
+/* How many blocks after the one that it runs a worker's next one most likely lies, for what it
+ * fetches ahead: 1, or as many as draw in turn where there are very many threads. */
+int wn__pool_step(const wn__pool *pool);
 /* Binds worker i to processor cpu[i % count]; number 0 is the calling thread. A refusal of the
  * system is no error: the thread stays where it may. */
 void wn__pool_pin(wn__pool *pool, const int *cpu, int count);

@@ -16,7 +16,7 @@ typedef struct side_job {
     wn__kron_side side;
     wn__kron_size size;
     float *workers;
-    int64_t tasks, threads;
+    int64_t tasks, step;     /* from a task of a thread to its next one */
     int64_t worker, vectors; /* vectors of outputs of the blocks that are taken together */
     bool stream;
 } side_job;
@@ -439,14 +439,7 @@ ALWAYS side_weights side_weights_of(const int D, const side_job *job, const side
     return (side_weights){to, VF, s->vectors * VF};
 }
 
-/* The task that this thread is to run next: where threads draw them in turn, the first of its next
- * range is so many after the last of this one. */
-static int64_t side_after(const side_job *job, int64_t task, int64_t end) {
-    return task + 1 < end ? task + 1 : task + job->threads;
-}
-
-ALWAYS void side_task_as(const int D, const side_job *job, int64_t task, int64_t end,
-                         float *scratch) {
+ALWAYS void side_task_as(const int D, const side_job *job, int64_t task, float *scratch) {
     const wn__kron_side *n = &job->side;
     const side_task t = side_task_at(job, task);
     float *x = scratch, *w = x + n->tokens * n->row;
@@ -458,7 +451,7 @@ ALWAYS void side_task_as(const int D, const side_job *job, int64_t task, int64_t
 #define BRING(dtype) side_bring_as(dtype, D, job, &t, k0, count, x)
         NUM_SWITCH(job->p->x.dtype, BRING)
 #undef BRING
-        one_ahead ahead[2] = {side_next(job, &t, slice, side_after(job, task, end), job->tasks)};
+        one_ahead ahead[2] = {side_next(job, &t, slice, task + job->step, job->tasks)};
         for (int64_t strip = t.begin; strip < t.end; strip++) {
             const side_strip s = side_strip_at(job, strip);
             const side_weights weights = side_weights_of(D, job, &t, &s, k0, count, w);
@@ -474,9 +467,9 @@ static void side_run(void *ctx, int64_t begin, int64_t end, int worker) {
     float *scratch = job->workers + worker * job->worker;
     for (int64_t task = begin; task < end; task++)
         if (job->side.d == 4)
-            side_task_as(4, job, task, end, scratch);
+            side_task_as(4, job, task, scratch);
         else
-            side_task_as(VF, job, task, end, scratch);
+            side_task_as(VF, job, task, scratch);
     _mm_sfence();
 }
 
@@ -487,7 +480,7 @@ static void kron_side_run(const wn__kron_mul *p, const wn__kron_plan *plan, wn__
                     .size = wn__kron_size_of(&p->w[0]),
                     .workers = (float *)(void *)x->scratch,
                     .worker = plan->worker,
-                    .threads = wn__pool_threads(x->pool),
+                    .step = wn__pool_step(x->pool),
                     .stream = kron_streams(p)};
     job.vectors = (job.size.b * n->d + VF - 1) / VF;
     job.tasks = job.size.a * n->chunks * n->parts_l * n->parts_j;

@@ -22,8 +22,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 8 };
-static const int thread_counts[] = {1, 2, 3, 8};
+enum { MAX_THREADS = 37 };
+static const int thread_counts[] = {1, 2, 3, 8, 37}; // the most: workers share their blocks
 #define EACH_POOL(i) (size_t i = 0; i < sizeof thread_counts / sizeof thread_counts[0]; i++)
 
 static wn__pool *make_pool(int threads) {
@@ -165,6 +165,13 @@ static void test_create(void **state) {
     assert_int_equal(wn__pool_create(0, &pool), WN_OK);
     assert_int_equal(wn__pool_threads(pool), wn__cpu_count());
     wn__pool_free(pool);
+    assert_int_equal(wn__pool_step(NULL), 1);
+    for
+        EACH_POOL(i) {
+            pool = make_pool(thread_counts[i]);
+            assert_int_equal(wn__pool_step(pool), thread_counts[i] > 16 ? 3 : 1);
+            wn__pool_free(pool);
+        }
     assert_int_equal(wn__pool_create(1000000, &pool), WN_INVALID);
     assert_null(pool);
     assert_non_null(strstr(wn_last_error(), "1000000 threads, at most 1024"));
