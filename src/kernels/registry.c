@@ -87,9 +87,10 @@ const char *wn__needs_text(uint32_t needs, char *out, size_t n) {
 
 // Features are missing for one of two reasons: the processor has none, or WN_CPU holds them back.
 static void say_missing(uint32_t missing, char *why, size_t n) {
+    const uint32_t never = missing & ~wn__cpu_detected();
     char text[80];
-    wn__needs_text(missing, text, sizeof text);
-    if (missing & ~wn__cpu_detected())
+    wn__needs_text(never ? never : missing, text, sizeof text);
+    if (never)
         (void)snprintf(why, n, "this processor has no %s", text);
     else
         (void)snprintf(why, n, "%s is held back by WN_CPU", text);
