@@ -18,6 +18,8 @@ wn__accepts_fn wn__accepts_bf16;
 wn__accepts_fn wn__accepts_spmm24_rows_bf16;
 /* BF16, and F32 that holds nothing else (rounded16). */
 wn__accepts_fn wn__accepts_matmul_bf16, wn__accepts_spmm24_bf16;
+/* F32, and more tokens than are multiplied where they stand: those want wide vectors. */
+wn__accepts_fn wn__accepts_spmm24_tiles;
 /* Of table or dtable. */
 wn__accepts_fn wn__accepts_f32_embed;
 /* Not greedy, whose choices follow from each other. */

@@ -6,6 +6,8 @@
 #include "kernels/simd/matmul_plan.h"
 #include "kernels/spmm24_rows.h"
 
+#include <stdio.h>
+
 #define TILES       16          // of a chunk
 #define MOST_SUMS   (256 * 128) // of a block: 128 KiB
 #define LEAST_BLOCK 64
@@ -20,6 +22,13 @@ static int64_t ceil_div(int64_t a, int64_t b) {
 
 bool wn__spmm24_is_few(const wn__spmm24 *p) {
     return p->x.dtype != WN_DTYPE_BF16 && p->x.shape[0] <= WN_SPMM24_FEW;
+}
+
+bool wn__accepts_spmm24_tiles(const void *args, char *why, size_t n) {
+    if (!wn__accepts_f32(args, why, n)) return false;
+    if (!wn__spmm24_is_few(args)) return true;
+    (void)snprintf(why, n, "%d tokens or fewer are no tile", WN_SPMM24_FEW);
+    return false;
 }
 
 // Whole tiles are best left to one worker, in whose L2 they stay.

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The most lanes of a tile: eight vectors. A slice of it, 64 rows, is 32 KiB of L1, or 16. */
+/* The most lanes of a tile: eight vectors. */
 #define WN_AVX512_LANES 128
 #define WN_AVX2_LANES   64
 /* Of pairs: a slice has six rows for every four columns, 24 KiB. */

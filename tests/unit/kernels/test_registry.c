@@ -16,6 +16,7 @@
 #include "kernels/op.h"
 #include "kernels/registry.h"
 #include "kernels/rope.h"
+#include "kernels/spmm24.h"
 
 #define assert_ok(expr) assert_status((expr), WN_OK, "")
 
@@ -111,6 +112,20 @@ static void the_highest_rank_that_fits_is_chosen(void **state) {
             if (table + r == chosen) assert_true(fits);
         }
     }
+}
+
+// Few tokens are no tile: with vectors of 32 bytes they take twice as long.
+static void narrow_vectors_take_no_few_tokens(void **state) {
+    (void)state;
+    char why[160];
+    const wn__kernel *narrow = row("spmm24_avx512vl"), *wide = row("spmm24_avx512");
+    const wn_dtype dtypes[] = {WN_DTYPE_F32, WN_DTYPE_BF16};
+    for (int64_t tokens = 0; tokens <= 64; tokens++)
+        for (int i = 0; i < 2; i++) {
+            const wn__spmm24 p = {.x = wn__tensor2(NULL, dtypes[i], tokens, 32)};
+            assert_true(wide->accepts(&p, why, sizeof why));
+            assert_int_equal(narrow->accepts(&p, why, sizeof why), i == 0 && tokens > 8);
+        }
 }
 
 static void a_plan_checks_the_contract(void **state) {
@@ -286,6 +301,7 @@ int main(void) {
         cmocka_unit_test(every_op_has_a_reference_below_all_others),
         cmocka_unit_test(unknown_rows_and_ops_are_answered),
         cmocka_unit_test(the_highest_rank_that_fits_is_chosen),
+        cmocka_unit_test(narrow_vectors_take_no_few_tokens),
         cmocka_unit_test(a_plan_checks_the_contract),
         cmocka_unit_test(a_forced_variant_runs_or_fails),
         cmocka_unit_test(a_wrong_force_list_names_the_nearest),
