@@ -14,7 +14,7 @@
 #define SHORT     30e-6 // runs below this are replayed from graphs
 #define SUSTAINED 0.8   // seconds of a sustained sample, of which the second half counts
 
-enum { GRAPH_RUNS = 32 };
+enum { GRAPH_RUNS = 32, GUESSES = 5 };
 
 // What is queued as one: a run, or a graph of several.
 typedef struct unit {
@@ -65,14 +65,24 @@ static wn_status capture(wn__cell *c, unit *u) {
                           wn_last_error());
 }
 
+// Seconds of a run from the host: the least of a few, for a host that was interrupted makes a short
+// run look long, and what looks long is not replayed from a graph.
+static wn_status guess(wn__gpu_bench *g, unit *u) {
+    for (int i = 0; i < GUESSES; i++) {
+        double seconds = 0;
+        WN_TRY(time_units(g, u, 4, &seconds));
+        if (i == 0 || seconds / 4 < u->seconds) u->seconds = seconds / 4;
+    }
+    return WN_OK;
+}
+
 static wn_status prepare(wn__cell *c, unit *u) {
     wn__gpu_bench *g = c->suite->gpu;
     double seconds = 0;
     u->runs = 1;
     WN_TRY(queue(g, u, 1)); // code is loaded, plans are made, data refused
     WN_TRY(wn__gpu_finish(g->gpu));
-    WN_TRY(time_units(g, u, 4, &seconds));
-    u->seconds = seconds / 4;
+    WN_TRY(guess(g, u));
     if (u->seconds < SHORT) WN_TRY(capture(c, u));
     WN_TRY(queue(g, u, 1));
     WN_TRY(wn__gpu_finish(g->gpu));
