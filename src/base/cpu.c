@@ -42,11 +42,16 @@ static bool may_use_tiles(void) {
     return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
+static bool detect_amd(void) {
+    uint32_t a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx && c == signature_AMD_ecx &&
+           d == signature_AMD_edx;
+}
+
 // Zen 4 is the one AMD family 25 that has AVX-512. Its data paths are 32 bytes wide.
 static bool is_split(void) {
-    uint32_t a, b, c, d;
-    if (!__get_cpuid(0, &a, &b, &c, &d) || b != signature_AMD_ebx) return false;
-    if (!__get_cpuid(1, &a, &b, &c, &d)) return false;
+    uint32_t a = 0, b = 0, c = 0, d = 0;
+    if (!detect_amd() || !__get_cpuid(1, &a, &b, &c, &d)) return false;
     return (a >> 8 & 15) + (a >> 20 & 255) == 25;
 }
 
@@ -72,12 +77,6 @@ static uint32_t detect_flags(void) {
             flags |= WN_CPU_AMXBF16;
     }
     return flags;
-}
-
-static bool detect_amd(void) {
-    uint32_t a, b, c, d;
-    return __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx && c == signature_AMD_ecx &&
-           d == signature_AMD_edx;
 }
 
 // Leaf 8000001D of AMD's processors has a cache a subleaf, 0 after the last one: the size of the

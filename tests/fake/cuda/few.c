@@ -37,7 +37,7 @@ static int sound(const wn__gpu_few *a, int outputs, int tokens, int block) {
     const int stage = WN_FEW_TOKENS(tokens, deep) + WN_FEW_BLOCKS(panels, deep, block);
     return deep > 0 && a->stages >= 2 && a->stages <= WN_FEW_MOST_STAGES && a->split >= 1 &&
            a->split <= WN_FEW_MOST_SPLIT &&
-           (own <= 32 || WN_FEW_SENT(panels * halves, own, a->split) <= a->stages * stage);
+           (a->apart || WN_FEW_SENT(panels * halves, own, a->split) <= a->stages * stage);
 }
 
 static int multiply16(const wn__gpu_few *a, const fake_map *map, wn_dtype dtype) {
@@ -73,19 +73,38 @@ static int multiply8(const wn__gpu_few *a, const fake_map *map, wn_dtype dtype) 
     return wn__spmm24_blocks8_ref(&p, &x) != WN_OK;
 }
 
+// The maps of x: of whole tiles where there is one, and of the last that is none. Either says where
+// x lies; NULL where they do not fit the tokens.
+static const fake_map *map_of(const wn__gpu_few *a, int tokens, fake_map maps[2]) {
+    const int boxes[] = {a->tokens < tokens ? 0 : tokens, a->tokens % tokens};
+    const fake_map *found = NULL;
+    for (int i = 0; i < 2; i++)
+        memcpy(maps + i, a->x + i, sizeof *maps);
+    if (a->rest != boxes[1]) return NULL;
+    if (a->depth == 0) return maps;
+    for (int i = 0; i < 2; i++) {
+        if (boxes[i] == 0) continue;
+        if (maps[i].box[1] != (uint32_t)boxes[i] || maps[i].size[1] != (uint64_t)a->tokens ||
+            (found != NULL && found->address != maps[i].address))
+            return NULL;
+        found = maps + i;
+    }
+    return found;
+}
+
 int fake_few(const void *argument, const char *name) {
     wn__gpu_few a;
-    fake_map map;
+    fake_map maps[2];
     int outputs, tokens;
     char type[8];
     const int bits8 = strncmp(name, "wn_few8_", 8) == 0, block = bits8 ? 5120 : 4608;
     memcpy(&a, argument, sizeof a);
-    memcpy(&map, &a.x, sizeof map);
     if (sscanf(name, bits8 ? "wn_few8_%7[a-z0-9]_%dx%d" : "wn_few_%7[a-z0-9]_%dx%d", type, &outputs,
                &tokens) != 3 ||
-        !sound(&a, outputs, tokens, block) ||
-        (a.depth > 0 && (map.box[1] != (uint32_t)tokens || map.size[1] != (uint64_t)a.tokens)))
+        !sound(&a, outputs, tokens, block))
         return 1;
+    const fake_map *map = map_of(&a, tokens, maps);
+    if (map == NULL) return 1;
     const wn_dtype dtype = strcmp(type, "bf16") == 0 ? WN_DTYPE_BF16 : WN_DTYPE_F16;
-    return bits8 ? multiply8(&a, &map, dtype) : multiply16(&a, &map, dtype);
+    return bits8 ? multiply8(&a, map, dtype) : multiply16(&a, map, dtype);
 }

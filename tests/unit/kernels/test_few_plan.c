@@ -71,6 +71,27 @@ static void of_all_shapes(void **state) {
             }
 }
 
+// The fastest of those whose tiles are not mostly empty, nor far too many.
+static void is_the_fastest(void **state) {
+    (void)state;
+    for (int s = 0; s < SIZES; s++)
+        for (int t = 0; t < TOKENS; t++) {
+            const int64_t T = tokens[t], n = sizes[s][0], k = sizes[s][1];
+            const wn__few_plan best = wn__few_plan_of(T, n, k, 2, WN_FEW_ANY);
+            for (int i = 0; i < wn__few_shape_count; i++)
+                if (wn__few_shapes[i].tokens <= T && 8 * wn__few_shapes[i].tokens >= T)
+                    assert_true(wn__few_plan_of(T, n, k, 2, i).us >= best.us);
+        }
+    // what was measured: 4096 x 4096, 16 tokens, and 256 of a layer that fills the GPU
+    const wn__few_plan decode = wn__few_plan_of(16, 4096, 4096, 2, WN_FEW_ANY);
+    assert_int_equal(wn__few_shapes[decode.shape].tokens, 16);
+    assert_int_equal(decode.split, 3);
+    const wn__few_plan wide = wn__few_plan_of(256, 11008, 4096, 2, WN_FEW_ANY);
+    assert_int_equal(64 * wn__few_shapes[wide.shape].panels, 192);
+    assert_int_equal(wide.rounds, 1);
+    assert_true(wn__few_plan_of(256, 28672, 8192, 2, WN_FEW_ANY).rounds > 1);
+}
+
 // Beside tiles: always up to 64 tokens, never beyond 512, and both answers between.
 static void beside_tiles(void **state) {
     (void)state;
@@ -88,8 +109,8 @@ static void beside_tiles(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(of_one_shape),
-                                       cmocka_unit_test(of_all_shapes),
-                                       cmocka_unit_test(beside_tiles)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(of_one_shape), cmocka_unit_test(of_all_shapes),
+        cmocka_unit_test(is_the_fastest), cmocka_unit_test(beside_tiles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
