@@ -254,11 +254,7 @@ ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel
                       int64_t outputs, rows24 sums, rows24 out) {
     const int64_t slice = SLICE_GROUPS * (VECS / vecs);
     const int turns = vecs >= 8 ? MOST_SUMS / 8 : vecs == 4 ? MOST_SUMS / 4 : SLICE_OUTPUTS;
-    int64_t extra = 0, end;
-    while (extra < p->extras && p->extra[extra] < o0)
-        extra++;
-    for (end = extra; end < p->extras && p->extra[end] < o0 + outputs;)
-        end++;
+    int64_t extra, end = extras_of(p, o0, outputs, &extra);
     for (int64_t g = 0; g < p->groups; g += slice) {
         int64_t groups = at_most(p->groups - g, slice), last = o0 + outputs;
         rows24 to = WRITES_ROWS && g + groups == p->groups ? out : sums;
@@ -273,15 +269,6 @@ ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel
     }
 }
 
-/* One function for each width of a tile, so that its sums are registers. */
-#define BLOCK24(vecs)                                                                              \
-    static void block_##vecs(bool half, const packed24 *p, const float *panel, int64_t o0,         \
-                             int64_t outputs, rows24 sums, rows24 out) {                           \
-        if (half)                                                                                  \
-            add_block(vecs, true, p, panel, o0, outputs, sums, out);                               \
-        else                                                                                       \
-            add_block(vecs, false, p, panel, o0, outputs, sums, out);                              \
-    }
 BLOCK24(8)
 BLOCK24(4)
 BLOCK24(2)

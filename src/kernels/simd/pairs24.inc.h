@@ -170,12 +170,8 @@ ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel
                       int64_t outputs, rows24 sums, rows24 out) {
     const int64_t width = HALF_VF * vecs, last = o0 + outputs;
     const int turns = vecs == WIDTH_VECS ? 2 : SLICE_OUTPUTS;
-    int64_t extra = 0, end;
+    int64_t extra, end = extras_of(p, o0, outputs, &extra);
     slice24 slice;
-    while (extra < p->extras && p->extra[extra] < o0)
-        extra++;
-    for (end = extra; end < p->extras && p->extra[end] < last;)
-        end++;
     for (int64_t g = 0; g < p->groups; g += SLICE_GROUPS) {
         write_slice(width, panel + g * 2 * width, at_most(p->groups - g, SLICE_GROUPS), slice.row);
         rows24 to = g + SLICE_GROUPS >= p->groups ? out : sums;
@@ -190,15 +186,6 @@ ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel
     }
 }
 
-/* One function for each width of a tile, so that its sums are registers. */
-#define BLOCK24(vecs)                                                                              \
-    static void block_##vecs(bool half, const packed24 *p, const float *panel, int64_t o0,         \
-                             int64_t outputs, rows24 sums, rows24 out) {                           \
-        if (half)                                                                                  \
-            add_block(vecs, true, p, panel, o0, outputs, sums, out);                               \
-        else                                                                                       \
-            add_block(vecs, false, p, panel, o0, outputs, sums, out);                              \
-    }
 BLOCK24(8)
 BLOCK24(4)
 BLOCK24(2)

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 /* spmm24 with tokens in lanes: x is transposed in, y is transposed out. Few tokens of floats go
- * another way: see spmm24_few.inc.h. */
+ * another way: see spmm24_few.inc.h. Vectors of 32 bytes with 32 registers (avx512vl) do not take
+ * them. */
 #include "kernels/simd/half.h"
 #if PAIRS
 #include "kernels/simd/pairs24.inc.h"
 #else
 #include "kernels/simd/packed24.inc.h"
 #endif
+#ifndef WN_VECTORS_OF_32_BYTES
 #include "kernels/simd/spmm24_few.inc.h"
+#endif
 #include "kernels/spmm24.h"
 
 static void spmm24_block(const void *args, int64_t width, const float *panel, int64_t o0,
@@ -19,10 +22,12 @@ static void spmm24_block(const void *args, int64_t width, const float *panel, in
 
 static wn_status spmm24(const void *args, wn__exec *x) {
     const wn__spmm24 *p = args;
+#ifndef WN_VECTORS_OF_32_BYTES
     if (wn__spmm24_is_few(p)) {
         wn__parallel_for(x->pool, p->y.shape[1], SPMM24_FEW_BLOCK, spmm24_few, (void *)args);
         return WN_OK;
     }
+#endif
     lanes24 job = {
         .args = args,
         .block = spmm24_block,

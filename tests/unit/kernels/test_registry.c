@@ -63,7 +63,9 @@ static void table_is_consistent(void **state) {
         assert_string_equal(info.op, wn__op_name(k->op));
         assert_string_equal(info.summary, wn__op_summary(k->op));
         assert_int_equal(info.available, here(k));
+        bool pairs = !wn__kernel_on_gpu(k) && (k->needs & WN_CPU_AVX512BF16) != 0;
         assert_int_equal(info.rank, wn__kernel_rank(k));
+        if (!pairs || wn__cpu_amd()) assert_int_equal(wn__kernel_rank(k), k->rank);
     }
 }
 
@@ -111,6 +113,23 @@ static void the_highest_rank_that_fits_is_chosen(void **state) {
             if (fits) assert_true(wn__kernel_rank(chosen) >= wn__kernel_rank(&table[r]));
             if (table + r == chosen) assert_true(fits);
         }
+    }
+}
+
+// Instructions for pairs of bfloat16 numbers count above float vectors on AMD's processors, and
+// between those of 32 and 64 bytes elsewhere.
+static void pairs_count_where_they_are_fast(void **state) {
+    (void)state;
+    static const char *const ops[] = {"matmul", "spmm24", "spmm24_rows", "sddmm24"};
+    for (int i = 0; i < 4; i++) {
+        char name[3][40];
+        static const char *const variant[] = {"avx2", "avx512", "avx512bf16"};
+        for (int v = 0; v < 3; v++)
+            (void)snprintf(name[v], sizeof name[v], "%s_%s", ops[i], variant[v]);
+        int narrow = wn__kernel_rank(row(name[0])), wide = wn__kernel_rank(row(name[1])),
+            pairs = wn__kernel_rank(row(name[2]));
+        assert_true(narrow < wide && narrow < pairs);
+        assert_int_equal(pairs > wide, wn__cpu_amd());
     }
 }
 
@@ -301,6 +320,7 @@ int main(void) {
         cmocka_unit_test(every_op_has_a_reference_below_all_others),
         cmocka_unit_test(unknown_rows_and_ops_are_answered),
         cmocka_unit_test(the_highest_rank_that_fits_is_chosen),
+        cmocka_unit_test(pairs_count_where_they_are_fast),
         cmocka_unit_test(narrow_vectors_take_no_few_tokens),
         cmocka_unit_test(a_plan_checks_the_contract),
         cmocka_unit_test(a_forced_variant_runs_or_fails),

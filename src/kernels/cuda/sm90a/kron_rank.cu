@@ -12,6 +12,7 @@
 #include "kernels/cuda/args_kron.h"
 #include "kernels/cuda/common/hopper.cuh"
 #include "kernels/cuda/common/number16.cuh"
+#include "kernels/cuda/common/turn8.cuh"
 
 enum {
     WARPGROUP = 128,
@@ -140,15 +141,7 @@ extern "C" __global__ void __launch_bounds__(256)
             row[i] = __ldcs((const uint4 *)(from + (int64_t)i * p.columns));
 #pragma unroll
         for (int i = 0; i < 8; i++) {
-            uint32_t word[4];
-#pragma unroll
-            for (int h = 0; h < 4; h++) {
-                const uint4 a = row[2 * h], b = row[2 * h + 1];
-                const uint32_t u = i / 2 == 0 ? a.x : i / 2 == 1 ? a.y : i / 2 == 2 ? a.z : a.w;
-                const uint32_t w = i / 2 == 0 ? b.x : i / 2 == 1 ? b.y : i / 2 == 2 ? b.z : b.w;
-                word[h] = __byte_perm(u, w, i % 2 == 0 ? 0x5410 : 0x7632);
-            }
-            piece[which][8 * low + i][high ^ low] = make_uint4(word[0], word[1], word[2], word[3]);
+            piece[which][8 * low + i][high ^ low] = column_of_8(row, i);
         }
     }
     __syncthreads();
