@@ -79,7 +79,7 @@ static void title(table *t, const wn_bench_row *r) {
     bool prune = strcmp(r->suite, "prune") == 0;
     if (t->gpu) {
         printf("\n%-50s %9s %8s %8s %8s %8s %9s  %-20s %s\n", cell, "us", "TFLOP/s", "of peak",
-               "TB/s", "of copy", t->sustained ? "W, MHz" : "", prune ? "x copy" : "x dense",
+               "TB/s", "of copy", t->sustained ? "W, MHz" : "MHz", prune ? "x copy" : "x dense",
                strcmp(r->suite, "ks") == 0 ? "x bmm" : "x best peer");
         return;
     }
@@ -92,7 +92,10 @@ static void gpu_row(const wn_bench_row *r) {
     char dense[40], peer[40], power[32] = "";
     const wn_bench_spread *other = strcmp(r->suite, "ks") == 0 ? &r->bmm : &r->peer;
     double seconds = r->seconds.median;
-    if (r->watts > 0) snprintf(power, sizeof power, "%.0f, %.0f", r->watts, r->megahertz);
+    if (r->watts > 0)
+        snprintf(power, sizeof power, "%.0f, %.0f", r->watts, r->megahertz);
+    else if (r->megahertz > 0)
+        snprintf(power, sizeof power, "%.0f", r->megahertz);
     printf("  %-48s %9.2f", r->name, seconds * 1e6);
     number(r->flops / seconds, 1e12, " %8.1f");
     number(r->peak_share, 0.01, " %7.1f%%");

@@ -91,11 +91,19 @@ static wn_status prepare(wn__cell *c, unit *u) {
     return WN_OK;
 }
 
-static wn_status burst(wn__gpu_bench *g, unit *u, double *seconds) {
+// The clock is read while the batch that is thrown away runs: asking takes the driver's time, and a
+// burst is too short for its power, which is counted in steps of a tenth of a second.
+static wn_status burst(wn__gpu_bench *g, unit *u, bool counts, double *seconds) {
     long count = u->seconds > 0 ? (long)(BATCH / u->seconds) : 1;
     count = count < 1 ? 1 : count > 4096 ? 4096 : count;
     double took = 0;
     sleep_for(REST);
+    if (!counts) {
+        WN_TRY(queue(g, u, count));
+        u->entry->megahertz = wn__nvml_megahertz(&g->nvml);
+        WN_TRY(wn__cuda_wait(g->d));
+        return wn__gpu_finish(g->gpu);
+    }
     WN_TRY(time_units(g, u, count, &took));
     *seconds = took / (double)count / u->runs;
     return wn__gpu_finish(g->gpu);
@@ -131,7 +139,7 @@ static wn_status take_round(wn__cell *c, unit *u, int r) {
     for (int i = 0; i < c->count; i++) {
         int at = g->sustained ? (r % 2 == 0 ? i : c->count - 1 - i) : (i + r + 1) % c->count;
         double *to = r < 0 ? &thrown : u[at].entry->lane.seconds + r;
-        WN_TRY(g->sustained ? sustain(g, u + at, r >= 0, to) : burst(g, u + at, to));
+        WN_TRY(g->sustained ? sustain(g, u + at, r >= 0, to) : burst(g, u + at, r >= 0, to));
         if (g->sustained && r < 0) break; // it has heated the chip
     }
     return WN_OK;
