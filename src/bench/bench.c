@@ -65,8 +65,12 @@ static wn_status find_gpu_plan(const char *name, const plan **out) {
                     name ? name : "");
 }
 
+static const wn__works *works_of(const wn__suite *s) {
+    return on_gpu(s) ? &wn__works_gpu : &wn__works_cpu;
+}
+
 static const char *work_name(const wn__suite *s, const plan *p, int i) {
-    return on_gpu(s) ? wn__gpu_work_name(p->name, i) : wn__work_name(p->name, i);
+    return wn__work_name(works_of(s), p->name, i);
 }
 
 static wn_status find_plan(const char *name, const plan **out) {
@@ -161,8 +165,7 @@ static wn_status check_work(const wn__suite *s, const plan *p) {
 static bool takes(const wn__suite *s, const plan *p, const char *dtype) {
     const char *name;
     for (int i = 0; (name = work_name(s, p, i)) != NULL; i++)
-        if (wn__suite_wants(s, name) && (on_gpu(s) ? wn__gpu_work_takes(p->name, name, dtype)
-                                                   : wn__work_takes(p->name, name, dtype)))
+        if (wn__suite_wants(s, name) && wn__work_takes(works_of(s), p->name, name, dtype))
             return true;
     return false;
 }

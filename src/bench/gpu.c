@@ -154,7 +154,7 @@ static wn_status add_copy(wn__cell *c) {
 }
 
 static wn_status fill_cell(wn__cell *c, bool prune, bool cold) {
-    const wn__product what = wn__gpu_work_product(c->suite->o->suite, c->work);
+    const wn__product what = wn__work_product(&wn__works_gpu, c->suite->o->suite, c->work);
     if (prune) WN_TRY(add_copy(c));
     WN_TRY(wn__gpu_work_add(c, cold));
     WN_TRY(wn__gpu_dense_add(c, what, cold));
@@ -175,7 +175,7 @@ static wn_status cell(wn__suite *s, wn__shape shape, int64_t rows, const char *w
 wn_status wn__gpu_bench_run(wn__suite *s) {
     const bool prune = strcmp(s->o->suite, "prune") == 0;
     const char *work;
-    for (int i = 0; (work = wn__gpu_work_name(s->o->suite, i)) != NULL; i++)
+    for (int i = 0; (work = wn__work_name(&wn__works_gpu, s->o->suite, i)) != NULL; i++)
         for (int shape = 0; shape < s->shapes && wn__suite_wants(s, work); shape++)
             for (int rows = 0; rows < (prune ? 1 : s->row_counts); rows++)
                 WN_TRY(cell(s, s->shape[shape], prune ? 0 : s->rows[rows], work, prune));

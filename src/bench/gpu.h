@@ -48,9 +48,6 @@ WN_NODISCARD wn_status wn__gpu_work_add(wn__cell *c, bool cold);
 /* As wn__ops_add, with the rows of matrices one behind the other. */
 WN_NODISCARD wn_status wn__gpu_ops_add(wn__cell *c, wn_bench_role role, const char *ops,
                                        const char *problems, wn__entry **out);
-const char *wn__gpu_work_name(const char *suite, int i);
-bool wn__gpu_work_takes(const char *suite, const char *work, const char *dtype);
-wn__product wn__gpu_work_product(const char *suite, const char *work);
 
 /* How many copies of what has that many bytes are needed so that none is in the caches when its
  * turn comes again; 1 when not cold. */

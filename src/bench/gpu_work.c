@@ -10,51 +10,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct line {
-    const char *suite, *work;
-    wn__product product;
-    wn_bench_role role;
-    const char *dtypes;
-    wn__op op;
-    const char *problem;
-} line;
-
-static const line lines[] = {
-#define WN_GPU_WORK(suite, work, product, role, dtypes, op, problem)                               \
-    {suite, work, product, role, dtypes, WN__OP_##op, problem},
+static const wn__work lines[] = {
+#define WN_GPU_WORK(suite_, work_, product_, role_, dtypes_, op_, problem_)                        \
+    {.suite = suite_,                                                                              \
+     .work = work_,                                                                                \
+     .product = product_,                                                                          \
+     .role = role_,                                                                                \
+     .dtypes = dtypes_,                                                                            \
+     .op = WN__OP_##op_,                                                                           \
+     .problem = problem_},
 #include "bench/works_gpu.def"
 #undef WN_GPU_WORK
 };
+
+const wn__works wn__works_gpu = {lines, sizeof lines / sizeof *lines};
 
 enum { LINES = sizeof lines / sizeof *lines, COPIES = 128, STEPS = 4 };
 
 // No cache of a GPU holds so much.
 #define BEYOND_CACHES 3e8
-
-const char *wn__gpu_work_name(const char *suite, int i) {
-    const char *last = "";
-    for (int at = 0; at < LINES; at++) {
-        if (strcmp(lines[at].suite, suite) != 0 || strcmp(lines[at].work, last) == 0) continue;
-        last = lines[at].work;
-        if (i-- == 0) return last;
-    }
-    return NULL;
-}
-
-bool wn__gpu_work_takes(const char *suite, const char *work, const char *dtype) {
-    for (int at = 0; at < LINES; at++)
-        if (strcmp(lines[at].suite, suite) == 0 && strcmp(lines[at].work, work) == 0 &&
-            wn__has_word(lines[at].dtypes, dtype))
-            return true;
-    return false;
-}
-
-wn__product wn__gpu_work_product(const char *suite, const char *work) {
-    for (int at = 0; at < LINES; at++)
-        if (strcmp(lines[at].suite, suite) == 0 && strcmp(lines[at].work, work) == 0)
-            return lines[at].product;
-    return WN__NO_PRODUCT;
-}
 
 int wn__gpu_copies(double bytes, bool cold) {
     if (!cold) return 1;
@@ -177,7 +151,7 @@ static wn_status open_job(wn__cell *c, wn__op op, const char *text, bool gaps, b
     return fill(s, j);
 }
 
-static wn_status add_line(wn__cell *c, const line *l, bool cold) {
+static wn_status add_line(wn__cell *c, const wn__work *l, bool cold) {
     char problem[WN__PROBLEM_TEXT];
     job *j = calloc(1, sizeof *j);
     if (j == NULL) return wn__fail(WN_NOMEM, "no memory for a case");
@@ -201,8 +175,7 @@ static wn_status add_line(wn__cell *c, const line *l, bool cold) {
 
 wn_status wn__gpu_work_add(wn__cell *c, bool cold) {
     for (int i = 0; i < LINES; i++)
-        if (strcmp(lines[i].suite, c->suite->o->suite) == 0 &&
-            strcmp(lines[i].work, c->work) == 0 && wn__has_word(lines[i].dtypes, c->suite->dtype))
+        if (wn__work_is(lines + i, c->suite->o->suite, c->work, c->suite->dtype))
             WN_TRY(add_line(c, lines + i, cold));
     return WN_OK;
 }

@@ -11,7 +11,7 @@
 static wn_status product_cell(wn__suite *s, wn__shape shape, int64_t rows, const char *work,
                               bool cold) {
     wn__cell c = {.suite = s, .work = work, .shape = shape, .rows = rows};
-    const wn__product what = wn__work_product(s->o->suite, work);
+    const wn__product what = wn__work_product(&wn__works_cpu, s->o->suite, work);
     wn_status status = wn__work_add(&c, s->o->suite, cold);
     if (status == WN_OK && what != WN__NO_PRODUCT) status = wn__product_add(&c, &what, 1, cold);
     if (status == WN_OK) return wn__cell_measure(&c);
@@ -21,7 +21,7 @@ static wn_status product_cell(wn__suite *s, wn__shape shape, int64_t rows, const
 
 static wn_status products(wn__suite *s, bool cold) {
     const char *work;
-    for (int i = 0; (work = wn__work_name(s->o->suite, i)) != NULL; i++)
+    for (int i = 0; (work = wn__work_name(&wn__works_cpu, s->o->suite, i)) != NULL; i++)
         for (int shape = 0; shape < s->shapes && wn__suite_wants(s, work); shape++)
             for (int rows = 0; rows < s->row_counts; rows++)
                 WN_TRY(product_cell(s, s->shape[shape], s->rows[rows], work, cold));
@@ -92,7 +92,7 @@ static wn_status prune_cell(wn__suite *s, wn__shape shape, const char *work) {
 
 wn_status wn__suite_prune(wn__suite *s) {
     const char *work;
-    for (int i = 0; (work = wn__work_name("prune", i)) != NULL; i++)
+    for (int i = 0; (work = wn__work_name(&wn__works_cpu, "prune", i)) != NULL; i++)
         for (int shape = 0; shape < s->shapes && wn__suite_wants(s, work); shape++)
             WN_TRY(prune_cell(s, s->shape[shape], work));
     return WN_OK;

@@ -8,6 +8,7 @@
 #include "base/pool.h"
 #include "base/sample.h"
 #include "bench/peer.h"
+#include "kernels/op.h"
 #include "kernels/read_rate.h"
 #include "winnow/bench.h"
 
@@ -74,25 +75,45 @@ WN_NODISCARD wn_status wn__suite_note(wn__suite *s, const char *fmt, ...) WN_PRI
 /* Whether --work asks for it. */
 bool wn__suite_wants(const wn__suite *s, const char *work);
 
+typedef enum wn__product { WN__NO_PRODUCT, WN__FORWARD, WN__INPUT, WN__WEIGHT } wn__product;
+
+/* works.c: a line of works.def or works_gpu.def, what they have. */
+typedef struct wn__work {
+    const char *suite, *work;
+    wn__product product; /* what peers can do */
+    wn_bench_role role;
+    const char *dtypes; /* words between blanks */
+    const char *ops;    /* of works.def */
+    wn__op op;          /* of works_gpu.def */
+    const char *problem;
+    const char *force; /* variants; NULL: those that are asked for, or the best */
+} wn__work;
+typedef struct wn__works {
+    const wn__work *line;
+    size_t count;
+} wn__works;
+extern const wn__works wn__works_cpu; /* work.c */
+extern const wn__works wn__works_gpu; /* gpu_work.c */
+/* Whether a line is of that suite, work and (unless NULL) dtype. */
+bool wn__work_is(const wn__work *w, const char *suite, const char *work, const char *dtype);
+/* Number i of the works of a suite, NULL behind the last; each name once. */
+const char *wn__work_name(const wn__works *w, const char *suite, int i);
+/* Whether any line of a work is for that dtype. */
+bool wn__work_takes(const wn__works *w, const char *suite, const char *work, const char *dtype);
+/* The product that a work of a suite is, if peers can do it. */
+wn__product wn__work_product(const wn__works *w, const char *suite, const char *work);
+/* Whether words between blanks have that one. */
+bool wn__has_word(const char *words, const char *word);
+
 /* work.c: entries of our kernels, by works.def. suite: "gemm". Adds those of one work. */
 WN_NODISCARD wn_status wn__work_add(wn__cell *c, const char *suite, bool cold);
 /* ops and problem as in works.def, sizes put in; force: variants as --kernels names them, NULL: the
  * best. *out NULL, and a note, where nothing runs that. */
 WN_NODISCARD wn_status wn__ops_add(wn__cell *c, wn_bench_role role, const char *ops,
                                    const char *problem, const char *force, wn__entry **out);
-/* Number i of the works of a suite, NULL behind the last; each name once. */
-const char *wn__work_name(const char *suite, int i);
 /* The template of a problem with the cell's sizes put in: "m={T},n={out}". */
 void wn__put_sizes(const wn__cell *c, const char *text, char *out, size_t n);
-/* Whether words between blanks have that one. */
-bool wn__has_word(const char *words, const char *word);
-/* Whether any line of a work is for that dtype. */
-bool wn__work_takes(const char *suite, const char *work, const char *dtype);
-
 /* product.c: what peers make of a product of a linear layer. */
-typedef enum wn__product { WN__NO_PRODUCT, WN__FORWARD, WN__INPUT, WN__WEIGHT } wn__product;
-/* The product that a work of a suite is, if peers can do it. */
-wn__product wn__work_product(const char *suite, const char *work);
 /* An entry for each peer that can; every run does all of `product`[count], of the cell's shape. */
 WN_NODISCARD wn_status wn__product_add(wn__cell *c, const wn__product *product, int count,
                                        bool cold);

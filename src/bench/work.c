@@ -9,54 +9,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct line {
-    const char *suite, *work;
-    wn__product product;
-    wn_bench_role role;
-    const char *dtypes, *ops, *problem;
-    const char *force; // variants; NULL: those that are asked for, or the best
-} line;
-
-static const line lines[] = {
-#define WN_WORK(suite, work, product, role, dtypes, ops, problem)                                  \
-    {suite, work, product, role, dtypes, ops, problem, NULL},
+static const wn__work lines[] = {
+#define WN_WORK(suite_, work_, product_, role_, dtypes_, ops_, problem_)                           \
+    {.suite = suite_,                                                                              \
+     .work = work_,                                                                                \
+     .product = product_,                                                                          \
+     .role = role_,                                                                                \
+     .dtypes = dtypes_,                                                                            \
+     .ops = ops_,                                                                                  \
+     .problem = problem_},
 #include "bench/works.def"
 #undef WN_WORK
 };
 
+const wn__works wn__works_cpu = {lines, sizeof lines / sizeof *lines};
+
 enum { LINES = sizeof lines / sizeof *lines, STEPS = 4, OP_NAME = 64 };
-
-bool wn__has_word(const char *words, const char *word) {
-    size_t n = strlen(word);
-    for (const char *at = words; (at = strstr(at, word)) != NULL; at += n)
-        if ((at == words || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0')) return true;
-    return false;
-}
-
-const char *wn__work_name(const char *suite, int i) {
-    const char *last = "";
-    for (int at = 0; at < LINES; at++) {
-        if (strcmp(lines[at].suite, suite) != 0 || strcmp(lines[at].work, last) == 0) continue;
-        last = lines[at].work;
-        if (i-- == 0) return last;
-    }
-    return NULL;
-}
-
-bool wn__work_takes(const char *suite, const char *work, const char *dtype) {
-    for (int at = 0; at < LINES; at++)
-        if (strcmp(lines[at].suite, suite) == 0 && strcmp(lines[at].work, work) == 0 &&
-            wn__has_word(lines[at].dtypes, dtype))
-            return true;
-    return false;
-}
-
-wn__product wn__work_product(const char *suite, const char *work) {
-    for (int at = 0; at < LINES; at++)
-        if (strcmp(lines[at].suite, suite) == 0 && strcmp(lines[at].work, work) == 0)
-            return lines[at].product;
-    return WN__NO_PRODUCT;
-}
 
 // The kernels of one run, in order.
 typedef struct chain {
@@ -129,18 +97,18 @@ static void forget(wn__timed *t, wn__case *c) {
     }
 }
 
-static const char *forced(const wn__cell *c, const line *l) {
+static const char *forced(const wn__cell *c, const wn__work *l) {
     return l->force ? l->force : c->suite->force;
 }
 
-static wn_status plan(const wn__cell *c, const line *l, wn__op op, wn__case *k,
+static wn_status plan(const wn__cell *c, const wn__work *l, wn__op op, wn__case *k,
                       const wn__kernel **out) {
     wn__exec x = {.pool = c->suite->pool, .force = forced(c, l)};
     return wn__plan(&x, op, k->args, out);
 }
 
 // One kernel of a chain. *fit false, and a note, where nothing fast runs.
-static wn_status add_step(wn__cell *c, const line *l, chain *ch, const char *name,
+static wn_status add_step(wn__cell *c, const wn__work *l, chain *ch, const char *name,
                           const char *sizes, bool *fit) {
     char problem[WN__PROBLEM_TEXT];
     wn__op op;
@@ -165,16 +133,16 @@ static wn_status add_step(wn__cell *c, const line *l, chain *ch, const char *nam
 }
 
 // Whether dense and 2:4 weights go through the same ops, so that these tell nothing apart.
-static bool shares_ops(const line *l) {
+static bool shares_ops(const wn__work *l) {
     for (int i = 0; i < LINES; i++)
-        if (strcmp(lines[i].suite, l->suite) == 0 && strcmp(lines[i].work, l->work) == 0 &&
-            lines[i].role != l->role && strcmp(lines[i].ops, l->ops) == 0)
+        if (wn__work_is(lines + i, l->suite, l->work, NULL) && lines[i].role != l->role &&
+            strcmp(lines[i].ops, l->ops) == 0)
             return true;
     return false;
 }
 
 // "mask24_avx2 + pack24_avx2", "stream_avx2 2:4"
-static void name_chain(const line *l, const chain *ch, char *out, size_t n) {
+static void name_chain(const wn__work *l, const chain *ch, char *out, size_t n) {
     size_t used = 0;
     out[0] = '\0';
     for (int i = 0; i < ch->count && used < n; i++)
@@ -185,7 +153,7 @@ static void name_chain(const line *l, const chain *ch, char *out, size_t n) {
 }
 
 // *added (may be NULL): the entry, NULL where nothing fits.
-static wn_status add_line(wn__cell *c, const line *l, bool cold, wn__entry **added) {
+static wn_status add_line(wn__cell *c, const wn__work *l, bool cold, wn__entry **added) {
     chain *ch = calloc(1, sizeof *ch);
     char op[OP_NAME], sizes[WN__PROBLEM_TEXT], name[96];
     const char *ops = l->ops, *problem = l->problem;
@@ -219,16 +187,20 @@ static wn_status add_line(wn__cell *c, const line *l, bool cold, wn__entry **add
 
 wn_status wn__ops_add(wn__cell *c, wn_bench_role role, const char *ops, const char *problem,
                       const char *force, wn__entry **out) {
-    const line l = {c->suite->o->suite, c->work, WN__NO_PRODUCT, role, "", ops, problem, force};
+    const wn__work l = {.suite = c->suite->o->suite,
+                        .work = c->work,
+                        .role = role,
+                        .dtypes = "",
+                        .ops = ops,
+                        .problem = problem,
+                        .force = force};
     return add_line(c, &l, false, out);
 }
 
 wn_status wn__work_add(wn__cell *c, const char *suite, bool cold) {
     for (int i = 0; i < LINES; i++) {
-        const line *l = lines + i;
-        if (strcmp(l->suite, suite) == 0 && strcmp(l->work, c->work) == 0 &&
-            wn__has_word(l->dtypes, c->suite->dtype))
-            WN_TRY(add_line(c, l, cold, NULL));
+        if (wn__work_is(lines + i, suite, c->work, c->suite->dtype))
+            WN_TRY(add_line(c, lines + i, cold, NULL));
     }
     return WN_OK;
 }
