@@ -15,25 +15,11 @@
 #include "formats/safetensors.h"
 #include "model/model.h"
 #include "optim/optim.h"
+#include "unit/base/status.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Fails with the library's message. */
-static inline void check_ok_at(wn_status status, const char *what, int line) {
-    if (status == WN_OK) return;
-    fail_msg("line %d: %s: %s: %s", line, what, wn_status_name(status), wn_last_error());
-}
-#define OK(expr) check_ok_at((expr), #expr, __LINE__)
-
-/* The status, and every word of text in the message. */
-static inline void check_fails_at(wn_status status, wn_status wanted, const char *text, int line) {
-    if (status != wanted || strstr(wn_last_error(), text) == NULL)
-        fail_msg("line %d: %s '%s', expected %s with '%s'", line, wn_status_name(status),
-                 wn_last_error(), wn_status_name(wanted), text);
-}
-#define FAILS(expr, wanted, text) check_fails_at((expr), (wanted), (text), __LINE__)
 
 /* Element i of a packed tensor; data may be unaligned. */
 static inline double value_at(const wn_tensor *t, int64_t i) {

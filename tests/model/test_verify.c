@@ -15,11 +15,10 @@
 #include "kernels/soft24.h"
 #include "kernels/spmm24.h"
 #include "train/verify.h"
+#include "unit/base/status.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#define OK(call) assert_int_equal(call, WN_OK)
 
 typedef void harm_fn(wn__op op, const void *args);
 

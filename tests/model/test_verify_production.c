@@ -13,11 +13,11 @@
 #include "kernels/pack24.h"
 #include "kernels/spmm24.h"
 #include "train/verify.h"
+#include "unit/base/status.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#define OK(call) assert_int_equal(call, WN_OK)
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 // 260 rows are a slab and a tail; 11008 / 4096 scaled down.

@@ -14,16 +14,11 @@
 #include "base/json.h"
 #include "base/philox.h"
 #include "unit/base/scratch.h"
+#include "unit/base/status.h"
 #include "winnow/data.h"
 #include "winnow/model.h"
 #include "winnow/train.h"
 #include <math.h>
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        wn_status ok_ = (call);                                                                    \
-        if (ok_ != WN_OK) fail_msg("%s: %s: %s", #call, wn_status_name(ok_), wn_last_error());     \
-    } while (0)
 
 static inline void assert_message(const char *part) {
     if (strstr(wn_last_error(), part) == NULL)

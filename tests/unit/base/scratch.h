@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* A fresh directory for each test, removed after it: setup and teardown for cmocka, with the path
- * as the state. */
+ * as the state. Stands behind cmocka.h. */
 #ifndef TEST_SCRATCH_H
 #define TEST_SCRATCH_H
 
@@ -22,6 +22,17 @@ static inline int scratch_teardown(void **state) {
     wn_status status = wn__dir_remove(*state);
     free(*state);
     return status == WN_OK ? 0 : -1;
+}
+
+/* The same bytes in both; both can be read. */
+static inline void assert_same_files(const char *a, const char *b) {
+    char *one = NULL, *two = NULL;
+    size_t n = 0, m = 0;
+    if (wn__file_read(a, 0, &one, &n) != WN_OK || wn__file_read(b, 0, &two, &m) != WN_OK)
+        fail_msg("%s and %s: %s", a, b, wn_last_error());
+    if (n != m || memcmp(one, two, n) != 0) fail_msg("%s and %s are not the same", a, b);
+    free(one);
+    free(two);
 }
 
 /* "<scratch>/name" in static storage: the last 32 results live. */

@@ -10,12 +10,12 @@
 
 #include "base/gzip.h"
 #include "scratch.h"
+#include "unit/base/status.h"
 #include <stdio.h>
 
-#define OK(call) assert_int_equal(call, WN_OK)
-#define PLAIN    WN_FIXTURES "/data/plain/a.jsonl"                      // the content
-#define SINGLE   WN_FIXTURES "/data/plain/b.jsonl.gz"                   // in one member
-#define MEMBERS  WN_FIXTURES "/data/en/c4-train.00000-of-00003.json.gz" // in three, then zeros
+#define PLAIN   WN_FIXTURES "/data/plain/a.jsonl"                      // the content
+#define SINGLE  WN_FIXTURES "/data/plain/b.jsonl.gz"                   // in one member
+#define MEMBERS WN_FIXTURES "/data/en/c4-train.00000-of-00003.json.gz" // in three, then zeros
 
 typedef struct bytes {
     char *data;

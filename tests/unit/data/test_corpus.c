@@ -9,8 +9,7 @@
 
 #include "data/shard.h"
 #include "unit/base/scratch.h"
-
-#define OK(call) assert_int_equal(call, WN_OK)
+#include "unit/base/status.h"
 
 static const char text[] = "the cat and the hat and the bat<|endoftext|>the end of the text";
 

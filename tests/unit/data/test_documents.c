@@ -9,11 +9,11 @@
 
 #include "data/documents.h"
 #include "unit/base/scratch.h"
+#include "unit/base/status.h"
 #include "winnow/data.h"
 
-#define OK(call) assert_int_equal(call, WN_OK)
-#define DATA     WN_FIXTURES "/data/"
-#define TRAIN    DATA "en/c4-train.*.json.gz"
+#define DATA  WN_FIXTURES "/data/"
+#define TRAIN DATA "en/c4-train.*.json.gz"
 
 static char *all; // documents.bin: 23 times a size and as many bytes
 static const char *document[23];

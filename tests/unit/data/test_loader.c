@@ -8,11 +8,10 @@
 #include <cmocka.h>
 
 #include "data/loader.h"
+#include "unit/base/status.h"
 #include "winnow/status.h"
 #include <stdlib.h>
 #include <string.h>
-
-#define OK(call) assert_int_equal(call, WN_OK)
 
 static int32_t numbers[4096]; // id i at position i
 

@@ -10,9 +10,8 @@
 
 #include "data/shard.h"
 #include "unit/base/scratch.h"
+#include "unit/base/status.h"
 #include "winnow/status.h"
-
-#define OK(call) assert_int_equal(call, WN_OK)
 
 static void assert_message(const char *part) {
     if (strstr(wn_last_error(), part) == NULL)

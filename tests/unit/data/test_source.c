@@ -12,10 +12,10 @@
 #include "data/loader.h"
 #include "data/source.h"
 #include "unit/base/scratch.h"
+#include "unit/base/status.h"
 
-#define OK(call) assert_int_equal(call, WN_OK)
-#define DATA     WN_FIXTURES "/data/"
-#define TRAIN    DATA "en/c4-train.*.json.gz"
+#define DATA  WN_FIXTURES "/data/"
+#define TRAIN DATA "en/c4-train.*.json.gz"
 enum { SEQ = 16, DOCUMENTS = 23, BLOCK = 4, SEED = 7, EPOCHS = 3, ROW = 2 * SEQ };
 
 typedef struct ids {

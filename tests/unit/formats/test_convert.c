@@ -31,16 +31,6 @@ static void convert(const char *from, const char *to, const char *tensor, size_t
     assert_int_equal(r.tensors, tensors);
 }
 
-static void same_files(const char *a, const char *b) {
-    char *one, *two;
-    size_t n, m;
-    assert_ok(wn__file_read(a, 0, &one, &n));
-    assert_ok(wn__file_read(b, 0, &two, &m));
-    if (n != m || memcmp(one, two, n) != 0) fail_msg("%s and %s differ", a, b);
-    free(one);
-    free(two);
-}
-
 // Every tensor of a .pth, packed, is in the safetensors file, and nothing else.
 static void same_tensors(const char *pth, const char *safetensors) {
     wn__pth p;
@@ -86,7 +76,7 @@ static void test_round(void **state) {
         (void)snprintf(name, sizeof name, "%s_2.safetensors", kinds[i].name);
         const char *again = scratch_path(state, name);
         convert(back, again, NULL, kinds[i].tensors);
-        same_files(st, again);
+        assert_same_files(st, again);
     }
 }
 
@@ -101,11 +91,11 @@ static void test_written(void **state) {
         (void)snprintf(name, sizeof name, "%s.pth", names[i]);
         const char *to = scratch_path(state, name);
         convert(from, to, NULL, tensors[i]);
-        same_files(to, seen);
+        assert_same_files(to, seen);
     }
     const char *bare = scratch_path(state, "bare.pth");
     convert(PTH "module.pth", bare, "0.weight", 1);
-    same_files(bare, WRITTEN "bare.pth");
+    assert_same_files(bare, WRITTEN "bare.pth");
 }
 
 static void test_refusals(void **state) {

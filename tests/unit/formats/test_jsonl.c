@@ -9,11 +9,11 @@
 
 #include "formats/jsonl.h"
 #include "unit/base/scratch.h"
+#include "unit/base/status.h"
 #include <fcntl.h>
 #include <unistd.h>
 
-#define OK(call) assert_int_equal(call, WN_OK)
-#define DATA     WN_FIXTURES "/data/"
+#define DATA WN_FIXTURES "/data/"
 
 static void assert_error(const char *part) {
     if (strstr(wn_last_error(), part) == NULL)

@@ -12,16 +12,11 @@
 #include "infer/chain_file.h"
 #include "infer/session.h"
 #include "unit/base/scratch.h"
+#include "unit/base/status.h"
 #include <math.h>
 #include <stdlib.h>
 
-#define PTH      WN_FIXTURES "/formats/pth/"
-#define OK(call) check((call), #call, __LINE__)
-
-static void check(wn_status status, const char *what, int line) {
-    if (status != WN_OK)
-        fail_msg("line %d: %s: %s: %s", line, what, wn_status_name(status), wn_last_error());
-}
+#define PTH WN_FIXTURES "/formats/pth/"
 
 typedef struct seen {
     int count;

@@ -14,9 +14,8 @@
 #include "infer/session.h"
 #include "infer/statistics.h"
 #include "unit/base/scratch.h"
+#include "unit/base/status.h"
 #include <math.h>
-
-#define OK(call) assert_int_equal(call, WN_OK)
 
 static wn_tensor vector(void *data, wn_dtype dtype, int64_t n) {
     return wn__tensor1(data, dtype, n);

@@ -9,11 +9,10 @@
 
 #include "base/philox.h"
 #include "infer/sampler.h"
+#include "unit/base/status.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define OK(call) assert_int_equal(call, WN_OK)
 
 static int32_t pick(const wn_sampling *how, const float *logits, int64_t vocab, uint64_t position) {
     wn__sampler s;

@@ -16,6 +16,7 @@
 #include "kernels/element.h"
 #include "kernels/runtime.h"
 #include "nn/linear.h"
+#include "unit/base/status.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,19 +25,6 @@
 #define ROWS 10 /* of x at most; the last group of four tokens is short */
 #define MOST 64 /* features at most */
 #define ROOM (ROWS * MOST)
-
-static inline void check_ok_at(wn_status status, const char *what, int line) {
-    if (status == WN_OK) return;
-    fail_msg("line %d: %s: %s: %s", line, what, wn_status_name(status), wn_last_error());
-}
-#define OK(expr) check_ok_at((expr), #expr, __LINE__)
-
-static inline void check_fails_at(wn_status status, wn_status wanted, const char *text, int line) {
-    if (status != wanted || strstr(wn_last_error(), text) == NULL)
-        fail_msg("line %d: %s '%s', expected %s with '%s'", line, wn_status_name(status),
-                 wn_last_error(), wn_status_name(wanted), text);
-}
-#define FAILS(expr, wanted, text) check_fails_at((expr), (wanted), (text), __LINE__)
 
 typedef struct rig {
     wn__runtime *rt;

@@ -15,16 +15,11 @@
 #include "base/philox.h"
 #include "kernels/runtime.h"
 #include "nn/mlp.h"
+#include "unit/base/status.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static inline void check_ok_at(wn_status status, const char *what, int line) {
-    if (status == WN_OK) return;
-    fail_msg("line %d: %s: %s: %s", line, what, wn_status_name(status), wn_last_error());
-}
-#define OK(expr) check_ok_at((expr), #expr, __LINE__)
 
 #define ROWS  32
 #define WIDTH 40

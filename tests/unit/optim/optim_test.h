@@ -17,25 +17,11 @@
 #include "kernels/runtime.h"
 #include "optim/optim.h"
 #include "optim/optimizer.h"
+#include "unit/base/status.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Fails with the library's message. */
-static inline void check_ok_at(wn_status status, const char *what, int line) {
-    if (status == WN_OK) return;
-    fail_msg("line %d: %s: %s: %s", line, what, wn_status_name(status), wn_last_error());
-}
-#define OK(expr) check_ok_at((expr), #expr, __LINE__)
-
-/* The status, and these words in the message. */
-static inline void check_fails_at(wn_status status, wn_status wanted, const char *text, int line) {
-    if (status != wanted || strstr(wn_last_error(), text) == NULL)
-        fail_msg("line %d: %s '%s', expected %s with '%s'", line, wn_status_name(status),
-                 wn_last_error(), wn_status_name(wanted), text);
-}
-#define FAILS(expr, wanted, text) check_fails_at((expr), (wanted), (text), __LINE__)
 
 /* A matrix outside the blocks, one inside, the factors of a layer, a vector, a frozen matrix, and
  * one that is large enough for 8-bit moments. */

@@ -8,12 +8,8 @@
 #include "kernels/element.h"
 #include "prune/layers.h"
 #include "unit/base/scratch.h"
+#include "unit/base/status.h"
 #include <math.h>
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        if ((call) != WN_OK) fail_msg("%s:%d: %s", __FILE__, __LINE__, wn_last_error());           \
-    } while (0)
 
 static inline wn__model_config small_config(void) {
     return (wn__model_config){.vocab_size = 19,

@@ -222,17 +222,6 @@ static void test_als(void **state) {
     assert_true(fabs(start.relative_error - r.relative_error) < 1e-3);
 }
 
-static void same_files(const char *a, const char *b) {
-    char *one, *two;
-    size_t n, m;
-    assert_ok(wn__file_read(a, 0, &one, &n));
-    assert_ok(wn__file_read(b, 0, &two, &m));
-    assert_int_equal(n, m);
-    assert_memory_equal(one, two, n);
-    free(one);
-    free(two);
-}
-
 // Two epochs and two more are four, on any number of threads, with every optimizer and schedule.
 static void test_resume(void **state) {
     static const char *const kinds[][2] = {
@@ -257,9 +246,9 @@ static void test_resume(void **state) {
         wn__names_free(&names);
         o.resume = in_folder(state, "whole", "ks_chain_epoch_2.pth");
         assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
-        same_files(in_folder(state, "whole", "ks_chain_final.pth"), r.final_path);
-        same_files(in_folder(state, "whole", "ks_chain_epoch_4.pth"),
-                   in_folder(state, "parts", "ks_chain_epoch_4.pth"));
+        assert_same_files(in_folder(state, "whole", "ks_chain_final.pth"), r.final_path);
+        assert_same_files(in_folder(state, "whole", "ks_chain_epoch_4.pth"),
+                          in_folder(state, "parts", "ks_chain_epoch_4.pth"));
         o.optimizer = i == 0 ? "adam" : "adamw";
         if (strcmp(kinds[i][0], o.optimizer) != 0)
             assert_int_equal(wn_ks_fit(path, &o, NULL, NULL, &r), WN_INVALID);
@@ -330,7 +319,7 @@ static void test_head(void **state) {
     o.output_dir = scratch_path(state, "on");
     o.resume = in_folder(state, "head", "ks_chain_epoch_2.pth");
     assert_ok(wn_ks_fit(path, &o, NULL, NULL, &again));
-    same_files(again.final_path, r.final_path);
+    assert_same_files(again.final_path, r.final_path);
     o.chain = "legacy+lowrank:3";
     refuse(path, o, "its head has rank 2, here 3");
     o.chain = "legacy";

@@ -137,17 +137,6 @@ static void test_near(void **state) {
     compare(path, o, 2, 0x1p-11);
 }
 
-static void same_files(const char *a, const char *b) {
-    char *one, *two;
-    size_t n, m;
-    assert_ok(wn__file_read(a, 0, &one, &n));
-    assert_ok(wn__file_read(b, 0, &two, &m));
-    assert_int_equal(n, m);
-    assert_memory_equal(one, two, n);
-    free(one);
-    free(two);
-}
-
 // Two epochs and two more are four, and the file is one that the processor goes on from.
 static void test_resume(void **state) {
     static const char *const kinds[][2] = {
@@ -166,7 +155,7 @@ static void test_resume(void **state) {
         o.resume = middle;
         o.output_dir = scratch_path(state, "parts");
         assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
-        same_files(final, r.final_path);
+        assert_same_files(final, r.final_path);
         o.device = "cpu";
         assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
         assert_ok(wn__dir_remove(scratch_path(state, "whole")));

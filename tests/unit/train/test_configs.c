@@ -10,14 +10,10 @@
 
 #include "train/trainer.h"
 #include "unit/base/scratch.h"
+#include "unit/base/status.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        if ((call) != WN_OK) fail_msg("%s: %s", #call, wn_last_error());                           \
-    } while (0)
 
 // Published: name, d, i, layers, heads, vocabulary, millions of parameters and of those in linear
 // layers, and int(1.5 i).

@@ -10,10 +10,9 @@
 #include "train/checkpoint.h"
 #include "train/metrics.h"
 #include "unit/base/scratch.h"
+#include "unit/base/status.h"
 #include "winnow/train.h"
 #include <math.h>
-
-#define OK(call) assert_int_equal(call, WN_OK)
 
 static void write_step(wn__metrics *m, const char *kind, int64_t step, double loss) {
     const wn__metric members[] = {

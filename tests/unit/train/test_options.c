@@ -8,15 +8,11 @@
 #include <cmocka.h>
 
 #include "train/options.h"
+#include "unit/base/status.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define OK(call)                                                                                   \
-    do {                                                                                           \
-        if ((call) != WN_OK) fail_msg("%s: %s", #call, wn_last_error());                           \
-    } while (0)
 
 // Every field of the table unlike its default.
 static wn_train_options unusual(void) {
