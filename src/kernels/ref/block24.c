@@ -7,6 +7,7 @@
 #include "kernels/element.h"
 #include "kernels/mask24.h"
 #include "kernels/pack24.h"
+#include "kernels/ref/block24.h"
 
 #include <math.h>
 #include <string.h>
@@ -20,12 +21,8 @@ typedef struct source {
     bool transposed;
 } source;
 
-// Keeps those of the n <= 4 columns that fewer than two others precede.
-static unsigned largest_two(const wn_tensor *w, int64_t first, int n) {
-    double size[4] = {0};
+unsigned wn__largest_two(const double *size, int n) {
     unsigned mask = 0;
-    for (int i = 0; i < n; i++)
-        size[i] = fabs(wn__get(w, first + i));
     for (int i = 0; i < n; i++) {
         int rank = 0;
         for (int j = 0; j < n; j++)
@@ -36,12 +33,18 @@ static unsigned largest_two(const wn_tensor *w, int64_t first, int n) {
 }
 
 // What group g of a row keeps: nothing beyond the matrix.
-static unsigned mask_of(const source *s, int64_t row, int64_t g) {
+static unsigned mask_of(const void *ctx, int64_t row, int64_t g) {
+    const source *s = ctx;
     const wn_tensor *mask = &s->p->mask;
     const int64_t left = s->columns - 4 * g;
     const int n = left < 4 ? (int)left : 4;
     if (row >= s->rows || n <= 0) return 0;
-    if (!wn__given(mask)) return largest_two(&s->p->w, row * s->row_stride + 4 * g, n);
+    if (!wn__given(mask)) {
+        double size[4] = {0};
+        for (int i = 0; i < n; i++)
+            size[i] = fabs(wn__get(&s->p->w, row * s->row_stride + 4 * g + i));
+        return wn__largest_two(size, n);
+    }
     const uint8_t *m = mask->data;
     if (!s->transposed) return m[row * mask->shape[1] + g];
     unsigned kept = 0;
@@ -50,19 +53,17 @@ static unsigned mask_of(const source *s, int64_t row, int64_t g) {
     return kept;
 }
 
-static void pack_block(const source *s, int64_t i, int64_t j) {
-    uint8_t *block = s->blocks + (i * s->across + j) * WN_BLOCK24_BYTES;
-    const uint16_t *w = s->p->w.data;
+static void put_block(const wn__kept24 *k, int64_t i, int64_t j, uint8_t *block) {
     uint32_t words[128] = {0};
     for (int r = 0; r < WN_BLOCK24_ROWS; r++)
         for (int g = 0; g < WN_BLOCK24_COLUMNS / 4; g++) {
             const int64_t row = WN_BLOCK24_ROWS * i + r;
             const int64_t group = WN_BLOCK24_COLUMNS / 4 * j + g;
-            const unsigned mask = mask_of(s, row, group), nibble = wn__nibble_of_mask24[mask];
+            const unsigned mask = k->mask(k->ctx, row, group), nibble = wn__nibble_of_mask24[mask];
             for (int slot = 0; slot < 2; slot++) {
                 const unsigned column = nibble >> (2 * slot) & 3;
-                const int64_t at = row * s->row_stride + (4 * group + column) * s->column_stride;
-                const uint16_t value = mask >> column & 1 ? w[at] : 0;
+                const int64_t at = row * k->row_stride + (4 * group + column) * k->column_stride;
+                const uint16_t value = mask >> column & 1 ? k->data[at] : 0;
                 memcpy(block + WN_BLOCK24_VALUE(r, 2 * g + slot), &value, sizeof value);
             }
             words[WN_BLOCK24_WORD(r, g / 4)] |= nibble << (16 * (r / 8 % 2) + 4 * (g % 4));
@@ -70,12 +71,22 @@ static void pack_block(const source *s, int64_t i, int64_t j) {
     memcpy(block + WN_BLOCK24_VALUES, words, sizeof words);
 }
 
+void wn__kept24_pack(const wn__kept24 *k, int64_t across, int64_t begin, int64_t end,
+                     uint8_t *blocks) {
+    for (int64_t i = begin; i < end; i++)
+        for (int64_t j = 0; j < across; j++)
+            put_block(k, i, j, blocks + (i * across + j) * WN_BLOCK24_BYTES);
+}
+
 static void panels(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const source *s = ctx;
-    for (int64_t i = begin; i < end; i++)
-        for (int64_t j = 0; j < s->across; j++)
-            pack_block(s, i, j);
+    const wn__kept24 k = {.data = s->p->w.data,
+                          .row_stride = s->row_stride,
+                          .column_stride = s->column_stride,
+                          .mask = mask_of,
+                          .ctx = s};
+    wn__kept24_pack(&k, s->across, begin, end, s->blocks);
 }
 
 static void pack(const wn__block24 *p, bool transposed, wn__pool *pool) {

@@ -7,6 +7,7 @@
 #include "kernels/e4m3.h"
 #include "kernels/element.h"
 #include "kernels/pack24.h"
+#include "kernels/ref/block24.h"
 
 #include <math.h>
 #include <string.h>
@@ -43,28 +44,16 @@ wn_status wn__rows8_ref(const void *args, wn__exec *x) {
     return WN_OK;
 }
 
-// Keeps those of the n <= 4 columns that fewer than two others precede.
-static unsigned largest_two(const wn_tensor *w, int64_t first, int n) {
-    double size[4] = {0};
-    unsigned mask = 0;
-    for (int i = 0; i < n; i++)
-        size[i] = fabs(wn__get(w, first + i));
-    for (int i = 0; i < n; i++) {
-        int rank = 0;
-        for (int j = 0; j < n; j++)
-            rank += size[j] > size[i] || (size[j] == size[i] && j < i);
-        mask |= rank < 2 ? 1U << i : 0U;
-    }
-    return mask;
-}
-
 // What group g of a row keeps: nothing beyond the matrix.
 static unsigned mask_of(const wn__block8 *p, int64_t row, int64_t g) {
     const int64_t left = p->w.shape[1] - 4 * g;
     const int n = left < 4 ? (int)left : 4;
     if (row >= p->w.shape[0] || n <= 0) return 0;
-    if (!wn__given(&p->mask)) return largest_two(&p->w, wn__at(&p->w, row, 4 * g), n);
-    return ((const uint8_t *)p->mask.data)[row * p->mask.shape[1] + g];
+    if (wn__given(&p->mask)) return ((const uint8_t *)p->mask.data)[row * p->mask.shape[1] + g];
+    double size[4] = {0};
+    for (int i = 0; i < n; i++)
+        size[i] = fabs(wn__get(&p->w, wn__at(&p->w, row, 4 * g + i)));
+    return wn__largest_two(size, n);
 }
 
 static float largest_kept(const wn__block8 *p, int64_t row) {

@@ -7,7 +7,7 @@
 #include "kernels/cuda/block24.h"
 #include "kernels/declare.h"
 #include "kernels/element.h"
-#include "kernels/pack24.h"
+#include "kernels/ref/block24.h"
 
 #include <string.h>
 
@@ -22,8 +22,9 @@ size_t wn__workspace_mvue24_blocks_ref(const void *args, int threads) {
     return (size_t)wn__tensor_count(&p->x) * wn_dtype_size(p->x.dtype);
 }
 
-// What column j keeps of group g.
-static unsigned kept(const wn_tensor *x, int64_t g, int64_t j) {
+// What column j keeps of group g: j is a row of the blocks.
+static unsigned kept(const void *ctx, int64_t j, int64_t g) {
+    const wn_tensor *x = ctx;
     unsigned mask = 0;
     int count = 0;
     for (int i = 0; i < 4 && count < 2; i++) {
@@ -35,32 +36,15 @@ static unsigned kept(const wn_tensor *x, int64_t g, int64_t j) {
     return mask;
 }
 
-static void pack_block(const wn_tensor *x, int64_t panel, int64_t step, uint8_t *block) {
-    const uint16_t *from = x->data;
-    uint32_t words[128] = {0};
-    for (int r = 0; r < WN_BLOCK24_ROWS; r++)
-        for (int g = 0; g < WN_BLOCK24_COLUMNS / 4; g++) {
-            const int64_t j = WN_BLOCK24_ROWS * panel + r, at = WN_BLOCK24_COLUMNS / 4 * step + g;
-            const unsigned mask = kept(x, at, j), nibble = wn__nibble_of_mask24[mask];
-            for (int slot = 0; slot < 2; slot++) {
-                const unsigned place = nibble >> (2 * slot) & 3;
-                const uint16_t value =
-                    mask >> place & 1 ? from[wn__at(x, 4 * at + (int64_t)place, j)] : 0;
-                memcpy(block + WN_BLOCK24_VALUE(r, 2 * g + slot), &value, sizeof value);
-            }
-            words[WN_BLOCK24_WORD(r, g / 4)] |= nibble << (16 * (r / 8 % 2) + 4 * (g % 4));
-        }
-    memcpy(block + WN_BLOCK24_VALUES, words, sizeof words);
-}
-
 static void panels(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const job *s = ctx;
-    const int64_t across = s->p->blocks.shape[1];
-    for (int64_t i = begin; i < end; i++)
-        for (int64_t j = 0; j < across; j++)
-            pack_block(&s->drawn, i, j,
-                       (uint8_t *)s->p->blocks.data + (i * across + j) * WN_BLOCK24_BYTES);
+    const wn__kept24 k = {.data = s->drawn.data,
+                          .row_stride = s->drawn.stride[1],
+                          .column_stride = s->drawn.stride[0],
+                          .mask = kept,
+                          .ctx = &s->drawn};
+    wn__kept24_pack(&k, s->p->blocks.shape[1], begin, end, s->p->blocks.data);
 }
 
 wn_status wn__mvue24_blocks_ref(const void *args, wn__exec *x) {

@@ -7,7 +7,7 @@
 #include "kernels/cuda/block24.h"
 #include "kernels/declare.h"
 #include "kernels/element.h"
-#include "kernels/pack24.h"
+#include "kernels/ref/block24.h"
 #include "kernels/spmm24_blocks.h"
 
 #include <string.h>
@@ -24,49 +24,26 @@ size_t wn__workspace_relu24_blocks_ref(const void *args, int threads) {
 }
 
 // What token t keeps of features 4 g to 4 g + 3.
-static unsigned largest_two(const wn_tensor *a, int64_t t, int64_t g) {
+static unsigned kept(const void *ctx, int64_t t, int64_t g) {
+    const wn_tensor *a = ctx;
     const uint16_t *bits = a->data;
     const int64_t left = a->shape[1] - 4 * g;
     const int n = t >= a->shape[0] || left <= 0 ? 0 : left < 4 ? (int)left : 4;
-    unsigned mask = 0;
-    int size[4] = {0};
+    double size[4] = {0};
     for (int i = 0; i < n; i++)
         size[i] = bits[wn__at(a, t, 4 * g + i)] & 0x7FFF;
-    for (int i = 0; i < n; i++) {
-        int before = 0;
-        for (int j = 0; j < n; j++)
-            before += size[j] > size[i] || (size[j] == size[i] && j < i);
-        mask |= before < 2 ? 1U << i : 0U;
-    }
-    return mask;
-}
-
-static void pack_block(const wn_tensor *a, int64_t panel, int64_t step, uint8_t *block) {
-    const uint16_t *from = a->data;
-    uint32_t words[128] = {0};
-    for (int r = 0; r < WN_BLOCK24_ROWS; r++)
-        for (int g = 0; g < WN_BLOCK24_COLUMNS / 4; g++) {
-            const int64_t t = WN_BLOCK24_ROWS * panel + r, at = WN_BLOCK24_COLUMNS / 4 * step + g;
-            const unsigned mask = largest_two(a, t, at), nibble = wn__nibble_of_mask24[mask];
-            for (int slot = 0; slot < 2; slot++) {
-                const unsigned place = nibble >> (2 * slot) & 3;
-                const uint16_t value =
-                    mask >> place & 1 ? from[wn__at(a, t, 4 * at + (int64_t)place)] : 0;
-                memcpy(block + WN_BLOCK24_VALUE(r, 2 * g + slot), &value, sizeof value);
-            }
-            words[WN_BLOCK24_WORD(r, g / 4)] |= nibble << (16 * (r / 8 % 2) + 4 * (g % 4));
-        }
-    memcpy(block + WN_BLOCK24_VALUES, words, sizeof words);
+    return wn__largest_two(size, n);
 }
 
 static void panels(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const job *s = ctx;
-    const int64_t across = s->p->out.shape[1];
-    for (int64_t i = begin; i < end; i++)
-        for (int64_t j = 0; j < across; j++)
-            pack_block(&s->rounded, i, j,
-                       (uint8_t *)s->p->out.data + (i * across + j) * WN_BLOCK24_BYTES);
+    const wn__kept24 k = {.data = s->rounded.data,
+                          .row_stride = s->rounded.stride[0],
+                          .column_stride = s->rounded.stride[1],
+                          .mask = kept,
+                          .ctx = &s->rounded};
+    wn__kept24_pack(&k, s->p->out.shape[1], begin, end, s->p->out.data);
 }
 
 wn_status wn__relu24_blocks_ref(const void *args, wn__exec *x) {
