@@ -63,7 +63,7 @@ static wn_status mvue24_tokens(const void *args, wn__exec *x) {
     int64_t r = p->x.shape[0], c = p->x.shape[1];
     drawn_job job = {.pack = {.p = &out,
                               .across = (c + ITEM_COLUMNS - 1) / ITEM_COLUMNS,
-                              .stream_columns = streams(&p->values)},
+                              .stream_columns = streams(&p->values, TOKENS_STREAM_BYTES)},
                      .draw = &draw};
     int64_t items = (r + 4 * ITEM_BLOCKS - 1) / (4 * ITEM_BLOCKS) * job.pack.across;
     wn__parallel_for(x->pool, items, 1, drawn_items, &job);

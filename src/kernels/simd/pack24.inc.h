@@ -15,8 +15,12 @@
 #define STRIP_BLOCKS 8  /* blocks of 4 rows: 16 values, one line, for a column */
 #define ITEM_BLOCKS  32 /* of a block of work: four strips, 16 bytes of index for a column */
 #define ITEM_COLUMNS 256
-/* Outputs from this size on go past the caches: they would only throw out what is still needed. */
-#define STREAM_BYTES (8 << 20)
+/* Outputs from this size on go past the caches. Packs of a weight are read when the model comes to
+ * its layer again, and their lines are most often in the cache of whoever read them last, from
+ * where it costs more to fetch them than to write memory. Packs of tokens are read at once, so they
+ * stay unless they would only throw out what is still needed. */
+#define WEIGHT_STREAM_BYTES (1 << 20)
+#define TOKENS_STREAM_BYTES (8 << 20)
 
 typedef struct pack24_job {
     const wn__pack24 *p;
@@ -562,16 +566,16 @@ static void pack_items(void *ctx, int64_t begin, int64_t end, int worker) {
 }
 
 /* Streaming wants whole lines. */
-static bool streams(const wn_tensor *t) {
+static bool streams(const wn_tensor *t, size_t from) {
     return wn__given(t) && (uintptr_t)t->data % 64 == 0 && t->shape[1] % 16 == 0 &&
-           wn__tensor_bytes(t) >= STREAM_BYTES;
+           wn__tensor_bytes(t) >= from;
 }
 
 static pack24_job pack24_job_of(const wn__pack24 *p) {
     return (pack24_job){.p = p,
                         .across = (p->w.shape[1] + ITEM_COLUMNS - 1) / ITEM_COLUMNS,
-                        .stream_rows = streams(&p->values),
-                        .stream_columns = streams(&p->values_t)};
+                        .stream_rows = streams(&p->values, WEIGHT_STREAM_BYTES),
+                        .stream_columns = streams(&p->values_t, WEIGHT_STREAM_BYTES)};
 }
 
 static bool mask_is_legal(pack24_job *job, wn__exec *x) {

@@ -115,7 +115,7 @@ static wn_status pack24_tokens(const void *args, wn__exec *x) {
     int64_t r = p->x.shape[0], c = p->x.shape[1];
     tokens_job job = {.pack = {.p = &out,
                                .across = (c + ITEM_COLUMNS - 1) / ITEM_COLUMNS,
-                               .stream_columns = streams(&p->values)},
+                               .stream_columns = streams(&p->values, TOKENS_STREAM_BYTES)},
                       .order = wn__given(&p->order) ? p->order.data : NULL,
                       .dense = wn__given(&p->dense) ? p->dense.data : NULL};
     WN_TRY(wn__pack24_tokens_begin(p));

@@ -91,8 +91,8 @@ static wn_status tile24(const void *args, wn__exec *x) {
     int64_t r = p->w.shape[0], c = p->w.shape[1];
     tile24_job job = {.pack = {.p = &pack,
                                .across = (c + ITEM_COLUMNS - 1) / ITEM_COLUMNS,
-                               .stream_rows = streams(&p->values),
-                               .stream_columns = streams(&p->values_t)}};
+                               .stream_rows = streams(&p->values, WEIGHT_STREAM_BYTES),
+                               .stream_columns = streams(&p->values_t, WEIGHT_STREAM_BYTES)}};
     int64_t items = (r + 4 * ITEM_BLOCKS - 1) / (4 * ITEM_BLOCKS) * job.pack.across;
     wn__parallel_for(x->pool, items, 1, tile_items, &job);
     if (!atomic_load(&job.nan)) return WN_OK;
