@@ -111,7 +111,7 @@ static bool suits(const wn__few_shape *s, int64_t T) {
     return (s->tokens <= 2 * T || s->tokens <= 8) && 8 * s->tokens >= most;
 }
 
-wn__few_plan wn__few_plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shape) {
+static wn__few_plan plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shape) {
     const int block = bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES;
     const int64_t steps = wn__ceil_div(k, bytes == 1 ? WN_BLOCK8_COLUMNS : WN_BLOCK24_COLUMNS);
     wn__few_plan best = {.rounds = 0};
@@ -121,15 +121,50 @@ wn__few_plan wn__few_plan_of(int64_t T, int64_t n, int64_t k, int bytes, int sha
     return best;
 }
 
-bool wn__few_is_faster(int64_t T, int64_t n, int64_t k, int bytes) {
+static bool is_faster(int64_t T, int64_t n, int64_t k, int bytes, const wn__few_plan *few) {
     enum { HOT = 256 };
     // of tiles, a microsecond; and what is off where power slows the clock; fitted as well
     static const double launch = 1.3, cycles = 1600, hot8 = 0.9, hot16 = 0.835;
     const double margin = T <= HOT ? 1 : bytes == 1 ? hot8 : hot16;
-    if (T <= WN_FEW_TOKENS_COLD || T > WN_FEW_TOKENS_MOST) return T <= WN_FEW_TOKENS_COLD;
-    const wn__few_plan few = wn__few_plan_of(T, n, k, bytes, WN_FEW_ANY);
-    if (few.rounds > 1) return false;
+    if (few->rounds > 1) return false;
     const wn__gpu_plan tiles =
         wn__gpu_plan_of(T, n, k, (wn__gpu_plan_wish){WN_TILE_ANY, .bytes = bytes});
-    return few.us < margin * (launch + tiles.cycles / cycles);
+    return few->us < margin * (launch + tiles.cycles / cycles);
+}
+
+// What a thread asked for lately: a plan takes microseconds, and each launch asks for it twice.
+typedef struct known {
+    int64_t T, n, k;
+    int bytes, shape; // bytes 0: nothing yet
+    wn__few_plan plan;
+    enum { UNASKED, NO, YES } faster;
+} known;
+
+static known *known_of(int64_t T, int64_t n, int64_t k, int bytes, int shape) {
+    enum { BITS = 6 };
+    static _Thread_local known all[1 << BITS];
+    uint64_t h = (uint64_t)T;
+    h = h * 1000003 + (uint64_t)n;
+    h = h * 1000003 + (uint64_t)k;
+    h = h * 1000003 + (uint64_t)(2 * shape + bytes);
+    known *at = &all[h * 0x9E3779B97F4A7C15 >> (64 - BITS)];
+    if (at->bytes != bytes || at->shape != shape || at->T != T || at->n != n || at->k != k)
+        *at = (known){.T = T,
+                      .n = n,
+                      .k = k,
+                      .bytes = bytes,
+                      .shape = shape,
+                      .plan = plan_of(T, n, k, bytes, shape)};
+    return at;
+}
+
+wn__few_plan wn__few_plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shape) {
+    return known_of(T, n, k, bytes, shape)->plan;
+}
+
+bool wn__few_is_faster(int64_t T, int64_t n, int64_t k, int bytes) {
+    if (T <= WN_FEW_TOKENS_COLD || T > WN_FEW_TOKENS_MOST) return T <= WN_FEW_TOKENS_COLD;
+    known *at = known_of(T, n, k, bytes, WN_FEW_ANY);
+    if (at->faster == UNASKED) at->faster = is_faster(T, n, k, bytes, &at->plan) ? YES : NO;
+    return at->faster == YES;
 }

@@ -114,9 +114,31 @@ static void beside_tiles(void **state) {
     assert_false(wn__few_is_faster(512, 6656, 1664, 1));
 }
 
+// Asked again, also after more than a thread remembers, the answers are those of the first time.
+static void remembers(void **state) {
+    (void)state;
+    enum { OTHERS = 500 };
+    for (int64_t T = 1; T <= 512; T += 37) {
+        const wn__few_plan first = wn__few_plan_of(T, 4096, 4096, 2, WN_FEW_ANY);
+        const bool faster = wn__few_is_faster(T, 4096, 4096, 2);
+        for (int others = 0; others <= OTHERS; others += OTHERS) {
+            for (int i = 0; i < others; i++)
+                (void)wn__few_is_faster(T, 64 + i, 4096, 1 + i % 2);
+            const wn__few_plan again = wn__few_plan_of(T, 4096, 4096, 2, WN_FEW_ANY);
+            assert_int_equal(again.shape, first.shape);
+            assert_int_equal(again.split, first.split);
+            assert_int_equal(again.stages, first.stages);
+            assert_true(again.us == first.us);
+            assert_int_equal(wn__few_is_faster(T, 4096, 4096, 2), faster);
+        }
+        assert_int_equal(wn__few_plan_of(T, 4096, 4096, 2, 0).shape, 0); // of one shape
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(of_one_shape), cmocka_unit_test(of_all_shapes),
-        cmocka_unit_test(is_the_fastest), cmocka_unit_test(beside_tiles)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(of_one_shape),
+                                       cmocka_unit_test(of_all_shapes),
+                                       cmocka_unit_test(is_the_fastest),
+                                       cmocka_unit_test(beside_tiles), cmocka_unit_test(remembers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
