@@ -32,13 +32,14 @@ static wn__few_plan plan_of(const product *p, int shape) {
 
 // What every shape wants.
 static bool accepts(const product *p, char *why, size_t n) {
+    enum { GRID = 65535, TOKENS = 32768 };
     const int64_t most = INT_MAX - 1024, step = 16 / p->bytes;
     if (p->x->shape[0] > 1 && p->x->stride[0] % step != 0)
         (void)snprintf(why, n, "rows of x %lld elements apart, not a multiple of %lld",
                        (long long)p->x->stride[0], (long long)step);
-    else if (p->x->shape[0] > 32768)
-        (void)snprintf(why, n, "%lld tokens are more than a grid of tiles holds",
-                       (long long)p->x->shape[0]);
+    else if (p->x->shape[0] > TOKENS || p->blocks->shape[0] > GRID)
+        (void)snprintf(why, n, "%lld tokens and %lld outputs are more than a grid of tiles holds",
+                       (long long)p->x->shape[0], (long long)p->y->shape[1]);
     else if (p->x->shape[1] > most || p->y->shape[1] > most)
         (void)snprintf(why, n, "a size is beyond 2^31");
     else
@@ -104,13 +105,15 @@ static bool at16(const wn_tensor *t) {
 // Which blocks and units are whose.
 static void divide(wn__gpu_few *a, const wn__few_plan *plan) {
     const wn__few_shape *s = &wn__few_shapes[plan->shape];
-    const int own = s->tokens / s->halves, units = own / WN_FEW_UNIT(own);
+    const int own = s->tokens / s->halves, used = plan->box < own ? plan->box : own;
+    const int units = WN_FEW_UNITS(own, used);
     for (int i = 0; i <= WN_FEW_MOST_SPLIT; i++) {
         const int rank = i < plan->split ? i : plan->split;
         a->block_of[i] = (int)((int64_t)a->depth * rank / plan->split);
         a->unit_of[i] = units * rank / plan->split;
     }
-    a->sent = WN_FEW_SENT(1, own, plan->split);
+    a->sent = WN_FEW_SENT(1, own, used, plan->split);
+    a->apart = plan->apart ? s->panels * s->halves * a->sent : 0;
 }
 
 // What both ops tell the device code, but scales and the epilogue.
@@ -128,7 +131,7 @@ static wn__gpu_few arguments(const product *p, const wn__few_plan *plan, const w
                      .depth = (int)p->blocks->shape[1],
                      .split = plan->split,
                      .stages = plan->stages,
-                     .apart = plan->apart,
+                     .box = plan->box,
                      .kept = p->x->shape[0] > WN_FEW_TOKENS_COLD,
                      .whole =
                          p->y->shape[1] % 8 == 0 && at16(p->y) && (!residual || at16(p->residual)),
@@ -137,25 +140,28 @@ static wn__gpu_few arguments(const product *p, const wn__few_plan *plan, const w
     return a;
 }
 
-static wn_status make_maps(wn__cuda *d, const wn_tensor *x, int tokens, wn__gpu_few *a) {
-    a->rest = a->tokens % tokens;
+static wn_status make_maps(wn__cuda *d, const wn_tensor *x, wn__gpu_few *a) {
+    a->rest = a->tokens % a->box;
     if (a->depth == 0) return WN_OK;
-    if (a->tokens >= tokens) WN_TRY(wn__cuda_tensor_map(d, x, (unsigned)tokens, &a->x[0]));
+    if (a->tokens >= a->box) WN_TRY(wn__cuda_tensor_map(d, x, (unsigned)a->box, &a->x[0]));
     if (a->rest > 0) WN_TRY(wn__cuda_tensor_map(d, x, (unsigned)a->rest, &a->x[1]));
     return WN_OK;
 }
 
 static wn_status launch(wn__exec *x, const product *p, const wn__few_plan *plan, wn__gpu_few *a) {
     const wn__few_shape *s = &wn__few_shapes[plan->shape];
-    const int64_t groups = wn__ceil_div(a->panels, s->panels);
+    const unsigned groups = (unsigned)wn__ceil_div(a->panels, s->panels);
+    const unsigned tiles = (unsigned)wn__ceil_div(a->tokens, a->box);
+    const unsigned split = (unsigned)plan->split;
     char symbol[64];
     if (a->tokens == 0 || a->outputs == 0) return WN_OK;
-    WN_TRY(make_maps(wn__gpu_device(x->gpu), p->x, s->tokens, a));
+    WN_TRY(make_maps(wn__gpu_device(x->gpu), p->x, a));
+    // beside each other run those that share tokens where a sum is divided, else weights
     const wn__cuda_launch l = {
-        .grid = {(unsigned)(groups * plan->split), (unsigned)wn__ceil_div(a->tokens, s->tokens), 1},
+        .grid = {split > 1 ? split * groups : tiles, split > 1 ? tiles : groups, 1},
         .block = {(unsigned)WN_FEW_THREADS(s->panels * s->halves), 1, 1},
         .shared_bytes = plan->shared_bytes,
-        .cluster = (unsigned)plan->split,
+        .cluster = split,
         .overlap = true};
     (void)snprintf(symbol, sizeof symbol, "wn_few%s_%s_%dx%d", p->bytes == 1 ? "8" : "",
                    p->y->dtype == WN_DTYPE_F16 ? "f16" : "bf16", 64 * s->panels, s->tokens);

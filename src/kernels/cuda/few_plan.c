@@ -23,13 +23,20 @@ static int64_t room(int split) {
     return at_once[split];
 }
 
+// T tokens in as many tiles as there must be, about as many in each.
+static int box_of(const wn__few_shape *s, int64_t T) {
+    const int64_t tiles = wn__ceil_div(T, s->tokens);
+    return tiles > 0 ? 8 * (int)wn__ceil_div(wn__ceil_div(T, tiles), 8) : s->tokens;
+}
+
 // As many stages as there is room and work for, and at least what the sums of others take.
 static bool place(const wn__few_shape *s, int block, int64_t steps, wn__few_plan *p) {
-    const int stage = WN_FEW_TOKENS(s->tokens, s->deep) + WN_FEW_BLOCKS(s->panels, s->deep, block);
+    const int stage = WN_FEW_TOKENS(p->box, s->deep) + WN_FEW_BLOCKS(s->panels, s->deep, block);
     const int groups = s->panels * s->halves, own = s->tokens / s->halves;
-    const int sent = WN_FEW_SENT(groups, own, p->split), sums = p->apart ? 0 : sent;
-    const int fixed = ALIGNED + WN_FEW_TURNED(groups) + WN_FEW_SCALES(groups, own) + sent - sums +
-                      WN_FEW_BARRIERS(groups, 0);
+    const int used = p->box < own ? p->box : own;
+    const int sent = WN_FEW_SENT(groups, own, used, p->split), sums = p->apart ? 0 : sent;
+    const int fixed = ALIGNED + WN_FEW_TURNED(groups, own) + WN_FEW_SCALES(groups, own) + sent -
+                      sums + WN_FEW_BARRIERS(groups, 0);
     const int limit = PROCESSOR / p->each - OWN;
     const int64_t work = wn__ceil_div(wn__ceil_div(steps, p->split), s->deep);
     int least = (sums + stage - 1) / stage;
@@ -48,42 +55,53 @@ static int64_t held(const wn__few_shape *s, const wn__few_plan *p) {
     return fit < s->most ? fit : s->most;
 }
 
-// Microseconds; kilobytes a microsecond are of one processor. Fitted to 5997 runs of 240 shapes on
-// one H200, which it misses by 11 % in the root mean square.
+// Microseconds, but where it says otherwise; kilobytes a microsecond are of one processor.
+typedef struct rates {
+    double launch, result;              // of a launch; of a token of a panel
+    double exchange, sent, room_made;   // of sums: at all, of a kilobyte, where stages give room
+    double weights, tokens, multiplied; // a microsecond: kilobytes, kilobytes, tokens of panels
+    double latency, step;               // of copies; of a stage
+    double follow, alone, crowd;
+    double memory, cached; // of the whole GPU: kilobytes a microsecond; bytes that stay in L2
+} rates;
+
+// Fitted to 6095 runs of 257 shapes on one H200, which they miss by 8 and 10 % in the root
+// mean square.
+static const rates rates16 = {1.04,  0.00221, 0.295, 0.0389, 0.447, 75.7, 293,   1730,
+                              0.719, 0.0582,  2.06,  0.257,  0.245, 4460, 25.7e6};
+static const rates rates8 = {1.26,  0.00262, 0.223, 0.0336, 0.378, 73.2, 253,   1510,
+                             0.828, 0.0437,  1.87,  0.0839, 0.223, 4750, 40.7e6};
+
 static void predict(const wn__few_shape *s, int64_t T, int64_t n, int64_t steps, int block,
                     wn__few_plan *p) {
-    static const double launch = 0.883, result = 0.00438, exchange = 0.265, sent = 0.0328;
-    static const double weights = 76.9, tokens = 272, multiplied = 1915, latency = 0.702;
-    static const double step = 0.055, follow = 1.86, alone = 0.256, crowd = 0.378,
-                        room_made = 0.486;
-    static const double memory = 4566, cached = 29.2e6; // of the whole GPU
+    const rates *r = block == WN_BLOCK8_BYTES ? &rates8 : &rates16;
     const int64_t panels = wn__ceil_div(n, WN_BLOCK24_ROWS);
-    const int64_t count = wn__ceil_div(panels, s->panels) * wn__ceil_div(T, s->tokens) * p->split;
+    const int64_t count = wn__ceil_div(panels, s->panels) * wn__ceil_div(T, p->box) * p->split;
     const int64_t to_each = wn__ceil_div(count, room(p->split)), most = held(s, p);
     const int64_t at_once = to_each < most ? to_each : most;
     p->rounds = (int)wn__ceil_div(to_each, at_once < 1 ? 1 : at_once);
     double on = (double)at_once;
     // those of a cluster may be put on one processor while others have nothing
-    if (p->each > 1 && p->split > 1 && to_each == 1 && 2 * count > room(p->split)) on += crowd;
-    const double tile = on * s->panels * s->tokens;
-    const double rows = (double)(T < s->tokens ? T : s->tokens);
-    const double copies = on * (s->panels * block / weights + 128 * rows / tokens) / 1000;
-    const double products = on * s->panels * (s->tokens + 34 * s->halves) / multiplied;
+    if (p->each > 1 && p->split > 1 && to_each == 1 && 2 * count > room(p->split)) on += r->crowd;
+    const double rows = (double)(T < p->box ? T : p->box), tile = on * s->panels * p->box;
+    const double copies = on * (s->panels * block / r->weights + 128 * rows / r->tokens) / 1000;
+    const double products = on * s->panels * (s->tokens + 34 * s->halves) / r->multiplied;
     // of copies on their way; once for all where all are on their way from the first
     const int64_t own = wn__ceil_div(steps, p->split);
     const bool whole = own <= (int64_t)p->stages * s->deep;
-    const double wait = latency / (whole ? (double)own : s->deep * (p->stages - 1.5));
+    const double wait = r->latency / (whole ? (double)own : s->deep * (p->stages - 1.5));
     double stage = copies > products ? copies : products;
     if (stage < wait) stage = wait;
-    double sum = (double)own * (stage + step);
-    const double bytes = (double)(panels * steps * block), cold = bytes / memory / 1000 / p->rounds;
-    if ((T <= WN_FEW_TOKENS_COLD || bytes > cached) && sum < cold) sum = cold;
-    if (p->split > 1) sum += exchange + sent * tile * 0.256 * (p->split - 1) / p->split;
-    if (p->split > 1 && !p->apart) sum += room_made;
-    if (p->rounds > 1 && T > WN_FEW_TOKENS_COLD) sum += follow;
-    p->us = launch + result * tile / s->halves + p->rounds * sum;
+    double sum = (double)own * (stage + r->step);
+    const double bytes = (double)(panels * steps * block),
+                 cold = bytes / r->memory / 1000 / p->rounds;
+    if ((T <= WN_FEW_TOKENS_COLD || bytes > r->cached) && sum < cold) sum = cold;
+    if (p->split > 1) sum += r->exchange + r->sent * tile * 0.256 * (p->split - 1) / p->split;
+    if (p->split > 1 && !p->apart) sum += r->room_made;
+    if (p->rounds > 1 && T > WN_FEW_TOKENS_COLD) sum += r->follow;
+    p->us = r->launch + r->result * tile / s->halves + p->rounds * sum;
     // the next launch finds no processor that has room beside this one
-    if (p->each == 1 && 2 * count > room(p->split)) p->us += alone;
+    if (p->each == 1 && 2 * count > room(p->split)) p->us += r->alone;
 }
 
 // Of one shape, the fastest. Sums that are sent take the place of stages only where few are left.
@@ -96,6 +114,7 @@ static void try_shape(int shape, int64_t T, int64_t n, int64_t steps, int block,
             int stages = 0;
             for (int apart = 1; apart >= (split > 1 && stages < ENOUGH ? 0 : 1); apart--) {
                 wn__few_plan p = {.shape = shape, .split = split, .each = each, .apart = apart};
+                p.box = box_of(s, T);
                 if (!place(s, block, steps, &p) || p.stages == stages) continue;
                 stages = p.stages;
                 predict(s, T, n, steps, block, &p);
@@ -108,7 +127,7 @@ static void try_shape(int shape, int64_t T, int64_t n, int64_t steps, int block,
 // would be many launches' worth of it.
 static bool suits(const wn__few_shape *s, int64_t T) {
     const int64_t most = T < WN_FEW_TOKENS_MOST ? T : WN_FEW_TOKENS_MOST;
-    return (s->tokens <= 2 * T || s->tokens <= 8) && 8 * s->tokens >= most;
+    return (s->tokens < 2 * T || s->tokens <= 16) && 8 * s->tokens >= most;
 }
 
 static wn__few_plan plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shape) {
@@ -122,14 +141,11 @@ static wn__few_plan plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shap
 }
 
 static bool is_faster(int64_t T, int64_t n, int64_t k, int bytes, const wn__few_plan *few) {
-    enum { HOT = 256 };
-    // of tiles, a microsecond; and what is off where power slows the clock; fitted as well
-    static const double launch = 1.3, cycles = 1600, hot8 = 0.9, hot16 = 0.835;
-    const double margin = T <= HOT ? 1 : bytes == 1 ? hot8 : hot16;
+    static const double launch = 1.3, cycles = 1600; // of tiles, a microsecond; fitted as well
     if (few->rounds > 1) return false;
     const wn__gpu_plan tiles =
         wn__gpu_plan_of(T, n, k, (wn__gpu_plan_wish){WN_TILE_ANY, .bytes = bytes});
-    return few->us < margin * (launch + tiles.cycles / cycles);
+    return few->us < launch + tiles.cycles / cycles;
 }
 
 // What a thread asked for lately: a plan takes microseconds, and each launch asks for it twice.

@@ -17,8 +17,8 @@
 
 enum {
     WN_FEW_ANY = -1,
-    WN_FEW_TOKENS_COLD = 64, /* so few tokens are taken for a session's, whose weights are cold */
-    WN_FEW_TOKENS_MOST = 512 /* more are the business of tiles.h */
+    WN_FEW_TOKENS_COLD = 64,  /* so few tokens are taken for a session's, whose weights are cold */
+    WN_FEW_TOKENS_MOST = 1024 /* more are the business of tiles.h */
 };
 
 typedef struct wn__few_shape {
@@ -32,6 +32,7 @@ extern const int wn__few_shape_count;
 typedef struct wn__few_plan {
     int shape, split, each; /* each: thread blocks that share a processor */
     bool apart;             /* what they send each other takes no stage's place */
+    int box; /* tokens of a tile: as many tiles as there must be have about as many each */
     int stages;
     int rounds; /* of thread blocks, one after the other */
     unsigned shared_bytes;
@@ -41,7 +42,7 @@ typedef struct wn__few_plan {
 /* The fastest plan for T x n results of k columns of numbers of 1 or 2 bytes, of one shape or of
  * all; rounds 0: there is none. */
 wn__few_plan wn__few_plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shape);
-/* Whether that is faster than the plan of tiles.h: always up to 64 tokens, never of more than 512.
+/* Whether that is faster than the plan of tiles.h: always up to 64 tokens, never of more than 1024.
  */
 bool wn__few_is_faster(int64_t T, int64_t n, int64_t k, int bytes);
 

@@ -34,10 +34,13 @@ static int sound(const wn__gpu_few *a, int outputs, int tokens, int block) {
     WN_FEW_SHAPES(SHAPE)
 #undef SHAPE
     const int panels = outputs / 64, own = tokens / halves;
-    const int stage = WN_FEW_TOKENS(tokens, deep) + WN_FEW_BLOCKS(panels, deep, block);
-    return deep > 0 && a->stages >= 2 && a->stages <= WN_FEW_MOST_STAGES && a->split >= 1 &&
-           a->split <= WN_FEW_MOST_SPLIT &&
-           (a->apart || WN_FEW_SENT(panels * halves, own, a->split) <= a->stages * stage);
+    const int used = a->box < own ? a->box : own, units = WN_FEW_UNITS(own, used);
+    const int stage = WN_FEW_TOKENS(a->box, deep) + WN_FEW_BLOCKS(panels, deep, block);
+    const int sent = WN_FEW_SENT(1, own, used, a->split), all = panels * halves * sent;
+    return deep > 0 && a->box > 0 && a->box <= tokens && a->box % 8 == 0 && a->sent == sent &&
+           a->unit_of[WN_FEW_MOST_SPLIT] == units && a->stages >= 2 &&
+           a->stages <= WN_FEW_MOST_STAGES && a->split >= 1 && a->split <= WN_FEW_MOST_SPLIT &&
+           (a->apart > 0 ? a->apart == all : all <= a->stages * stage);
 }
 
 static int multiply16(const wn__gpu_few *a, const fake_map *map, wn_dtype dtype) {
@@ -75,8 +78,8 @@ static int multiply8(const wn__gpu_few *a, const fake_map *map, wn_dtype dtype) 
 
 // The maps of x: of whole tiles where there is one, and of the last that is none. Either says where
 // x lies; NULL where they do not fit the tokens.
-static const fake_map *map_of(const wn__gpu_few *a, int tokens, fake_map maps[2]) {
-    const int boxes[] = {a->tokens < tokens ? 0 : tokens, a->tokens % tokens};
+static const fake_map *map_of(const wn__gpu_few *a, fake_map maps[2]) {
+    const int boxes[] = {a->tokens < a->box ? 0 : a->box, a->tokens % a->box};
     const fake_map *found = NULL;
     for (int i = 0; i < 2; i++)
         memcpy(maps + i, a->x + i, sizeof *maps);
@@ -103,7 +106,7 @@ int fake_few(const void *argument, const char *name) {
                &tokens) != 3 ||
         !sound(&a, outputs, tokens, block))
         return 1;
-    const fake_map *map = map_of(&a, tokens, maps);
+    const fake_map *map = map_of(&a, maps);
     if (map == NULL) return 1;
     const wn_dtype dtype = strcmp(type, "bf16") == 0 ? WN_DTYPE_BF16 : WN_DTYPE_F16;
     return bits8 ? multiply8(&a, map, dtype) : multiply16(&a, map, dtype);

@@ -28,18 +28,18 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         TOKENS = TOKENS_OF_TILE / HALVES, // of a warpgroup
         BLOCK = OPERAND::BLOCK,
         WORDS = OPERAND::WORDS,
-        TOKEN_BYTES = TOKENS_OF_TILE * 128,
-        TOKEN_STAGE = WN_FEW_TOKENS(TOKENS_OF_TILE, DEEP),
         BLOCK_STAGE = WN_FEW_BLOCKS(PANELS, DEEP, OPERAND::BLOCK),
         UNIT = WN_FEW_UNIT(TOKENS),
         UNITS = TOKENS / UNIT,
         UNIT_BYTES = UNIT * 256, // of sums
+        HELD = WN_FEW_HELD(TOKENS),
         WARPS = 4,
         SUMS = TOKENS / 2
     };
     const wn__gpu_few &p;
     int rank;                    // which part of the inputs
     int panel0, token0;          // of the tile
+    int token_bytes;             // of its boxes of tokens
     int begin, end;              // blocks along the inputs that are this thread block's
     int count;                   // stages of work
     int first_unit, last_unit;   // that are this thread block's
@@ -51,22 +51,23 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
 
     __device__ __forceinline__ few(const wn__gpu_few &args, uint32_t raw) : p(args) {
         rank = (int)cluster_rank();
-        panel0 = (int)cluster_index() * PANELS;
-        token0 = (int)blockIdx.y * TOKENS_OF_TILE;
+        panel0 = (int)(p.split > 1 ? cluster_index() : blockIdx.y) * PANELS;
+        token0 = (int)(p.split > 1 ? blockIdx.y : blockIdx.x) * p.box;
+        token_bytes = p.box * 128;
         begin = p.block_of[rank];
         end = p.block_of[rank + 1];
         first_unit = p.unit_of[rank];
         last_unit = p.unit_of[rank + 1];
         count = (end - begin + DEEP - 1) / DEEP;
         tokens = (raw + 1023) & ~1023u;
-        blocks = tokens + (uint32_t)(p.stages * TOKEN_STAGE);
+        blocks = tokens + (uint32_t)(p.stages * DEEP * token_bytes);
         turned = blocks + (uint32_t)(p.stages * BLOCK_STAGE);
-        scales_at = turned + WN_FEW_TURNED(GROUPS);
+        scales_at = turned + WN_FEW_TURNED(GROUPS, TOKENS);
         full = scales_at + WN_FEW_SCALES(GROUPS, TOKENS);
         sent = tokens;
         if (p.apart) {
             sent = full;
-            full += GROUPS * (uint32_t)p.sent;
+            full += (uint32_t)p.apart;
         }
         empty = full + 8 * (uint32_t)p.stages;
         parts = empty + 8 * (uint32_t)p.stages;
@@ -75,9 +76,10 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
     __device__ __forceinline__ int first_token(int group) const {
         return token0 + group % HALVES * TOKENS;
     }
-    // The last tile, where it has fewer tokens: what a stage has beyond them is whatever was there,
+    // The last tile, where it has fewer tokens. What is beyond a tile's box is whatever lies there,
     // and what is made of it is stored nowhere.
-    __device__ __forceinline__ bool is_rest() const { return token0 + TOKENS_OF_TILE > p.tokens; }
+    __device__ __forceinline__ bool is_rest() const { return token0 + p.box > p.tokens; }
+    __device__ __forceinline__ int last_token() const { return min(token0 + p.box, p.tokens); }
     // Blocks of a stage.
     __device__ __forceinline__ int deep_at(int i) const {
         const int left = end - begin - i * DEEP;
@@ -116,14 +118,14 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         }
     }
     __device__ __forceinline__ void fetch_tokens(int i, int stage) const {
-        const int deep = deep_at(i), bytes = is_rest() ? p.rest * 128 : TOKEN_BYTES;
+        const int deep = deep_at(i), bytes = is_rest() ? p.rest * 128 : token_bytes;
         const uint32_t barrier = full + 8 * (uint32_t)stage;
-        const uint32_t to = tokens + (uint32_t)(stage * TOKEN_STAGE);
+        const uint32_t to = tokens + (uint32_t)(stage * DEEP * token_bytes);
         barrier_expect(barrier, (uint32_t)(deep * bytes));
 #pragma unroll
         for (int j = 0; j < DEEP; j++)
             if (j < deep)
-                copy_box(to + j * TOKEN_BYTES, &p.x[is_rest()], barrier,
+                copy_box(to + (uint32_t)(j * token_bytes), &p.x[is_rest()], barrier,
                          (begin + i * DEEP + j) * OPERAND::COLUMNS, token0);
     }
     __device__ __forceinline__ void fetch(bool blocks_too) const {
@@ -150,8 +152,8 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
 
     // N blocks from those addresses on, as one group of products that is not waited for.
     template <int N>
-    static __device__ __forceinline__ void multiply(uint32_t a, uint32_t b, float (&d)[SUMS],
-                                                    uint32_t (&e)[DEEP][WORDS]) {
+    __device__ __forceinline__ void multiply(uint32_t a, uint32_t b, float (&d)[SUMS],
+                                             uint32_t (&e)[DEEP][WORDS]) const {
 #pragma unroll
         for (int i = 0; i < N; i++)
 #pragma unroll
@@ -164,7 +166,7 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
 #pragma unroll
         for (int i = 0; i < N; i++) {
             typedef sparse_product<OPERAND, TOKENS> product;
-            const uint32_t ai = a + i * BLOCK, bi = b + i * TOKEN_BYTES;
+            const uint32_t ai = a + i * BLOCK, bi = b + (uint32_t)(i * token_bytes);
             product::template run<0>(d, matrix_of(ai, 512, 2), matrix_of(bi, 1024, 1), e[i][0], 1);
             product::template run<1>(d, matrix_of(ai + 32, 512, 2), matrix_of(bi + 64, 1024, 1),
                                      e[i][WORDS - 1], 1);
@@ -175,7 +177,8 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
     __device__ __forceinline__ void sum_stage(int i, int group, int stage, uint32_t phase,
                                               float (&d)[SUMS], uint32_t (&e)[DEEP][WORDS]) const {
         const uint32_t a = blocks + (uint32_t)(stage * BLOCK_STAGE + group / HALVES * DEEP * BLOCK);
-        const uint32_t b = tokens + (uint32_t)(stage * TOKEN_STAGE + group % HALVES * TOKENS * 128);
+        const uint32_t b =
+            tokens + (uint32_t)(stage * DEEP * token_bytes + group % HALVES * TOKENS * 128);
         const int deep = deep_at(i);
         barrier_wait(full + 8 * (uint32_t)stage, phase);
         if (deep == DEEP) {
@@ -184,7 +187,7 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         } else {
 #pragma unroll 1
             for (int j = 0; j < deep; j++) {
-                multiply<1>(a + (uint32_t)(j * BLOCK), b + (uint32_t)(j * TOKEN_BYTES), d, e);
+                multiply<1>(a + (uint32_t)(j * BLOCK), b + (uint32_t)(j * token_bytes), d, e);
                 products_wait<0>();
             }
         }
@@ -237,6 +240,7 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         int before = -1;
 #pragma unroll
         for (int u = 0; u < UNITS; u++) {
+            if (u >= p.unit_of[WN_FEW_MOST_SPLIT]) break;
             const int to = (u >= p.unit_of[1]) + (u >= p.unit_of[2]) + (u >= p.unit_of[3]);
             if (to == rank) continue;
             if (to != before) { // from its first unit on
@@ -304,27 +308,29 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
     __device__ __forceinline__ void read8(uint32_t to, int token, int output) const {
         const uint16_t *at = (const uint16_t *)p.residual + token * p.residual_stride + output;
         uint4 q = make_uint4(0, 0, 0, 0);
-        if (p.whole && token < p.tokens && output < p.outputs) q = *(const uint4 *)at;
+        if (p.whole && token < last_token() && output < p.outputs) q = *(const uint4 *)at;
         asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(q.x), "r"(q.y),
                      "r"(q.z), "r"(q.w)
                      : "memory");
-        const int left = p.whole || token >= p.tokens ? 0 : min(8, p.outputs - output);
+        const int left = p.whole || token >= last_token() ? 0 : min(8, p.outputs - output);
 #pragma unroll 1
         for (int i = 0; i < left; i++)
             asm volatile("st.shared.u16 [%0], %1;" ::"r"(to + 2 * i), "h"(at[i]) : "memory");
     }
-    __device__ __forceinline__ void write8(uint32_t from, int token, int output) const {
-        uint16_t *at = (uint16_t *)p.y + token * p.y_stride + output;
-        if (__builtin_expect(p.whole, 1)) {
-            uint4 q;
-            asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
-                         : "=r"(q.x), "=r"(q.y), "=r"(q.z), "=r"(q.w)
-                         : "r"(from)
-                         : "memory");
-            if (token < p.tokens && output < p.outputs) *(uint4 *)at = q;
-            return;
-        }
-        const int left = token >= p.tokens ? 0 : min(8, p.outputs - output);
+    static __device__ __forceinline__ uint4 read16(uint32_t from) {
+        uint4 q;
+        asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(q.x), "=r"(q.y), "=r"(q.z), "=r"(q.w)
+                     : "r"(from)
+                     : "memory");
+        return q;
+    }
+    static __device__ __forceinline__ void write16(uint16_t *at, uint4 q) {
+        asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(at), "r"(q.x), "r"(q.y),
+                     "r"(q.z), "r"(q.w)
+                     : "memory");
+    }
+    static __device__ __forceinline__ void write8(uint32_t from, int left, uint16_t *at) {
 #pragma unroll 1
         for (int i = 0; i < left; i++) {
             uint16_t v;
@@ -332,22 +338,22 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
             at[i] = v;
         }
     }
-    // A unit of a warpgroup: 128 bytes a token, whose eight parts change places, so that eight
-    // tokens of a part meet all banks.
+    // What a warpgroup turns at once: 128 bytes a token, whose eight parts change places, so that
+    // eight tokens of a part meet all banks.
     static __device__ __forceinline__ uint32_t place(int token, int part) {
         return (uint32_t)(token * 128 + ((part ^ (token & 7)) << 4));
     }
     static __device__ __forceinline__ void scale(float (&v)[UNIT / 2], const float (&feature)[2],
                                                  uint32_t at) {
 #pragma unroll
-        for (int i = 0; WORDS > 1 && i < UNIT / 4; i++) {
-            const int j = (i >> 1) * 4 + (i & 1);
-            float x;
-            asm volatile("ld.shared.f32 %0, [%1];"
-                         : "=f"(x)
-                         : "r"(at + 4 * (uint32_t)(8 * (i >> 1) + (i & 1))));
-            v[j] *= x * feature[0];
-            v[j + 2] *= x * feature[1];
+        for (int i = 0; WORDS > 1 && i < UNIT / 8; i++) {
+            float x[2];
+            asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];"
+                         : "=f"(x[0]), "=f"(x[1])
+                         : "r"(at + 32 * (uint32_t)i));
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+                v[4 * i + j] *= x[j & 1] * feature[j >> 1];
         }
     }
     __device__ __forceinline__ void add_residual(float (&v)[UNIT / 2], uint32_t buffer, int group,
@@ -370,7 +376,11 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         }
         warpgroup_sync(group);
     }
-    // 64 outputs of a warpgroup from `output` on, UNIT tokens: to a buffer, and from there.
+    static __device__ __forceinline__ float relu2(float v) {
+        return v <= 0 ? 0 : v * v;
+    }
+    // 64 outputs of a warpgroup from `output` on, UNIT tokens: to a buffer.
+    template <bool RELU2, bool SIMPLE>
     __device__ __forceinline__ void turn(float (&v)[UNIT / 2], uint32_t buffer, int group, int unit,
                                          int output, const factors &f) const {
         const int thread = (int)threadIdx.x & 127, lane = thread & 31;
@@ -379,14 +389,11 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
         scale(v, f.scale,
               scales_at + 4 * (uint32_t)(group * TOKENS + unit * UNIT + 2 * (lane & 3)));
 #pragma unroll
-        for (int i = 0; i < UNIT / 2; i++)
+        for (int i = 0; i < UNIT / 2; i++) {
             v[i] += f.bias[i >> 1 & 1];
-        if (__builtin_expect(p.relu2, 0)) {
-#pragma unroll
-            for (int i = 0; i < UNIT / 2; i++)
-                v[i] = v[i] <= 0 ? 0 : v[i] * v[i];
+            if (RELU2 || (!SIMPLE && p.relu2)) v[i] = relu2(v[i]);
         }
-        if (__builtin_expect(p.residual != nullptr, 0))
+        if (!SIMPLE && p.residual != nullptr)
             add_residual(v, buffer, group, first_token(group) + unit * UNIT, output);
         if (UNIT == 16)
             asm volatile(
@@ -400,34 +407,68 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
                          "r"(T::pair(v[0], v[1])), "r"(T::pair(v[2], v[3]))
                          : "memory");
     }
-    __device__ __forceinline__ void store(uint32_t buffer, int token, int output) const {
+    // HELD units from a buffer, as far as they are this thread block's: tokens from `low` to
+    // `high`.
+    template <bool SIMPLE>
+    __device__ __forceinline__ void store(uint32_t buffer, int token, int output, int low,
+                                          int high) const {
+        enum { ROWS = 16, PASSES = (HELD * UNIT + ROWS - 1) / ROWS };
         const int row = (int)(threadIdx.x & 127) >> 3, part = (int)threadIdx.x & 7;
-        if (row < UNIT) write8(buffer + place(row, part), token + row, output + 8 * part);
-    }
-    __device__ __forceinline__ void finish(int group, float (&d)[SUMS], const factors &f) const {
-        const int output = (panel0 + group / HALVES) * 64;
-        const uint32_t buffers = turned + (uint32_t)(group * 2 * 16 * 128);
-        if (WORDS > 1) warpgroup_sync(group); // all of its scales are there
-        if (p.split > 1) barrier_wait(parts + 8 * (uint32_t)group, 0);
+        const int o = output + 8 * part;
+        uint16_t *at = (uint16_t *)p.y + (token + row) * p.y_stride + o;
+        uint4 q[PASSES];
 #pragma unroll
-        for (int u = 0; u < UNITS; u++) {
-            if (u >= last_unit || (u | 1) < first_unit) continue; // two at a time
-            if (u >= first_unit) {
+        for (int i = 0; SIMPLE && i < PASSES; i++)
+            if (token + row + i * ROWS >= low && token + row + i * ROWS < high)
+                q[i] = read16(buffer + place(row, part) + i * ROWS * 128);
+#pragma unroll
+        for (int i = 0; i < PASSES; i++, at += ROWS * p.y_stride) {
+            const int t = token + row + i * ROWS;
+            const int left = t < low || t >= high ? 0 : min(8, p.outputs - o);
+            const uint32_t from = buffer + place(row, part) + i * ROWS * 128;
+            if (!SIMPLE && !p.whole)
+                write8(from, left, at);
+            else if (left > 0)
+                write16(at, SIMPLE ? q[i] : read16(from));
+        }
+    }
+    // Of this thread block's units HELD at a time. Code is met once a launch, and its cache is
+    // cold: what most launches need stands together, and in few pieces.
+    template <bool RELU2, bool SIMPLE>
+    __device__ __forceinline__ void finish_units(int group, float (&d)[SUMS],
+                                                 const factors &f) const {
+        const int output = (panel0 + group / HALVES) * 64, token = first_token(group);
+        const int low = token + first_unit * UNIT;
+        const int high = min(token + last_unit * UNIT, last_token());
+        const uint32_t buffers = turned + (uint32_t)(group * HELD * UNIT * 128);
+#pragma unroll
+        for (int first = 0; first < UNITS; first += HELD) {
+            if (first >= last_unit || first + HELD <= first_unit) continue;
+#pragma unroll
+            for (int u = first; u < first + HELD && u < UNITS; u++) {
+                if (u < first_unit || u >= last_unit) continue;
                 float v[UNIT / 2];
 #pragma unroll
                 for (int i = 0; i < UNIT / 2; i++)
                     v[i] = d[u * (UNIT / 2) + i];
                 add_unit(group, u, v);
-                turn(v, buffers + (u & 1) * 2048, group, u, output, f);
+                turn<RELU2, SIMPLE>(v, buffers + (u - first) * UNIT * 128, group, u, output, f);
             }
-            if ((u & 1) == 0 && u + 1 < last_unit) continue;
             warpgroup_sync(group);
-#pragma unroll
-            for (int one = u & ~1; one <= u; one++)
-                if (one >= first_unit && one < last_unit)
-                    store(buffers + (one & 1) * 2048, first_token(group) + one * UNIT, output);
-            if (u + 1 < last_unit) warpgroup_sync(group);
+            store<SIMPLE>(buffers, token + first * UNIT, output, low, high);
+            if (first + HELD < last_unit) warpgroup_sync(group);
         }
+    }
+    __device__ __forceinline__ void finish(int group, float (&d)[SUMS], const factors &f) const {
+        if (WORDS > 1) warpgroup_sync(group); // all of its scales are there
+        if (p.split > 1) barrier_wait(parts + 8 * (uint32_t)group, 0);
+        const bool simple = p.whole && p.residual == nullptr;
+        if (simple && !p.relu2)
+            finish_units<false, true>(group, d, f);
+        else if (simple)
+            finish_units<true, true>(group, d, f);
+        else
+            finish_units<false, false>(group, d, f);
     }
 
     __device__ __forceinline__ void run() const {

@@ -9,8 +9,12 @@
 #define WN_REGISTERS_8  "%0, %1, %2, %3"
 #define WN_REGISTERS_16 WN_REGISTERS_8 ", %4, %5, %6, %7"
 #define WN_REGISTERS_32 WN_REGISTERS_16 ", %8, %9, %10, %11, %12, %13, %14, %15"
-#define WN_SUMS_8(d)    WN_SUMS_4(d, 0)
-#define WN_SUMS_32(d)   WN_SUMS_16(d, 0)
+#define WN_REGISTERS_96                                                                            \
+    WN_REGISTERS_64 ", %32, %33, %34, %35, %36, %37, %38, %39"                                     \
+                    ", %40, %41, %42, %43, %44, %45, %46, %47"
+#define WN_SUMS_8(d)  WN_SUMS_4(d, 0)
+#define WN_SUMS_32(d) WN_SUMS_16(d, 0)
+#define WN_SUMS_96(d) WN_SUMS_64(d), WN_SUMS_16(d, 32)
 
 #define WN_SUMS_OF_16(d) WN_SUMS_4(d, 0), WN_SUMS_4(d, 4)
 
@@ -30,7 +34,8 @@
 #define WN_SPARSE_FEW_ALL(T, TEXT)                                                                 \
     WN_SPARSE_FEW(T, TEXT, 8, WN_SUMS_8, "%4", "%5", "%6", "%7", "%8")                             \
     WN_SPARSE_FEW(T, TEXT, 16, WN_SUMS_OF_16, "%8", "%9", "%10", "%11", "%12")                     \
-    WN_SPARSE_FEW(T, TEXT, 32, WN_SUMS_32, "%16", "%17", "%18", "%19", "%20")
+    WN_SPARSE_FEW(T, TEXT, 32, WN_SUMS_32, "%16", "%17", "%18", "%19", "%20")                      \
+    WN_SPARSE_FEW(T, TEXT, 96, WN_SUMS_96, "%48", "%49", "%50", "%51", "%52")
 WN_SPARSE_FEW_ALL(operand_bf16, "bf16")
 WN_SPARSE_FEW_ALL(operand_f16, "f16")
 
@@ -49,5 +54,6 @@ WN_SPARSE_FEW_ALL(operand_f16, "f16")
 WN_SPARSE_FEW8(8, WN_SUMS_8, "%4", "%5", "%6", "%7")
 WN_SPARSE_FEW8(16, WN_SUMS_OF_16, "%8", "%9", "%10", "%11")
 WN_SPARSE_FEW8(32, WN_SUMS_32, "%16", "%17", "%18", "%19")
+WN_SPARSE_FEW8(96, WN_SUMS_96, "%48", "%49", "%50", "%51")
 
 #endif
