@@ -203,6 +203,7 @@ static void test_few(void **state) {
         {"spmm24_blocks", "T=1,n=8,k=1030,onehot=1"},
         {"spmm24_blocks", "T=5,n=9,k=0,bias=1"},
         {"spmm24_blocks8", "T=3,n=64,k=300,bias=1,residual=y,relu2=1,scales=rows"},
+        {"spmm24_blocks", "T=200,n=72,k=136"}, // tiles of 104 and 96 tokens, of 200, of 8
         {"spmm24_blocks8", "T=70,n=72,k=96,dtype=f16,scales=one"}};
     for (size_t i = 0; i < sizeof problems / sizeof *problems; i++) {
         const wn_check_options o = {
@@ -238,7 +239,7 @@ static void test_few(void **state) {
     const wn__exec planning = {
         .gpu = s.gpu, .device = {.kind = WN_DEVICE_CUDA}, .force = "spmm24_blocks:sm90a_few"};
     assert_int_equal(wn__plan(&planning, WN__OP_spmm24_blocks, &p, &k), WN_UNSUPPORTED);
-    assert_non_null(strstr(wn_last_error(), "tiles are faster for 513 tokens and 64 outputs"));
+    assert_non_null(strstr(wn_last_error(), "tiles are faster for 1025 tokens and 64 outputs"));
     p.y.shape[1] = p.y.stride[0] = 60; // which tiles cannot store
     p.blocks = wn__block24_tensor(60, 256);
     p.blocks.device = blocks.device;
