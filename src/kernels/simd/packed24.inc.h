@@ -6,9 +6,16 @@
 #include "kernels/simd/packed24.h"
 #include "kernels/simd/pick8.h"
 
-#define SLICE_OUTPUTS 4                      /* that take turns, at most */
-#define MOST_SUMS     (VECTOR_REGISTERS / 2) /* vectors of theirs */
-#define AHEAD         4                      /* outputs whose weights are being fetched */
+#define SLICE_OUTPUTS 4 /* that take turns, at most */
+#define AHEAD         4 /* outputs whose weights are being fetched */
+
+/* How many take turns: what hides the latency of an FMA is independent sums, some 8 vectors, and
+ * what limits them are registers. */
+#if VECTOR_REGISTERS == 32
+#define TURNS(vecs) ((vecs) > 6 ? 2 : (vecs) > 4 ? 3 : SLICE_OUTPUTS)
+#else
+#define TURNS(vecs) ((vecs) > 6 ? 1 : (vecs) > 3 ? 2 : (vecs) > 2 ? 3 : SLICE_OUTPUTS)
+#endif
 
 /* Groups of a chunk, whose index are a word, and of a slice of a whole tile: 32 KiB of vectors of
  * 64 bytes, 24 KiB of those of 32. */
@@ -252,8 +259,8 @@ ALWAYS int64_t add_rows(int count, int vecs, bool half, const packed24 *p, const
  */
 ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel, int64_t o0,
                       int64_t outputs, rows24 sums, rows24 out) {
-    const int64_t slice = SLICE_GROUPS * (VECS / vecs);
-    const int turns = vecs >= 8 ? MOST_SUMS / 8 : vecs == 4 ? MOST_SUMS / 4 : SLICE_OUTPUTS;
+    const int64_t slice = SLICE_GROUPS * VECS / vecs / CHUNK_GROUPS * CHUNK_GROUPS;
+    const int turns = TURNS(vecs);
     int64_t extra, end = extras_of(p, o0, outputs, &extra);
     for (int64_t g = 0; g < p->groups; g += slice) {
         int64_t groups = at_most(p->groups - g, slice), last = o0 + outputs;
@@ -270,19 +277,19 @@ ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel
 }
 
 BLOCK24(8)
+BLOCK24(7)
+BLOCK24(6)
+BLOCK24(5)
 BLOCK24(4)
+BLOCK24(3)
 BLOCK24(2)
 BLOCK24(1)
 
 /* half: values are of BF16. */
 static void packed24_block(bool half, const packed24 *p, int64_t width, const float *panel,
                            int64_t o0, int64_t outputs, rows24 sums, rows24 out) {
-    if (width == 8 * VF)
-        block_8(half, p, panel, o0, outputs, sums, out);
-    else if (width == 4 * VF)
-        block_4(half, p, panel, o0, outputs, sums, out);
-    else if (width == 2 * VF)
-        block_2(half, p, panel, o0, outputs, sums, out);
-    else
-        block_1(half, p, panel, o0, outputs, sums, out);
+    static void (*const of[])(bool, const packed24 *, const float *, int64_t, int64_t, rows24,
+                              rows24) = {block_1, block_2, block_3, block_4,
+                                         block_5, block_6, block_7, block_8};
+    of[width / VF - 1](half, p, panel, o0, outputs, sums, out);
 }

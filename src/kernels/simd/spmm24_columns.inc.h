@@ -147,21 +147,21 @@ ALWAYS void columns_block(int vecs, bool half, const wn__spmm24_columns *p, cons
             columns_block(vecs, false, p, panel, j0, columns, sums);                               \
     }
 COLUMNS24(8)
+COLUMNS24(7)
+COLUMNS24(6)
+COLUMNS24(5)
 COLUMNS24(4)
+COLUMNS24(3)
 COLUMNS24(2)
 COLUMNS24(1)
 
 static void spmm24_columns_block(const void *args, int64_t width, const float *panel, int64_t j0,
                                  int64_t columns, rows24 sums, rows24 out) {
     (void)out; /* never by lanes */
-    if (width == 8 * VF)
-        columns_8(args, panel, j0, columns, sums.at);
-    else if (width == 4 * VF)
-        columns_4(args, panel, j0, columns, sums.at);
-    else if (width == 2 * VF)
-        columns_2(args, panel, j0, columns, sums.at);
-    else
-        columns_1(args, panel, j0, columns, sums.at);
+    static void (*const of[])(const wn__spmm24_columns *, const float *, int64_t, int64_t,
+                              float *) = {columns_1, columns_2, columns_3, columns_4,
+                                          columns_5, columns_6, columns_7, columns_8};
+    of[width / VF - 1](args, panel, j0, columns, sums.at);
 }
 
 static wn_status spmm24_columns(const void *args, wn__exec *x) {
