@@ -55,9 +55,9 @@ ALWAYS vf broadcast_slot(bool half, const void *group, size_t slot) {
     return vf_of_bits(slot == 0 ? low : vi_and(vi_set(bits), vi_set(UINT32_C(0xFFFF0000))));
 }
 
-/* A weight is broadcast by a load or by a permutation of the eight of four groups: simd/pick8.h. */
-ALWAYS vf broadcast_weight(bool half, const void *values, vf eight, size_t i) {
-    if (!half && PICKS(i)) return pick_of_eight(eight, i);
+/* A weight is broadcast by a load or by a permutation of those of a few groups: simd/pick8.h. */
+ALWAYS vf broadcast_weight(bool half, const void *values, vf picked, size_t i) {
+    if (!half && PICKS(i)) return pick(picked, i % PICKED);
     return broadcast_slot(half, half_at(values, half, (int64_t)i / 2 * 2), i % 2);
 }
 
@@ -65,13 +65,14 @@ ALWAYS vf broadcast_weight(bool half, const void *values, vf eight, size_t i) {
  * each slot count rows of the panel from its group's first. */
 ALWAYS void add_four_groups(int outputs, int vecs, bool half, const void *const *values,
                             const uint64_t *bits, const float *panel, vf acc[][VECS]) {
-    vf eight[SLICE_OUTPUTS];
-    UNROLL
-    for (int o = 0; o < outputs; o++)
-        eight[o] = half ? vf_zero() : read_eight(values[o]);
+    vf picked[SLICE_OUTPUTS];
     UNROLL
     for (size_t i = 0; i < 8; i++) {
-        EACH_OUTPUT(outputs, add_row(vecs, broadcast_weight(half, values[o], eight[o], i), panel,
+        if (i % PICKED == 0) {
+            EACH_OUTPUT(outputs,
+                        picked[o] = half ? vf_zero() : read_picked((const float *)values[o] + i))
+        }
+        EACH_OUTPUT(outputs, add_row(vecs, broadcast_weight(half, values[o], picked[o], i), panel,
                                      bits[o] >> (2 * i) & 3, (int64_t)i / 2 * 4, acc[o]))
     }
 }

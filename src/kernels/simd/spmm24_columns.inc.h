@@ -62,10 +62,9 @@ ALWAYS void add_lists(int lists, int vecs, list24 *list, const float *panel, boo
     if (lists == 2) shorter = at_most(shorter, list[1].count);
     for (; e + 8 <= shorter; e += 8) {
         uint64_t rows[2];
-        vf eight[2];
+        vf picked[2];
         UNROLL
         for (int l = 0; l < lists; l++) {
-            eight[l] = read_eight(list[l].values + e);
             rows[l] = list[l].rows;
             list[l].rows = eight_rows(list[l].row + e + 8);
         }
@@ -73,8 +72,9 @@ ALWAYS void add_lists(int lists, int vecs, list24 *list, const float *panel, boo
         for (size_t i = 0; i < 8; i++) {
             UNROLL
             for (int l = 0; l < lists; l++) {
-                vf weight =
-                    PICKS(i) ? pick_of_eight(eight[l], i) : vf_set(list[l].values[e + (int64_t)i]);
+                const float *values = list[l].values + e + (int64_t)i;
+                if (i % PICKED == 0) picked[l] = read_picked(values);
+                vf weight = PICKS(i) ? pick(picked[l], i % PICKED) : vf_set(*values);
                 add_entry(vecs, weight, rows[l] >> (8 * i) & 255, panel, acc[l]);
             }
         }
