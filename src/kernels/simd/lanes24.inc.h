@@ -21,7 +21,6 @@
 #define LANES WN_AVX2_LANES
 #endif
 #define VECS (LANES / VF) /* of a whole tile */
-#define PART 128          /* rows that one worker brings in of a tile that is shared */
 
 /* Rows of numbers, one for each output of a block: its sums [outputs][width], or the result. */
 typedef struct rows24 {
@@ -54,43 +53,27 @@ typedef struct lanes24 {
     int64_t lanes, depth, outputs;
     bool accumulate;
     wn__spmm24_plan plan;
-    float *panel;   /* shared: tile after tile, each [plan.rows][its width] */
-    char *scratch;  /* of the workers, after that */
-    int64_t t0, t1; /* lanes of this chunk */
-    int64_t tiles;
+    char *scratch; /* of the workers */
 } lanes24;
 
 typedef struct tile24 {
     int64_t t0, count; /* lanes that exist */
-    int64_t width;     /* a whole tile, or that halved down to one vector */
-    float *panel;
+    int64_t width;     /* whole vectors */
+    float *panel;      /* [plan.rows][width] */
 } tile24;
-
-/* Lanes are rounded up to whole vectors; those that whole tiles leave over take tiles of a half, a
- * quarter and so on. */
-static tile24 tile_at(const lanes24 *job, int64_t i) {
-    int64_t lanes = (job->t1 - job->t0 + VF - 1) / VF * VF, whole = lanes / LANES;
-    int64_t t = (i < whole ? i : whole) * LANES, width = LANES;
-    for (int64_t skip = i - whole, next = LANES / 2; skip >= 0; next /= 2) {
-        if (lanes - t < next) continue;
-        if (skip-- > 0)
-            t += next;
-        else
-            width = next;
-    }
-    int64_t left = job->t1 - job->t0 - t, count = left < width ? left : width;
-    return (tile24){job->t0 + t, count, width, job->panel + t * job->plan.rows};
-}
-
-static int64_t tile_count(int64_t lanes) {
-    int64_t vecs = (lanes + VF - 1) / VF, count = vecs / VECS;
-    for (int64_t left = vecs % VECS; left > 0; left &= left - 1)
-        count++;
-    return count;
-}
 
 static int64_t at_most(int64_t n, int64_t most) {
     return n < most ? n : most;
+}
+
+/* Tiles are even, in lines of 16 lanes: two vectors of 32 bytes that are loaded together must be of
+ * different halves of a line, and rows of an odd number of vectors lose 6 % by it. The last tile
+ * ends with the last vector. */
+static tile24 tile_at(const lanes24 *job, int64_t i) {
+    int64_t lines = (job->lanes + WN_SPMM24_LINE - 1) / WN_SPMM24_LINE;
+    int64_t first = lines * i / job->plan.tiles, end = lines * (i + 1) / job->plan.tiles;
+    int64_t t = first * WN_SPMM24_LINE, count = at_most(job->lanes, end * WN_SPMM24_LINE) - t;
+    return (tile24){.t0 = t, .count = count, .width = (count + VF - 1) / VF * VF};
 }
 
 /* VF lanes of at most STEPS VF numbers along the depth. */
@@ -103,14 +86,13 @@ ALWAYS void read_lanes(const void *from, bool half, int64_t stride, int64_t rows
 #endif
 }
 
-/* panel[d][t] = in[t][d], or the pair of in[t][2d] and in[t][2d + 1], from d0 on, before `rows`;
- * zeros for what does not exist. */
-ALWAYS void transpose_in_of(bool half, const lanes24 *job, const tile24 *tile, int64_t d0,
-                            int64_t rows) {
-    int64_t k = job->depth, down = job->in.stride;
+/* panel[d][t] = in[t][d], or the pair of in[t][2d] and in[t][2d + 1]; zeros for what does not
+ * exist. */
+ALWAYS void transpose_in_of(bool half, const lanes24 *job, const tile24 *tile) {
+    int64_t k = job->depth, down = job->in.stride, rows = job->plan.rows;
     for (int64_t t = 0; t < tile->width; t += VF) {
         const void *x = half_at(job->in.data, half, (tile->t0 + t) * down);
-        for (int64_t c = d0; c < rows; c += VF) {
+        for (int64_t c = 0; c < rows; c += VF) {
             vf r[VF];
             read_lanes(half_at(x, half, STEPS * c), half, down, at_most(tile->count - t, VF),
                        at_most(k - STEPS * c, STEPS * VF), r);
@@ -121,11 +103,11 @@ ALWAYS void transpose_in_of(bool half, const lanes24 *job, const tile24 *tile, i
     }
 }
 
-static void transpose_in(const lanes24 *job, const tile24 *tile, int64_t d0, int64_t rows) {
+static void transpose_in(const lanes24 *job, const tile24 *tile) {
     if (job->in.half)
-        transpose_in_of(true, job, tile, d0, rows);
+        transpose_in_of(true, job, tile);
     else
-        transpose_in_of(false, job, tile, d0, rows);
+        transpose_in_of(false, job, tile);
 }
 
 /* Lanes from t on of row d of a matrix that lies by lanes. */
@@ -137,9 +119,8 @@ ALWAYS vf read_row(bool half, const lanes24 *job, const tile24 *tile, int64_t d,
 }
 
 /* The same of such a matrix. */
-ALWAYS void copy_in_of(bool half, const lanes24 *job, const tile24 *tile, int64_t d0,
-                       int64_t rows) {
-    for (int64_t d = d0; d < rows; d++) {
+ALWAYS void copy_in_of(bool half, const lanes24 *job, const tile24 *tile) {
+    for (int64_t d = 0; d < job->plan.rows; d++) {
         float *to = tile->panel + d * tile->width;
         for (int64_t t = 0; t < tile->width; t += VF) {
             vf first = read_row(half, job, tile, STEPS * d, t);
@@ -151,18 +132,18 @@ ALWAYS void copy_in_of(bool half, const lanes24 *job, const tile24 *tile, int64_
     }
 }
 
-static void copy_in(const lanes24 *job, const tile24 *tile, int64_t d0, int64_t rows) {
+static void copy_in(const lanes24 *job, const tile24 *tile) {
     if (job->in.half)
-        copy_in_of(true, job, tile, d0, rows);
+        copy_in_of(true, job, tile);
     else
-        copy_in_of(false, job, tile, d0, rows);
+        copy_in_of(false, job, tile);
 }
 
-static void bring_in(const lanes24 *job, const tile24 *tile, int64_t d0, int64_t rows) {
+static void bring_in(const lanes24 *job, const tile24 *tile) {
     if (job->in.by_lanes)
-        copy_in(job, tile, d0, rows);
+        copy_in(job, tile);
     else
-        transpose_in(job, tile, d0, rows);
+        transpose_in(job, tile);
 }
 
 /* out[t][o0 + o] from sums[o][t]. */
@@ -232,9 +213,10 @@ static bool writes_result(const lanes24 *job, const tile24 *tile) {
            tile->count == tile->width;
 }
 
-/* One block of outputs of one tile. */
-static void run_block(const lanes24 *job, const tile24 *tile, int64_t o0, float *sums) {
-    int64_t outputs = at_most(job->outputs - o0, job->plan.block), stride = job->out.stride;
+/* One block of outputs of one tile. Blocks are even, too. */
+static void run_block(const lanes24 *job, const tile24 *tile, int64_t block, float *sums) {
+    int64_t o0 = wn__spmm24_output(&job->plan, job->outputs, block), stride = job->out.stride;
+    int64_t outputs = wn__spmm24_output(&job->plan, job->outputs, block + 1) - o0;
     rows24 rows = {sums, tile->width}, out = rows;
     bool done = writes_result(job, tile);
     if (done) out = (rows24){(float *)job->out.data + o0 * stride + tile->t0, stride};
@@ -249,74 +231,54 @@ static void run_block(const lanes24 *job, const tile24 *tile, int64_t o0, float 
         transpose_out(job, tile, sums, o0, outputs);
 }
 
-static int64_t block_count(const lanes24 *job) {
-    return (job->outputs + job->plan.block - 1) / job->plan.block;
+/* A worker's own; its sums and its panels follow. */
+typedef struct worker24 {
+    _Alignas(WN_SPMM24_HEAD) int64_t tile; /* whose lanes are in its panel, or -1 */
+    uint64_t tiles;                        /* where it has a panel for each: a bit for each */
+} worker24;
+
+static worker24 *worker_at(const lanes24 *job, int worker) {
+    return (worker24 *)(void *)(job->scratch + (size_t)worker * job->plan.worker_bytes);
 }
 
-/* A worker's sums; its own panel follows. */
-static float *worker_sums(const lanes24 *job, int worker) {
-    return (float *)(void *)(job->scratch + (size_t)worker * job->plan.worker_bytes);
-}
-
-/* Whole tiles: brought in, multiplied by everything and forgotten. */
-static void lanes24_tiles(void *ctx, int64_t begin, int64_t end, int worker) {
-    const lanes24 *job = ctx;
-    float *sums = worker_sums(job, worker);
-    for (int64_t i = begin; i < end; i++) {
-        tile24 tile = tile_at(job, i);
-        tile.panel = sums + job->plan.block * job->plan.lanes;
-        bring_in(job, &tile, 0, job->plan.rows);
-        for (int64_t o = 0; o < job->outputs; o += job->plan.block)
-            run_block(job, &tile, o, sums);
+/* One block of one tile. Whoever works on a tile brings it in for itself: to fetch lines that
+ * another core has just written takes longer. */
+static void run_tile(const lanes24 *job, int64_t number, int64_t block, worker24 *own) {
+    float *sums = (float *)(void *)(own + 1);
+    tile24 tile = tile_at(job, number);
+    tile.panel = sums + job->plan.block * job->plan.lanes;
+    if (job->plan.keeps) {
+        tile.panel += tile.t0 * job->plan.rows;
+        if ((own->tiles >> number & 1) == 0) bring_in(job, &tile);
+        own->tiles |= UINT64_C(1) << number;
+    } else {
+        if (own->tile != number) bring_in(job, &tile);
+        own->tile = number;
     }
+    run_block(job, &tile, block, sums);
 }
 
-static int64_t part_count(const lanes24 *job) {
-    return (job->plan.rows + PART - 1) / PART;
-}
-
-static void lanes24_bring_in(void *ctx, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    const lanes24 *job = ctx;
-    int64_t parts = part_count(job);
-    for (int64_t i = begin; i < end; i++) {
-        tile24 tile = tile_at(job, i / parts);
-        int64_t d0 = i % parts * PART;
-        bring_in(job, &tile, d0, d0 + at_most(job->plan.rows - d0, PART));
-    }
-}
-
-/* All blocks of a tile before the next one: it stays in L2, and only weights, which are fetched
- * ahead, come from further away. */
+/* All blocks of a tile before the next one: its panel stays in L2, and only weights, which are
+ * fetched ahead, come from further away. Or, where panels of all tiles stay there, all tiles of a
+ * block, so that each worker has weights and results of its own. */
 static void lanes24_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
     const lanes24 *job = ctx;
-    int64_t blocks = block_count(job);
+    worker24 *own = worker_at(job, worker);
+    int64_t tiles = job->plan.tiles, blocks = job->plan.blocks;
     for (int64_t i = begin; i < end; i++) {
-        tile24 tile = tile_at(job, i / blocks);
-        run_block(job, &tile, i % blocks * job->plan.block, worker_sums(job, worker));
-    }
-}
-
-/* A chunk's tiles are brought in once and worked on by several. */
-static void run_shared(lanes24 *job, wn__pool *pool) {
-    job->scratch += job->plan.panel_bytes;
-    for (job->t0 = 0; job->t0 < job->lanes; job->t0 = job->t1) {
-        job->t1 = job->t0 + at_most(job->lanes - job->t0, job->plan.chunk);
-        job->tiles = tile_count(job->t1 - job->t0);
-        wn__parallel_for(pool, job->tiles * part_count(job), 1, lanes24_bring_in, job);
-        wn__parallel_for(pool, job->tiles * block_count(job), 1, lanes24_blocks, job);
+        if (job->plan.keeps)
+            run_tile(job, i % tiles, i / tiles, own);
+        else
+            run_tile(job, i / blocks, i % blocks, own);
     }
 }
 
 static void run_lanes(lanes24 *job, wn__exec *x) {
     const wn__spmm24_cut cut = {LANES, STEPS};
-    job->plan =
-        wn__spmm24_plan_for(job->lanes, job->outputs, job->depth, cut, wn__pool_threads(x->pool));
-    job->panel = (float *)(void *)x->scratch;
+    const int threads = wn__pool_threads(x->pool);
+    job->plan = wn__spmm24_plan_for(job->lanes, job->outputs, job->depth, cut, threads);
     job->scratch = x->scratch;
-    job->t1 = job->lanes;
-    if (job->plan.shared)
-        run_shared(job, x->pool);
-    else
-        wn__parallel_for(x->pool, tile_count(job->lanes), 1, lanes24_tiles, job);
+    for (int i = 0; i < threads; i++)
+        *worker_at(job, i) = (worker24){.tile = -1};
+    wn__parallel_for(x->pool, job->plan.tiles * job->plan.blocks, 1, lanes24_blocks, job);
 }

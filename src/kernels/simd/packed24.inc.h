@@ -6,9 +6,16 @@
 #include "kernels/simd/packed24.h"
 #include "kernels/simd/pick8.h"
 
-#define SLICE_OUTPUTS 4                      /* that take turns, at most */
-#define MOST_SUMS     (VECTOR_REGISTERS / 2) /* vectors of theirs */
-#define AHEAD         4                      /* outputs whose weights are being fetched */
+#define SLICE_OUTPUTS 4 /* that take turns, at most */
+#define AHEAD         4 /* outputs whose weights are being fetched */
+
+/* How many take turns: what hides the latency of an FMA is independent sums, some 8 vectors, and
+ * what limits them are registers. */
+#if VECTOR_REGISTERS == 32
+#define TURNS(vecs) ((vecs) > 6 ? 2 : (vecs) > 4 ? 3 : SLICE_OUTPUTS)
+#else
+#define TURNS(vecs) ((vecs) > 6 ? 1 : (vecs) > 3 ? 2 : (vecs) > 2 ? 3 : SLICE_OUTPUTS)
+#endif
 
 /* Groups of a chunk, whose index are a word, and of a slice of a whole tile: 32 KiB of vectors of
  * 64 bytes, 24 KiB of those of 32. */
@@ -48,9 +55,9 @@ ALWAYS vf broadcast_slot(bool half, const void *group, size_t slot) {
     return vf_of_bits(slot == 0 ? low : vi_and(vi_set(bits), vi_set(UINT32_C(0xFFFF0000))));
 }
 
-/* A weight is broadcast by a load or by a permutation of the eight of four groups: simd/pick8.h. */
-ALWAYS vf broadcast_weight(bool half, const void *values, vf eight, size_t i) {
-    if (!half && PICKS(i)) return pick_of_eight(eight, i);
+/* A weight is broadcast by a load or by a permutation of those of a few groups: simd/pick8.h. */
+ALWAYS vf broadcast_weight(bool half, const void *values, vf picked, size_t i) {
+    if (!half && PICKS(i)) return pick(picked, i % PICKED);
     return broadcast_slot(half, half_at(values, half, (int64_t)i / 2 * 2), i % 2);
 }
 
@@ -58,13 +65,14 @@ ALWAYS vf broadcast_weight(bool half, const void *values, vf eight, size_t i) {
  * each slot count rows of the panel from its group's first. */
 ALWAYS void add_four_groups(int outputs, int vecs, bool half, const void *const *values,
                             const uint64_t *bits, const float *panel, vf acc[][VECS]) {
-    vf eight[SLICE_OUTPUTS];
-    UNROLL
-    for (int o = 0; o < outputs; o++)
-        eight[o] = half ? vf_zero() : read_eight(values[o]);
+    vf picked[SLICE_OUTPUTS];
     UNROLL
     for (size_t i = 0; i < 8; i++) {
-        EACH_OUTPUT(outputs, add_row(vecs, broadcast_weight(half, values[o], eight[o], i), panel,
+        if (i % PICKED == 0) {
+            EACH_OUTPUT(outputs,
+                        picked[o] = half ? vf_zero() : read_picked((const float *)values[o] + i))
+        }
+        EACH_OUTPUT(outputs, add_row(vecs, broadcast_weight(half, values[o], picked[o], i), panel,
                                      bits[o] >> (2 * i) & 3, (int64_t)i / 2 * 4, acc[o]))
     }
 }
@@ -252,8 +260,8 @@ ALWAYS int64_t add_rows(int count, int vecs, bool half, const packed24 *p, const
  */
 ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel, int64_t o0,
                       int64_t outputs, rows24 sums, rows24 out) {
-    const int64_t slice = SLICE_GROUPS * (VECS / vecs);
-    const int turns = vecs >= 8 ? MOST_SUMS / 8 : vecs == 4 ? MOST_SUMS / 4 : SLICE_OUTPUTS;
+    const int64_t slice = SLICE_GROUPS * VECS / vecs / CHUNK_GROUPS * CHUNK_GROUPS;
+    const int turns = TURNS(vecs);
     int64_t extra, end = extras_of(p, o0, outputs, &extra);
     for (int64_t g = 0; g < p->groups; g += slice) {
         int64_t groups = at_most(p->groups - g, slice), last = o0 + outputs;
@@ -270,19 +278,19 @@ ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel
 }
 
 BLOCK24(8)
+BLOCK24(7)
+BLOCK24(6)
+BLOCK24(5)
 BLOCK24(4)
+BLOCK24(3)
 BLOCK24(2)
 BLOCK24(1)
 
 /* half: values are of BF16. */
 static void packed24_block(bool half, const packed24 *p, int64_t width, const float *panel,
                            int64_t o0, int64_t outputs, rows24 sums, rows24 out) {
-    if (width == 8 * VF)
-        block_8(half, p, panel, o0, outputs, sums, out);
-    else if (width == 4 * VF)
-        block_4(half, p, panel, o0, outputs, sums, out);
-    else if (width == 2 * VF)
-        block_2(half, p, panel, o0, outputs, sums, out);
-    else
-        block_1(half, p, panel, o0, outputs, sums, out);
+    static void (*const of[])(bool, const packed24 *, const float *, int64_t, int64_t, rows24,
+                              rows24) = {block_1, block_2, block_3, block_4,
+                                         block_5, block_6, block_7, block_8};
+    of[width / VF - 1](half, p, panel, o0, outputs, sums, out);
 }

@@ -169,7 +169,7 @@ ALWAYS int64_t add_rows(int outputs, int vecs, bool half, const packed24 *p, con
 ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel, int64_t o0,
                       int64_t outputs, rows24 sums, rows24 out) {
     const int64_t width = HALF_VF * vecs, last = o0 + outputs;
-    const int turns = vecs == WIDTH_VECS ? 2 : SLICE_OUTPUTS;
+    const int turns = vecs > WIDTH_VECS / 2 ? 2 : SLICE_OUTPUTS;
     int64_t extra, end = extras_of(p, o0, outputs, &extra);
     slice24 slice;
     for (int64_t g = 0; g < p->groups; g += SLICE_GROUPS) {
@@ -187,6 +187,7 @@ ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel
 }
 
 BLOCK24(8)
+BLOCK24(6)
 BLOCK24(4)
 BLOCK24(2)
 
@@ -195,6 +196,8 @@ static void packed24_block(bool half, const packed24 *p, int64_t width, const fl
                            int64_t o0, int64_t outputs, rows24 sums, rows24 out) {
     if (width == 8 * HALF_VF)
         block_8(half, p, panel, o0, outputs, sums, out);
+    else if (width == 6 * HALF_VF)
+        block_6(half, p, panel, o0, outputs, sums, out);
     else if (width == 4 * HALF_VF)
         block_4(half, p, panel, o0, outputs, sums, out);
     else

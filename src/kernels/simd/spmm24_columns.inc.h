@@ -62,10 +62,9 @@ ALWAYS void add_lists(int lists, int vecs, list24 *list, const float *panel, boo
     if (lists == 2) shorter = at_most(shorter, list[1].count);
     for (; e + 8 <= shorter; e += 8) {
         uint64_t rows[2];
-        vf eight[2];
+        vf picked[2];
         UNROLL
         for (int l = 0; l < lists; l++) {
-            eight[l] = read_eight(list[l].values + e);
             rows[l] = list[l].rows;
             list[l].rows = eight_rows(list[l].row + e + 8);
         }
@@ -73,8 +72,9 @@ ALWAYS void add_lists(int lists, int vecs, list24 *list, const float *panel, boo
         for (size_t i = 0; i < 8; i++) {
             UNROLL
             for (int l = 0; l < lists; l++) {
-                vf weight =
-                    PICKS(i) ? pick_of_eight(eight[l], i) : vf_set(list[l].values[e + (int64_t)i]);
+                const float *values = list[l].values + e + (int64_t)i;
+                if (i % PICKED == 0) picked[l] = read_picked(values);
+                vf weight = PICKS(i) ? pick(picked[l], i % PICKED) : vf_set(*values);
                 add_entry(vecs, weight, rows[l] >> (8 * i) & 255, panel, acc[l]);
             }
         }
@@ -147,21 +147,21 @@ ALWAYS void columns_block(int vecs, bool half, const wn__spmm24_columns *p, cons
             columns_block(vecs, false, p, panel, j0, columns, sums);                               \
     }
 COLUMNS24(8)
+COLUMNS24(7)
+COLUMNS24(6)
+COLUMNS24(5)
 COLUMNS24(4)
+COLUMNS24(3)
 COLUMNS24(2)
 COLUMNS24(1)
 
 static void spmm24_columns_block(const void *args, int64_t width, const float *panel, int64_t j0,
                                  int64_t columns, rows24 sums, rows24 out) {
     (void)out; /* never by lanes */
-    if (width == 8 * VF)
-        columns_8(args, panel, j0, columns, sums.at);
-    else if (width == 4 * VF)
-        columns_4(args, panel, j0, columns, sums.at);
-    else if (width == 2 * VF)
-        columns_2(args, panel, j0, columns, sums.at);
-    else
-        columns_1(args, panel, j0, columns, sums.at);
+    static void (*const of[])(const wn__spmm24_columns *, const float *, int64_t, int64_t,
+                              float *) = {columns_1, columns_2, columns_3, columns_4,
+                                          columns_5, columns_6, columns_7, columns_8};
+    of[width / VF - 1](args, panel, j0, columns, sums.at);
 }
 
 static wn_status spmm24_columns(const void *args, wn__exec *x) {

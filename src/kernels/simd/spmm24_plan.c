@@ -8,9 +8,11 @@
 
 #include <stdio.h>
 
-#define TILES       16          // of a chunk
 #define MOST_SUMS   (256 * 128) // of a block: 128 KiB
 #define LEAST_BLOCK 64
+#define LINE        WN_SPMM24_LINE
+#define KEPT_FLOATS (512 * 256) // of panels that a worker keeps beside sums and weights: 512 KiB
+#define KEPT_TILES  64
 #define EACH        4 // pieces of work for each thread, if there can be that many
 
 static const wn__spmm24_cut vectors64 = {WN_AVX512_LANES, 1}, vectors32 = {WN_AVX2_LANES, 1},
@@ -31,29 +33,41 @@ bool wn__accepts_spmm24_tiles(const void *args, char *why, size_t n) {
     return false;
 }
 
-// Whole tiles are best left to one worker, in whose L2 they stay.
+// Blocks of a tile: few, since each reads the panel again, but so many that threads end together.
+static int64_t blocks_of(int64_t tiles, int64_t outputs, int64_t most, int threads) {
+    int64_t lines = ceil_div(outputs, LINE), finest = ceil_div(outputs, LEAST_BLOCK);
+    int64_t least = ceil_div(lines, most / LINE);
+    int64_t blocks = ceil_div((int64_t)EACH * threads, tiles);
+    if (blocks > finest) blocks = finest;
+    if (blocks < least) blocks = least;
+    for (int64_t even = blocks; even < blocks + threads && even <= finest; even++)
+        if (tiles * even % threads == 0) return even;
+    return blocks;
+}
+
 wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t depth,
                                     wn__spmm24_cut cut, int threads) {
-    int64_t tile = cut.lanes, tiles = ceil_div(lanes, tile);
-    wn__spmm24_plan plan = {
-        .shared = tiles < EACH * threads, .lanes = tile, .block = MOST_SUMS / tile};
-    plan.rows = ceil_div(depth, 4) * 4 / cut.steps;
-    if (plan.shared) {
-        if (tiles > TILES) tiles = TILES;
-        while (plan.block > LEAST_BLOCK && tiles * ceil_div(outputs, plan.block) < EACH * threads)
-            plan.block /= 2;
-        plan.chunk = tiles * tile;
+    int64_t tile = cut.lanes, tiles = ceil_div(lanes, tile), most = MOST_SUMS / tile;
+    wn__spmm24_plan plan = {.lanes = tile, .rows = ceil_div(depth, 4) * 4 / cut.steps};
+    plan.tiles = tiles;
+    plan.keeps = tiles <= KEPT_TILES && tiles * tile * plan.rows <= KEPT_FLOATS;
+    if (outputs > 0 && tiles > 0) {
+        plan.blocks = blocks_of(plan.keeps ? 1 : tiles, outputs, most, threads);
+        plan.block = ceil_div(ceil_div(outputs, LINE), plan.blocks) * LINE;
     }
-    plan.panel_bytes = (size_t)((plan.shared ? plan.chunk : tile) * plan.rows) * sizeof(float);
-    plan.worker_bytes = (size_t)(plan.block * tile) * sizeof(float);
-    if (!plan.shared) plan.worker_bytes += plan.panel_bytes;
+    size_t floats = (size_t)((plan.block + (plan.keeps ? tiles : 1) * plan.rows) * tile);
+    plan.worker_bytes = WN_SPMM24_HEAD + floats * sizeof(float);
     return plan;
+}
+
+int64_t wn__spmm24_output(const wn__spmm24_plan *plan, int64_t outputs, int64_t block) {
+    int64_t output = ceil_div(outputs, LINE) * block / plan->blocks * LINE;
+    return output < outputs ? output : outputs;
 }
 
 size_t wn__spmm24_plan_bytes(int64_t lanes, int64_t outputs, int64_t depth, wn__spmm24_cut cut,
                              int threads) {
-    wn__spmm24_plan plan = wn__spmm24_plan_for(lanes, outputs, depth, cut, threads);
-    return (plan.shared ? plan.panel_bytes : 0) + (size_t)threads * plan.worker_bytes;
+    return (size_t)threads * wn__spmm24_plan_for(lanes, outputs, depth, cut, threads).worker_bytes;
 }
 
 static size_t spmm24(const wn__spmm24 *p, int threads, wn__spmm24_cut cut) {

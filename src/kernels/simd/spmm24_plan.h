@@ -24,20 +24,26 @@ typedef struct wn__spmm24_cut {
     int64_t lanes, steps;
 } wn__spmm24_cut;
 
+/* Of a worker's memory, before its sums [block][lanes] and its panels [rows][lanes]. */
+#define WN_SPMM24_HEAD 64
+/* Lanes, and outputs, of a line: tiles and blocks are cut between lines. */
+#define WN_SPMM24_LINE 16
+
 typedef struct wn__spmm24_plan {
-    bool shared;   /* a tile is brought in once and worked on by several; else one worker does all
-                      of it */
-    int64_t lanes; /* of a whole tile */
-    int64_t chunk; /* lanes that are brought in at once, a multiple of that; shared only */
-    int64_t rows;  /* of a panel: the depth, rounded up to a whole group, in floats */
-    int64_t block; /* outputs of a block */
-    size_t panel_bytes;  /* of one tile, or of the chunk that all share */
-    size_t worker_bytes; /* of one worker, its own tile included */
+    int64_t lanes;  /* of a whole tile */
+    int64_t rows;   /* of a panel: the depth, rounded up to a whole group, in floats */
+    int64_t block;  /* outputs of a block, at most */
+    int64_t blocks; /* of a tile */
+    int64_t tiles;  /* of the lanes */
+    bool keeps;     /* a worker has panels of all tiles, and does all tiles of a block in turn */
+    size_t worker_bytes;
 } wn__spmm24_plan;
 
 bool wn__spmm24_is_few(const wn__spmm24 *p);
 wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t depth,
                                     wn__spmm24_cut cut, int threads);
+/* The first output of a block; of the block after the last: all of them. */
+int64_t wn__spmm24_output(const wn__spmm24_plan *plan, int64_t outputs, int64_t block);
 size_t wn__spmm24_plan_bytes(int64_t lanes, int64_t outputs, int64_t depth, wn__spmm24_cut cut,
                              int threads);
 
