@@ -85,6 +85,9 @@ typedef struct wn__gpu_spmm24_blocks {
     int x_scale_stride, w_scale_stride; /* 0: one number for all */
     /* sm_90a: boxes of a tile's last chunk, where that has fewer tokens */
     wn__cu_tensor_map y_tail, residual_tail;
+    /* Of the last tile along tokens, where it has fewer: a box that goes beyond the matrix takes
+     * longer to read than a whole one. What each of a cluster of two copies, and the last chunk. */
+    wn__cu_tensor_map x_last[2], residual_last;
 } wn__gpu_spmm24_blocks;
 
 #endif

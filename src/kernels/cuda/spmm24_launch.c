@@ -10,12 +10,26 @@
 
 #ifdef WN_HAVE_DEVICE_CODE
 
+// Those of the last tile along the tokens, where it has fewer than others.
+static wn_status make_last_maps(wn__cuda *d, const wn__spmm24_launch *l, unsigned last,
+                                unsigned chunk, wn__gpu_spmm24_blocks *a) {
+    enum { SWIZZLED = 8 }; // rows that a swizzle takes together: each part begins with the first
+    const unsigned parts = SWIZZLED * (unsigned)l->plan.cluster;
+    const unsigned half = (last + parts - 1) / parts * SWIZZLED, end = (last - 1) % chunk + 1;
+    WN_TRY(wn__cuda_tensor_map(d, l->x, last < half ? last : half, &a->x_last[0]));
+    if (last > half) WN_TRY(wn__cuda_tensor_map(d, l->x, last - half, &a->x_last[1]));
+    return wn__given(l->residual) ? wn__cuda_tensor_map(d, l->residual, end, &a->residual_last)
+                                  : WN_OK;
+}
+
 static wn_status make_maps(wn__cuda *d, const wn__spmm24_launch *l, wn__gpu_spmm24_blocks *a) {
+    const int64_t last = wn__gpu_plan_last(&l->plan, l->x->shape[0]);
     const wn__gpu_tile *t = &wn__gpu_tiles[l->plan.tile];
     const unsigned cluster = (unsigned)l->plan.cluster, chunk = WN_SPMM24_CHUNK(t->rows, t->tokens);
     WN_TRY(wn__cuda_tensor_map(d, l->x, (unsigned)t->tokens / cluster, &a->x));
     if (l->plan.rest > 0)
         WN_TRY(wn__cuda_tensor_map(d, l->x, (unsigned)l->plan.rest / cluster, &a->x_rest));
+    if (last > 0) WN_TRY(make_last_maps(d, l, (unsigned)last, chunk, a));
     const unsigned tail = (unsigned)WN_SPMM24_TAIL(t->rows, t->tokens);
     WN_TRY(wn__cuda_tensor_map(d, l->y, chunk, &a->y));
     if (tail < chunk) WN_TRY(wn__cuda_tensor_map(d, l->y, tail, &a->y_tail));

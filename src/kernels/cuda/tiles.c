@@ -45,6 +45,11 @@ void wn__gpu_plan_tiles(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t out
     out[2] = p->rest > 0 ? wn__ceil_div(T - p->before * t->tokens, p->rest) : 0;
 }
 
+int64_t wn__gpu_plan_last(const wn__gpu_plan *p, int64_t T) {
+    const int64_t tokens = wn__gpu_tiles[p->tile].tokens;
+    return p->rest > 0 ? (T - p->before * tokens) % p->rest : T % tokens;
+}
+
 // Clusters that run at once.
 static int64_t room(const wn__gpu_plan *p) {
     return p->shared == 4 ? CLUSTERS_OF_4 : PROCESSORS / (p->cluster * p->shared);

@@ -66,6 +66,8 @@ int wn__gpu_tile_stages(int tile, int bytes);
 wn__gpu_plan wn__gpu_plan_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish);
 /* Tiles of a cluster along n, tiles along T, narrower ones along T. */
 void wn__gpu_plan_tiles(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t out[3]);
+/* Tokens of its last tile along T, where that has fewer than the others of its kind; else 0. */
+int64_t wn__gpu_plan_last(const wn__gpu_plan *p, int64_t T);
 /* Bytes of its parts of sums. */
 size_t wn__gpu_plan_workspace(const wn__gpu_plan *p, int64_t T, int64_t n);
 

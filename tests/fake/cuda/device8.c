@@ -61,6 +61,20 @@ static int open_map(const wn__cu_tensor_map *map, int64_t rows, int64_t columns,
            m.box[0] == (uint64_t)(128 / bytes) && m.box[1] == (uint64_t)box && m.type == type;
 }
 
+// Whether the maps of a last tile that has fewer tokens are what the device code takes.
+static int last_maps_fit(const wn__gpu_spmm24_blocks *a, int tokens, int chunk, int type,
+                         wn_dtype dtype) {
+    wn_tensor t;
+    int64_t rows[3];
+    fake_blocks_last(a, tokens, chunk, rows);
+    for (int i = 0; i < 2; i++)
+        if (rows[i] > 0 &&
+            !open_map(&a->x_last[i], a->tokens, a->columns, rows[i], 0, WN_DTYPE_U8, &t))
+            return 0;
+    return rows[2] == 0 || !a->residual_given ||
+           open_map(&a->residual_last, a->tokens, a->rows, rows[2], type, dtype, &t);
+}
+
 int fake_product8(const void *argument, const char *name) {
     const wn__gpu_spmm24_blocks *a = argument;
     wn__exec x = {0};
@@ -77,7 +91,10 @@ int fake_product8(const void *argument, const char *name) {
                             .relu2 = a->relu2 != 0};
     p.blocks.data = (void *)(uintptr_t)a->blocks;
     if (a->bias != NULL) p.bias = wn__tensor1((void *)(uintptr_t)a->bias, dtype, a->rows);
-    if (!fake_blocks_sound(a, rows, tokens) ||
+    const int tail = WN_SPMM24_TAIL(rows, tokens);
+    wn_tensor end;
+    if (!fake_blocks_sound(a, rows, tokens) || !last_maps_fit(a, tokens, chunk, type, dtype) ||
+        (tail < chunk && !open_map(&a->y_tail, a->tokens, a->rows, tail, type, dtype, &end)) ||
         !open_map(&a->x, a->tokens, a->columns, tokens / a->cluster, 0, WN_DTYPE_U8, &p.x) ||
         !open_map(&a->y, a->tokens, a->rows, chunk, type, dtype, &p.y) ||
         (a->residual_given &&

@@ -143,6 +143,28 @@ int fake_blocks_sound(const wn__gpu_spmm24_blocks *p, int rows, int tokens) {
     return 1;
 }
 
+void fake_blocks_last(const wn__gpu_spmm24_blocks *p, int tokens, int chunk, int64_t out[3]) {
+    const int64_t wide = (int64_t)p->tiles_n * tokens;
+    const int64_t end = p->rest > 0 ? wide + (int64_t)p->rest_tiles_n * p->rest : wide;
+    const int64_t left = p->tokens - (end - (p->rest > 0 ? p->rest : tokens));
+    const int64_t half = p->cluster == 1 ? left : (left + 15) / 16 * 8;
+    const int none = end <= p->tokens;
+    out[0] = none ? 0 : left < half ? left : half;
+    out[1] = none ? 0 : left - out[0];
+    out[2] = none ? 0 : left % chunk == 0 ? chunk : left % chunk;
+}
+
+// Whether the maps of a last tile that has fewer tokens are what the device code takes.
+static int last_maps_fit(const wn__gpu_spmm24_blocks *p, int tokens, int chunk, int bf16) {
+    matrix m;
+    int64_t rows[3];
+    fake_blocks_last(p, tokens, chunk, rows);
+    for (int i = 0; i < 2; i++)
+        if (rows[i] > 0 && !open_map(&p->x_last[i], p, p->columns, rows[i], bf16, &m)) return 0;
+    return rows[2] == 0 || !p->residual_given ||
+           open_map(&p->residual_last, p, p->rows, rows[2], bf16, &m);
+}
+
 int fake_blocks_multiply_maps(const void *argument, const char *name) {
     const wn__gpu_spmm24_blocks *p = argument;
     matrix x, y, residual = {0};
@@ -151,7 +173,7 @@ int fake_blocks_multiply_maps(const void *argument, const char *name) {
     if (sscanf(name, "wn_spmm24_blocks_%dx%d_%7s", &rows, &tokens, type) != 3) return 1;
     const int bf16 = strcmp(type, "bf16") == 0, chunk = WN_SPMM24_CHUNK(rows, tokens);
     const int tail = WN_SPMM24_TAIL(rows, tokens);
-    if (!fake_blocks_sound(p, rows, tokens) ||
+    if (!fake_blocks_sound(p, rows, tokens) || !last_maps_fit(p, tokens, chunk, bf16) ||
         (tail < chunk && !open_map(&p->y_tail, p, p->rows, tail, bf16, &y)) ||
         (tail < chunk && p->residual_given &&
          !open_map(&p->residual_tail, p, p->rows, tail, bf16, &residual)) ||

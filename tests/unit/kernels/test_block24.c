@@ -151,6 +151,10 @@ static void test_plans(void **state) {
         wn__gpu_plan_tiles(&best, t, n, tiles);
         assert_true(tiles[0] * best.cluster * wn__gpu_tiles[best.tile].rows >= n);
         assert_true(tiles[1] * wn__gpu_tiles[best.tile].tokens + tiles[2] * best.rest >= t);
+        const int64_t width = best.rest > 0 ? best.rest : wn__gpu_tiles[best.tile].tokens;
+        const int64_t last = wn__gpu_plan_last(&best, t);
+        assert_int_equal(tiles[1] * wn__gpu_tiles[best.tile].tokens + tiles[2] * best.rest - t,
+                         last == 0 ? 0 : width - last);
         assert_true(best.rest == 0 || (best.split == 1 && best.tile == WN_TILE_256X192));
         assert_true(best.split >= 1 && best.split <= (k + 63) / 64);
         assert_true(best.split == 1 || !WN_SPMM24_WHOLE(wn__gpu_tiles[best.tile].rows,

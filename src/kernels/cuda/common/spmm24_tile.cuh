@@ -161,8 +161,16 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
     if (at::WHOLE) wait_for_ahead();
     for (int i = (int)blockIdx.x / cluster; i < count; i += clusters, turn ^= 1) {
         const work w = work_of<at>(p, i, rank);
-        const void *map = at::RESTS && w.tokens != at::TOKENS ? &p.x_rest : &p.x;
-        const int half = w.tokens / 2; // what each of a cluster of two copies
+        const bool last = w.token + w.tokens > p.tokens; // with a box of its own
+        const int tokens = last ? p.tokens - w.token : w.tokens;
+        // a cluster of two copies a part each, of as many swizzles of eight rows
+        const int own = p.cluster == 1 ? 0 : rank * ((tokens + 15) / 16 * 8);
+        const void *map = last                                  ? &p.x_last[own != 0]
+                          : at::RESTS && w.tokens != at::TOKENS ? &p.x_rest
+                                                                : &p.x;
+        asm volatile("" : "+l"(map)); // an address, not found again in each step
+        const uint32_t to = base + own * 128;
+        const int token = own < tokens ? w.token + own : -1; // -1: no part is left
         // every second tile from the last step backwards: what L2 holds is used again
         const int by = turn != 0 ? -1 : 1;
         int k = turn != 0 ? w.first + w.steps - 1 : w.first;
@@ -177,7 +185,7 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
             ahead = min((int)at::STAGES, w.steps);
 #pragma unroll 1
             for (int s = 0; s < ahead; s++)
-                fetch_blocks<at>(base, s, from, first, by, w.tokens, policy);
+                fetch_blocks<at>(base, s, from, first, by, tokens, policy);
         }
         if (!at::WHOLE && i == (int)blockIdx.x / cluster) wait_for_ahead();
 #pragma unroll 1
@@ -188,15 +196,15 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
             } else {
                 barrier_wait(empty + 8 * r.stage, r.phase);
                 if (COPIES & COPIES_BLOCKS)
-                    fetch_blocks<at>(base, r.stage, from, first, by, w.tokens, policy);
+                    fetch_blocks<at>(base, r.stage, from, first, by, tokens, policy);
             }
-            const uint32_t tokens = base + r.stage * at::TOKEN_BYTES;
-            if (COPIES & COPIES_TOKENS) {
+            if ((COPIES & COPIES_TOKENS) && token >= 0) {
                 if (p.cluster == 1)
-                    copy_box(tokens, map, barrier, k * at::operand::COLUMNS, w.token);
+                    copy_box(to + r.stage * at::TOKEN_BYTES, map, barrier, k * at::operand::COLUMNS,
+                             token);
                 else
-                    copy_box_to(tokens + rank * half * 128, map, barrier, k * at::operand::COLUMNS,
-                                w.token + rank * half, 3);
+                    copy_box_to(to + r.stage * at::TOKEN_BYTES, map, barrier,
+                                k * at::operand::COLUMNS, token, 3);
             }
             r.next<at::STAGES>();
         }
@@ -442,13 +450,21 @@ static __device__ __forceinline__ bool gather(const wn__gpu_spmm24_blocks &p, co
 template <class at>
 static __device__ __forceinline__ void load_residual(const wn__gpu_spmm24_blocks &p,
                                                      const consumer &c, const work &w, int chunk) {
-    const int panel = chunk / at::EACH;
+    const int feature = ((w.m * at::CONSUMERS + c.which) * at::PANELS + chunk / at::EACH) * 64;
+    const int token = w.token + chunk % at::EACH * at::CHUNK, left = p.tokens - token;
     const bool tail = at::TAIL < at::CHUNK && chunk % at::EACH == at::EACH - 1;
+    const int tokens = tail ? at::TAIL : at::CHUNK;
     const uint32_t barrier = c.template arrived<at>(chunk);
-    barrier_expect(barrier, tail ? at::TAIL * 128 : at::CHUNK_BYTES);
-    copy_box(c.template chunk<at>(chunk), tail ? &p.residual_tail : &p.residual, barrier,
-             ((w.m * at::CONSUMERS + c.which) * at::PANELS + panel) * 64,
-             w.token + chunk % at::EACH * at::CHUNK);
+    if (left <= 0 || feature >= p.rows) { // stored nowhere
+        barrier_arrive(barrier);
+        return;
+    }
+    barrier_expect(barrier, min(tokens, left) * 128);
+    copy_box(c.template chunk<at>(chunk),
+             left < tokens ? &p.residual_last
+             : tail        ? &p.residual_tail
+                           : &p.residual,
+             barrier, feature, token);
 }
 
 template <class at, bool PLAIN>
