@@ -12,13 +12,18 @@ const wn__gpu_tile wn__gpu_tiles[WN_TILE_COUNT] = {WN_TILES(TILE)};
 
 enum { PROCESSORS = 132, MOST_PARTS = 8, LEAST_STEPS = 8, CLUSTERS_OF_4 = 30 };
 
-// Tiles of 8-bit numbers take a little more of shared memory; three of them were not built.
+// Tiles of 8-bit numbers take a little more of shared memory; those whose sums and scales do not
+// fit the registers together were not built.
 int wn__gpu_tile_stages(int tile, int bytes) {
     if (bytes == 2) return wn__gpu_tiles[tile].stages;
     switch (tile) {
     case WN_TILE_128X256:
     case WN_TILE_256X128:
         return 4;
+    case WN_TILE_192X128:
+        return 6;
+    case WN_TILE_128X160:
+        return 7;
     case WN_TILE_128X128:
         return 8;
     case WN_TILE_128X64:
@@ -29,13 +34,19 @@ int wn__gpu_tile_stages(int tile, int bytes) {
 }
 
 // Bytes that a processor gets from L2 in a cycle, and that it writes and reads of parts.
-static const double copied = 64, gathered = 32;
+static const double copied = 79, gathered = 22;
 
 // Cycles of one wgmma.sp of 64 features, 32 columns and so many tokens in a product of this kind,
 // up to a fifth more than it takes alone; in a narrower tile at the end more.
 static double cycles_of(int tokens, bool narrow) {
-    if (narrow) return tokens == 64 ? 75 : 105;
-    return tokens == 64 ? 58 : tokens == 128 ? 97 : tokens == 192 ? 123 : tokens == 208 ? 132 : 178;
+    static const struct {
+        int tokens;
+        double cycles;
+    } wide[] = {{64, 58}, {128, 90}, {160, 105.5}, {176, 114.6}, {192, 126}, {208, 135.4}};
+    if (narrow) return tokens == 64 ? 72 : 95;
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+        if (wide[i].tokens == tokens) return wide[i].cycles;
+    return 169.4; // 256
 }
 
 void wn__gpu_plan_tiles(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t out[3]) {
@@ -57,14 +68,14 @@ static int64_t room(const wn__gpu_plan *p) {
 
 // Cycles of a tile of so many tokens.
 static double cycles_of_tile(const wn__gpu_plan *p, int tokens, int64_t steps, int block) {
-    enum { START = 1000, CLUSTER = 300, CHUNK = 100, COPY = 60, PARTS = 4500 };
-    enum { SHARE = 1500, SHARE_EACH = 1600 };
+    enum { START = 1900, CLUSTER = 75, CHUNK = 125, COPY = 60, PARTS = 1300 };
+    enum { SHARE = 2350, SHARE_EACH = 960 };
     const wn__gpu_tile *t = &wn__gpu_tiles[p->tile];
     const double panels = t->rows / 64;
     const double products = panels * 2 * cycles_of(tokens, tokens < t->tokens);
     const double copies = COPY + (panels * block + 128.0 * tokens) / copied;
     // what L2 is spared by two that read the tokens once
-    const double together = p->cluster > 1 && t->rows * t->tokens >= 256 * 192 ? 0.98 : 1;
+    const double together = p->cluster > 1 && t->rows * t->tokens >= 256 * 160 ? 0.98 : 1;
     const double step = together * (products > copies ? products : copies);
     const double start = START + (p->cluster > 1 ? CLUSTER : 0);
     const double chunks = panels / t->warpgroups * tokens / 32; // of each warpgroup
@@ -78,7 +89,7 @@ static double cycles_of_tile(const wn__gpu_plan *p, int tokens, int64_t steps, i
 // Tile i is cluster i mod lanes', narrower tiles behind the others: the lane that takes longest is
 // the first, or the first that has one tile or one of the others less.
 static double predict(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t steps, int block) {
-    enum { LAUNCH_OF_CLUSTERS = 1000 };
+    enum { LAUNCH = 340, LAUNCH_OF_CLUSTERS = 1600 };
     int64_t tiles[3];
     wn__gpu_plan_tiles(p, T, n, tiles);
     const int64_t lanes = room(p), whole = tiles[0] * tiles[1] * p->split;
@@ -93,7 +104,7 @@ static double predict(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t steps
         const double took = (double)of_whole * each + (double)(has - of_whole) * narrow;
         if (took > most) most = took;
     }
-    return most + (p->cluster > 1 ? LAUNCH_OF_CLUSTERS : 0);
+    return LAUNCH + most + (p->cluster > 1 ? LAUNCH_OF_CLUSTERS : 0);
 }
 
 // Whether a tile's sum may be shared so: device code is there, and each has something to add.

@@ -10,7 +10,7 @@
  * into parts fills processors that would have no tile, and pays for writing all parts and reading
  * them again; or a cluster shares it, whose blocks send each other what they do not finish.
  * Clusters that share tokens make the largest tiles a little faster, and take longer to launch. The
- * constants are fitted to one H200, whose clock falls as power rises: a cycle is one of 1.55 GHz.
+ * constants are fitted to one H200, whose clock falls as power rises: a cycle is one of 1.6 GHz.
  */
 #ifndef WN_KERNELS_CUDA_TILES_H
 #define WN_KERNELS_CUDA_TILES_H
@@ -22,7 +22,10 @@
 /* X(rows, tokens, stages): what sm90a/spmm24_blocks.cu is built for. */
 #define WN_TILES(X)                                                                                \
     X(128, 256, 4)                                                                                 \
-    X(256, 208, 4) X(256, 192, 4) X(256, 128, 5) X(192, 128, 6) X(128, 128, 8) X(128, 64, 12)
+    X(256, 208, 4)                                                                                 \
+    X(256, 192, 4)                                                                                 \
+    X(256, 176, 4)                                                                                 \
+    X(256, 160, 4) X(256, 128, 5) X(192, 128, 6) X(128, 160, 7) X(128, 128, 8) X(128, 64, 12)
 /* Tiles whose sum a cluster may share: X(rows, tokens, blocks of threads). */
 #define WN_SHARED_TILES(X) X(128, 128, 2) X(128, 128, 4) X(128, 64, 2) X(128, 64, 4)
 /* Narrower tiles that may stand behind those of 256 x 192: X(tokens). */

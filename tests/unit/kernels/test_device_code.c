@@ -118,8 +118,8 @@ static void test_products(void **state) {
     (void)state;
     if (!wn__device_code_built()) skip();
     const counts c = count_image("spmm24_blocks_sm90a");
-    assert_int_equal(c.functions, 14);
-    assert_int_equal(c.hgmma, 2 * (2 * (4 * 4 + 3 * 8) + 2 * 8));
+    assert_int_equal(c.functions, 20);
+    assert_int_equal(c.hgmma, 2 * (2 * (5 * 4 + 5 * 8) + 2 * 8));
     assert_int_equal(c.hgmma_sparse, c.hgmma);
     assert_int_equal(c.fences, 0);
     assert_true(count_image("spmm24_blocks_sm80").hmma >= 2 * 32);
@@ -135,8 +135,8 @@ static void test_products(void **state) {
     assert_int_equal(packs.hgmma, 2 * (4 + 4));
     assert_int_equal(packs.hgmma_sparse, packs.hgmma);
     const counts c8 = count_image("spmm24_blocks8_sm90a");
-    assert_int_equal(c8.functions, 8);
-    assert_int_equal(c8.hgmma, 2 * 2 * (3 * 4 + 1 * 8));
+    assert_int_equal(c8.functions, 12);
+    assert_int_equal(c8.hgmma, 2 * 2 * (5 * 4 + 1 * 8));
     assert_int_equal(c8.hgmma_sparse, c8.hgmma);
     assert_int_equal(c8.fences, 0);
 }

@@ -14,6 +14,10 @@
     WN_REGISTERS_64                                                                                \
     ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"             \
     ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define WN_REGISTERS_160                                                                           \
+    WN_REGISTERS_128                                                                               \
+    ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
+#define WN_REGISTERS_176 WN_REGISTERS_160 ", %80, %81, %82, %83, %84, %85, %86, %87"
 #define WN_REGISTERS_192                                                                           \
     WN_REGISTERS_128                                                                               \
     ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"             \
@@ -30,6 +34,8 @@
     WN_SUMS_4(d, i), WN_SUMS_4(d, (i) + 4), WN_SUMS_4(d, (i) + 8), WN_SUMS_4(d, (i) + 12)
 #define WN_SUMS_64(d)  WN_SUMS_16(d, 0), WN_SUMS_16(d, 16)
 #define WN_SUMS_128(d) WN_SUMS_64(d), WN_SUMS_16(d, 32), WN_SUMS_16(d, 48)
+#define WN_SUMS_160(d) WN_SUMS_128(d), WN_SUMS_16(d, 64)
+#define WN_SUMS_176(d) WN_SUMS_160(d), WN_SUMS_4(d, 80), WN_SUMS_4(d, 84)
 #define WN_SUMS_192(d) WN_SUMS_128(d), WN_SUMS_16(d, 64), WN_SUMS_16(d, 80)
 #define WN_SUMS_208(d) WN_SUMS_192(d), WN_SUMS_4(d, 96), WN_SUMS_4(d, 100)
 #define WN_SUMS_256(d) WN_SUMS_192(d), WN_SUMS_16(d, 96), WN_SUMS_16(d, 112)
@@ -68,6 +74,10 @@ template <class T, int N> struct sparse_product;
     WN_SPARSE_PRODUCT(T, TEXT, 64, "%32", "%33", "%34", "%35", "%36")
 #define WN_SPARSE_PRODUCT_128(T, TEXT)                                                             \
     WN_SPARSE_PRODUCT(T, TEXT, 128, "%64", "%65", "%66", "%67", "%68")
+#define WN_SPARSE_PRODUCT_160(T, TEXT)                                                             \
+    WN_SPARSE_PRODUCT(T, TEXT, 160, "%80", "%81", "%82", "%83", "%84")
+#define WN_SPARSE_PRODUCT_176(T, TEXT)                                                             \
+    WN_SPARSE_PRODUCT(T, TEXT, 176, "%88", "%89", "%90", "%91", "%92")
 #define WN_SPARSE_PRODUCT_192(T, TEXT)                                                             \
     WN_SPARSE_PRODUCT(T, TEXT, 192, "%96", "%97", "%98", "%99", "%100")
 #define WN_SPARSE_PRODUCT_208(T, TEXT)                                                             \
@@ -78,7 +88,11 @@ WN_SPARSE_PRODUCT_64(operand_bf16, "bf16")
 WN_SPARSE_PRODUCT_64(operand_f16, "f16")
 WN_SPARSE_PRODUCT_128(operand_bf16, "bf16")
 WN_SPARSE_PRODUCT_128(operand_f16, "f16")
+WN_SPARSE_PRODUCT_160(operand_bf16, "bf16")
+WN_SPARSE_PRODUCT_176(operand_bf16, "bf16")
 WN_SPARSE_PRODUCT_192(operand_bf16, "bf16")
+WN_SPARSE_PRODUCT_160(operand_f16, "f16")
+WN_SPARSE_PRODUCT_176(operand_f16, "f16")
 WN_SPARSE_PRODUCT_192(operand_f16, "f16")
 WN_SPARSE_PRODUCT_208(operand_bf16, "bf16")
 WN_SPARSE_PRODUCT_208(operand_f16, "f16")
@@ -100,6 +114,7 @@ WN_SPARSE_PRODUCT_256(operand_f16, "f16")
     };
 WN_SPARSE_PRODUCT8(64, "%32", "%33", "%34", "%35")
 WN_SPARSE_PRODUCT8(128, "%64", "%65", "%66", "%67")
+WN_SPARSE_PRODUCT8(160, "%80", "%81", "%82", "%83")
 WN_SPARSE_PRODUCT8(192, "%96", "%97", "%98", "%99")
 WN_SPARSE_PRODUCT8(256, "%128", "%129", "%130", "%131")
 

@@ -13,5 +13,7 @@ typedef operand_e4m3<type_f16> operand_e4m3_f16;
 
 ENTRIES(128x256, 2, 1, 256, 4)
 ENTRIES(256x128, 2, 2, 128, 4)
+ENTRIES(192x128, 3, 1, 128, 6)
+ENTRIES(128x160, 2, 1, 160, 7)
 ENTRIES(128x128, 2, 1, 128, 8)
 ENTRIES(128x64, 2, 1, 64, 11)
