@@ -119,12 +119,10 @@ ALWAYS vi table_sum(const uint8_t *w, const uint8_t *tables, int64_t ahead) {
         vi numbers = quad_numbers(&planes, p), q[2];
         quad_weights(w, p, ahead, q);
         all = _mm512_add_epi8(all, _mm512_add_epi8(q[0], q[1]));
-        UNROLL
-        for (int s = 0; s < 2; s++) {
-            const __m256i *table = (const __m256i *)(const void *)(tables + 64 * p + 32 * s);
-            vi x = _mm512_broadcast_i64x4(_mm256_loadu_si256(table));
-            sums[s] = add_dots(sums[s], _mm512_permutexvar_epi8(numbers, x), q[s]);
-        }
+        const vi x = vi_load(tables + 64 * p);
+        sums[0] = add_dots(sums[0], _mm512_permutexvar_epi8(numbers, x), q[0]);
+        numbers = _mm512_or_si512(numbers, each_byte(32));
+        sums[1] = add_dots(sums[1], _mm512_permutexvar_epi8(numbers, x), q[1]);
     }
     return _mm512_sub_epi32(_mm512_add_epi32(sums[0], sums[1]), offset_of(all));
 }
