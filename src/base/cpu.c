@@ -70,7 +70,9 @@ static uint32_t detect_flags(void) {
         flags |= WN_CPU_AVX512;
         if (a1 & 1U << 5) flags |= WN_CPU_AVX512BF16;
         if (c & 1U << 11) flags |= WN_CPU_AVX512VNNI;
+        if (c & 1U << 1) flags |= WN_CPU_AVX512VBMI;
         if (c & 1U << 6) flags |= WN_CPU_AVX512VBMI2;
+        if (c & 1U << 8) flags |= WN_CPU_GFNI;
         if (is_split()) flags |= WN_CPU_AVX512SPLIT;
         if (flags & WN_CPU_AVX512VBMI2 && all_set(state, STATE_AMX) &&
             all_set(d, 1U << 22 | 1U << 24) && may_use_tiles())

@@ -17,7 +17,9 @@
     X(AVX512VNNI, 3, "avx512_vnni")                                                                \
     X(AVX512VBMI2, 4, "avx512_vbmi2")                                                              \
     X(AMXBF16, 5, "amx_bf16")                                                                      \
-    X(AVX512SPLIT, 6, "avx512_split")
+    X(AVX512SPLIT, 6, "avx512_split")                                                              \
+    X(AVX512VBMI, 7, "avx512_vbmi")                                                                \
+    X(GFNI, 8, "gfni")
 
 enum {
 #define WN_CPU_ENUM(flag, bit, name) WN_CPU_##flag = 1 << (bit),

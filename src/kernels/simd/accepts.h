@@ -33,7 +33,7 @@ wn__accepts_fn wn__accepts_kron_mul_cblas, wn__accepts_kron_grad_cblas;
 wn__accepts_fn wn__accepts_copy_rows;
 
 /* F32 and BF16 weights, and the others. */
-wn__accepts_fn wn__accepts_stream_float, wn__accepts_stream_integer;
+wn__accepts_fn wn__accepts_stream_float, wn__accepts_stream_integer, wn__accepts_stream_quads;
 /* F32 and BF16 weights, of any format. */
 wn__accepts_fn wn__accepts_stream_pack;
 /* Streams of floats as F32, from the first row of a tile on; 2:4 in the packed form. */
@@ -49,7 +49,8 @@ wn__workspace_fn wn__workspace_spmm24_columns_avx2, wn__workspace_spmm24_columns
 wn__workspace_fn wn__workspace_sddmm24_avx2, wn__workspace_sddmm24_avx512,
     wn__workspace_sddmm24_avx512bf16;
 /* x of a pass as the weights meet it. */
-wn__workspace_fn wn__workspace_stream_avx2, wn__workspace_stream_avx512;
+wn__workspace_fn wn__workspace_stream_avx2, wn__workspace_stream_avx512,
+    wn__workspace_stream_avx512vbmi;
 /* Packed factors, places, and panels of each worker; ref: two vectors of each. */
 wn__workspace_fn wn__workspace_kron_pair_grad_ref, wn__workspace_kron_pair_grad_avx2,
     wn__workspace_kron_pair_grad_avx512;

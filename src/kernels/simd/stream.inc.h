@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* stream, with STREAM_FLOATS of F32 and BF16 (with STREAM_TOKENS by another loop for 16 tokens),
- * with STREAM_INTEGERS, which names the header of their loops, of INT8 and INT4. x is laid out in
- * scratch, then blocks of tiles pass over the weights once, in the order in which they lie. A few
- * tokens at a time share what they read of a tile; up to 16 take turns over a slice of it that
- * stays in L1, and the slice after it is fetched meanwhile. More tokens come after them, while the
- * tile is in L2. */
+ * with STREAM_INTEGERS, which names the header of their loops, of INT8 and INT4, with STREAM_QUADS
+ * too of INT4 2:4 alone. x is laid out in scratch, then blocks of tiles pass over the weights once,
+ * in the order in which they lie. A few tokens at a time share what they read of a tile; up to 16
+ * take turns over a slice of it that stays in L1, and the slice after it is fetched meanwhile. More
+ * tokens come after them, while the tile is in L2. */
 #include "base/cpu.h"
 #include "base/fail.h"
 #include "kernels/op.h"
@@ -27,6 +27,12 @@
 #define BLOCK_TILES 4
 #define BLOCK_BYTES ((int64_t)384 << 10)
 #define BLOCK_TURNS 8 /* blocks of a thread, at least */
+
+#if defined(STREAM_QUADS)
+#define STREAM_TABLES 4
+#else
+#define STREAM_TABLES (VF == 16 ? 8 : 4)
+#endif
 
 typedef struct stream_job {
     const wn__stream *p;
@@ -300,9 +306,11 @@ STREAM_TILES(tiles_bf16, WN_STREAM_BF16, false)
 STREAM_TILES(tiles_bf16_24, WN_STREAM_BF16, true)
 #endif
 #ifdef STREAM_INTEGERS
+#ifndef STREAM_QUADS
 STREAM_TILES(tiles_int8, WN_STREAM_INT8, false)
 STREAM_TILES(tiles_int8_24, WN_STREAM_INT8, true)
 STREAM_TILES(tiles_int4, WN_STREAM_INT4, false)
+#endif
 STREAM_TILES(tiles_int4_24, WN_STREAM_INT4, true)
 #endif
 #undef STREAM_TILES
@@ -327,14 +335,16 @@ static wn_status stream(const void *args, wn__exec *x) {
         [WN_STREAM_F32] = {tiles_f32, tiles_f32_24},
         [WN_STREAM_BF16] = {tiles_bf16, tiles_bf16_24},
 #endif
-#ifdef STREAM_INTEGERS
+#if defined(STREAM_QUADS)
+        [WN_STREAM_INT4] = {NULL, tiles_int4_24},
+#elif defined(STREAM_INTEGERS)
         [WN_STREAM_INT8] = {tiles_int8, tiles_int8_24},
         [WN_STREAM_INT4] = {tiles_int4, tiles_int4_24},
 #endif
     };
     const wn__stream *p = args;
     stream_job job = {.p = p,
-                      .plan = wn__stream_plan_of(p, VF == 16),
+                      .plan = wn__stream_plan_of(p, VF == 16, STREAM_TABLES),
                       .rows = (uint8_t *)x->scratch,
                       .past = past_caches(p, wn__pool_threads(x->pool))};
     for (; job.t0 < p->x.shape[0]; job.t0 += job.tokens) {

@@ -11,13 +11,12 @@ static int64_t whole(int64_t n, int64_t step) {
     return wn__ceil_div(n, step) * step;
 }
 
-// Bytes of a column of x: floats; bytes; of INT4 2:4 tables, of 16 bytes for a group with 256 bits,
-// of 32 in vectors of 64 bytes.
-static int64_t bytes_of_column(const wn__stream *p, bool plain) {
+// Bytes of a column of x: floats; bytes; of INT4 2:4 tables.
+static int64_t bytes_of_column(const wn__stream *p, bool plain, int64_t tables) {
     const wn__stream_format *f = &p->format;
     if (!wn__stream_quantised(f)) return 4;
     if (f->type != WN_STREAM_INT4 || !f->sparse) return 1;
-    return !plain ? 4 : p->x.shape[0] <= WN_STREAM_TABLES ? 8 : 1;
+    return !plain || p->x.shape[0] <= WN_STREAM_TABLES ? tables : 1;
 }
 
 // Bytes of x: of floats a line more, so that tokens do not meet in the same places of a cache; of
@@ -30,11 +29,11 @@ static int64_t bytes_of_x(const wn__stream *p, const wn__stream_plan *plan, bool
 }
 
 // Behind x a scale for each group and a dword with the offset of dense weights.
-wn__stream_plan wn__stream_plan_of(const wn__stream *p, bool plain) {
+wn__stream_plan wn__stream_plan_of(const wn__stream *p, bool plain, int64_t tables) {
     const wn__stream_format *f = &p->format;
     wn__stream_plan plan = {.columns = wn__stream_blocks(f) * wn__stream_block_columns(f)};
     if (wn__stream_quantised(f)) plan.groups = f->type == WN_STREAM_INT4 ? wn__stream_blocks(f) : 1;
-    plan.column = bytes_of_column(p, plain);
+    plan.column = bytes_of_column(p, plain, tables);
     plan.scales = whole(bytes_of_x(p, &plan, plain), 64);
     plan.row = whole(plan.scales + 8 * plan.groups, 64);
     int64_t T = p->x.shape[0];
@@ -42,19 +41,24 @@ wn__stream_plan wn__stream_plan_of(const wn__stream *p, bool plain) {
     return plan;
 }
 
-static size_t workspace_of(const wn__stream *p, bool plain) {
-    wn__stream_plan plan = wn__stream_plan_of(p, plain);
+static size_t workspace_of(const wn__stream *p, bool plain, int64_t tables) {
+    wn__stream_plan plan = wn__stream_plan_of(p, plain, tables);
     return (size_t)(plan.tokens * plan.row);
 }
 
 size_t wn__workspace_stream_avx2(const void *args, int threads) {
     (void)threads;
-    return workspace_of(args, false);
+    return workspace_of(args, false, 4);
 }
 
 size_t wn__workspace_stream_avx512(const void *args, int threads) {
     (void)threads;
-    return workspace_of(args, true);
+    return workspace_of(args, true, 8);
+}
+
+size_t wn__workspace_stream_avx512vbmi(const void *args, int threads) {
+    (void)threads;
+    return workspace_of(args, true, 4);
 }
 
 static bool has_floats(const wn__stream_format *f, char *why, size_t n) {
@@ -73,6 +77,14 @@ bool wn__accepts_stream_integer(const void *args, char *why, size_t n) {
     if (!wn__accepts_f32(args, why, n)) return false;
     if (wn__stream_quantised(&p->format)) return true;
     snprintf(why, n, "weights are %s, not integers", wn__stream_name(&p->format));
+    return false;
+}
+
+bool wn__accepts_stream_quads(const void *args, char *why, size_t n) {
+    const wn__stream *p = args;
+    if (!wn__accepts_f32(args, why, n)) return false;
+    if (p->format.type == WN_STREAM_INT4 && p->format.sparse) return true;
+    snprintf(why, n, "weights are %s, not int4 2:4", wn__stream_name(&p->format));
     return false;
 }
 

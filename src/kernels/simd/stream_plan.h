@@ -17,11 +17,12 @@ typedef struct wn__stream_plan {
     int64_t tokens;  /* whose rows are laid out at once */
 } wn__stream_plan;
 
-/* Tokens that INT4 2:4 lays out as tables of 64 bytes: two use what is made of a weight longer, and
- * were no faster. */
+/* Tokens that INT4 2:4 in vectors of 64 bytes lays out as tables: two use what is made of a weight
+ * longer, and were no faster. */
 #define WN_STREAM_TABLES ((int64_t)1)
 
-/* plain: a byte for each column of INT8 and INT4, but for such tables. */
-wn__stream_plan wn__stream_plan_of(const wn__stream *p, bool plain);
+/* plain: a byte for each column of INT8 and INT4, but for such tables. tables: bytes of a column in
+ * tables of INT4 2:4. */
+wn__stream_plan wn__stream_plan_of(const wn__stream *p, bool plain, int64_t tables);
 
 #endif

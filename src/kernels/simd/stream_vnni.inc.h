@@ -239,9 +239,44 @@ ALWAYS void int4_tables_block(int tokens, const uint8_t *w, const int_rows *r, i
     }
 }
 
+/* Where tokens have their floats: up to KEPT_TOKENS in registers throughout a pass, more in memory,
+ * where each block adds to them. */
+#define KEPT_TOKENS 8
+
+typedef struct kept_sums {
+    vf of[KEPT_TOKENS];
+} kept_sums;
+
+ALWAYS void keep_sums(int tokens, const float *to, kept_sums *kept) {
+    UNROLL
+    for (int t = 0; t < tokens && tokens <= KEPT_TOKENS; t++)
+        kept->of[t] = vf_load(to + 16 * t);
+}
+ALWAYS void put_sums(int tokens, const kept_sums *kept, float *to) {
+    UNROLL
+    for (int t = 0; t < tokens && tokens <= KEPT_TOKENS; t++)
+        vf_store(to + 16 * t, kept->of[t]);
+}
+/* Adds a block's sum of token t times `both` scales. */
+ALWAYS void add_sum(int tokens, int t, vi sum, vf both, kept_sums *kept, float *to) {
+    vf a = _mm512_cvtepi32_ps(sum);
+    if (tokens <= KEPT_TOKENS) {
+        kept->of[t] = vf_fma(a, both, kept->of[t]);
+        return;
+    }
+    vf_store(to + 16 * t, vf_fma(a, both, vf_load(to + 16 * t)));
+    __asm__("" ::: "memory"); /* else gcc keeps a copy on the stack, and stores twice */
+}
+
+#ifdef STREAM_QUADS
+#include "kernels/simd/stream_quads.inc.h"
+#endif
+
 ALWAYS void int4_blocks(bool sparse, bool tables, int tokens, const uint8_t *w, const int_rows *r,
                         int64_t blocks, int64_t ahead, float *to) {
     const int64_t bytes = sparse ? 384 : 544;
+    kept_sums kept;
+    keep_sums(tokens, to, &kept);
     for (int64_t b = 0; b < blocks; b++, w += bytes) {
         lane_sums sums;
         if (!tables) begin_sums(sparse, tokens, r, b, &sums);
@@ -253,20 +288,28 @@ ALWAYS void int4_blocks(bool sparse, bool tables, int tokens, const uint8_t *w, 
             int4_dense_block(tokens, w, r, b, ahead, &sums);
         vf scales = scales_of(w, 0);
         UNROLL
-        for (int t = 0; t < tokens; t++) {
-            vf both = vf_mul(scales, vf_set(scale_of_group(r, t, b)));
-            vf_store(to + 16 * t,
-                     vf_fma(_mm512_cvtepi32_ps(sums.of[t]), both, vf_load(to + 16 * t)));
-        }
+        for (int t = 0; t < tokens; t++)
+            add_sum(tokens, t, sums.of[t], vf_mul(scales, vf_set(scale_of_group(r, t, b))), &kept,
+                    to);
     }
+    put_sums(tokens, &kept, to);
 }
 
-ALWAYS void int4_pass(bool sparse, int tokens, const uint8_t *w, const int_rows *r, int64_t blocks,
-                      int64_t ahead, float *to) {
-    if (sparse && tokens <= WN_STREAM_TABLES && r->column > 1)
+ALWAYS void int4_pass(bool sparse, int tokens, const uint8_t *w, const int_rows *rows,
+                      int64_t blocks, int64_t ahead, float *to) {
+    const int_rows copy = *rows, *r = &copy; /* which no store to `to` may change */
+    const bool tables = sparse && tokens <= WN_STREAM_TABLES && r->column > 1;
+#ifdef STREAM_QUADS
+    if (tables)
+        quads_pass(tokens, true, w, r, blocks, ahead, to);
+    else
+        quads_pass(tokens, false, w, r, blocks, ahead, to);
+#else
+    if (tables)
         int4_blocks(sparse, true, tokens, w, r, blocks, ahead, to);
     else
         int4_blocks(sparse, false, tokens, w, r, blocks, ahead, to);
+#endif
 }
 
 /* ---- x of a token, a byte a column: as it is for dense weights, plus 128 for 2:4 */
@@ -303,7 +346,11 @@ ALWAYS void lay_tables(const int8_t *q, uint8_t *to) {
 
 ALWAYS void lay_int4(bool sparse, int64_t column, const int8_t *q, uint8_t *to, uint8_t *offset) {
     if (column > 1) {
+#ifdef STREAM_QUADS
+        lay_quads(q, to);
+#else
         lay_tables(q, to);
+#endif
         return;
     }
     memcpy(to, q, WN_STREAM_GROUP);

@@ -33,6 +33,9 @@ static void test_detected(void **state) {
                      avx512 && __builtin_cpu_supports("avx512vnni"));
     assert_int_equal((flags & WN_CPU_AVX512VBMI2) != 0,
                      avx512 && __builtin_cpu_supports("avx512vbmi2"));
+    assert_int_equal((flags & WN_CPU_AVX512VBMI) != 0,
+                     avx512 && __builtin_cpu_supports("avx512vbmi"));
+    assert_int_equal((flags & WN_CPU_GFNI) != 0, avx512 && __builtin_cpu_supports("gfni"));
     if (flags & WN_CPU_AMXBF16) assert_true(avx512);
     assert_int_equal((flags & WN_CPU_AVX512SPLIT) != 0, avx512 && __builtin_cpu_is("amdfam19h"));
     assert_int_equal(wn__cpu_amd(), __builtin_cpu_is("amd") != 0);
