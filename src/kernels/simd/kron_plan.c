@@ -112,7 +112,7 @@ typedef struct beside {
     int64_t k, tokens, strips;
 } beside;
 static const beside beside_avx2 = {128, 64, 8}, beside_avx512 = {96, 64, 8},
-                    beside_avx512_4 = {192, 64, 8}, beside_avx512_4_whole = {192, 128, 8};
+                    beside_avx512_4 = {400, 128, 8}, beside_avx512_4_whole = {192, 256, 8};
 
 // Vectors of 64 bytes transpose in few cycles, and AMD's cores, which multiply one of them a cycle,
 // keep up with the lines of inputs, weights and sums; cores that multiply two do for small blocks.
@@ -128,10 +128,10 @@ static wn__kron_side side_plan(const wn__kron_mul *p, int64_t vector) {
     const int64_t d = s.d % vector == 0 ? vector : s.d;
     if (p->count > 1 || d % 4 != 0 || vector % d != 0) return side;
     if (!better_beside(&s, vector, d)) return side;
-    const beside *n = vector != 16              ? &beside_avx2
-                      : d != 4                  ? &beside_avx512
-                      : s.c > beside_avx512_4.k ? &beside_avx512_4
-                                                : &beside_avx512_4_whole;
+    const beside *n = vector != 16                    ? &beside_avx2
+                      : d != 4                        ? &beside_avx512
+                      : s.c > beside_avx512_4_whole.k ? &beside_avx512_4
+                                                      : &beside_avx512_4_whole;
     if (!features_side_by_side(&p->x) || !features_side_by_side(&p->y)) return side;
     const int64_t batch = p->x.shape[0];
     if (s.c * d < SMALL || s.b * d < SMALL || batch < WN_KRON_SIDE_LEAST(vector)) return side;

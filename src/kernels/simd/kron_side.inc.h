@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 /* kron_mul of one factor whose blocks lie side by side, batch first: see simd/kron_plan.h. Lanes
  * are outputs (j, l) as they lie in y; what multiplies them are D inputs (k, l), as they lie in x,
- * repeated. A task copies the inputs of some tokens, k of each block at a time, packs the weights
- * of a few vectors of outputs, which stay in L1, and goes through its tokens with them. Floats that
- * lie as the tile reads them (d = VF) are not packed.
+ * repeated. A task takes some tokens, k inputs of each block at a time, packs the weights of a few
+ * vectors of outputs, which stay close, and goes through its tokens with them. Weights that lie as
+ * the tile reads them (d = VF) are not packed, and inputs that do (side_in_place) not copied.
  *
  *   inputs   [token][k][D], `row` floats from token to token
  *   weights  of a strip [k][vector][VF]
  *   sums     strip after strip [token][vector][VF], where there is more than one slice of inputs
  */
 #define SIDE_TOKENS WN_KRON_SIDE_TOKENS(VF)
+/* Inputs of a block, at most, that are read where they lie though d = VF. */
+enum { SIDE_WHOLE = 64 };
 
 typedef struct side_job {
     const wn__kron_mul *p;
@@ -18,7 +20,7 @@ typedef struct side_job {
     float *workers;
     int64_t tasks, step;     /* from a task of a thread to its next one */
     int64_t worker, vectors; /* vectors of outputs of the blocks that are taken together */
-    bool stream;
+    bool stream, in_place;
 } side_job;
 
 /* Outputs of blocks (i, l0 ...) for some tokens: strips `begin` to `end`. */
@@ -116,6 +118,34 @@ ALWAYS void side_bring_as(const wn_dtype dtype, const int D, const side_job *job
     }
 }
 
+/* Whether inputs are read where they lie: floats whose blocks are all taken together. They were
+ * fetched into L2, which is all that a copy gives where D < VF. Vectors that are read whole come in
+ * as many lines as there are products of a weight, and from rows that lie far apart, more than a
+ * few of which push each other out, they would not come again. */
+static bool side_in_place(const side_job *job) {
+    if (VF != 16 || job->p->x.dtype != WN_DTYPE_F32 || job->side.d != job->size.d) return false;
+    return job->side.d < VF || job->size.c <= SIDE_WHOLE;
+}
+
+/* Inputs of a slice: where they are, and floats from token to token. */
+typedef struct side_inputs {
+    const float *at;
+    int64_t row;
+} side_inputs;
+
+ALWAYS side_inputs side_inputs_of(const int D, const bool in_place, const side_job *job,
+                                  const side_task *t, int64_t k0, int64_t count, float *to) {
+    const wn_tensor *x = &job->p->x;
+    if (in_place)
+        return (side_inputs){(const float *)x->data + t->t0 * x->stride[0] +
+                                 (t->i * job->size.c + k0) * job->size.d + t->l0,
+                             x->stride[0]};
+#define BRING(dtype) side_bring_as(dtype, D, job, t, k0, count, to)
+    NUM_SWITCH(x->dtype, BRING)
+#undef BRING
+    return (side_inputs){to, job->side.row};
+}
+
 /* 4 numbers of each of 4 blocks l, of outputs or inputs that lie side by side, to where those 4
  * belong, `step` apart. */
 ALWAYS void side_turn(const wn_dtype dtype, const void *data, int64_t at, int64_t l_step, float *to,
@@ -168,6 +198,15 @@ ALWAYS void side_square(const wn_dtype dtype, const int D, const void *data, int
         if (i < SIDE_EACH(D)) vf_store(to + i * step, r[i]);
 }
 
+/* The lines of the square that is as many outputs further, from L2. */
+ALWAYS void side_square_ahead(const int D, const wn_tensor *w, int64_t at) {
+    const int64_t size = (int64_t)wn_dtype_size(w->dtype);
+    const char *line = (const char *)w->data + at * size;
+    UNROLL
+    for (int64_t i = 0; i < VF / 4; i++)
+        if (i < SIDE_EACH(D)) _mm_prefetch(line + i * w->stride[1] * size, _MM_HINT_T0);
+}
+
 /* Weights of outputs j and inputs k: to + j D + k step. */
 ALWAYS void side_pack_as(const wn_dtype dtype, const int D, const side_job *job, const side_task *t,
                          const side_strip *s, int64_t k0, int64_t count, float *to) {
@@ -182,9 +221,11 @@ ALWAYS void side_pack_as(const wn_dtype dtype, const int D, const side_job *job,
         const int64_t rows = s->rows / SIDE_EACH(D) * SIDE_EACH(D);
         const int64_t inputs = stride[2] == D ? count / SIDE_EACH(D) * SIDE_EACH(D) : 0;
         for (int64_t j = 0; j < rows; j += SIDE_EACH(D))
-            for (int64_t k = 0; k < inputs; k += SIDE_EACH(D))
+            for (int64_t k = 0; k < inputs; k += SIDE_EACH(D)) {
                 side_square(dtype, D, w->data, at + j * stride[1] + k * D, stride[1],
                             to + k * step + j * D, step);
+                side_square_ahead(D, w, at + (j + SIDE_EACH(D)) * stride[1] + k * D);
+            }
         for (int64_t j = 0; j < s->rows; j++)
             for (int64_t k = j < rows ? inputs : 0; k < count; k++)
                 side_set(D, to + k * step + j * D,
@@ -371,14 +412,14 @@ static one_ahead side_next_weights(const side_job *job, const side_task *t, int6
 
 /* A slice of a strip: all tokens of the task. sums: of its strip. */
 ALWAYS void side_multiply(const int D, const side_job *job, const side_task *t, const side_strip *s,
-                          int64_t slice, int64_t count, const float *x, const side_weights *w,
+                          int64_t slice, int64_t count, const side_inputs *x, const side_weights *w,
                           float *tile, float *sums, one_ahead ahead[2]) {
     const wn__kron_side *n = &job->side;
     const wn_tensor *y = &job->p->y;
     const bool first = slice == 0, last = slice + 1 == n->slices;
     const bool direct =
         y->dtype == WN_DTYPE_F32 && !job->p->accumulate && s->rows * D == s->vectors * VF;
-    const int64_t tiles = (t->tokens + SIDE_TOKENS - 1) / SIDE_TOKENS, row = n->row;
+    const int64_t tiles = (t->tokens + SIDE_TOKENS - 1) / SIDE_TOKENS;
     enum { TILE = WN_KRON_SIDE_VECTORS * VF };
     for (int64_t i = 0; i < tiles; i++) {
         const int64_t begin = one_begin(t->tokens, tiles, i);
@@ -393,7 +434,8 @@ ALWAYS void side_multiply(const int D, const side_job *job, const side_task *t, 
         side_sums to = last ? of_y : kept;
         to.stream = last && direct && job->stream &&
                     (((uintptr_t)to.at | (uintptr_t)(to.row | to.apart) * sizeof(float)) % 64) == 0;
-        side_tile_of(D, tokens, s->vectors, count, x + begin * row, row, w, &from, &to, ahead);
+        side_tile_of(D, tokens, s->vectors, count, x->at + begin * x->row, x->row, w, &from, &to,
+                     ahead);
         if (!direct && last) side_send(job, s, tokens, at, tile);
     }
 }
@@ -439,7 +481,8 @@ ALWAYS side_weights side_weights_of(const int D, const side_job *job, const side
     return (side_weights){to, VF, s->vectors * VF};
 }
 
-ALWAYS void side_task_as(const int D, const side_job *job, int64_t task, float *scratch) {
+ALWAYS void side_task_as(const int D, const bool in_place, const side_job *job, int64_t task,
+                         float *scratch) {
     const wn__kron_side *n = &job->side;
     const side_task t = side_task_at(job, task);
     float *x = scratch, *w = x + n->tokens * n->row;
@@ -448,15 +491,13 @@ ALWAYS void side_task_as(const int D, const side_job *job, int64_t task, float *
     for (int64_t slice = 0; slice < n->slices; slice++) {
         const int64_t k0 = one_begin(job->size.c, n->slices, slice);
         const int64_t count = one_begin(job->size.c, n->slices, slice + 1) - k0;
-#define BRING(dtype) side_bring_as(dtype, D, job, &t, k0, count, x)
-        NUM_SWITCH(job->p->x.dtype, BRING)
-#undef BRING
+        const side_inputs inputs = side_inputs_of(D, in_place, job, &t, k0, count, x);
         one_ahead ahead[2] = {side_next(job, &t, slice, task + job->step, job->tasks)};
         for (int64_t strip = t.begin; strip < t.end; strip++) {
             const side_strip s = side_strip_at(job, strip);
             const side_weights weights = side_weights_of(D, job, &t, &s, k0, count, w);
             ahead[1] = side_next_weights(job, &t, slice, strip);
-            side_multiply(D, job, &t, &s, slice, count, x, &weights, tile,
+            side_multiply(D, job, &t, &s, slice, count, &inputs, &weights, tile,
                           sums + (strip - t.begin) * n->tokens * WN_KRON_SIDE_VECTORS * VF, ahead);
         }
     }
@@ -466,10 +507,14 @@ static void side_run(void *ctx, int64_t begin, int64_t end, int worker) {
     const side_job *job = ctx;
     float *scratch = job->workers + worker * job->worker;
     for (int64_t task = begin; task < end; task++)
-        if (job->side.d == 4)
-            side_task_as(4, job, task, scratch);
+        if (job->side.d == 4 && job->in_place)
+            side_task_as(4, true, job, task, scratch);
+        else if (job->side.d == 4)
+            side_task_as(4, false, job, task, scratch);
+        else if (job->in_place)
+            side_task_as(VF, true, job, task, scratch);
         else
-            side_task_as(VF, job, task, scratch);
+            side_task_as(VF, false, job, task, scratch);
     _mm_sfence();
 }
 
@@ -482,6 +527,7 @@ static void kron_side_run(const wn__kron_mul *p, const wn__kron_plan *plan, wn__
                     .worker = plan->worker,
                     .step = wn__pool_step(x->pool),
                     .stream = kron_streams(p)};
+    job.in_place = side_in_place(&job);
     job.vectors = (job.size.b * n->d + VF - 1) / VF;
     job.tasks = job.size.a * n->chunks * n->parts_l * n->parts_j;
     wn__parallel_for(x->pool, job.tasks, 1, side_run, &job);
