@@ -42,6 +42,10 @@ static const wn__kron_chain *chain_of(const wn__linear *l) {
     return &l->as.kron->chain;
 }
 
+const wn__kron_chain *wn__linear_chain(const wn__linear *l) {
+    return l->type == &wn__linear_kron ? chain_of(l) : NULL;
+}
+
 static int64_t head_rank(const wn__linear *l) {
     return l->structure.kron_head;
 }
