@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "prune/ks.h"
 #include "sparse/kron_head.h"
+#include "sparse/linalg.h"
 
 #include <stdlib.h>
 
@@ -14,7 +15,7 @@ static wn_status reserve(wn__ks *k, double **w, double **h, double **factor, dou
     *w = malloc((size_t)(k->out * k->in) * sizeof **w);
     bool ok = *w != NULL;
     if (k->root != NULL) {
-        *h = calloc((size_t)(k->in * k->in), sizeof **h);
+        *h = malloc((size_t)(k->in * k->in) * sizeof **h);
         ok = ok && *h != NULL;
     }
     for (int t = 0; t < k->chain.count; t++) {
@@ -29,15 +30,16 @@ static wn_status reserve(wn__ks *k, double **w, double **h, double **factor, dou
     return ok ? WN_OK : wn__fail(WN_NOMEM, "out of memory for a head");
 }
 
-// H = S S^T.
-static void square_root(const wn__ks *k, double *h) {
+// H = S S^T, the same on both sides of its diagonal.
+static wn_status square_root(const wn__ks *k, wn__exec *x, double *h) {
+    const wn_tensor s = wn__tensor2(k->root, WN_DTYPE_F64, k->in, k->in);
+    const wn_tensor t = wn__tensor_transpose(&s);
+    const wn_tensor all = wn__tensor2(h, WN_DTYPE_F64, k->in, k->in);
+    WN_TRY(wn__linalg_product(NULL, x, &s, &t, &all));
     for (int64_t i = 0; i < k->in; i++)
-        for (int64_t j = 0; j <= i; j++) {
-            double sum = 0;
-            for (int64_t q = 0; q <= j; q++)
-                sum += k->root[i * k->in + q] * k->root[j * k->in + q];
-            h[i * k->in + j] = h[j * k->in + i] = sum;
-        }
+        for (int64_t j = 0; j < i; j++)
+            h[j * k->in + i] = h[i * k->in + j];
+    return WN_OK;
 }
 
 // W becomes what the head, as it is saved, leaves of it.
@@ -77,8 +79,9 @@ wn_status wn__ks_make_head(wn__ks *k) {
     for (int64_t i = 0; i < k->out * k->in && status == WN_OK; i++)
         w[i] = (double)k->w[i];
     if (status == WN_OK && h != NULL) {
-        square_root(k, h);
-        status = wn__kron_inputs_square(&x, k->out, k->in, w, h, &k->outputs);
+        status = square_root(k, &x, h);
+        if (status == WN_OK)
+            status = wn__kron_inputs_square(&x, k->out, k->in, w, h, &k->outputs);
     }
     if (status == WN_OK) status = fit(k, w, h, factor, head);
     free(w);
