@@ -135,6 +135,7 @@ run 2 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:butterfly'; say
 run 2 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --distill-weight 1; says "of the updates of --recover"
 run 1 ks apply "$dir/chains" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 32 --recover 1 --distill-weight 1; says "is a chain already"
 run 2 ks apply "$dir/model" --lr 3; says "ks apply has no --lr"
+run 2 ks apply "$dir/model" --device cuda; says "its closed forms and least squares have no GPU code"
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --calib "$dir/chains/model.safetensors" --seq-len 32; says "a plain text expected"
 run 1 ks apply "$dir/model" -o /proc/no --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 32; says "/proc/no"; says_not "before"
 [ ! -e "$dir/no" ] || fail "a refused apply left something"
@@ -150,6 +151,9 @@ prints "relative error of the outputs"
 run 1 ks fit "$weight" --calib "$dir/text" --output-dir "$dir/no"; says "needs a model directory"
 run 0 convert "$dir/chains" "$dir/chains.pth"; prints "tensors"
 run 0 convert "$dir/model" "$dir/model.pth"; prints "tensors"
+run 0 convert "$dir/chains.pth" "$dir/chains.safetensors"; run 0 inspect "$dir/chains.safetensors"; prints "10 layers are chains"; prints "layout groups-cb (tagged)"
+run 0 convert "$dir/run/chain_final.pth" "$dir/chain.safetensors"; run 0 convert "$dir/chain.safetensors" "$dir/chain.pth"
+run 0 inspect "$dir/chain.pth"; prints "chain of 4 factors for 4 x 3: 30 of 12 parameters"; prints "layout groups-cb (winnow.chain says so)"
 run 0 ks fit "$dir/chains.pth" --tensor model.layers.0.self_attn.o_proj.weight --chain monarch:8 --output-dir "$dir/two"
 
 if command -v python3 >/dev/null 2>&1; then # a model with biases and a layer of zeros
