@@ -170,7 +170,6 @@ int command_KS(const options *o) {
                                        O_bs_last,
                                        O_impl,
                                        O_ks_dtype,
-                                       O_ks_device,
                                        O_num_epochs,
                                        O_ks_lr,
                                        O_ks_decay,
@@ -191,6 +190,10 @@ int command_KS(const options *o) {
     if (strcmp(o->argument[0], "fit") == 0) return fit(o);
     if (strcmp(o->argument[0], "apply") != 0)
         return usage_error("winnow ks %s: fit or apply expected", o->argument[0]);
+    if (o->value[O_ks_device].given && strcmp(opt_text(o, O_ks_device), "cpu") != 0)
+        return usage_error("winnow ks apply --device %s: cpu expected; its closed forms and least "
+                           "squares have no GPU code, the gradients of ks fit have",
+                           opt_text(o, O_ks_device));
     int code = check_given(o, "apply", of_fit, sizeof of_fit / sizeof *of_fit);
     return code == EXIT_OK ? ks_apply(o) : code;
 }

@@ -22,7 +22,11 @@ typedef struct wn_convert_result {
 /* from: a .pth (zip or legacy), a .safetensors or a Hugging Face directory (one file of weights or
  * shards) or a run with one at `latest`. to: *.pth, a state_dict in the order of the names that
  * torch.load(weights_only=True) reads, or *.safetensors. Values and dtypes are kept bit for bit;
- * strided views become packed, and tensors that shared a storage get one each. Atomic.
+ * strided views become packed, and tensors that shared a storage get one each. What says which
+ * layers are chains of factors, and of which patterns, goes along: metadata "kron:LAYER" of
+ * safetensors is "winnow.chain" in the _metadata of that module in a state_dict; `patterns` and
+ * winnow.chain of a checkpoint of ks fit are metadata of those names. Other metadata of safetensors
+ * files stays with safetensors, other fields of checkpoints are left out. Atomic.
  *
  * INVALID: another ending, something at `to` without force, no tensor of that name, a .pth whose
  * tensors cannot be told apart by their names. FORMAT, IO and UNSUPPORTED name the file; a .pth

@@ -5,10 +5,12 @@
 
 #include "base/fail.h"
 #include "formats/hf_config.h"
+#include "formats/notes.h"
 #include "formats/pth.h"
 #include "formats/safetensors.h"
 #include "tensor/tensor.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +22,7 @@ typedef struct source {
     wn__st_item *item; // names and views, in the order of the names
     size_t count;
     void *packed; // the tensor being written
+    wn__notes notes;
 } source;
 
 static bool ends_with(const char *s, const char *end) {
@@ -38,7 +41,7 @@ static wn_status open_pth(source *s) {
     WN_TRY(room(s, s->pth.count));
     for (size_t i = 0; i < s->count; i++)
         s->item[i] = (wn__st_item){.name = s->pth.entry[i].name, .view = s->pth.entry[i].view};
-    return WN_OK;
+    return wn__notes_of_pth(&s->notes, &s->pth);
 }
 
 static wn_status open_safetensors(source *s) {
@@ -46,7 +49,7 @@ static wn_status open_safetensors(source *s) {
     WN_TRY(room(s, s->st.count));
     for (size_t i = 0; i < s->count; i++)
         s->item[i] = (wn__st_item){.name = s->st.entry[i].name, .view = s->st.entry[i].view};
-    return WN_OK;
+    return wn__notes_of_safetensors(&s->notes, &s->st);
 }
 
 static wn_status open_directory(source *s) {
@@ -57,6 +60,8 @@ static wn_status open_directory(source *s) {
     WN_TRY(room(s, wn__hf_weights_count(s->weights)));
     for (size_t i = 0; i < s->count; i++)
         wn__hf_weights_at(s->weights, i, &s->item[i].name, &s->item[i].view, &file);
+    for (size_t i = 0; i < wn__hf_weights_files(s->weights); i++)
+        WN_TRY(wn__notes_of_safetensors(&s->notes, wn__hf_weights_file(s->weights, i)));
     return WN_OK;
 }
 
@@ -73,6 +78,7 @@ static void close_source(source *s) {
     wn__pth_close(&s->pth);
     wn__safetensors_close(&s->st);
     wn__hf_weights_close(s->weights);
+    wn__notes_free(&s->notes);
     free(s->item);
     free(s->packed);
 }
@@ -82,6 +88,7 @@ static wn_status choose(source *s, const char *tensor) {
         if (strcmp(s->item[i].name, tensor) != 0) continue;
         s->item[0] = s->item[i];
         s->count = 1;
+        wn__notes_free(&s->notes); // of a whole
         return WN_OK;
     }
     if (tensor != NULL)
@@ -114,20 +121,62 @@ static wn_status write_safetensors(source *s, const char *to) {
                                  .ctx = s,
                                  .which = i};
     }
-    wn_status status = wn__safetensors_write(to, items, s->count, NULL, 0, NULL, NULL);
+    wn_status status =
+        wn__safetensors_write(to, items, s->count, s->notes.item, s->notes.count, NULL, NULL);
     free(items);
     return status;
+}
+
+static void put_tensor(const source *s, size_t i, size_t skip, wn__pth_writer *w) {
+    wn__pth_put_text(w, s->item[i].name + skip);
+    wn__pth_put_tensor(w, &s->item[i].view);
+}
+
+// A checkpoint of a chain has its factors, and its head, in dictionaries of their own.
+static wn_status put_checkpoint(const source *s, wn__pth_writer *w) {
+    static const char *const inner[] = {"head.", "model_state_dict."};
+    wn__pth_begin(w, WN__PICKLE_DICT);
+    for (size_t i = 0, end; i < s->count; i = end) {
+        const char *prefix = NULL;
+        for (int k = 0; k < 2; k++)
+            if (strncmp(s->item[i].name, inner[k], strlen(inner[k])) == 0) prefix = inner[k];
+        end = i + 1;
+        if (prefix == NULL) {
+            put_tensor(s, i, 0, w);
+            continue;
+        }
+        char name[32];
+        (void)snprintf(name, sizeof name, "%.*s", (int)strlen(prefix) - 1, prefix);
+        wn__pth_put_text(w, name);
+        wn__pth_begin_ordered(w);
+        put_tensor(s, i, strlen(prefix), w);
+        for (; end < s->count && strncmp(s->item[end].name, prefix, strlen(prefix)) == 0; end++)
+            put_tensor(s, end, strlen(prefix), w);
+        wn__pth_end(w);
+    }
+    WN_TRY(wn__notes_put_chain(&s->notes, w));
+    wn__pth_end(w);
+    return WN_OK;
 }
 
 static wn_status write_pth(const source *s, const char *to, bool bare) {
     wn__pth_writer *w;
     WN_TRY(wn__pth_create(to, &w));
-    if (!bare) wn__pth_begin_ordered(w);
-    for (size_t i = 0; i < s->count; i++) {
-        if (!bare) wn__pth_put_text(w, s->item[i].name);
-        wn__pth_put_tensor(w, &s->item[i].view);
+    if (bare) {
+        wn__pth_put_tensor(w, &s->item[0].view);
+    } else if (wn__notes_get(&s->notes, "patterns") != NULL) {
+        wn_status status = put_checkpoint(s, w);
+        if (status != WN_OK) {
+            wn__pth_abort(w);
+            return wn__fail_in(status, "%s", s->path);
+        }
+    } else {
+        wn__pth_begin_ordered(w);
+        for (size_t i = 0; i < s->count; i++)
+            put_tensor(s, i, 0, w);
+        wn__pth_end(w);
+        wn__notes_put_layers(&s->notes, w);
     }
-    if (!bare) wn__pth_end(w);
     return wn__pth_commit(w);
 }
 

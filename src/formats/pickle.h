@@ -40,6 +40,7 @@ struct wn__pickle_value {
         struct {
             wn__pickle_value **item; /* of a dictionary: key, value, key, value, ... */
             size_t count, room;
+            wn__pickle_value *metadata; /* of an OrderedDict: the dictionary `_metadata`; NULL */
         } list;
         int global;    /* row of the list of names */
         size_t number; /* of the tensor or the storage */

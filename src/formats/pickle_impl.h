@@ -27,7 +27,6 @@ WN_NODISCARD wn_status wn__pickle_reduce(wn__pickle_heap *h, const wn__pickle_va
 WN_NODISCARD wn_status wn__pickle_persistent(wn__pickle_heap *h, const wn__pickle_value *id,
                                              wn__pickle_value **out);
 /* The state of an OrderedDict: its _metadata, which nobody here needs. */
-WN_NODISCARD wn_status wn__pickle_build(const wn__pickle_value *object,
-                                        const wn__pickle_value *state);
+WN_NODISCARD wn_status wn__pickle_build(wn__pickle_value *object, const wn__pickle_value *state);
 
 #endif

@@ -246,13 +246,15 @@ wn_status wn__pickle_reduce(wn__pickle_heap *h, const wn__pickle_value *callee,
     }
 }
 
-wn_status wn__pickle_build(const wn__pickle_value *object, const wn__pickle_value *state) {
+wn_status wn__pickle_build(wn__pickle_value *object, const wn__pickle_value *state) {
     if (object->type != WN__PICKLE_DICT || !object->ordered || state->type != WN__PICKLE_DICT)
         return wn__fail(WN_UNSUPPORTED, "a state for %s, only an OrderedDict may have one",
                         wn__pickle_typename(object));
     for (size_t i = 0; i < state->list.count; i += 2)
         if (!wn__pickle_is(state->list.item[i], "_metadata"))
             return wn__fail(WN_UNSUPPORTED, "a state of an OrderedDict other than its _metadata");
+    wn__pickle_value *metadata = wn__pickle_get(state, "_metadata");
+    if (metadata != NULL && metadata->type == WN__PICKLE_DICT) object->list.metadata = metadata;
     return WN_OK;
 }
 

@@ -66,6 +66,10 @@ void wn__pth_put_tensor(wn__pth_writer *w, const wn_tensor *t);
 void wn__pth_begin(wn__pth_writer *w, wn__pickle_type type);
 void wn__pth_begin_ordered(wn__pth_writer *w);
 void wn__pth_end(wn__pth_writer *w);
+/* Behind the end of an ordered dictionary: the entries of its `_metadata`, which is one too, until
+ * `end_metadata`. */
+void wn__pth_begin_metadata(wn__pth_writer *w);
+void wn__pth_end_metadata(wn__pth_writer *w);
 /* Atomic; frees w, whatever comes back. INVALID: values that make no file, a tensor without a
  * dtype. Dtypes that torch has no class of storages of (unsigned ones beyond bytes, FP8) are for
  * torch 2.3 and later. */

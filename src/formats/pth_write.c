@@ -208,8 +208,7 @@ void wn__pth_put_tensor(wn__pth_writer *w, const wn_tensor *t) {
     emit_program(w, "tR");
 }
 
-static void begin(wn__pth_writer *w, wn__pickle_type type, const char *program) {
-    count(w, type);
+static void open_value(wn__pth_writer *w, wn__pickle_type type, const char *program) {
     if (w->depth == DEPTH - 1) {
         complain(w, WN_INVALID, "values that nest deeper than 30");
         return;
@@ -219,12 +218,29 @@ static void begin(wn__pth_writer *w, wn__pickle_type type, const char *program) 
     w->items[w->depth] = 0;
 }
 
+static void begin(wn__pth_writer *w, wn__pickle_type type, const char *program) {
+    count(w, type);
+    open_value(w, type, program);
+}
+
 void wn__pth_begin(wn__pth_writer *w, wn__pickle_type type) {
     begin(w, type, type == WN__PICKLE_DICT ? "}(" : type == WN__PICKLE_LIST ? "](" : "(");
 }
 
 void wn__pth_begin_ordered(wn__pth_writer *w) {
     begin(w, WN__PICKLE_DICT, "ccollections\nOrderedDict\n)R(");
+}
+
+// The state of an object is a dictionary of its attributes.
+void wn__pth_begin_metadata(wn__pth_writer *w) {
+    emit_program(w, "}(");
+    emit_text(w, "_metadata");
+    open_value(w, WN__PICKLE_DICT, "ccollections\nOrderedDict\n)R(");
+}
+
+void wn__pth_end_metadata(wn__pth_writer *w) {
+    wn__pth_end(w);
+    emit_program(w, "ub");
 }
 
 void wn__pth_end(wn__pth_writer *w) {

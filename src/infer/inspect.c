@@ -13,7 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PASSES      64   // over a file
 #define LEAST_ZEROS 0.45 // below this share a tensor is called dense whatever its groups hold
+
+// Of what is repeated (a stride of 0) so many times stand for all: 4 show whether groups of four
+// are 2:4, 1 shows values.
+static wn_tensor without_repeats(const wn_tensor *view, int64_t most) {
+    wn_tensor t = *view;
+    for (int d = 0; d < t.ndim; d++)
+        if (t.stride[d] == 0 && t.shape[d] > most) t.shape[d] = most;
+    return t;
+}
 
 static void report(const char *name, const char *file, const wn_tensor *view, bool statistics,
                    wn_inspect_fn *fn, void *ctx) {
@@ -25,15 +35,16 @@ static void report(const char *name, const char *file, const wn_tensor *view, bo
     memcpy(r.shape, view->shape, sizeof r.shape);
     if (statistics) {
         wn__statistics s;
-        wn__statistics_of(view, &s);
+        const wn_tensor once = without_repeats(view, 1), groups = without_repeats(view, 4);
+        wn__statistics_of(&once, &s);
         r.zeros = s.count > 0 ? (double)s.zeros / (double)s.count : 0;
         r.min = s.min;
         r.max = s.max;
         r.mean = s.mean;
         r.std = s.std;
-        r.nonfinite = s.nonfinite;
-        r.is24 = r.zeros > LEAST_ZEROS && wn__weight_is24(view, false);
-        r.is24_transposed = r.zeros > LEAST_ZEROS && wn__weight_is24(view, true);
+        r.nonfinite = s.count > 0 ? s.nonfinite * (wn__tensor_count(view) / s.count) : 0;
+        r.is24 = r.zeros > LEAST_ZEROS && wn__weight_is24(&groups, false);
+        r.is24_transposed = r.zeros > LEAST_ZEROS && wn__weight_is24(&groups, true);
     }
     fn(ctx, &r);
 }
@@ -54,16 +65,15 @@ static wn_status inspect_file(const char *path, bool statistics, wn_inspect_fn *
     return status;
 }
 
-// Views of a file of torch.save have any strides and alignment: statistics are those of a copy.
-static wn_status report_copy(const wn__pth_entry *e, const char *file, wn_inspect_fn *fn,
-                             void *ctx) {
-    wn_tensor packed = wn__tensor(NULL, e->view.dtype, e->view.ndim, e->view.shape);
-    packed.data = malloc(wn__tensor_bytes(&packed) + 1);
-    if (packed.data == NULL) return wn__fail(WN_NOMEM, "%s: no memory for '%s'", file, e->name);
-    wn__pth_copy(&e->view, packed.data);
-    report(*e->name != '\0' ? e->name : "(bare tensor)", file, &packed, true, fn, ctx);
-    free(packed.data);
-    return WN_OK;
+// Views of a file of torch.save may lie over each other and over themselves: what they hold is
+// looked through where that is no more than some passes over the file.
+static wn_status check_size(const wn__pth *p, const wn__pth_entry *e) {
+    const wn_tensor once = without_repeats(&e->view, 1);
+    int64_t n = wn__tensor_count(&once);
+    if (n / PASSES <= (int64_t)p->map.size) return WN_OK;
+    return wn__fail(WN_UNSUPPORTED,
+                    "%s: '%s' has %" PRId64 " elements that overlap, in a file of %zu bytes",
+                    p->path, e->name, n, p->map.size);
 }
 
 static wn_status inspect_pth(const char *path, bool statistics, wn_inspect_fn *fn, void *ctx,
@@ -74,12 +84,10 @@ static wn_status inspect_pth(const char *path, bool statistics, wn_inspect_fn *f
     if (text != NULL && wn__chain_is_pth(&p)) status = wn__chain_describe_pth(&p, text);
     for (size_t i = 0; i < p.count && status == WN_OK; i++) {
         const wn__pth_entry *e = &p.entry[i];
-        const wn_tensor packed = wn__tensor(NULL, e->view.dtype, e->view.ndim, e->view.shape);
-        if (statistics)
-            status = report_copy(e, base_name(path), fn, ctx);
-        else
-            report(*e->name != '\0' ? e->name : "(bare tensor)", base_name(path), &packed, false,
-                   fn, ctx);
+        if (statistics) status = check_size(&p, e);
+        if (status == WN_OK)
+            report(*e->name != '\0' ? e->name : "(bare tensor)", base_name(path), &e->view,
+                   statistics, fn, ctx);
     }
     wn__pth_close(&p);
     if (status != WN_OK && text != NULL) {

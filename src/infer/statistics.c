@@ -88,16 +88,31 @@ static void add_block(const double *x, int n, moments *total, wn__statistics *s)
     total->n = all;
 }
 
+// Where an element is, in row-major order of the shape.
+typedef struct place {
+    int64_t index[WN_MAX_DIMS], at;
+} place;
+
+static void advance(const wn_tensor *t, place *p) {
+    for (int d = t->ndim - 1; d >= 0; d--) {
+        p->at += t->stride[d];
+        if (++p->index[d] < t->shape[d]) return;
+        p->at -= t->stride[d] * t->shape[d];
+        p->index[d] = 0;
+    }
+}
+
 void wn__statistics_of(const wn_tensor *t, wn__statistics *out) {
     wn__statistics s = {.count = wn__tensor_count(t), .min = INFINITY, .max = -INFINITY};
     size_t width = wn_dtype_size(t->dtype);
     const unsigned char *p = t->data;
     moments total = {0};
+    place now = {.at = 0};
     for (int64_t at = 0; at < s.count; at += BLOCK) {
         double x[BLOCK];
         int n = 0;
-        for (int64_t i = at; i < s.count && i < at + BLOCK; i++) {
-            double v = load(p + (size_t)i * width, t->dtype);
+        for (int64_t i = at; i < s.count && i < at + BLOCK; i++, advance(t, &now)) {
+            double v = load(p + (size_t)now.at * width, t->dtype);
             s.zeros += v == 0;
             if (isfinite(v)) {
                 x[n++] = v;

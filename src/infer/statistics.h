@@ -11,7 +11,7 @@ typedef struct wn__statistics {
         std; /* of the finite values; 0 when there are none. std divides by their count */
 } wn__statistics;
 
-/* A packed tensor of any dtype, possibly unaligned. Values are read in blocks whose means and
+/* A tensor of any dtype and strides, possibly unaligned. Values are read in blocks whose means and
  * squared deviations are combined by the parallel update of Chan, Golub and LeVeque (1979), so
  * large means do not cancel. */
 void wn__statistics_of(const wn_tensor *t, wn__statistics *out);

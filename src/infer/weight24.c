@@ -32,8 +32,9 @@ static bool group_is24(const unsigned char *p, int64_t n, size_t step, size_t wi
 bool wn__weight_is24(const wn_tensor *w, bool transposed) {
     uint64_t bits = magnitude_bits(w->dtype);
     if (w->ndim != 2 || bits == 0) return false;
-    size_t width = wn_dtype_size(w->dtype), across = width * (size_t)w->shape[1];
-    size_t step = transposed ? across : width, stride = transposed ? width : across;
+    size_t width = wn_dtype_size(w->dtype);
+    size_t step = width * (size_t)w->stride[transposed ? 0 : 1];
+    size_t stride = width * (size_t)w->stride[transposed ? 1 : 0];
     int64_t lines = w->shape[transposed ? 1 : 0], length = w->shape[transposed ? 0 : 1];
     const unsigned char *data = w->data;
     for (int64_t g = 0; g < length; g += 4)

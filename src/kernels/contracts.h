@@ -16,6 +16,7 @@
 #include "kernels/fit.h"
 #include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
+#include "kernels/kron_pack.h"
 #include "kernels/kron_pair_grad.h"
 #include "kernels/mask24.h"
 #include "kernels/matmul.h"

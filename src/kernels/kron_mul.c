@@ -5,6 +5,7 @@
 #include "kernels/contract.h"
 #include "kernels/declare.h"
 #include "kernels/kron_grad.h"
+#include "kernels/kron_pack.h"
 #include "kernels/kron_pair_grad.h"
 
 #include <stdio.h>
@@ -39,29 +40,45 @@ static wn_status check_layout(const char *op, const char *name, const wn_tensor 
                     op, name, (long long)t->stride[0], (long long)t->stride[1]);
 }
 
+wn_status wn__check_kron_chain(const char *op, const wn_tensor *w, int count) {
+    char name[16];
+    for (int t = 0; t < count; t++) {
+        (void)snprintf(name, sizeof name, "w[%d]", t);
+        WN_TRY(check_factor(op, name, &w[t]));
+    }
+    for (int t = 1; t < count; t++)
+        if (columns_of(&w[t]) != rows_of(&w[t - 1]))
+            return wn__fail(WN_INVALID, "%s: w[%d] takes %lld numbers, w[%d] gives %lld", op, t,
+                            (long long)columns_of(&w[t]), t - 1, (long long)rows_of(&w[t - 1]));
+    return WN_OK;
+}
+
+static wn_status check_packed(const char *op, const wn__kron_mul *p, const wn__operand *packed) {
+    if (!wn__given(&p->packed)) return WN_OK;
+    if (p->count < 2) return wn__fail(WN_INVALID, "%s: one factor alone is not packed", op);
+    return wn__check_size(op, packed, 0, wn__kron_packed_bytes(p->w, p->count),
+                          "the packed factors");
+}
+
 wn_status wn__check_kron_mul(const void *args) {
     const wn__kron_mul *p = args;
     const char *op = "kron_mul";
     if (p->count < 1 || p->count > WN__KRON_FACTORS)
         return wn__fail(WN_INVALID, "%s: %d factors, 1 to %d expected", op, p->count,
                         WN__KRON_FACTORS);
-    wn__operand o[WN__KRON_FACTORS + 2] = {
+    wn__operand o[WN__KRON_FACTORS + 3] = {
         {"x", &p->x, 2, WN_DTYPE_NONE, 0, 0},
         {"y", &p->y, 2, WN_DTYPE_NONE, WN__WRITTEN, 0},
+        {"packed", &p->packed, 1, WN_DTYPE_U8, WN__OPTIONAL, 0},
     };
     char name[WN__KRON_FACTORS][16];
     for (int t = 0; t < p->count; t++) {
         (void)snprintf(name[t], sizeof name[t], "w[%d]", t);
-        o[t + 2] = (wn__operand){name[t], &p->w[t], 4, WN_DTYPE_NONE, 0, 0};
+        o[t + 3] = (wn__operand){name[t], &p->w[t], 4, WN_DTYPE_NONE, 0, 0};
     }
-    WN_TRY(wn__check_operands(op, o, p->count + 2));
-    for (int t = 0; t < p->count; t++)
-        WN_TRY(check_factor(op, name[t], &p->w[t]));
-    for (int t = 1; t < p->count; t++)
-        if (columns_of(&p->w[t]) != rows_of(&p->w[t - 1]))
-            return wn__fail(WN_INVALID, "%s: w[%d] takes %lld numbers, w[%d] gives %lld", op, t,
-                            (long long)columns_of(&p->w[t]), t - 1,
-                            (long long)rows_of(&p->w[t - 1]));
+    WN_TRY(wn__check_operands(op, o, p->count + 3));
+    WN_TRY(wn__check_kron_chain(op, p->w, p->count));
+    WN_TRY(check_packed(op, p, o + 2));
     WN_TRY(wn__check_size(op, o, 1, columns_of(&p->w[0]), "the columns of w[0]"));
     WN_TRY(
         wn__check_size(op, o + 1, 1, rows_of(&p->w[p->count - 1]), "the rows of the last factor"));

@@ -15,7 +15,11 @@
  * keeps that in double. With 16-bit numbers a variant may round what lies between, or products of
  * factors, to the dtype: (L - 1) u S more, what is beyond its range is infinite, and what is below
  * its normal numbers has their spacing. Deterministic for any thread count. NaN and infinity
- * propagate. */
+ * propagate.
+ *
+ * packed: the factors of a chain of two and more as kron_pack.h has them for that many lanes, or
+ * absent. It holds the same numbers as w, and a variant reads either: results do not depend on it,
+ * not by a bit. */
 #ifndef WN_KERNELS_KRON_MUL_H
 #define WN_KERNELS_KRON_MUL_H
 
@@ -28,6 +32,8 @@ typedef struct wn__kron_mul {
     wn_tensor w[WN__KRON_FACTORS];
     int count;
     bool accumulate;
+    wn_tensor packed; /* U8, or absent */
+    int64_t lanes;    /* that it was packed for */
 } wn__kron_mul;
 
 /* A factor's sizes; rows a b d, columns a c d. */
@@ -41,6 +47,8 @@ static inline wn__kron_size wn__kron_size_of(const wn_tensor *w) {
 static inline int64_t wn__kron_at(const wn_tensor *w, int64_t i, int64_t j, int64_t k, int64_t l) {
     return i * w->stride[0] + j * w->stride[1] + k * w->stride[2] + l * w->stride[3];
 }
+/* Whether the factors fit each other; the message names op. */
+WN_NODISCARD wn_status wn__check_kron_chain(const char *op, const wn_tensor *w, int count);
 /* The most numbers there are between, before or behind the factors. */
 int64_t wn__kron_mul_width(const wn__kron_mul *p);
 

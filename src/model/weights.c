@@ -155,10 +155,10 @@ static bool has_factors(const wn__model *m, const wn__linear *l, const wn__hf_we
            wn__hf_weights_find(weights, m->params.item[l->factor_in].name, &view);
 }
 
-// What the file says of a layer's factors, where it says anything: they are not read in another
-// layout than they were written in.
+// What the file says of a layer's factors, where it says anything: they are read as the patterns
+// and in the layout they were written in, or not at all; shapes alone do not tell them apart.
 static wn_status check_tag(const wn__linear *l, const wn__hf_weights *weights) {
-    char key[WN_NAME_MAX + 8];
+    char key[WN_NAME_MAX + 8], said[WN__KRON_PATTERN_TEXT], built[WN__KRON_PATTERN_TEXT];
     wn__kron_chain c;
     wn__kron_layout layout;
     (void)snprintf(key, sizeof key, "kron:%s", l->name);
@@ -166,13 +166,19 @@ static wn_status check_tag(const wn__linear *l, const wn__hf_weights *weights) {
     if (tag == NULL) return WN_OK;
     if (wn__kron_chain_parse(tag, &c, &layout) != WN_OK)
         return wn__fail_in(WN_FORMAT, "metadata '%s'", key);
-    if (layout == WN__KRON_COLUMNS && wn__kron_chain_rows(&c) == l->out &&
-        wn__kron_chain_columns(&c) == l->in)
-        return WN_OK;
-    return wn__fail(WN_FORMAT,
-                    "metadata '%s': %lld x %lld in layout %s, but %lld x %lld in groups-cb is read",
-                    key, (long long)wn__kron_chain_rows(&c), (long long)wn__kron_chain_columns(&c),
-                    wn__kron_layout_name(layout), (long long)l->out, (long long)l->in);
+    if (layout != WN__KRON_COLUMNS)
+        return wn__fail(WN_FORMAT, "metadata '%s': layout %s, but %s is read", key,
+                        wn__kron_layout_name(layout), wn__kron_layout_name(WN__KRON_COLUMNS));
+    const wn__kron_chain *own = wn__linear_chain(l);
+    if (c.count != own->count)
+        return wn__fail(WN_FORMAT, "metadata '%s': %d factors, but the layer has %d", key, c.count,
+                        own->count);
+    for (int t = 0; t < c.count; t++)
+        if (!wn__kron_same(&c.factor[t], &own->factor[t]))
+            return wn__fail(WN_FORMAT, "metadata '%s': factor %d is %s, but the layer's is %s", key,
+                            t, wn__kron_text(&c.factor[t], said, sizeof said),
+                            wn__kron_text(&own->factor[t], built, sizeof built));
+    return WN_OK;
 }
 
 // Through the scratch block: the file has the weight that the factors stand for.

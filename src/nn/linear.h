@@ -214,6 +214,9 @@ WN_NODISCARD wn_status wn__linear_init(wn__linear *l, wn__exec *x, uint64_t seed
 WN_NODISCARD wn_status wn__linear_adopt(wn__linear *l, wn__exec *x, const wn_tensor *weight);
 WN_NODISCARD wn_status wn__linear_rebased(wn__linear *l, wn__exec *x);
 
+/* Of a KRON layer: its factors, rightmost first. NULL for every other layer. */
+const struct wn__kron_chain *wn__linear_chain(const wn__linear *l);
+
 /* Of an IN24 layer with a scale: where it is, F64 [1], 0 until the first training pass chose it.
  * NULL for every other layer. */
 double *wn__linear_input_scale(const wn__linear *l);

@@ -4,6 +4,8 @@
 // the rightmost, as [a d c, b]. The forward pass is fused; backward makes what lies between the
 // factors again, in the shared block, or, where a pair of factors is much wider there than on
 // either side, in the caches of one pass that gives both gradients.
+// A model that does not train multiplies by factors that were packed once, when they were loaded;
+// one that does has other factors for every pass, which packs them as it goes.
 // A head of rank k may be added, W = U V + K_{n-1} ... K_0: V [k, in] is "<name>.head_in", U
 // [out, k] "<name>.head_out". x V^T is made again in backward.
 #include "base/fail.h"
@@ -12,6 +14,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
+#include "kernels/kron_pack.h"
 #include "kernels/kron_pair_grad.h"
 #include "kernels/matmul.h"
 #include "kernels/numeric.h"
@@ -22,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define MANY  64 // tokens that do not read factors as they lie, for which they are packed
 #define STRIP 64 // rows of the identity that merging multiplies at a time
 // Two factors' gradients in one pass: numbers between them for each on either side, and tokens, at
 // least. Where there are fewer, what is packed and given back once takes longer than it saves.
@@ -30,10 +34,16 @@
 
 struct wn__linear_kron {
     wn__kron_chain chain;
+    wn_tensor packed; // absent where they are never packed
+    int64_t lanes;    // for which they are; 0: they are not
 };
 
 static const wn__kron_chain *chain_of(const wn__linear *l) {
     return &l->as.kron->chain;
+}
+
+const wn__kron_chain *wn__linear_chain(const wn__linear *l) {
+    return l->type == &wn__linear_kron ? chain_of(l) : NULL;
 }
 
 static int64_t head_rank(const wn__linear *l) {
@@ -126,6 +136,24 @@ static int64_t scratch_wish(const wn__linear *l, const wn__build *b) {
     return larger(pass, merge);
 }
 
+// The whole chain on so many tokens, without data.
+static wn__kron_mul product_of(const wn__linear *l, int64_t tokens) {
+    wn__kron_mul p = {.x = wn__tensor2(NULL, WN_DTYPE_F32, tokens, l->in),
+                      .y = wn__tensor2(NULL, WN_DTYPE_F32, tokens, l->out),
+                      .count = chain_of(l)->count};
+    for (int t = 0; t < p.count; t++)
+        p.w[t] = view_of(l, t, &param_of(l, t)->w);
+    return p;
+}
+
+static wn_status add_packed(wn__linear *l, wn__build *b) {
+    if (b->training || b->round16 || b->dtype != WN_DTYPE_F32 || chain_of(l)->count < 2)
+        return WN_OK;
+    const wn__kron_mul p = product_of(l, MANY);
+    return wn__tensor_alloc1(b->weights, WN_DTYPE_U8, wn__kron_packed_bytes(p.w, p.count),
+                             &l->as.kron->packed);
+}
+
 static wn_status kron_build(wn__linear *l, wn__build *b) {
     l->factored = true;
     if (l->structure.fp8)
@@ -136,12 +164,23 @@ static wn_status kron_build(wn__linear *l, wn__build *b) {
     wn_status status = make_chain(l, &l->as.kron->chain);
     if (status != WN_OK) return wn__fail_in(status, "%s", l->name);
     WN_TRY(add_factors(l, b));
+    status = add_packed(l, b);
+    if (status != WN_OK) return wn__fail_in(status, "%s", l->name);
     wn__scratch_wish(b->scratch, scratch_wish(l, b));
     return WN_OK;
 }
 
 static wn_status kron_prepare(wn__linear *l, wn__exec *x, int64_t step) {
+    struct wn__linear_kron *k = l->as.kron;
     (void)step;
+    if (wn__given(&k->packed)) {
+        const wn__kron_mul p = product_of(l, MANY);
+        wn__kron_pack pack = {.packed = k->packed, .count = p.count};
+        k->lanes = pack.lanes = wn__kron_packed_lanes(x, &p);
+        for (int t = 0; t < p.count; t++)
+            pack.w[t] = p.w[t];
+        if (k->lanes > 0) WN_TRY(wn__run(x, WN__OP_kron_pack, &pack));
+    }
     if (!x->planning) l->ready = true;
     return WN_OK;
 }
@@ -157,6 +196,10 @@ static wn_status multiply(const wn__linear *l, wn__exec *x, const wn_tensor *in,
     wn__kron_mul all = {.x = *in, .y = *out, .count = count, .accumulate = accumulate};
     for (int t = 0; t < count; t++)
         all.w[t] = view_of(l, first + t, &param_of(l, first + t)->w);
+    if (l->as.kron->lanes > 0 && count == chain_of(l)->count) {
+        all.packed = l->as.kron->packed;
+        all.lanes = l->as.kron->lanes;
+    }
     return wn__run(x, WN__OP_kron_mul, &all);
 }
 
@@ -462,8 +505,9 @@ static int64_t count_params(const wn__linear *l) {
 
 static void kron_bytes(const wn__linear *l, wn__linear_bytes *out) {
     size_t size = wn_dtype_size(param_of(l, 0)->w.dtype), params = (size_t)count_params(l) * size;
-    *out = (wn__linear_bytes){
-        .dense = (size_t)(l->out * l->in) * size, .master = params, .forward = params};
+    *out = (wn__linear_bytes){.dense = (size_t)(l->out * l->in) * size,
+                              .master = params,
+                              .forward = params + wn__tensor_bytes(&l->as.kron->packed)};
 }
 
 static void kron_flops(const wn__linear *l, wn__linear_flops *out) {

@@ -46,11 +46,13 @@ typedef struct wn__ks {
     int64_t out, in;
     float *w;
     wn__kron_chain chain;
-    int64_t head_rank; /* of what is added to the chain; 0: nothing */
-    float *head[2];    /* V [rank, in], U [out, rank]; w is what they leave of the weight */
-    double norm;       /* ||W||^2 of the whole weight */
-    double outputs;    /* with a head, and a calibration: ||W S||^2 of it */
+    int64_t head_rank;   /* of what is added to the chain; 0: nothing */
+    float *head[2];      /* V [rank, in], U [out, rank]; w is what they leave of the weight */
+    uint32_t made_of[2]; /* of a head: what tells the weight, and the calibration, from others */
+    double norm;         /* ||W||^2 of the whole weight */
+    double outputs;      /* with a head, and a calibration: ||W S||^2 of it */
     bool half, brain, batch_last; /* factors are rounded to float16, to bfloat16 */
+    bool unit;                    /* --data exact: unit vectors stand for all */
     wn__params
         params; /* "bias", then "weights.N", F32 [a d, c, b], as the original's files have them */
     wn__arena arena;
@@ -90,8 +92,8 @@ typedef struct wn__ks_sums {
     int64_t batches;
 } wn__ks_sums;
 
-/* ks_head.c: k->norm, and the head, which is taken out of k->w; after chain, w and root are there.
- */
+/* ks_head.c: k->norm, and the head, which is taken out of k->w: that of the checkpoint of --resume,
+ * or a new one; after chain, w and root are there. */
 WN_NODISCARD wn_status wn__ks_make_head(wn__ks *k);
 /* Buffers, optimizer states, plans; after chain, w and data are there. */
 WN_NODISCARD wn_status wn__ks_build(wn__ks *k);
@@ -122,9 +124,11 @@ WN_NODISCARD wn_status wn__ks_note(wn__ks *k, const wn__ks_state *s);
 WN_NODISCARD wn_status wn__ks_path(const wn__ks *k, const char *tail, char *out, size_t n);
 /* PREFIX + name + ".pth", and the log as it is. */
 WN_NODISCARD wn_status wn__ks_save(const wn__ks *k, const char *name, const wn__ks_state *s);
+/* A tensor of a checkpoint, of exactly that dtype and shape. */
+struct wn__pth;
+WN_NODISCARD wn_status wn__ks_take(const struct wn__pth *p, const char *name, const wn_tensor *to);
 /* Puts back what save kept; *epoch: that are over. The log goes on where it was. */
 WN_NODISCARD wn_status wn__ks_resume(wn__ks *k, const char *path, int64_t *epoch);
-struct wn__pth;
 /* ks_original.c: the same of a checkpoint without our fields, all but the log. */
 WN_NODISCARD wn_status wn__ks_take_original(wn__ks *k, const struct wn__pth *p);
 /* PREFIX_rank_R_loss_curves.json and .csv, from the log. */

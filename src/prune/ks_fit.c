@@ -114,6 +114,18 @@ static wn_status check_numbers(const wn_ks_options *o) {
     return WN_OK;
 }
 
+// What vectors are drawn, or not.
+static wn_status read_data(wn__ks *k, method m) {
+    const wn_ks_options *o = k->o;
+    k->unit = is(o->data, "exact") || (o->data == NULL && m == AUTO);
+    if (!k->unit && o->data != NULL && !is(o->data, "random"))
+        return wn__fail(WN_INVALID, "data '%s': exact or random expected", o->data);
+    k->unit = k->unit || m == SVD || m == ALS; // all unit vectors stand for all vectors
+    if (k->unit || o->calib != NULL || (double)o->samples * (1 - o->val_split) >= 1) return WN_OK;
+    return wn__fail(WN_INVALID, "%" PRId64 " samples with a share of %g held out leave none",
+                    o->samples, o->val_split);
+}
+
 static wn_status read_options(wn__ks *k) {
     const wn_ks_options *o = k->o;
     WN_TRY(check_numbers(o));
@@ -189,9 +201,6 @@ static bool is_closed(const wn__ks *k, method m) {
 
 static wn_status make_data(wn__ks *k, method m) {
     const wn_ks_options *o = k->o;
-    bool exact = is(o->data, "exact") || (o->data == NULL && m == AUTO);
-    if (!exact && o->data != NULL && !is(o->data, "random"))
-        return wn__fail(WN_INVALID, "data '%s': exact or random expected", o->data);
     k->batch = is_closed(k, m) ? BATCH : o->batch_size;
     if (o->calib != NULL) {
         k->train.rows = 2 * k->in;
@@ -199,7 +208,7 @@ static wn_status make_data(wn__ks *k, method m) {
         wn__ks_columns(k, k->train.input);
         return aim(k, &k->train);
     }
-    if (exact || m == SVD || m == ALS) { // all unit vectors stand for all vectors
+    if (k->unit) {
         k->train = (wn__ks_data){
             .exact = true, .scale = o->data_std * sqrt((double)k->in), .rows = 2 * k->in};
         if (k->gpu != NULL) k->train.scale = wn__ks_gpu_unit(k, k->train.scale);
@@ -209,9 +218,6 @@ static wn_status make_data(wn__ks *k, method m) {
     k->train.rows = (int64_t)((double)o->samples * (1 - o->val_split));
     k->val.rows = o->samples - k->train.rows;
     k->train.scale = k->val.scale = o->data_std;
-    if (k->train.rows < 1)
-        return wn__fail(WN_INVALID, "%" PRId64 " samples with a share of %g held out leave none",
-                        o->samples, o->val_split);
     WN_TRY(draw(k, &k->train, WN_STREAM_SAMPLE));
     return draw(k, &k->val, WN_STREAM_SAMPLE + 1);
 }
@@ -419,6 +425,7 @@ wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void
     k->best = INFINITY;
     WN_TRY_OUT(parse_method(o->method, &m));
     WN_TRY_OUT(read_options(k));
+    WN_TRY_OUT(read_data(k, m));
     WN_TRY_OUT(wn__ks_weight(path, o->tensor, &k->w, &k->out, &k->in));
     WN_TRY_OUT(make_chain(k));
     count(k, out);
@@ -429,9 +436,9 @@ wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void
     WN_TRY_OUT(wn__ks_gpu_choose(k, is_closed(k, m)));
     if (m == AUTO && o->calib != NULL && k->gpu == NULL) m = ALS; // ends lower than gradients do
     if (o->calib != NULL) WN_TRY_OUT(wn__ks_calibrate(k, o->calib));
-    WN_TRY_OUT(wn__ks_make_head(k));
-    WN_TRY_OUT(make_data(k, m));
     WN_TRY_OUT(wn__dir_make(o->output_dir != NULL ? o->output_dir : "./trained_models"));
+    WN_TRY_OUT(wn__ks_make_head(k)); // takes long: what can be refused has been
+    WN_TRY_OUT(make_data(k, m));
     WN_TRY_OUT(wn__ks_build(k));
     if (k->gpu != NULL) WN_TRY_OUT(wn__ks_gpu_build(k));
     WN_TRY_OUT(run(k, m, out));

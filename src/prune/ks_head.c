@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 // A low-rank head beside the chain of a fit: found first, in turn with a chain in closed form, and
-// kept. What follows fits the chain to what the head leaves of the weight.
+// kept. What follows fits the chain to what the head leaves of the weight. A fit that goes on has
+// the head of its checkpoint, which says of which weight and calibration it is.
 #include "base/fail.h"
+#include "base/file.h"
+#include "formats/pth.h"
 #include "prune/ks.h"
 #include "sparse/kron_head.h"
+#include "sparse/linalg.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum { ROUNDS = 4 }; // of least squares of the chain in each turn, where inputs are known
@@ -14,7 +19,7 @@ static wn_status reserve(wn__ks *k, double **w, double **h, double **factor, dou
     *w = malloc((size_t)(k->out * k->in) * sizeof **w);
     bool ok = *w != NULL;
     if (k->root != NULL) {
-        *h = calloc((size_t)(k->in * k->in), sizeof **h);
+        *h = malloc((size_t)(k->in * k->in) * sizeof **h);
         ok = ok && *h != NULL;
     }
     for (int t = 0; t < k->chain.count; t++) {
@@ -29,15 +34,16 @@ static wn_status reserve(wn__ks *k, double **w, double **h, double **factor, dou
     return ok ? WN_OK : wn__fail(WN_NOMEM, "out of memory for a head");
 }
 
-// H = S S^T.
-static void square_root(const wn__ks *k, double *h) {
+// H = S S^T, the same on both sides of its diagonal.
+static wn_status square_root(const wn__ks *k, wn__exec *x, double *h) {
+    const wn_tensor s = wn__tensor2(k->root, WN_DTYPE_F64, k->in, k->in);
+    const wn_tensor t = wn__tensor_transpose(&s);
+    const wn_tensor all = wn__tensor2(h, WN_DTYPE_F64, k->in, k->in);
+    WN_TRY(wn__linalg_product(NULL, x, &s, &t, &all));
     for (int64_t i = 0; i < k->in; i++)
-        for (int64_t j = 0; j <= i; j++) {
-            double sum = 0;
-            for (int64_t q = 0; q <= j; q++)
-                sum += k->root[i * k->in + q] * k->root[j * k->in + q];
-            h[i * k->in + j] = h[j * k->in + i] = sum;
-        }
+        for (int64_t j = 0; j < i; j++)
+            h[j * k->in + i] = h[i * k->in + j];
+    return WN_OK;
 }
 
 // W becomes what the head, as it is saved, leaves of it.
@@ -62,9 +68,44 @@ static wn_status fit(wn__ks *k, const double *w, const double *h, double *const 
         k->head[0][i] = (float)head[0][i];
     for (int64_t i = 0; i < k->out * rank; i++)
         k->head[1][i] = (float)head[1][i];
-    subtract(k);
     return WN_OK;
 }
+
+// ---- of a checkpoint
+
+static bool says(const wn__pickle_value *own, const char *key, uint32_t want) {
+    const wn__pickle_value *v = wn__pickle_get(own, key);
+    return v != NULL && v->type == WN__PICKLE_INT && v->integer == (int64_t)want;
+}
+
+static wn_status take_from(wn__ks *k, const wn__pth *p) {
+    const wn__pickle_value *own = wn__pickle_get(p->root, "winnow");
+    const wn__pth_entry *e = wn__pth_find(p, "head.in");
+    const int64_t rank = e != NULL && e->view.ndim == 2 ? e->view.shape[0] : 0;
+    if (rank != k->head_rank)
+        return wn__fail(WN_INVALID, "%s: its head has rank %" PRId64 ", here %" PRId64, p->path,
+                        rank, k->head_rank);
+    if (wn__pickle_get(own, "head_weight") == NULL)
+        return wn__fail(WN_INVALID,
+                        "%s: does not say of which weight its head is (winnow.head_weight)",
+                        p->path);
+    if (!says(own, "head_weight", k->made_of[0]) || !says(own, "head_calib", k->made_of[1]))
+        return wn__fail(WN_INVALID, "%s: its head is of another weight or calibration", p->path);
+    const wn_tensor v = wn__tensor2(k->head[0], WN_DTYPE_F32, rank, k->in);
+    const wn_tensor u = wn__tensor2(k->head[1], WN_DTYPE_F32, k->out, rank);
+    WN_TRY(wn__ks_take(p, "head.in", &v));
+    return wn__ks_take(p, "head.out", &u);
+}
+
+static wn_status take_saved(wn__ks *k) {
+    wn__pth p;
+    WN_TRY(wn__pth_open(k->o->resume, &p));
+    wn_status status = take_from(k, &p);
+    wn__pth_close(&p);
+    return status;
+}
+
+// ----
 
 wn_status wn__ks_make_head(wn__ks *k) {
     double *w = NULL, *h = NULL, *factor[WN__KRON_MAX] = {NULL}, *head[2] = {NULL};
@@ -73,14 +114,18 @@ wn_status wn__ks_make_head(wn__ks *k) {
     for (int64_t i = 0; i < k->out * k->in; i++)
         k->norm += (double)k->w[i] * (double)k->w[i];
     if (k->head_rank == 0) return WN_OK;
+    k->made_of[0] = wn__crc32(0, k->w, (size_t)(k->out * k->in) * sizeof *k->w);
+    if (k->root != NULL)
+        k->made_of[1] = wn__crc32(0, k->root, (size_t)(k->in * k->in) * sizeof *k->root);
     wn_status status = reserve(k, &w, &h, factor, head);
     for (int64_t i = 0; i < k->out * k->in && status == WN_OK; i++)
         w[i] = (double)k->w[i];
     if (status == WN_OK && h != NULL) {
-        square_root(k, h);
-        status = wn__kron_inputs_square(&x, k->out, k->in, w, h, &k->outputs);
+        status = square_root(k, &x, h);
+        if (status == WN_OK) status = wn__kron_inputs_square(&x, k->out, k->in, w, h, &k->outputs);
     }
-    if (status == WN_OK) status = fit(k, w, h, factor, head);
+    if (status == WN_OK) status = k->o->resume != NULL ? take_saved(k) : fit(k, w, h, factor, head);
+    if (status == WN_OK) subtract(k);
     free(w);
     free(h);
     for (int t = 0; t < k->chain.count; t++)

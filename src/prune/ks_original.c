@@ -103,9 +103,6 @@ wn_status wn__ks_take_original(wn__ks *k, const wn__pth *p) {
     char name[64 + WN_NAME_MAX];
     const wn__pickle_value *epoch = wn__pickle_get(p->root, "epoch");
     WN_TRY(check_chain(k, p));
-    if (k->head_rank > 0)
-        return wn__fail(WN_INVALID, "%s: has no head, here one of rank %" PRId64, p->path,
-                        k->head_rank);
     if (epoch == NULL || epoch->type != WN__PICKLE_INT || epoch->integer < 0 ||
         epoch->integer > INT32_MAX)
         return wn__fail(WN_INVALID, "%s: epoch is %s, a count below 2^31 expected", p->path,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum { STRIP = 128, GRADIENTS = 8 }; // columns at a time; steps of conjugate gradients a round
+enum { NEAR = 16 };                  // rows of H that stay close; whole turns of add_rows
 
 typedef struct fit {
     const wn__linalg *family;
@@ -136,13 +137,13 @@ static void weigh_rows(void *ctx, int64_t begin, int64_t end, int worker) {
     const rows *s = ctx;
     const fit *f = s->f;
     (void)worker;
-    for (int64_t r = begin; r < end; r++) {
-        const double *d = f->difference + r * f->in;
-        double *to = f->weighted + r * f->in;
-        memset(to, 0, (size_t)f->in * sizeof *to);
-        add_rows(d, 1, f->h, f->in, f->in, f->in, to);
-        s->square[r] = dot(to, d, f->in);
-    }
+    memset(f->weighted + begin * f->in, 0, (size_t)((end - begin) * f->in) * sizeof(double));
+    for (int64_t k = 0; k < f->in; k += NEAR) // rows of H that all of these rows pass over at once
+        for (int64_t r = begin; r < end; r++)
+            add_rows(f->difference + r * f->in + k, 1, f->h + k * f->in, f->in,
+                     least(NEAR, f->in - k), f->in, f->weighted + r * f->in);
+    for (int64_t r = begin; r < end; r++)
+        s->square[r] = dot(f->weighted + r * f->in, f->difference + r * f->in, f->in);
 }
 
 // Fills difference and weighted; the squared errors of the outputs and of the weight.
@@ -354,13 +355,15 @@ static void whiten(const fit *f, double *to) {
     for (int64_t g = 0; g < p->a * p->d; g++) {
         const double *root = f->root + g * p->c * p->c;
         int64_t first = g / p->d * p->c * p->d + g % p->d;
-        for (int64_t r = 0; r < f->out; r++)
-            for (int64_t m = 0; m < p->c; m++) {
-                double sum = 0;
-                for (int64_t k = m; k < p->c; k++)
-                    sum += f->w[r * f->in + first + k * p->d] * root[k * p->c + m];
-                to[r * f->in + first + m * p->d] = sum;
-            }
+        for (int64_t r = 0; r < f->out; r++) {
+            const double *from = f->w + r * f->in + first;
+            double *sum = to + r * f->in + first;
+            for (int64_t m = 0; m < p->c; m++)
+                sum[m * p->d] = 0;
+            for (int64_t k = 0; k < p->c; k++)
+                for (int64_t m = 0; m <= k; m++)
+                    sum[m * p->d] += from[k * p->d] * root[k * p->c + m];
+        }
     }
 }
 

@@ -6,13 +6,33 @@
 // Bound: the sums of all factors, whose terms add up, and one rounding between two of them, to the
 // dtype where that has 16 bits.
 #include "kernels/check/harness.h"
+#include "kernels/declare.h"
 #include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
+#include "kernels/kron_pack.h"
 #include "kernels/kron_pair_grad.h"
 
 #include <stdio.h>
 
-enum { N, A, B, C, D, S, T, R, COUNT, DTYPE, DATA, BATCH, LAYOUT, ACCUMULATE, FORM, FIELDS };
+enum {
+    N,
+    A,
+    B,
+    C,
+    D,
+    S,
+    T,
+    R,
+    COUNT,
+    DTYPE,
+    DATA,
+    BATCH,
+    LAYOUT,
+    ACCUMULATE,
+    FORM,
+    PACKED,
+    FIELDS
+};
 _Static_assert((int)FIELDS <= (int)WN__MAX_FIELDS, "a problem has room for its fields");
 
 static const char *const batch_words[] = {"first", "last", "in", "out", NULL};
@@ -20,6 +40,7 @@ static const char *const layout_words[] = {"canonical", "groups-bc", "groups-cb"
 enum { LAST = 1, LAST_IN = 2, LAST_OUT = 3 };
 static const char *const form_words[] = {"pair", "turned", "butterfly", "butterfly-turned", NULL};
 enum { TURNED = 1, BUTTERFLY = 2, FORMS = 3 };
+static const char *const packed_words[] = {"no", "16", "32", NULL};
 
 static const wn__field fields[FIELDS] = {
     WN__FIELD_SIZE("n", 0, 512, 70, 500),
@@ -37,6 +58,7 @@ static const wn__field fields[FIELDS] = {
     WN__FIELD_WORDS("layout", 2, 0, layout_words),
     WN__FIELD_FLAG("accumulate", 0),
     WN__FIELD_WORDS("form", FORMS, 0, form_words),
+    WN__FIELD_WORDS("packed", 2, 0, packed_words), // beside w, for so many lanes
 };
 
 // How many blocks lie side by side where a GPU takes several together.
@@ -165,6 +187,10 @@ static wn_tensor batch_of(wn_dtype dtype, int64_t n, int64_t features, bool last
                 : wn__view2(dtype, n, features, features % 8 == 0 ? 8 : 5);
 }
 
+static wn_tensor packed_view(const wn_tensor *w, int count) {
+    return wn__tensor1(NULL, WN_DTYPE_U8, wn__kron_packed_bytes(w, count));
+}
+
 static void declare_mul(wn__case *c) {
     static const char *const names[] = {"w0", "w1", "w2", "w3"};
     wn__kron_mul *p = c->args;
@@ -178,6 +204,10 @@ static void declare_mul(wn__case *c) {
                            v[BATCH] == LAST || v[BATCH] == LAST_IN));
     for (int t = 0; t < p->count; t++)
         wn__case_part(c, names[t], &p->w[t], WN__READ, view_of(dtype, factor(v, t), v[LAYOUT]));
+    if (v[PACKED] && p->count > 1) {
+        p->lanes = 16 * v[PACKED];
+        wn__case_part(c, "packed", &p->packed, WN__READ, packed_view(p->w, p->count));
+    }
     wn__case_part(
         c, "y", &p->y, v[ACCUMULATE] ? WN__UPDATE : WN__WRITE,
         batch_of(dtype, v[N], left.a * left.b * left.d, v[BATCH] == LAST || v[BATCH] == LAST_OUT));
@@ -191,8 +221,20 @@ static wn__data data_of(const wn__case *c) {
                                                                  : (wn__data)v[DATA];
 }
 
+// The packed factors hold what w holds, by ref; images are packed, in the order of [a,b,c,d].
 static void fill(wn__case *c) {
+    const wn__kron_mul *p = c->args;
+    wn__kron_pack pack = {.packed = p->packed, .count = p->count, .lanes = p->lanes};
+    wn__exec x = {0};
     wn__case_fill(c, data_of(c));
+    if (!wn__given(&p->packed)) return;
+    for (int t = 0; t < p->count; t++) {
+        pack.w[t] = view_of(p->w[t].dtype, factor(c->problem.value, t), 0);
+        pack.w[t].data = c->part[t + 1].image;
+    }
+    pack.packed.data = wn__case_find(c, "packed")->image;
+    wn_status ignored = wn__kron_pack_ref(&pack, &x); // refuses nothing
+    (void)ignored;
 }
 
 // Rounding between factors to a dtype of 16 bits: u S each, and half its smallest number where it
@@ -250,6 +292,71 @@ const wn__case_type wn__cases_kron_mul = {.op = WN__OP_kron_mul,
                                           .bound = bound_mul,
                                           .flops = flops_mul,
                                           .baseline = baseline_mul};
+
+// ---- kron_pack: of the chains of kron_mul
+
+enum { KA, KB, KC, KD, KS, KT, KR, KCOUNT, KDTYPE, KDATA, KLAYOUT, KFORM, KLANES, PACK_FIELDS };
+
+static const char *const lanes_words[] = {"16", "32", NULL};
+
+static const wn__field pack_fields[PACK_FIELDS] = {
+    WN__FIELD_SIZE("a", 1, 1, 3, 4),
+    WN__FIELD_SIZE("b", 1, 64, 17, 60),
+    WN__FIELD_SIZE("c", 1, 64, 17, 60),
+    WN__FIELD_SIZE("d", 1, 1, 5, 19),
+    WN__FIELD_SIZE("s", 1, 64, 4, 9),
+    WN__FIELD_SIZE("t", 1, 64, 4, 40),
+    WN__FIELD_SIZE("r", 1, 8, 4, 9),
+    WN__FIELD_CHOICE("count", 2, 4, 2),
+    WN__FIELD_DTYPE,
+    WN__FIELD_DATA(WN__DATA_NAN),
+    WN__FIELD_WORDS("layout", 2, 0, layout_words),
+    WN__FIELD_WORDS("form", FORMS, 0, form_words),
+    WN__FIELD_WORDS("lanes", 1, 1, lanes_words),
+};
+
+// Now and then what lies between is so wide that a chunk is not all of t, nor divides it.
+static void settle_pack(wn__problem *p) {
+    int64_t *v = p->value;
+    if ((v[KA] + 3 * v[KB] + 5 * v[KC]) % 8 != 0) return;
+    v[KCOUNT] = 2;
+    v[KFORM] &= TURNED;
+    v[KR] = 8 + v[KR] % 5;
+    v[KS] += 60;
+    v[KT] += 5;
+    v[KA] = 1;
+}
+
+static void declare_pack(wn__case *c) {
+    static const char *const names[] = {"w0", "w1", "w2", "w3"};
+    static const int field[] = {A, B, C, D, S, T, R, COUNT};
+    wn__kron_pack *p = c->args;
+    const int64_t *v = c->problem.value;
+    int64_t chain[FIELDS] = {0};
+    for (int i = 0; i < (int)(sizeof field / sizeof *field); i++)
+        chain[field[i]] = v[KA + i];
+    chain[FORM] = v[KFORM];
+    p->count = (int)v[KCOUNT];
+    p->lanes = 16 * (v[KLANES] + 1);
+    for (int t = 0; t < p->count; t++)
+        wn__case_part(c, names[t], &p->w[t], WN__READ,
+                      view_of(wn__case_dtype(c, KDTYPE), factor(chain, t), v[KLAYOUT]));
+    wn__case_part(c, "packed", &p->packed, WN__WRITE, packed_view(p->w, p->count));
+}
+
+static void fill_pack(wn__case *c) {
+    wn__case_fill(c, (wn__data)c->problem.value[KDATA]);
+}
+
+const wn__case_type wn__cases_kron_pack = {.op = WN__OP_kron_pack,
+                                           .args_size = sizeof(wn__kron_pack),
+                                           .fields = pack_fields,
+                                           .field_count = PACK_FIELDS,
+                                           .compare = WN__SAME_BITS,
+                                           .align = 16,
+                                           .settle = settle_pack,
+                                           .declare = declare_pack,
+                                           .fill = fill_pack};
 
 // ---- kron_grad: of the factor (a, b, c, d)
 

@@ -11,7 +11,7 @@
 
 #include "kernels/op.h"
 
-enum { WN__MAX_FIELDS = 15, WN__MAX_PARTS = 9, WN__PROBLEM_TEXT = 320 };
+enum { WN__MAX_FIELDS = 16, WN__MAX_PARTS = 9, WN__PROBLEM_TEXT = 320 };
 
 /* One named integer of a problem. With words it is one of them, counted from 0. Sizes (sweep > 0)
  * are drawn up to `sweep`, now and then up to `large`; other fields uniformly, every second time

@@ -36,6 +36,7 @@ wn__accepts_fn wn__accepts_copy_rows;
 wn__accepts_fn wn__accepts_stream_float, wn__accepts_stream_integer, wn__accepts_stream_quads;
 /* F32 and BF16 weights, of any format. */
 wn__accepts_fn wn__accepts_stream_pack;
+wn__accepts_fn wn__accepts_kron_pack_avx2, wn__accepts_kron_pack_avx512;
 /* Streams of floats as F32, from the first row of a tile on; 2:4 in the packed form. */
 wn__accepts_fn wn__accepts_stream_unpack;
 

@@ -1,91 +1,23 @@
 // SPDX-License-Identifier: MIT
 /* kron_mul over panels of two vectors of lanes: see simd/kron_plan.h. */
+#include "kernels/simd/kron_pack.inc.h"
 #include "kernels/simd/kron_panel.inc.h"
 
 typedef struct kron_job {
     const wn__kron_mul *p;
     wn__kron_plan plan;
-    float *weights;
-    int32_t *place;
+    const float *weights;
+    const int32_t *place;
     float *workers;
-    int factor; /* that is being packed */
 } kron_job;
 
-static float *kron_weights(const kron_job *job, int factor) {
-    float *w = job->weights;
+static const float *kron_weights(const kron_job *job, int factor) {
+    const float *w = job->weights;
     for (int t = 0; t < factor; t++) {
         wn__kron_size s = wn__kron_size_of(&job->p->w[t]);
         w += wn__kron_line(s.a * s.b * s.c * s.d);
     }
     return w;
-}
-
-static void kron_pack(void *ctx, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    const kron_job *job = ctx;
-    const wn_tensor *w = &job->p->w[job->factor];
-    wn__kron_size s = wn__kron_size_of(w);
-    float *to = kron_weights(job, job->factor);
-    for (int64_t g = begin; g < end; g++)
-        kron_pack_block(w, g / s.d, g % s.d, s.b, 1, 1, 0, to + g * s.b * s.c);
-}
-
-/* The right factor of a pair: for each (i1, l) chunk after chunk, in each all v. */
-static void kron_pack_right(void *ctx, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    const kron_job *job = ctx;
-    const wn__kron_plan *n = &job->plan;
-    const wn_tensor *w = &job->p->w[0];
-    wn__kron_size size = wn__kron_size_of(w);
-    for (int64_t g = begin; g < end; g++) {
-        int64_t i1 = g / size.d, l = g % size.d, unit = n->r * size.c;
-        float *to = job->weights + g * n->s * n->t * unit;
-        for (int64_t u = 0; u < n->t; u += n->chunk) {
-            int64_t some = kron_least(n->chunk, n->t - u);
-            for (int64_t v = 0; v < n->s; v++, to += some * unit)
-                kron_pack_block(w, i1 * n->s + v, l, some * n->r, n->r, n->t, u, to);
-        }
-    }
-}
-
-/* ---- places */
-
-/* Where input `column` of a factor stands in its panel. */
-static int32_t kron_input(const wn__kron_size *s, int64_t column) {
-    int64_t l = column % s->d, k = column / s->d % s->c, i = column / (s->d * s->c);
-    return (int32_t)((i * s->d + l) * s->c + k);
-}
-
-/* place: of the inputs; then of each factor its outputs, block after block; then of the results. */
-static void kron_place(kron_job *job) {
-    const wn__kron_mul *p = job->p;
-    wn__kron_size s = wn__kron_size_of(&p->w[0]);
-    int32_t *place = job->place;
-    for (int64_t c = 0; c < job->plan.in; c++)
-        place[c] = kron_input(&s, c);
-    for (int64_t r = 0; r < job->plan.out; r++)
-        place[job->plan.places - wn__kron_line(job->plan.out) + r] = (int32_t)r;
-    place += wn__kron_line(job->plan.in);
-    if (job->plan.pair) {
-        wn__kron_size left = wn__kron_size_of(&p->w[1]);
-        int64_t r = job->plan.r, row = job->plan.s * r;
-        for (int64_t o = 0; o < job->plan.chunk * r; o++)
-            place[o] = (int32_t)(o / r * row + o % r);
-        place += wn__kron_line(s.a * s.b * s.d);
-        for (int64_t j = 0; j < left.b; j++)
-            place[j] = (int32_t)(j * left.d);
-        return;
-    }
-    for (int t = 0; t < p->count; t++) {
-        s = wn__kron_size_of(&p->w[t]);
-        for (int64_t g = 0, o = 0; g < s.a * s.d; g++)
-            for (int64_t j = 0; j < s.b; j++, o++) {
-                int64_t row = (g / s.d * s.b + j) * s.d + g % s.d;
-                wn__kron_size next = wn__kron_size_of(&p->w[t + 1 < p->count ? t + 1 : t]);
-                place[o] = t + 1 < p->count ? kron_input(&next, row) : (int32_t)row;
-            }
-        place += wn__kron_line(s.a * s.b * s.d);
-    }
 }
 
 /* ---- a panel into y */
@@ -164,14 +96,15 @@ static void kron_send_out(const kron_columns *to, bool add, int64_t t0, const fl
 /* ---- a few panels through all factors */
 
 static void kron_pair(const kron_job *job, const float *x, float *middle, float *y) {
-    const wn__kron_plan *n = &job->plan;
+    const wn__kron_packing *n = &job->plan.of;
+    const int64_t panels = job->plan.panels;
     wn__kron_size right = wn__kron_size_of(&job->p->w[0]), left = wn__kron_size_of(&job->p->w[1]);
     const int32_t *between = job->place + wn__kron_line(n->in);
     const int32_t *behind = between + wn__kron_line(right.a * right.b * right.d);
     const float *w0 = job->weights, *w1 = kron_weights(job, 1);
     int64_t row = n->s * n->r;
-    kron_panels first = {n->panels, n->in * LANES, n->middle * LANES, false};
-    kron_panels second = {n->panels, n->middle * LANES, n->out * LANES, false};
+    kron_panels first = {panels, n->in * LANES, n->middle * LANES, false};
+    kron_panels second = {panels, n->middle * LANES, n->out * LANES, false};
     for (int64_t g = 0; g < left.a * right.d; g++) {
         int64_t i = g / right.d, l = g % right.d;
         for (int64_t u = 0; u < n->t; u += n->chunk) {
@@ -192,10 +125,10 @@ static void kron_pair(const kron_job *job, const float *x, float *middle, float 
 
 /* Returns the panels that hold the result. */
 static float *kron_chain(const kron_job *job, float *now, float *next) {
-    const wn__kron_plan *n = &job->plan;
+    const wn__kron_packing *n = &job->plan.of;
     const float *w = job->weights;
     const int32_t *place = job->place + wn__kron_line(n->in);
-    kron_panels step = {n->panels, n->middle * LANES, n->middle * LANES, false};
+    kron_panels step = {job->plan.panels, n->middle * LANES, n->middle * LANES, false};
     for (int t = 0; t < job->p->count; t++) {
         wn__kron_size s = wn__kron_size_of(&job->p->w[t]);
         for (int64_t g = 0; g < s.a * s.d; g++)
@@ -212,21 +145,22 @@ static float *kron_chain(const kron_job *job, float *now, float *next) {
 
 static void kron_run(void *ctx, int64_t begin, int64_t end, int worker) {
     const kron_job *job = ctx;
-    const wn__kron_plan *n = &job->plan;
-    float *x = job->workers + worker * n->worker;
+    const wn__kron_packing *n = &job->plan.of;
+    const int64_t panels = job->plan.panels;
+    float *x = job->workers + worker * job->plan.worker;
     int64_t width = n->pair ? n->in : n->middle, back = n->pair ? n->out : n->middle;
     const kron_columns in = {&job->p->x, 0, n->in, job->place, false};
     const kron_columns out = {&job->p->y, 0, n->out, job->place + n->places - wn__kron_line(n->out),
                               kron_streams(job->p)};
     for (int64_t i = begin; i < end; i++) {
-        int64_t t0 = i * n->panels * LANES;
-        int64_t there = kron_least(n->panels, (job->p->x.shape[0] - t0 + LANES - 1) / LANES);
-        float *y = x + width * LANES * n->panels, *result = y;
-        for (int64_t panel = 0; panel < n->panels; panel++)
+        int64_t t0 = i * panels * LANES;
+        int64_t there = kron_least(panels, (job->p->x.shape[0] - t0 + LANES - 1) / LANES);
+        float *y = x + width * LANES * panels, *result = y;
+        for (int64_t panel = 0; panel < panels; panel++)
             kron_bring_in(&in, kron_least(t0 + panel * LANES, job->p->x.shape[0]),
                           x + panel * width * LANES);
         if (n->pair)
-            kron_pair(job, x, y + back * LANES * n->panels, y);
+            kron_pair(job, x, y + back * LANES * panels, y);
         else
             result = kron_chain(job, x, y);
         for (int64_t panel = 0; panel < there; panel++)
@@ -256,17 +190,11 @@ static wn_status kron_mul(const void *args, wn__exec *x) {
         kron_one_run(p, &job.plan, x);
         return WN_OK;
     }
-    job.weights = (float *)(void *)x->scratch;
-    job.place = (int32_t *)(void *)(job.weights + job.plan.weights);
-    job.workers = job.weights + job.plan.weights + job.plan.places;
-    kron_place(&job);
-    for (job.factor = 0; job.factor < p->count; job.factor++) {
-        wn__kron_size s = wn__kron_size_of(&p->w[job.factor]);
-        if (job.plan.pair && job.factor == 0)
-            wn__parallel_for(x->pool, s.a / job.plan.s * s.d, 1, kron_pack_right, &job);
-        else
-            wn__parallel_for(x->pool, s.a * s.d, 1, kron_pack, &job);
-    }
+    float *scratch = (float *)(void *)x->scratch;
+    job.weights = job.plan.packed ? (const float *)p->packed.data : scratch;
+    job.place = (const int32_t *)(const void *)(job.weights + job.plan.of.weights);
+    job.workers = scratch + job.plan.weights + job.plan.places;
+    if (!job.plan.packed) kron_pack_all(p->w, p->count, &job.plan.of, scratch, x);
     int64_t step = job.plan.panels * LANES;
     wn__parallel_for(x->pool, (p->x.shape[0] + step - 1) / step, 1, kron_run, &job);
     return WN_OK;

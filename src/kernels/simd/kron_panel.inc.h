@@ -1,28 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* Panels of two vectors of lanes, one a vector of the batch, a row a feature (simd/kron_plan.h):
  * bringing them in, and the products of a packed block with them. */
+#include "kernels/simd/kron_block.inc.h"
 #include "kernels/simd/kron_plan.h"
-#include "kernels/simd/number.h"
-
-#if VF == 16
-#define LANES WN_KRON_AVX512_LANES
-#define ROWS  WN_KRON_AVX512_ROWS
-#define IN_ORDER                                                                                   \
-    { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 }
-#else
-#define LANES WN_KRON_AVX2_LANES
-#define ROWS  WN_KRON_AVX2_ROWS
-#define IN_ORDER                                                                                   \
-    { 0, 1, 2, 3, 4, 5 }
-#endif
 
 /* Floats of the packed weights from those in use to those on their way: they come from L3, which a
  * tile of a few KiB does not give a prefetcher time to notice. */
 enum { KRON_AHEAD = 512 };
-
-static int64_t kron_least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
 
 /* ---- the register tile: J outputs of a block from c of its inputs, added to what is there or not.
  * w[c][J], x[c][LANES]. */
@@ -93,45 +77,15 @@ static void kron_tiles(int64_t rows, int64_t c, const float *w, const float *x,
     }
 }
 
-/* A block's outputs are cut into tiles of nearly one size. */
-static int64_t kron_tile_rows(int64_t outputs, int64_t tiles, int64_t i) {
-    return outputs / tiles + (i < outputs % tiles);
-}
-
 /* All outputs of a block: output o goes to row place[o] of out. */
 static void kron_block(int64_t outputs, int64_t c, const float *w, const float *x,
                        const int32_t *place, float *out, const kron_panels *n) {
     int64_t tiles = (outputs + ROWS - 1) / ROWS;
     for (int64_t i = 0, o = 0; i < tiles; i++) {
-        int64_t rows = kron_tile_rows(outputs, tiles, i);
+        int64_t rows = wn__kron_tile_rows(outputs, tiles, i);
         kron_tiles(rows, c, w + o * c, x, place + o, out, n);
         o += rows;
     }
-}
-
-/* ---- packing: tile after tile, each [c][its rows]. Output o of a block is its row (o % r) t + u +
- * o / r. */
-ALWAYS void kron_pack_as(const wn_dtype dtype, const wn_tensor *w, int64_t i, int64_t l,
-                         int64_t outputs, int64_t r, int64_t t, int64_t u, float *to) {
-    int64_t from = i * w->stride[0] + l * w->stride[3];
-    int64_t c = w->shape[2], tiles = (outputs + ROWS - 1) / ROWS;
-    for (int64_t tile = 0, o0 = 0; tile < tiles; tile++) {
-        int64_t rows = kron_tile_rows(outputs, tiles, tile);
-        for (int64_t o = 0; o < rows; o++) {
-            int64_t j = (o0 + o) % r * t + u + (o0 + o) / r;
-            int64_t row = from + j * w->stride[1];
-            for (int64_t k = 0; k < c; k++)
-                to[(o0 * c) + k * rows + o] = num_one(dtype, w->data, row + k * w->stride[2]);
-        }
-        o0 += rows;
-    }
-}
-
-static void kron_pack_block(const wn_tensor *w, int64_t i, int64_t l, int64_t outputs, int64_t r,
-                            int64_t t, int64_t u, float *to) {
-#define PACK(dtype) kron_pack_as(dtype, w, i, l, outputs, r, t, u, to)
-    NUM_SWITCH(w->dtype, PACK)
-#undef PACK
 }
 
 /* ---- x into a panel */

@@ -6,11 +6,8 @@
 
 #include <stdio.h>
 
-#define NEAR     ((int64_t)64 << 10)  // floats that stay close: between two factors
-#define PANELS   ((int64_t)512 << 10) // floats of all panels that go together
-#define TOGETHER 64                   // lanes that share a pass over the weights, at most
-#define LINE     16                   // floats of a cache line
-#define SMALL    64                   // inputs or outputs of a task of one factor, at least
+#define LINE  16 // floats of a cache line
+#define SMALL 64 // inputs or outputs of a task of one factor, at least
 
 static int64_t most(int64_t a, int64_t b) {
     return a > b ? a : b;
@@ -18,18 +15,6 @@ static int64_t most(int64_t a, int64_t b) {
 
 static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
-}
-
-// Whether the two factors have a common pattern; then its numbers.
-static bool chainable(const wn__kron_mul *p, wn__kron_plan *plan) {
-    if (p->count != 2) return false;
-    wn__kron_size right = wn__kron_size_of(&p->w[0]), left = wn__kron_size_of(&p->w[1]);
-    if (right.a % left.a != 0 || left.d % right.d != 0 || left.a * left.c % right.a != 0)
-        return false;
-    plan->s = right.a / left.a;
-    plan->t = left.d / right.d;
-    plan->r = left.a * left.c / right.a;
-    return true;
 }
 
 // Whether the factors can be read as they lie, so few vectors are there.
@@ -178,25 +163,15 @@ wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes) {
                                .places = one.place_x + one.place_y,
                                .worker = one.panels * one.l * (one.in + one.out) * lanes};
     }
-    wn__kron_plan plan = {.lanes = lanes, .in = p->x.shape[1], .out = p->y.shape[1]};
-    int64_t width = wn__kron_mul_width(p), rows = 0;
-    plan.pair = chainable(p, &plan);
-    for (int t = 0; t < p->count; t++) {
-        wn__kron_size s = wn__kron_size_of(&p->w[t]);
-        plan.weights += wn__kron_line(s.a * s.b * s.c * s.d);
-        plan.places += wn__kron_line(s.a * s.b * s.d);
+    wn__kron_plan plan = {.lanes = lanes, .packed = wn__kron_is_packed(p, lanes)};
+    const wn__kron_packing *of = &plan.of;
+    plan.of = wn__kron_packing_of(p->w, p->count, lanes);
+    plan.panels = p->x.shape[0] < WN_KRON_ENOUGH * of->panels * lanes ? 1 : of->panels;
+    if (!plan.packed) {
+        plan.weights = of->weights;
+        plan.places = of->places;
     }
-    plan.places += wn__kron_line(plan.in) + wn__kron_line(plan.out);
-    rows = plan.pair ? plan.in + plan.out : 2 * width;
-    plan.panels = most(1, least(TOGETHER / lanes, PANELS / (rows * lanes)));
-    if (p->x.shape[0] < WN_KRON_ENOUGH * plan.panels * lanes) plan.panels = 1;
-    plan.middle = width;
-    if (plan.pair) {
-        int64_t row = plan.s * plan.r;
-        plan.chunk = least(plan.t, most(1, NEAR / (row * lanes * plan.panels)));
-        plan.middle = row * plan.chunk;
-        rows += plan.middle;
-    }
+    const int64_t rows = of->pair ? of->in + of->out + of->middle : 2 * of->middle;
     plan.worker = rows * lanes * plan.panels;
     return plan;
 }

@@ -24,7 +24,7 @@
 #define WN_KERNELS_SIMD_KRON_PLAN_H
 
 #include "kernels/kron_grad.h"
-#include "kernels/kron_mul.h"
+#include "kernels/kron_pack.h"
 #include "kernels/kron_pair_grad.h"
 
 enum {
@@ -65,16 +65,13 @@ typedef struct wn__kron_side {
 } wn__kron_side;
 
 typedef struct wn__kron_plan {
-    int64_t lanes;   /* of a panel */
-    int64_t panels;  /* that go through a factor together */
-    bool pair;       /* two chainable factors, with */
-    int64_t s, t, r; /* a2/a1, d1/d2 and the inner rank, */
-    int64_t chunk;   /* and so many of t at a time */
-    int64_t in, out; /* features */
-    int64_t middle;  /* rows of what lies between: a chunk's, or the widest of a chain */
-    int64_t weights; /* floats, of all factors packed */
-    int64_t places;  /* 32-bit integers */
-    int64_t worker;  /* floats of one worker */
+    int64_t lanes;       /* of a panel */
+    int64_t panels;      /* that go through a factor together */
+    wn__kron_packing of; /* the factors, */
+    bool packed;         /* as p has them */
+    int64_t weights;     /* floats, of all factors packed, */
+    int64_t places;      /* and 32-bit integers, in scratch */
+    int64_t worker;      /* floats of one worker */
     wn__kron_one one;
     wn__kron_side side;
     bool few; /* few vectors; then of one of them */
@@ -83,9 +80,9 @@ typedef struct wn__kron_plan {
 } wn__kron_plan;
 
 wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes);
-/* Numbers rounded up to whole cache lines. */
-static inline int64_t wn__kron_line(int64_t n) {
-    return (n + 15) / 16 * 16;
+/* Whether p has them packed for panels of so many lanes. */
+static inline bool wn__kron_is_packed(const wn__kron_mul *p, int64_t lanes) {
+    return wn__given(&p->packed) && p->lanes == lanes;
 }
 
 /* Rows of a register tile of kron_grad, two vectors each, whose lanes d blocks share. */

@@ -98,6 +98,119 @@ static void test_written(void **state) {
     assert_same_files(bare, WRITTEN "bare.pth");
 }
 
+static const char *meta_of(const char *path, const char *key, char *out, size_t n) {
+    wn__safetensors st;
+    assert_ok(wn__safetensors_open(path, &st));
+    const char *value = wn__safetensors_meta(&st, key);
+    (void)snprintf(out, n, "%s", value != NULL ? value : "(missing)");
+    wn__safetensors_close(&st);
+    return out;
+}
+
+// Which layers of a state_dict are chains, and of which patterns, is in its _metadata.
+static void test_layers(void **state) {
+    static const char tag[] = "kron 1 rightmost-first groups-cb (2,3,2,1) (1,2,3,2)";
+    const char *from = scratch_path(state, "from.safetensors"),
+               *pth = scratch_path(state, "there.pth"),
+               *back = scratch_path(state, "back.safetensors");
+    char key[2][16] = {"kron:a.b", "kron:a.c"}, value[2][64] = {"", "two"}, text[128];
+    float x[24] = {1, 2};
+    const wn__st_item items[] = {
+        {.name = "a.b.factor_0", .view = wn__tensor2(x, WN_DTYPE_F32, 4, 3)},
+        {.name = "a.c", .view = wn__tensor2(x, WN_DTYPE_F32, 3, 2)}};
+    (void)snprintf(value[0], sizeof value[0], "%s", tag);
+    const wn__st_meta meta[] = {{key[0], value[0]}, {key[1], value[1]}};
+    assert_ok(wn__safetensors_write(from, items, 2, meta, 2, NULL, NULL));
+    convert(from, pth, NULL, 2);
+    wn__pth p;
+    assert_ok(wn__pth_open(pth, &p));
+    const wn__pickle_value *layer = wn__pickle_get(p.root->list.metadata, "a.b");
+    assert_true(p.root->ordered && wn__pickle_count(p.root) == 2);
+    assert_true(wn__pickle_is(wn__pickle_get(layer, "winnow.chain"), tag));
+    wn__pth_close(&p);
+    convert(pth, back, NULL, 2);
+    assert_same_files(from, back);
+    convert(from, scratch_path(state, "one.pth"), "a.c", 1);
+    convert(from, scratch_path(state, "one.safetensors"), "a.c", 1);
+    assert_string_equal(
+        meta_of(scratch_path(state, "one.safetensors"), "kron:a.b", text, sizeof text),
+        "(missing)");
+}
+
+// A checkpoint of a chain comes back with its patterns, factors and head where readers look.
+static void check_chain(void **state, const char *from, bool tagged) {
+    const char *st = scratch_path(state, "chain.safetensors"),
+               *pth = scratch_path(state, "chain.pth"),
+               *again = scratch_path(state, "again.safetensors");
+    const wn_convert_options o = {.force = true};
+    wn_convert_result r, s;
+    char text[256];
+    wn__pth p, q;
+    assert_ok(wn_convert(from, st, &o, &r));
+    assert_ok(wn_convert(st, pth, &o, &s));
+    assert_int_equal(r.tensors, s.tensors);
+    assert_ok(wn_convert(pth, again, &o, &s));
+    assert_same_files(st, again);
+    same_tensors(from, st);
+    assert_ok(wn__pth_open(from, &p));
+    assert_ok(wn__pth_open(pth, &q));
+    const wn__pickle_value *a = wn__pickle_get(p.root, "patterns"),
+                           *b = wn__pickle_get(q.root, "patterns");
+    assert_true(wn__pickle_count(a) > 0 && wn__pickle_count(a) == wn__pickle_count(b));
+    for (size_t t = 0; t < wn__pickle_count(a); t++)
+        for (size_t i = 0; i < 4; i++)
+            assert_int_equal(wn__pickle_at(wn__pickle_at(a, t), i)->integer,
+                             wn__pickle_at(wn__pickle_at(b, t), i)->integer);
+    const wn__pickle_value *tag = wn__pickle_get(wn__pickle_get(q.root, "winnow"), "chain");
+    assert_true(tagged == (tag != NULL));
+    assert_true(tagged ==
+                (strcmp(meta_of(st, "winnow.chain", text, sizeof text), "(missing)") != 0));
+    assert_non_null(wn__pickle_get(wn__pickle_get(q.root, "model_state_dict"), "weights.0"));
+    wn__pth_close(&p);
+    wn__pth_close(&q);
+}
+
+static void put_ints(wn__pth_writer *w, const int64_t *v, int n) {
+    wn__pth_begin(w, WN__PICKLE_TUPLE);
+    for (int i = 0; i < n; i++)
+        wn__pth_put_int(w, v[i]);
+    wn__pth_end(w);
+}
+
+static void test_chain(void **state) {
+    static const int64_t patterns[2][4] = {{2, 3, 2, 1}, {1, 2, 3, 2}};
+    const char *own = scratch_path(state, "own.pth");
+    float x[12] = {1, 2, 3};
+    const wn_tensor t = wn__tensor2(x, WN_DTYPE_F32, 4, 3);
+    check_chain(state, PTH "chain.pth", false); // of the program that ks fit follows
+    check_chain(state, PTH "chain_legacy.pth", false);
+    wn__pth_writer *w;
+    assert_ok(wn__pth_create(own, &w));
+    wn__pth_begin(w, WN__PICKLE_DICT);
+    static const char *const parts[] = {"model_state_dict", "head"};
+    static const char *const names[] = {"weights.0", "in"};
+    for (int i = 0; i < 2; i++) {
+        wn__pth_put_text(w, parts[i]);
+        wn__pth_begin_ordered(w);
+        wn__pth_put_text(w, names[i]);
+        wn__pth_put_tensor(w, &t);
+        wn__pth_end(w);
+    }
+    wn__pth_put_text(w, "patterns");
+    wn__pth_begin(w, WN__PICKLE_LIST);
+    for (int i = 0; i < 2; i++)
+        put_ints(w, patterns[i], 4);
+    wn__pth_end(w);
+    wn__pth_put_text(w, "winnow");
+    wn__pth_begin(w, WN__PICKLE_DICT);
+    wn__pth_put_text(w, "chain");
+    wn__pth_put_text(w, "kron 1 rightmost-first groups-cb (2,3,2,1) (1,2,3,2)");
+    wn__pth_end(w);
+    wn__pth_end(w);
+    assert_ok(wn__pth_commit(w));
+    check_chain(state, own, true);
+}
+
 static void test_refusals(void **state) {
     const wn_convert_options o = {0};
     const wn_convert_options absent = {.tensor = "nothing"}, force = {.force = true};
@@ -119,8 +232,8 @@ static void test_refusals(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
-static const struct CMUnitTest tests[] = {TEST(test_round), TEST(test_written),
-                                          TEST(test_refusals)};
+static const struct CMUnitTest tests[] = {TEST(test_round), TEST(test_written), TEST(test_layers),
+                                          TEST(test_chain), TEST(test_refusals)};
 
 int main(void) {
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,6 +187,30 @@ static void test_inspect_file(void **state) {
     assert_int_equal(wn_inspect(scratch_path(state, "none"), true, remember, &s, NULL), WN_IO);
 }
 
+static void remember_last(void *ctx, const wn_tensor_report *t) {
+    *(wn_tensor_report *)ctx = *t;
+}
+
+// A row that is there 2^34 times is looked at once, and never written out; elements that lie over
+// each other are, up to a number.
+static void test_repeated(void **state) {
+    (void)state;
+    wn_tensor_report r = {0};
+    OK(wn_inspect(WN_FIXTURES "/formats/pth_views/repeated.pth", true, remember_last, &r, NULL));
+    assert_int_equal(r.bytes, (uint64_t)1 << 38);
+    assert_true(r.is24 && !r.is24_transposed);
+    near(r.zeros, 0.5);
+    near(r.mean, 0.75);
+    near(r.max, 2);
+    const char *over = WN_FIXTURES "/formats/pth_views/overlapping.pth";
+    assert_int_equal(wn_inspect(over, true, remember_last, &r, NULL), WN_UNSUPPORTED);
+    assert_non_null(strstr(wn_last_error(), "456976 elements that overlap"));
+    OK(wn_inspect(over, false, remember_last, &r, NULL));
+    OK(wn_inspect(WN_FIXTURES "/formats/pth/transposed.pth", true, remember_last, &r, NULL));
+    near(r.mean, 2.5);
+    near(r.max, 5);
+}
+
 static void test_utf8_ready(void **state) {
     (void)state;
     const struct {
@@ -222,6 +246,7 @@ int main(void) {
         cmocka_unit_test(test_dtypes),
         cmocka_unit_test(test_is24),
         cmocka_unit_test_setup_teardown(test_inspect_file, scratch_setup, scratch_teardown),
+        cmocka_unit_test(test_repeated),
         cmocka_unit_test(test_utf8_ready),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
+#include "kernels/kron_pack.h"
 #include "kernels/kron_pair_grad.h"
 #include "variants.h"
 
@@ -217,6 +218,50 @@ static void test_adjoint(void **state) {
     }
 }
 
+// Factors packed once give every variant the bits of factors that it packs itself, and variants of
+// other lanes read w.
+static void test_packed(void **state) {
+    (void)state;
+    static const int64_t tokens[] = {1, 17, 70};
+    for (int c = 0; c < LENGTH(chains); c++) {
+        const chain *ch = &chains[c];
+        const int64_t *s = ch->size[0], *e = ch->size[ch->count - 1];
+        wn__kron_mul p = {.count = ch->count};
+        float *w[5];
+        for (int t = 0; t < ch->count; t++) {
+            const int64_t *z = ch->size[t];
+            w[t] = random_floats(z[0] * z[1] * z[2] * z[3], (uint64_t)(10000 * (t + 1)));
+            p.w[t] = factor(w[t], z[0], z[1], z[2], z[3]);
+        }
+        const int64_t bytes = wn__kron_packed_bytes(p.w, p.count);
+        const int64_t in = s[0] * s[2] * s[3], out = e[0] * e[1] * e[3];
+        float *x = random_floats(70 * in, 7), *y = zeros(sizeof(float) * (size_t)(70 * out));
+        float *want = zeros(sizeof(float) * (size_t)(70 * out)), *packed = zeros((size_t)bytes);
+        for (int i = 0; i < 3 * 2; i++) {
+            wn__kron_pack pack = {.packed = wn__tensor1(packed, WN_DTYPE_U8, bytes),
+                                  .count = p.count,
+                                  .lanes = 16 * (1 + i % 2)};
+            memcpy(pack.w, p.w, sizeof pack.w);
+            assert_ok(run_best(WN__OP_kron_pack, &pack, NULL));
+            p.x = wn__tensor2(x, WN_DTYPE_F32, tokens[i / 2], in);
+            for (int v = 0; variant(WN__OP_kron_mul, &p, v) != NULL; v++) {
+                const wn__kernel *k = variant(WN__OP_kron_mul, &p, v);
+                wn__kron_mul both = p;
+                p.y = wn__tensor2(want, WN_DTYPE_F32, tokens[i / 2], out);
+                assert_ok(run_row(k, &p, NULL));
+                both.y = wn__tensor2(y, WN_DTYPE_F32, tokens[i / 2], out);
+                both.packed = pack.packed;
+                both.lanes = pack.lanes;
+                assert_ok(run_row(k, &both, NULL));
+                assert_memory_equal(y, want, sizeof(float) * (size_t)(tokens[i / 2] * out));
+            }
+        }
+        free(x), free(y), free(want), free(packed);
+        for (int t = 0; t < ch->count; t++)
+            free(w[t]);
+    }
+}
+
 static void test_refusals(void **state) {
     (void)state;
     float data[64] = {0};
@@ -241,6 +286,17 @@ static void test_refusals(void **state) {
     p.x.stride[0] = 8;
     p.x.stride[1] = 2;
     assert_refused(wn__check_kron_mul(&p), "x has strides [8, 2]");
+    p.x = wn__tensor2(data, WN_DTYPE_F32, 2, 4);
+    uint8_t packed[1024];
+    p.packed = wn__tensor1(packed, WN_DTYPE_U8, 8);
+    assert_refused(wn__check_kron_mul(&p), "the packed factors");
+    wn__kron_pack pack = {.packed = p.packed, .w = {p.w[0], p.w[1]}, .count = 2, .lanes = 16};
+    assert_refused(wn__check_kron_pack(&pack), "the packed factors");
+    pack.lanes = 8;
+    assert_refused(wn__check_kron_pack(&pack), "8 lanes, 16 or 32 expected");
+    pack.count = p.count = 1;
+    assert_refused(wn__check_kron_pack(&pack), "1 factors, 2 to 64 expected");
+    assert_refused(wn__check_kron_mul(&p), "one factor alone is not packed");
     wn__kron_grad g = {.x = wn__tensor2(data, WN_DTYPE_F32, 2, 4),
                        .dy = wn__tensor2(data + 8, WN_DTYPE_F32, 3, 4),
                        .dw = factor(data + 32, 1, 2, 2, 2)};
@@ -337,9 +393,10 @@ static void test_large(void **state) {
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_example), cmocka_unit_test(test_layouts),
-    cmocka_unit_test(test_adjoint), cmocka_unit_test(test_few_beside),
-    cmocka_unit_test(test_large),   cmocka_unit_test(test_refusals),
+    cmocka_unit_test(test_example),  cmocka_unit_test(test_layouts),
+    cmocka_unit_test(test_adjoint),  cmocka_unit_test(test_few_beside),
+    cmocka_unit_test(test_large),    cmocka_unit_test(test_packed),
+    cmocka_unit_test(test_refusals),
 };
 
 int main(void) {

@@ -205,6 +205,37 @@ static void merged(void **state) {
     }
 }
 
+// A layer that does not train has its factors packed by prepare, in the model's memory, and gives
+// the bits of one that trains.
+static void packed_at_load(void **state) {
+    (void)state;
+    for (int i = 0; i < SHAPES; i++) {
+        rig r[2]; // one that trains
+        flow f[2];
+        wn__linear_bytes bytes[2];
+        for (int k = 0; k < 2; k++) {
+            const layer_spec s = {.structure = shapes[i].structure,
+                                  .in = shapes[i].in,
+                                  .out = shapes[i].out,
+                                  .training = k == 0,
+                                  .single = true};
+            open_layer(&r[k], &s);
+            open_flow(&f[k], &r[k], 6);
+            for (size_t p = 0; p < r[k].params.count; p++)
+                randomize(&r[k].params.item[p].w, 100 + p);
+            OK(wn__linear_prepare(&r[k].l, exec_of(&r[k]), 0));
+            randomize(&f[k].x, 5);
+            OK(wn__linear_forward(&r[k].l, exec_of(&r[k]), &f[k].x, &f[k].y, false));
+            r[k].l.type->bytes(&r[k].l, &bytes[k]);
+        }
+        assert_memory_equal(f[0].y.data, f[1].y.data, wn__tensor_bytes(&f[0].y));
+        assert_int_equal(bytes[0].forward, bytes[0].master);
+        assert_true(bytes[1].forward >= 2 * bytes[1].master);
+        for (int k = 0; k < 2; k++)
+            close_layer(&r[k]);
+    }
+}
+
 // The mean square of W is std^2, over many seeds.
 static void check_initial(const char *structure) {
     rig r;
@@ -308,9 +339,9 @@ static void texts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parameters), cmocka_unit_test(gradients), cmocka_unit_test(one_pass),
-        cmocka_unit_test(merged),     cmocka_unit_test(initial),   cmocka_unit_test(refusals),
-        cmocka_unit_test(texts),
+        cmocka_unit_test(parameters), cmocka_unit_test(gradients),      cmocka_unit_test(one_pass),
+        cmocka_unit_test(merged),     cmocka_unit_test(initial),        cmocka_unit_test(refusals),
+        cmocka_unit_test(texts),      cmocka_unit_test(packed_at_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,6 +109,19 @@ static void clipping(void **state) {
     assert_true(wn__clip_scale(0.5, 1) == 1);
     assert_true(wn__clip_scale(0, 1) == 1);
     assert_true(wn__clip_scale(100, 0) == 1); // off
+    rig r; // (3, 4) clipped to 1: a norm of 5, and (0.6, 0.8) but for torch's millionth
+    double norm;
+    open_rig(&r);
+    memset(r.g[0], 0, sizeof r.g[0]);
+    memset(r.g[2], 0, sizeof r.g[2]);
+    r.g[0][0] = 3;
+    r.g[2][0] = 4;
+    assert_int_equal(wn__gradient_norm(&r.params, &r.rt->exec, &r.scratch, &norm), WN_OK);
+    assert_true(norm == 5);
+    near(3 * wn__clip_scale(norm, 1), 3 / (5 + 1e-6));
+    assert_true(fabs(3 * wn__clip_scale(norm, 1) - 0.6) < 0.6e-6);
+    assert_true(fabs(4 * wn__clip_scale(norm, 1) - 0.8) < 0.8e-6);
+    close_rig(&r);
 }
 
 int main(void) {

@@ -294,6 +294,20 @@ static const char *write_with_two(void **state, float *w) {
     return path;
 }
 
+// w with one number more.
+static const char *other_weight(void **state, const float *w) {
+    const char *path = scratch_path(state, "other.pth");
+    float v[OUT * IN];
+    wn__pth_writer *writer;
+    const wn_tensor t = wn__tensor2(v, WN_DTYPE_F32, OUT, IN);
+    memcpy(v, w, sizeof v);
+    v[OUT * IN - 1] += 1;
+    assert_ok(wn__pth_create(path, &writer));
+    wn__pth_put_tensor(writer, &t);
+    assert_ok(wn__pth_commit(writer));
+    return path;
+}
+
 // A head beside the chain: saved, in the errors and the counts, the same when a fit goes on; nearer
 // than more of the chain where two directions stand out.
 static void test_head(void **state) {
@@ -320,6 +334,10 @@ static void test_head(void **state) {
     o.resume = in_folder(state, "head", "ks_chain_epoch_2.pth");
     assert_ok(wn_ks_fit(path, &o, NULL, NULL, &again));
     assert_same_files(again.final_path, r.final_path);
+    refuse(other_weight(state, w), o, "its head is of another weight or calibration");
+    o.calib = other_weight(state, w);
+    refuse(path, o, "its head is of another weight or calibration");
+    o.calib = NULL;
     o.chain = "legacy+lowrank:3";
     refuse(path, o, "its head has rank 2, here 3");
     o.chain = "legacy";

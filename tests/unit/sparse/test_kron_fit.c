@@ -3,6 +3,7 @@
 // two factors and legacy chains are optimal, deeper ones keep their bounds.
 #include "lowrank_test.h"
 #include "sparse/kron_fit.h"
+#include "sparse/kron_inputs.h"
 
 typedef struct fitted {
     wn__kron_fit report;
@@ -127,6 +128,40 @@ static void test_recovery(void **state) {
     free(noise);
 }
 
+// No chain of these patterns is nearer than LB, and the closed form is at most sqrt(L-1) times as
+// far as the nearest: E* is not known, but whatever is found stands above it. Here that is what
+// least squares and conjugate gradients make of the closed form.
+static void test_bound(void **state) {
+    (void)state;
+    for (int64_t n = 8; n <= 32; n *= 2) {
+        wn__kron_chain c;
+        assert_ok(wn__kron_chain_butterfly(n, &c));
+        double *w = calloc((size_t)(n * n), sizeof *w), *h = calloc((size_t)(n * n), sizeof *h);
+        double *factor[WN__KRON_MAX] = {NULL};
+        for (int64_t i = 0; i < n; i++)
+            h[i * n + i] = 1;
+        for (int t = 0; t < c.count; t++)
+            factor[t] = calloc((size_t)wn__kron_params(&c.factor[t]), sizeof(double));
+        for (uint64_t seed = 1; seed <= 3; seed++) {
+            wn__exec x = {0};
+            wn__kron_inputs found;
+            draw(w, n * n, 1000 * seed + (uint64_t)n);
+            fitted r = fit(NULL, &c, w);
+            assert_ok(wn__kron_fit_inputs(NULL, &x, &c, w, h, 40, factor, &found));
+            const double best = found.outputs * r.report.norm, slack = 1e-12 * r.report.norm;
+            assert_true(best < r.report.error); // something was found
+            assert_true(r.report.least <= best + slack);
+            assert_true(r.report.error <= sqrt((double)(c.count - 1)) * best + slack);
+            assert_true(r.report.error <= sqrt((double)(c.count - 1)) * r.report.least + slack);
+            release(&r, &c);
+        }
+        for (int t = 0; t < c.count; t++)
+            free(factor[t]);
+        free(w);
+        free(h);
+    }
+}
+
 // Gaussian numbers: two factors lose exactly what the SVDs of the blocks drop, and no pair that is
 // moved away from the optimum is nearer; factors are of one norm.
 static void test_pair(void **state) {
@@ -214,9 +249,9 @@ static void test_refusals(void **state) {
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_hadamard), cmocka_unit_test(test_sixteen),
-    cmocka_unit_test(test_recovery), cmocka_unit_test(test_pair),
-    cmocka_unit_test(test_outside),  cmocka_unit_test(test_legacy),
-    cmocka_unit_test(test_refusals),
+    cmocka_unit_test(test_recovery), cmocka_unit_test(test_bound),
+    cmocka_unit_test(test_pair),     cmocka_unit_test(test_outside),
+    cmocka_unit_test(test_legacy),   cmocka_unit_test(test_refusals),
 };
 
 int main(void) {
