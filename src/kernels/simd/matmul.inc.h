@@ -268,15 +268,17 @@ static void matmul_columns(void *ctx, int64_t begin, int64_t end, int worker) {
     tiles_end();
 }
 
-/* Whether a can be read as it lies, in whole pairs. */
-ALWAYS bool reads_rows(const wn_tensor *a) {
+/* Whether a can be read as it lies: whole pairs, and rows that do not want the same lines of L1, or
+ * panels enough to copy a tile of them for. */
+ALWAYS bool reads_rows(const wn_tensor *a, const wn__matmul_plan *plan) {
     return VECTORS_OF_PAIRS && a->dtype == WN_DTYPE_BF16 && a->stride[1] == 1 &&
-           a->shape[1] % STEPS == 0 && a->stride[0] % STEPS == 0;
+           a->shape[1] % STEPS == 0 && a->stride[0] % STEPS == 0 &&
+           (a->stride[0] % 2048 != 0 || plan->block_n >= 4 * TILE_N);
 }
 
 static void run_parts(matmul_job *job, wn__exec *x) {
     job->plan = wn__matmul_plan_for(job->p, &SHAPE, wn__pool_threads(x->pool));
-    job->as_it_lies = reads_rows(&job->p->a);
+    job->as_it_lies = reads_rows(&job->p->a, &job->plan);
     job->step = wn__pool_step(x->pool);
     job->a = (float *)(void *)x->scratch;
     job->b = job->a + job->plan.a_all;
