@@ -21,8 +21,8 @@ _Static_assert(WN_COLUMNS24_SLICE == 4 * SLICE_GROUPS, "a slice of lists is one 
 
 typedef struct columns_job {
     const wn__spmm24_columns *p;
-    wn__paired24 *lists; /* [slices][columns], those of a block in order of their lengths */
-    int64_t block;       /* columns of a block */
+    wn__paired24 *lists;  /* [slices][columns], those of a block in order of their lengths */
+    wn__spmm24_plan plan; /* which says what the blocks are */
 } columns_job;
 
 /* The entries of one column of a slice. */
@@ -133,10 +133,11 @@ static void pair_up_block(const columns_job *job, int64_t slice, int64_t j0, int
 static void pair_up(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const columns_job *job = ctx;
-    int64_t columns = job->p->y.shape[1], blocks = (columns + job->block - 1) / job->block;
+    int64_t columns = job->p->y.shape[1], blocks = job->plan.blocks;
     for (int64_t i = begin; i < end; i++) {
-        int64_t j0 = i % blocks * job->block;
-        pair_up_block(job, i / blocks, j0, at_most(columns - j0, job->block));
+        int64_t j0 = wn__spmm24_output(&job->plan, columns, i % blocks);
+        pair_up_block(job, i / blocks, j0,
+                      wn__spmm24_output(&job->plan, columns, i % blocks + 1) - j0);
     }
 }
 
@@ -260,7 +261,7 @@ ALWAYS void columns_block(int vecs, const columns_job *job, const float *panel, 
                           int64_t columns, rows24 sums) {
     const int64_t width = HALF_VF * vecs, c = job->p->y.shape[1],
                   groups = (job->p->x.shape[1] + 3) / 4;
-    const int turns = vecs == WIDTH_VECS ? 2 : SLICE_OUTPUTS;
+    const int turns = vecs > WIDTH_VECS / 2 ? 2 : SLICE_OUTPUTS;
     slice24 slice;
     for (int64_t s = 0; s < job->p->start.shape[0]; s++) {
         const float *from = panel + s * SLICE_GROUPS * 2 * width;
@@ -283,6 +284,7 @@ ALWAYS void columns_block(int vecs, const columns_job *job, const float *panel, 
         columns_block(vecs, job, panel, j0, columns, sums);                                        \
     }
 COLUMNS24(8)
+COLUMNS24(6)
 COLUMNS24(4)
 COLUMNS24(2)
 
@@ -291,6 +293,8 @@ static void spmm24_columns_block(const void *args, int64_t width, const float *p
     (void)out; /* never by lanes */
     if (width == 8 * HALF_VF)
         columns_8(args, panel, j0, columns, sums);
+    else if (width == 6 * HALF_VF)
+        columns_6(args, panel, j0, columns, sums);
     else if (width == 4 * HALF_VF)
         columns_4(args, panel, j0, columns, sums);
     else
@@ -303,9 +307,8 @@ static wn_status spmm24_columns(const void *args, wn__exec *x) {
     int64_t columns = p->y.shape[1], slices = p->start.shape[0];
     columns_job pairs = {.p = p,
                          .lists = (wn__paired24 *)(void *)x->scratch,
-                         .block = wn__spmm24_plan_for(p->x.shape[0], columns, p->x.shape[1], cut,
-                                                      wn__pool_threads(x->pool))
-                                      .block};
+                         .plan = wn__spmm24_plan_for(p->x.shape[0], columns, p->x.shape[1], cut,
+                                                     wn__pool_threads(x->pool))};
     lanes24 job = {
         .args = &pairs,
         .block = spmm24_columns_block,
@@ -317,8 +320,7 @@ static wn_status spmm24_columns(const void *args, wn__exec *x) {
         .accumulate = p->accumulate};
     wn__exec rest = *x;
     rest.scratch += slices * columns * (int64_t)sizeof *pairs.lists;
-    wn__parallel_for(x->pool, slices * ((columns + pairs.block - 1) / pairs.block), 1, pair_up,
-                     &pairs);
+    wn__parallel_for(x->pool, slices * pairs.plan.blocks, 1, pair_up, &pairs);
     run_lanes(&job, &rest);
     return WN_OK;
 }
