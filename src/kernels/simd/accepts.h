@@ -46,7 +46,8 @@ wn__workspace_fn wn__workspace_spmm24_avx2, wn__workspace_spmm24_avx512,
     wn__workspace_spmm24_avx512bf16, wn__workspace_spmm24_amx;
 wn__workspace_fn wn__workspace_spmm24_rows_avx2, wn__workspace_spmm24_rows_avx512,
     wn__workspace_spmm24_rows_avx512bf16;
-wn__workspace_fn wn__workspace_spmm24_columns_avx2, wn__workspace_spmm24_columns_avx512;
+wn__workspace_fn wn__workspace_spmm24_columns_avx2, wn__workspace_spmm24_columns_avx512,
+    wn__workspace_spmm24_columns_avx512bf16;
 wn__workspace_fn wn__workspace_sddmm24_avx2, wn__workspace_sddmm24_avx512,
     wn__workspace_sddmm24_avx512bf16;
 /* x of a pass as the weights meet it. */

@@ -18,8 +18,13 @@
 #include "kernels/simd/matmul_amx.inc.h"
 #else
 #define TILES 0
+#if PAIRS
+#include "kernels/simd/matmul_pairs.inc.h"
+#else
 #include "kernels/simd/matmul_tile.inc.h"
 #endif
+#endif
+#define VECTORS_OF_PAIRS (PAIRS && !TILES)
 
 typedef struct matmul_job {
     const wn__matmul *p;
@@ -29,6 +34,8 @@ typedef struct matmul_job {
     float *a, *b;         /* its packed operands: [slices][groups of a block][a_floats]; b of
                              each worker, one group, where it is its own */
     float *sums;          /* of the part, where c is BF16 */
+    bool as_it_lies;      /* a is not packed: pairs of bfloat16 numbers, row by row */
+    int64_t step;         /* to the column of blocks that a worker most likely takes next */
 } matmul_job;
 
 /* Where the sums of a block stand: in c where it is F32, else in the scratch. */
@@ -81,6 +88,7 @@ static void block_end(const wn__matmul *p, const wn__matmul_block *at, const mat
     }
 }
 
+#if !VECTORS_OF_PAIRS
 /* One slice of k of one block of c, from its packed operands, whose panels are `depth` deep. */
 static void block_product(const wn__matmul_block *at, int64_t depth, const float *a, const float *b,
                           const matmul_sums *to, bool add) {
@@ -99,6 +107,7 @@ static void block_product(const wn__matmul_block *at, int64_t depth, const float
             }
         }
 }
+#endif
 
 /* Where a slice of a block's operand is packed. */
 ALWAYS float *packed_a(const matmul_job *job, int64_t slice, int64_t group) {
@@ -115,7 +124,11 @@ static void pack_rows(const matmul_job *job, int64_t slice, int64_t group) {
             depth = wn__matmul_slice(&job->plan, &job->part, slice);
     wn__matmul_block at = wn__matmul_block_at(&job->plan, &job->part, group);
     float *to = packed_a(job, slice, group);
+#if VECTORS_OF_PAIRS
+    pack_a(&job->p->a, at.m0, at.m, l, depth, job->plan.a_pitch, to);
+#else
     pack_a(&job->p->a, at.m0, at.m, l, depth, to);
+#endif
 #if TILES
     if (job->packed)
         *finite_slice(&job->plan, to) = slice_is_finite(job->packed, at.m0, at.m, l, depth);
@@ -133,13 +146,18 @@ static void pack_columns(const matmul_job *job, int64_t slice, int64_t group, in
         return;
     }
 #endif
+#if VECTORS_OF_PAIRS
+    pack_pairs(&job->p->b, at.n0, at.n, l, depth, to);
+#else
     pack_b(&job->p->b, at.n0, at.n, l, depth, to);
+#endif
 }
 
 /* Rows first, then columns unless workers pack their own. */
 static void pack_groups(void *ctx, int64_t begin, int64_t end, int worker) {
     const matmul_job *job = ctx;
-    int64_t rows = job->part.rows, groups = rows + (job->plan.own ? 0 : job->part.columns);
+    int64_t rows = job->as_it_lies ? 0 : job->part.rows,
+            groups = rows + (job->plan.own ? 0 : job->part.columns);
     for (int64_t i = begin; i < end; i++)
         if (i % groups < rows)
             pack_rows(job, i / groups, i % groups);
@@ -147,6 +165,58 @@ static void pack_groups(void *ctx, int64_t begin, int64_t end, int worker) {
             pack_columns(job, i / groups, i % groups - rows, worker);
 }
 
+/* Whether tiles of slice s are results: then they leave nothing to be rounded in the end. */
+ALWAYS bool rounds_tiles(const matmul_job *job, int64_t s) {
+    return VECTORS_OF_PAIRS && job->p->c.dtype == WN_DTYPE_BF16 && s >= 0 &&
+           s == job->part.slices - 1 && job->part.l0 + job->part.depth == job->p->a.shape[1];
+}
+
+#if VECTORS_OF_PAIRS
+/* Of b, what comes after the columns of block i in slice s, where a worker packs its own: it
+ * fetches the lines before, a part with each of the blocks. */
+static tile_fetch fetch_columns(const matmul_job *job, int64_t s, int64_t i) {
+    const wn__matmul_part *part = &job->part;
+    const wn_tensor *b = &job->p->b;
+    int64_t next = i / part->rows + job->step;
+    if (!job->plan.own || next >= part->columns) return (tile_fetch){.at = (const char *)b->data};
+    wn__matmul_block at = wn__matmul_block_at(&job->plan, part, next * part->rows);
+    int64_t l = part->l0 + s * job->plan.slice_k, depth = wn__matmul_slice(&job->plan, part, s);
+    int64_t size = b->dtype == WN_DTYPE_BF16 ? 2 : 4, down = b->stride[0] * size,
+            right = b->stride[1] * size;
+    const char *from = (const char *)b->data + l * down + at.n0 * right;
+    tile_fetch all = b->stride[1] == 1 ? fetch_of(from, depth, at.n * size, down)
+                                       : fetch_of(from, at.n, depth * size, right);
+    return part_of(&all, i % part->rows, part->rows);
+}
+
+/* Slice s of block i. */
+static void slice_product(const matmul_job *job, const wn__matmul_block *at, int64_t s, int64_t i,
+                          int worker, const matmul_sums *sums, bool add) {
+    const wn__matmul_part *part = &job->part;
+    const wn_tensor *a = &job->p->a;
+    const tile_to to = {.sums = sums->data,
+                        .stride = sums->stride,
+                        .add = add,
+                        .rounds = rounds_tiles(job, s),
+                        .p = job->p,
+                        .i = at->m0,
+                        .j = at->n0};
+    pairs_slice slice = {.a = packed_a(job, s, i % part->rows),
+                         .b = packed_b(job, s, i / part->rows, worker),
+                         .pitch = job->plan.a_pitch,
+                         .depth = panel_depth(wn__matmul_slice(&job->plan, part, s)),
+                         .tile = WN_PAIRS_TILE_ROWS * job->plan.a_pitch,
+                         .soon = fetch_columns(job, s, i)};
+    if (job->as_it_lies) {
+        int64_t l = part->l0 + s * job->plan.slice_k;
+        slice.a = half_at(a->data, true, at->m0 * a->stride[0] + l);
+        slice.pitch = a->stride[0] / STEPS;
+        slice.tile = TILE_M * slice.pitch;
+        slice.copies = slice.pitch % 1024 == 0;
+    }
+    pairs_product(at, &slice, &to);
+}
+#else
 /* Slice s of block i. */
 static void slice_product(const matmul_job *job, const wn__matmul_block *at, int64_t s, int64_t i,
                           int worker, const matmul_sums *sums, bool add) {
@@ -163,6 +233,7 @@ static void slice_product(const matmul_job *job, const wn__matmul_block *at, int
 #endif
     block_product(at, panel_depth(depth), a, b, sums, add);
 }
+#endif
 
 static void matmul_block(const matmul_job *job, int64_t i, int worker) {
     const wn__matmul_part *part = &job->part;
@@ -172,7 +243,8 @@ static void matmul_block(const matmul_job *job, int64_t i, int worker) {
     if (part->slices == 0 && !add) block_zero(&at, &sums);
     for (int64_t s = 0; s < part->slices; s++, add = true)
         slice_product(job, &at, s, i, worker, &sums, add);
-    if (part->l0 + part->depth == job->p->a.shape[1]) block_end(job->p, &at, &sums);
+    bool ends = part->l0 + part->depth == job->p->a.shape[1];
+    if (ends && !rounds_tiles(job, part->slices - 1)) block_end(job->p, &at, &sums);
 }
 
 static void matmul_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
@@ -196,16 +268,25 @@ static void matmul_columns(void *ctx, int64_t begin, int64_t end, int worker) {
     tiles_end();
 }
 
+/* Whether a can be read as it lies: whole pairs, and rows that do not want the same lines of L1, or
+ * panels enough to copy a tile of them for. */
+ALWAYS bool reads_rows(const wn_tensor *a, const wn__matmul_plan *plan) {
+    return VECTORS_OF_PAIRS && a->dtype == WN_DTYPE_BF16 && a->stride[1] == 1 &&
+           a->shape[1] % STEPS == 0 && a->stride[0] % STEPS == 0 &&
+           (a->stride[0] % 2048 != 0 || plan->block_n >= 4 * TILE_N);
+}
+
 static void run_parts(matmul_job *job, wn__exec *x) {
-    const wn__matmul_shape shape = {TILE_M, TILE_N, STEPS, MOST_M};
-    job->plan = wn__matmul_plan_for(job->p, shape, wn__pool_threads(x->pool));
+    job->plan = wn__matmul_plan_for(job->p, &SHAPE, wn__pool_threads(x->pool));
+    job->as_it_lies = reads_rows(&job->p->a, &job->plan);
+    job->step = wn__pool_step(x->pool);
     job->a = (float *)(void *)x->scratch;
     job->b = job->a + job->plan.a_all;
     job->sums = job->b + job->plan.b_all;
     for (int64_t i = 0; i < job->plan.parts; i++) {
         job->part = wn__matmul_part_at(&job->plan, job->p, i);
         const wn__matmul_part *part = &job->part;
-        int64_t groups = part->rows + (job->plan.own ? 0 : part->columns);
+        int64_t groups = (job->as_it_lies ? 0 : part->rows) + (job->plan.own ? 0 : part->columns);
         wn__parallel_for(x->pool, part->slices * groups, 1, pack_groups, job);
         if (job->plan.own)
             wn__parallel_for(x->pool, part->columns, 1, matmul_columns, job);

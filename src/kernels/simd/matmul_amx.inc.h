@@ -12,7 +12,7 @@
 #define TILE_M     WN_AMX_TILE_M
 #define TILE_N     WN_AMX_TILE_N
 #define TILE_DEPTH 16 /* pairs of k in a row of a tile of a, and rows in one of b */
-#define MOST_M     WN_AMX_MOST_M
+#define SHAPE      wn__matmul_amx_shape
 #define TILE_STEPS (2 * TILE_DEPTH)
 
 #include "kernels/simd/matmul_pack.inc.h"

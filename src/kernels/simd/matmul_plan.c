@@ -4,15 +4,57 @@
 #include "kernels/simd/accepts.h"
 #include "kernels/simd/spmm24_plan.h"
 
-#define MOST_N    256 // with the slices of a part: 1 MiB of packed b
-#define LEAST_M   84
-#define LEAST_N   128
 #define ENOUGH    12   // blocks; more threads than that need larger products
 #define EACH      4    // columns of blocks for each thread, at least, that packs its own
 #define MOST_PART 4096 // rows, or columns, that are packed at a time
 #define MOST_SUMS 2048 // the same where their sums wait beside c: 16 MiB
 #define SLACK     16   // floats that the last store of a panel may pass its end by
 #define LINE      16   // floats of a cache line
+
+// Slices that fit L1 and L2 with a packed block, of 168 or 256 KiB; packed b of a part is 1 MiB.
+const wn__matmul_shape wn__matmul_avx2_shape = {.tile_m = WN_AVX2_TILE_M,
+                                                .tile_n = WN_AVX2_TILE_N,
+                                                .steps = 1,
+                                                .most_m = 168,
+                                                .most_n = 256,
+                                                .least_m = 84,
+                                                .least_n = 128,
+                                                .slice = 256,
+                                                .slices = 4,
+                                                .packed_m = WN_AVX2_TILE_M};
+const wn__matmul_shape wn__matmul_avx512_shape = {.tile_m = WN_AVX512_TILE_M,
+                                                  .tile_n = WN_AVX512_TILE_N,
+                                                  .steps = 1,
+                                                  .most_m = 168,
+                                                  .most_n = 256,
+                                                  .least_m = 84,
+                                                  .least_n = 128,
+                                                  .slice = 256,
+                                                  .slices = 4,
+                                                  .packed_m = WN_AVX512_TILE_M};
+const wn__matmul_shape wn__matmul_amx_shape = {.tile_m = WN_AMX_TILE_M,
+                                               .tile_n = WN_AMX_TILE_N,
+                                               .steps = WN_PAIR_STEPS,
+                                               .most_m = 256,
+                                               .most_n = 256,
+                                               .least_m = 84,
+                                               .least_n = 128,
+                                               .slice = 256,
+                                               .slices = 4,
+                                               .packed_m = WN_AMX_TILE_M};
+// Both panels come from L2, 33 KiB of a and 256 KiB of b for a slice. Rows of a block are many, so
+// that what is packed of them where they lie side by side is whole lines.
+const wn__matmul_shape wn__matmul_pairs_shape = {.tile_m = WN_AVX512_TILE_M,
+                                                 .tile_n = WN_AVX512_TILE_N,
+                                                 .steps = WN_PAIR_STEPS,
+                                                 .most_m = 224,
+                                                 .most_n = 128,
+                                                 .least_m = 224,
+                                                 .least_n = 64,
+                                                 .slice = WN_PAIRS_SLICE,
+                                                 .slices = 2,
+                                                 .packed_m = WN_PAIRS_TILE_ROWS,
+                                                 .pad = LINE};
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -47,33 +89,36 @@ wn__matmul wn__matmul_of_spmm24(const wn__spmm24 *p) {
                         .rounded16 = p->rounded16};
 }
 
-wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, wn__matmul_shape shape, int threads) {
+wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, const wn__matmul_shape *shape,
+                                    int threads) {
     int64_t m = p->c.shape[0], n = p->c.shape[1], k = p->a.shape[1];
-    int64_t most_m = shape.most_m, most_n = MOST_N;
+    int64_t most_m = shape->most_m, most_n = shape->most_n;
     while (ceil_div(m, most_m) * ceil_div(n, most_n) < ENOUGH) {
-        if (most_n > LEAST_N && most_n > most_m)
+        if (most_n > shape->least_n && most_n > most_m)
             most_n /= 2;
-        else if (most_m > LEAST_M)
+        else if (most_m > shape->least_m)
             most_m /= 2;
-        else if (most_n > LEAST_N)
+        else if (most_n > shape->least_n)
             most_n /= 2;
         else
             break;
     }
-    wn__matmul_plan plan = {.block_m = even_part(m, most_m, shape.tile_m),
-                            .block_n = even_part(n, most_n, shape.tile_n),
-                            .slice_k = shape.steps * WN_MATMUL_SLICE_K};
+    wn__matmul_plan plan = {.block_m = even_part(m, most_m, shape->tile_m),
+                            .block_n = even_part(n, most_n, shape->tile_n),
+                            .slice_k = shape->steps * shape->slice,
+                            .part_k = shape->steps * shape->slice * shape->slices};
     bool waits = p->c.dtype == WN_DTYPE_BF16;
     plan.part_m = whole_blocks(m, plan.block_m, waits ? MOST_SUMS : MOST_PART);
     plan.part_n = whole_blocks(n, plan.block_n, waits ? MOST_SUMS : MOST_PART);
     plan.parts_m = ceil_div(m, plan.part_m);
-    const int64_t part_k = WN_MATMUL_PART_SLICES * plan.slice_k;
-    plan.parts_k = k > 0 ? ceil_div(k, part_k) : 1;
+    plan.parts_k = k > 0 ? ceil_div(k, plan.part_k) : 1;
     plan.parts = plan.parts_m * ceil_div(n, plan.part_n) * plan.parts_k;
-    int64_t slice = smaller(ceil_div(k, shape.steps), WN_MATMUL_SLICE_K);
+    int64_t slice = smaller(ceil_div(k, shape->steps), shape->slice);
     slice = ceil_div(slice, LINE) * LINE; // whole rows of tile registers
-    int64_t slices = ceil_div(smaller(k, part_k), plan.slice_k);
-    plan.a_floats = ceil_div(plan.block_m * slice + SLACK, LINE) * LINE;
+    int64_t slices = ceil_div(smaller(k, plan.part_k), plan.slice_k);
+    plan.a_pitch = slice + shape->pad;
+    int64_t packed_m = ceil_div(plan.block_m, shape->tile_m) * shape->packed_m;
+    plan.a_floats = ceil_div(packed_m * plan.a_pitch + SLACK, LINE) * LINE;
     plan.b_floats = ceil_div(plan.block_n * slice + SLACK, LINE) * LINE;
     plan.a_all = slices * ceil_div(smaller(m, plan.part_m), plan.block_m) * plan.a_floats;
     int64_t columns = ceil_div(smaller(n, plan.part_n), plan.block_n);
@@ -86,14 +131,13 @@ wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, wn__matmul_shape shape,
 }
 
 wn__matmul_part wn__matmul_part_at(const wn__matmul_plan *plan, const wn__matmul *p, int64_t i) {
-    const int64_t part_k = WN_MATMUL_PART_SLICES * plan->slice_k;
     int64_t along_k = i % plan->parts_k, rest = i / plan->parts_k;
     wn__matmul_part part = {.m0 = rest % plan->parts_m * plan->part_m,
                             .n0 = rest / plan->parts_m * plan->part_n,
-                            .l0 = along_k * part_k};
+                            .l0 = along_k * plan->part_k};
     part.m = smaller(p->c.shape[0] - part.m0, plan->part_m);
     part.n = smaller(p->c.shape[1] - part.n0, plan->part_n);
-    part.depth = smaller(p->a.shape[1] - part.l0, part_k);
+    part.depth = smaller(p->a.shape[1] - part.l0, plan->part_k);
     part.rows = ceil_div(part.m, plan->block_m);
     part.columns = ceil_div(part.n, plan->block_n);
     part.slices = ceil_div(part.depth, plan->slice_k);
@@ -111,37 +155,28 @@ wn__matmul_block wn__matmul_block_at(const wn__matmul_plan *plan, const wn__matm
                               smaller(part->n - n, plan->block_n)};
 }
 
-static size_t workspace(const wn__matmul *p, wn__matmul_shape shape, int threads) {
-    return wn__matmul_plan_for(p, shape, threads).bytes;
-}
-
-static size_t workspace_unless_few(const wn__matmul *p, wn__matmul_shape shape, int threads) {
-    return wn__matmul_is_few(p) ? 0 : workspace(p, shape, threads);
-}
-
-static const wn__matmul_shape amx = {WN_AMX_TILE_M, WN_AMX_TILE_N, WN_PAIR_STEPS, WN_AMX_MOST_M};
-
-size_t wn__workspace_matmul_amx(const void *args, int threads) {
-    return workspace_unless_few(args, amx, threads);
+static size_t workspace(const wn__matmul *p, const wn__matmul_shape *shape, int threads) {
+    return wn__matmul_is_few(p) ? 0 : wn__matmul_plan_for(p, shape, threads).bytes;
 }
 
 size_t wn__workspace_spmm24_amx(const void *args, int threads) {
     const wn__matmul dense = wn__matmul_of_spmm24(args);
-    return wn__spmm24_is_few(args) ? 0 : workspace(&dense, amx, threads);
+    if (wn__spmm24_is_few(args)) return 0;
+    return wn__matmul_plan_for(&dense, &wn__matmul_amx_shape, threads).bytes;
+}
+
+size_t wn__workspace_matmul_amx(const void *args, int threads) {
+    return workspace(args, &wn__matmul_amx_shape, threads);
 }
 
 size_t wn__workspace_matmul_avx512bf16(const void *args, int threads) {
-    const wn__matmul_shape shape = {WN_AVX512_TILE_M, WN_AVX512_TILE_N, WN_PAIR_STEPS,
-                                    WN_VECTOR_MOST_M};
-    return workspace_unless_few(args, shape, threads);
+    return workspace(args, &wn__matmul_pairs_shape, threads);
 }
 
 size_t wn__workspace_matmul_avx512(const void *args, int threads) {
-    const wn__matmul_shape shape = {WN_AVX512_TILE_M, WN_AVX512_TILE_N, 1, WN_VECTOR_MOST_M};
-    return workspace_unless_few(args, shape, threads);
+    return workspace(args, &wn__matmul_avx512_shape, threads);
 }
 
 size_t wn__workspace_matmul_avx2(const void *args, int threads) {
-    const wn__matmul_shape shape = {WN_AVX2_TILE_M, WN_AVX2_TILE_N, 1, WN_VECTOR_MOST_M};
-    return workspace_unless_few(args, shape, threads);
+    return workspace(args, &wn__matmul_avx2_shape, threads);
 }

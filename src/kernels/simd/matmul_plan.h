@@ -17,23 +17,28 @@
 /* Four tile registers of sums, four of operands. */
 #define WN_AMX_TILE_M 32
 #define WN_AMX_TILE_N 32
-/* Rows of a block of c, at most: with a slice of k, 168 or 256 KiB of packed a. */
-#define WN_VECTOR_MOST_M 168
-#define WN_AMX_MOST_M    256
 /* Steps of k in a float of a panel: pairs of bfloat16 numbers. */
 #define WN_PAIR_STEPS 2
-/* A tile's two panels of this many floats deep fit L1 and L2 with the packed block. */
-#define WN_MATMUL_SLICE_K 256
+/* Of pairs: rows that a packed tile of a has room for. */
+#define WN_PAIRS_TILE_ROWS 16
+/* Floats that their panels are deep, at most. */
+#define WN_PAIRS_SLICE 512
 /* Products with at most this many rows stream b once and pack nothing. */
 #define WN_MATMUL_FEW_M 16
 
-/* Slices that are packed at a time: c is read and written once for each of them. */
-#define WN_MATMUL_PART_SLICES 4
-
 /* What a variant makes of its operands. */
 typedef struct wn__matmul_shape {
-    int64_t tile_m, tile_n, steps, most_m;
+    int64_t tile_m, tile_n, steps;
+    int64_t most_m, most_n, least_m, least_n; /* of a block of c */
+    int64_t slice;                            /* floats that panels are deep, at most */
+    int64_t slices;   /* that are packed at a time: c is read and written once for each of them */
+    int64_t packed_m; /* rows that a packed tile of a has room for */
+    int64_t pad;      /* floats between the end of one and the next, where they lie along k: a
+                         power of two apart they would want the same lines of L1 */
 } wn__matmul_shape;
+
+extern const wn__matmul_shape wn__matmul_avx2_shape, wn__matmul_avx512_shape,
+    wn__matmul_pairs_shape, wn__matmul_amx_shape;
 
 typedef struct wn__matmul_plan {
     bool own; /* each worker packs the columns that it multiplies; else all pack for all */
@@ -41,6 +46,8 @@ typedef struct wn__matmul_plan {
     int64_t part_m, part_n;          /* of a part, whole blocks */
     int64_t parts_m, parts_k, parts; /* parts along m, along k, in all */
     int64_t slice_k;                 /* k of a slice */
+    int64_t part_k;                  /* of a part */
+    int64_t a_pitch;                 /* floats of a row of a packed slice, where they lie along k */
     int64_t a_floats, b_floats;      /* of one slice of a block's packed operand */
     int64_t a_all, b_all;            /* of a part's packed a; b follows, of each worker its
                                         own or of the part, then the sums */
@@ -63,7 +70,8 @@ typedef struct wn__matmul_block {
 bool wn__matmul_is_few(const wn__matmul *p);
 /* Blocks of about most_m x most_n, whole tiles, smaller while there are too few of them to share
  * out. */
-wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, wn__matmul_shape shape, int threads);
+wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, const wn__matmul_shape *shape,
+                                    int threads);
 /* The dense product whose b has the shape of packed weights and no data: the plan of a 2:4 product
  * whose weights are written out on their way. */
 wn__matmul wn__matmul_of_spmm24(const wn__spmm24 *p);

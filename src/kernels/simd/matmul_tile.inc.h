@@ -7,28 +7,20 @@
 #if VF == 16
 #define TILE_M WN_AVX512_TILE_M
 #define TILE_N WN_AVX512_TILE_N
+#define SHAPE  wn__matmul_avx512_shape
 #else
 #define TILE_M WN_AVX2_TILE_M
 #define TILE_N WN_AVX2_TILE_N
+#define SHAPE  wn__matmul_avx2_shape
 #endif
 #define TILE_VECS  (TILE_N / VF)
 #define TILE_DEPTH 1
-#define MOST_M     WN_VECTOR_MOST_M
 
 #include "kernels/simd/matmul_pack.inc.h"
 
 /* Nothing to set up. */
 ALWAYS void tiles_begin(void) {}
 ALWAYS void tiles_end(void) {}
-
-/* c + a b, of one step of k or of two. */
-ALWAYS vf panel_fma(vf a, vf b, vf c) {
-#if PAIRS
-    return pairs_fma(a, b, c);
-#else
-    return vf_fma(a, b, c);
-#endif
-}
 
 /* Rows first .. first+count of a, each along k from l on. */
 static void pack_a(const wn_tensor *a, int64_t first, int64_t count, int64_t l, int64_t depth,
@@ -54,7 +46,7 @@ ALWAYS void tile_product(int64_t depth, const float *a, const float *b, vf acc[T
             vf scalar = vf_set(a[i]);
             UNROLL
             for (int v = 0; v < TILE_VECS; v++)
-                acc[i][v] = panel_fma(scalar, row[v], acc[i][v]);
+                acc[i][v] = vf_fma(scalar, row[v], acc[i][v]);
         }
         a += TILE_M;
         b += TILE_N;

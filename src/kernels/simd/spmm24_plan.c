@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The cut of a 2:4 product and the workspace that follows from it.
 #include "kernels/simd/spmm24_plan.h"
-#include "kernels/columns24.h"
 #include "kernels/simd/accepts.h"
 #include "kernels/simd/matmul_plan.h"
 #include "kernels/spmm24_rows.h"
@@ -113,4 +112,12 @@ size_t wn__workspace_spmm24_columns_avx512(const void *args, int threads) {
 
 size_t wn__workspace_spmm24_columns_avx2(const void *args, int threads) {
     return columns(args, threads, vectors32);
+}
+
+_Static_assert(MOST_SUMS / WN_PAIRS_LANES <= WN_PAIRED24_BLOCK, "a block is one order of lists");
+
+size_t wn__workspace_spmm24_columns_avx512bf16(const void *args, int threads) {
+    const wn__spmm24_columns *p = args;
+    size_t lists = (size_t)(p->start.shape[0] * p->y.shape[1]) * sizeof(wn__paired24);
+    return lists + columns(args, threads, pairs);
 }

@@ -5,6 +5,7 @@
 #ifndef WN_KERNELS_SIMD_SPMM24_PLAN_H
 #define WN_KERNELS_SIMD_SPMM24_PLAN_H
 
+#include "kernels/columns24.h"
 #include "kernels/spmm24.h"
 
 #include <stdbool.h>
@@ -18,6 +19,20 @@
 #define WN_PAIRS_LANES 64
 /* At most this many tokens of floats are multiplied where they stand, output by output. */
 #define WN_SPMM24_FEW 8
+
+/* Pairs of a column of lists: at most two of four rows, and those of a block that stand together.
+ */
+#define WN_PAIRED24_MOST  (WN_COLUMNS24_SLICE / 2)
+#define WN_PAIRED24_BLOCK 512
+
+/* The entries of a column of a slice of lists as pairs of bfloat16 numbers, each with the row of a
+ * slice that it meets (pair_slice.h); zeros and a row that exists beyond them. */
+typedef struct wn__paired24 {
+    _Alignas(64) uint32_t pair[WN_PAIRED24_MOST];
+    uint8_t row[WN_PAIRED24_MOST];
+    int32_t column; /* of its block */
+    int32_t pairs;
+} wn__paired24;
 
 /* What a variant makes of a tile: its lanes, and how many numbers of the depth a float holds. */
 typedef struct wn__spmm24_cut {

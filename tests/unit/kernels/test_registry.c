@@ -120,8 +120,9 @@ static void the_highest_rank_that_fits_is_chosen(void **state) {
 // between those of 32 and 64 bytes elsewhere.
 static void pairs_count_where_they_are_fast(void **state) {
     (void)state;
-    static const char *const ops[] = {"matmul", "spmm24", "spmm24_rows", "sddmm24"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const ops[] = {"matmul", "spmm24", "spmm24_columns", "spmm24_rows",
+                                      "sddmm24"};
+    for (int i = 0; i < 5; i++) {
         char name[3][40];
         static const char *const variant[] = {"avx2", "avx512", "avx512bf16"};
         for (int v = 0; v < 3; v++)
