@@ -28,3 +28,7 @@ done
 unset WN_CPU
 # a failing case names the command that repeats it; the case is the only one run
 run 0 kernels --check --op matmul --variant ref --problem m=3,n=4,k=5; prints "1 cases, 0 failed"
+# sums below the smallest number have the same sign with any number of threads
+for what in T=63,r=16,c=700 T=63,r=16,c=1029,accumulate=1,sums=1; do
+    run 0 kernels --check --op spmm24_columns --problem "$what,dtype=bf16,data=tiny"; prints ", 0 failed"
+done

@@ -39,6 +39,9 @@ typedef struct wn__gpu_block8 {
     unsigned int *fault, number;
 } wn__gpu_block8;
 
+/* Tokens of a last tile that the first of `cluster` processors brings: of two, whole swizzles of
+ * eight rows; the second has the rest. */
+#define WN_SPMM24_PART(tokens, cluster) ((cluster) == 1 ? (tokens) : ((tokens) + 15) / 16 * 8)
 /* What a warpgroup of a tile stores at once: so many tokens of 64 features, from one of so many
  * buffers. */
 #define WN_SPMM24_LARGE(rows, tokens) ((rows) * (tokens) >= 256 * 128)

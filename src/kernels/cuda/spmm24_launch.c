@@ -13,11 +13,9 @@
 // Those of the last tile along the tokens, where it has fewer than others.
 static wn_status make_last_maps(wn__cuda *d, const wn__spmm24_launch *l, unsigned last,
                                 unsigned chunk, wn__gpu_spmm24_blocks *a) {
-    enum { SWIZZLED = 8 }; // rows that a swizzle takes together: each part begins with the first
-    const unsigned parts = SWIZZLED * (unsigned)l->plan.cluster;
-    const unsigned half = (last + parts - 1) / parts * SWIZZLED, end = (last - 1) % chunk + 1;
-    WN_TRY(wn__cuda_tensor_map(d, l->x, last < half ? last : half, &a->x_last[0]));
-    if (last > half) WN_TRY(wn__cuda_tensor_map(d, l->x, last - half, &a->x_last[1]));
+    const unsigned part = WN_SPMM24_PART(last, l->plan.cluster), end = (last - 1) % chunk + 1;
+    WN_TRY(wn__cuda_tensor_map(d, l->x, last < part ? last : part, &a->x_last[0]));
+    if (last > part) WN_TRY(wn__cuda_tensor_map(d, l->x, last - part, &a->x_last[1]));
     return wn__given(l->residual) ? wn__cuda_tensor_map(d, l->residual, end, &a->residual_last)
                                   : WN_OK;
 }

@@ -44,8 +44,8 @@ typedef struct tile_from {
 
 ALWAYS void fetch_line(const tile_fetch *f, int64_t line) {
     if (line > f->lines) line = f->lines;
-    _mm_prefetch(f->at + (line >> f->shift) * f->jump + (line & ((1 << f->shift) - 1)) * 64,
-                 _MM_HINT_T0);
+    const int64_t within = line & ((INT64_C(1) << f->shift) - 1);
+    _mm_prefetch(f->at + (line >> f->shift) * f->jump + within * 64, _MM_HINT_T0);
 }
 
 /* Rows first .. first+count of a, each along k from l on, in tiles of WN_PAIRS_TILE_ROWS times

@@ -7,7 +7,7 @@
  * A single number is a pair with a zero, which must meet nothing but numbers: a tile whose slice
  * has an infinity or a NaN takes the lists as they are, one number at a time. Columns of a block
  * stand in order of how many pairs they have, so loops over them end as their predecessors did and
- * columns that take turns are equally long; a column that is shorter meets its zeros. Each element
+ * columns that take turns are equally long; a column that is shorter meets zeros. Each element
  * adds its pairs in ascending order. */
 #include "kernels/columns24.h"
 #include "kernels/simd/each_output.h"
@@ -151,6 +151,16 @@ ALWAYS void add_paired(int vecs, __m256i weights, const float *slice, uint64_t r
         add_products(acc + v, weights, at + 32 * v);
 }
 
+/* What a pair of zeros makes of sums: those below the smallest normal number are flushed to zeros
+ * of their sign, and zeros lose it. Whether a column meets one depends on its neighbours, and these
+ * on how many threads there are; so every column does, in the end. */
+ALWAYS void settle(int vecs, __m256 *acc) {
+    const __m256i zero = _mm256_setzero_si256();
+    UNROLL
+    for (int v = 0; v < vecs; v++)
+        __asm__("vdpbf16ps %1, %1, %0" : "+v"(acc[v]) : "v"(zero));
+}
+
 ALWAYS uint64_t eight_rows(const wn__paired24 *list, int64_t e) {
     uint64_t rows;
     memcpy(&rows, list->row + e, sizeof rows);
@@ -203,7 +213,8 @@ ALWAYS void add_columns_of(int outputs, int vecs, const wn__paired24 *list,
     UNROLL
     for (int i = 0; i < outputs; i++)
         rows[i] = eight_rows(next + i, 0);
-    EACH_OUTPUT(outputs, put_sums(vecs, acc[o], sums.at + list[o].column * sums.stride))
+    EACH_OUTPUT(outputs, settle(vecs, acc[o]);
+                put_sums(vecs, acc[o], sums.at + list[o].column * sums.stride))
 }
 
 /* Columns in turns of `outputs` as they stand in the lists; returns the first that is left. */

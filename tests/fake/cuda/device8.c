@@ -61,18 +61,22 @@ static int open_map(const wn__cu_tensor_map *map, int64_t rows, int64_t columns,
            m.box[0] == (uint64_t)(128 / bytes) && m.box[1] == (uint64_t)box && m.type == type;
 }
 
+// Whether a map with another box is of that very matrix.
+static int same_map(const wn__cu_tensor_map *map, int64_t box, int type, const wn_tensor *whole) {
+    wn_tensor t;
+    return open_map(map, whole->shape[0], whole->shape[1], box, type, whole->dtype, &t) &&
+           t.data == whole->data && t.stride[0] == whole->stride[0];
+}
+
 // Whether the maps of a last tile that has fewer tokens are what the device code takes.
 static int last_maps_fit(const wn__gpu_spmm24_blocks *a, int tokens, int chunk, int type,
-                         wn_dtype dtype) {
-    wn_tensor t;
+                         const wn_tensor *x, const wn_tensor *residual) {
     int64_t rows[3];
     fake_blocks_last(a, tokens, chunk, rows);
     for (int i = 0; i < 2; i++)
-        if (rows[i] > 0 &&
-            !open_map(&a->x_last[i], a->tokens, a->columns, rows[i], 0, WN_DTYPE_U8, &t))
-            return 0;
+        if (rows[i] > 0 && !same_map(&a->x_last[i], rows[i], 0, x)) return 0;
     return rows[2] == 0 || !a->residual_given ||
-           open_map(&a->residual_last, a->tokens, a->rows, rows[2], type, dtype, &t);
+           same_map(&a->residual_last, rows[2], type, residual);
 }
 
 int fake_product8(const void *argument, const char *name) {
@@ -91,14 +95,13 @@ int fake_product8(const void *argument, const char *name) {
                             .relu2 = a->relu2 != 0};
     p.blocks.data = (void *)(uintptr_t)a->blocks;
     if (a->bias != NULL) p.bias = wn__tensor1((void *)(uintptr_t)a->bias, dtype, a->rows);
-    const int tail = WN_SPMM24_TAIL(rows, tokens);
-    wn_tensor end;
-    if (!fake_blocks_sound(a, rows, tokens) || !last_maps_fit(a, tokens, chunk, type, dtype) ||
-        (tail < chunk && !open_map(&a->y_tail, a->tokens, a->rows, tail, type, dtype, &end)) ||
+    // no tile of these has a last chunk of fewer tokens
+    if (!fake_blocks_sound(a, rows, tokens) || WN_SPMM24_TAIL(rows, tokens) != chunk ||
         !open_map(&a->x, a->tokens, a->columns, tokens / a->cluster, 0, WN_DTYPE_U8, &p.x) ||
         !open_map(&a->y, a->tokens, a->rows, chunk, type, dtype, &p.y) ||
         (a->residual_given &&
-         !open_map(&a->residual, a->tokens, a->rows, chunk, type, dtype, &p.residual)))
+         !open_map(&a->residual, a->tokens, a->rows, chunk, type, dtype, &p.residual)) ||
+        !last_maps_fit(a, tokens, chunk, type, &p.x, &p.residual))
         return 1;
     return wn__spmm24_blocks8_ref(&p, &x) != WN_OK;
 }

@@ -154,15 +154,23 @@ void fake_blocks_last(const wn__gpu_spmm24_blocks *p, int tokens, int chunk, int
     out[2] = none ? 0 : left % chunk == 0 ? chunk : left % chunk;
 }
 
-// Whether the maps of a last tile that has fewer tokens are what the device code takes.
-static int last_maps_fit(const wn__gpu_spmm24_blocks *p, int tokens, int chunk, int bf16) {
+// Whether a map with another box is of that very matrix.
+static int same_map(const wn__cu_tensor_map *map, const wn__gpu_spmm24_blocks *p, int64_t columns,
+                    int64_t box, int bf16, const matrix *whole) {
     matrix m;
+    return open_map(map, p, columns, box, bf16, &m) && m.data == whole->data &&
+           m.stride == whole->stride;
+}
+
+// Whether the maps of a last tile that has fewer tokens are what the device code takes.
+static int last_maps_fit(const wn__gpu_spmm24_blocks *p, int tokens, int chunk, int bf16,
+                         const matrix *x, const matrix *residual) {
     int64_t rows[3];
     fake_blocks_last(p, tokens, chunk, rows);
     for (int i = 0; i < 2; i++)
-        if (rows[i] > 0 && !open_map(&p->x_last[i], p, p->columns, rows[i], bf16, &m)) return 0;
+        if (rows[i] > 0 && !same_map(&p->x_last[i], p, p->columns, rows[i], bf16, x)) return 0;
     return rows[2] == 0 || !p->residual_given ||
-           open_map(&p->residual_last, p, p->rows, rows[2], bf16, &m);
+           same_map(&p->residual_last, p, p->rows, rows[2], bf16, residual);
 }
 
 int fake_blocks_multiply_maps(const void *argument, const char *name) {
@@ -173,14 +181,16 @@ int fake_blocks_multiply_maps(const void *argument, const char *name) {
     if (sscanf(name, "wn_spmm24_blocks_%dx%d_%7s", &rows, &tokens, type) != 3) return 1;
     const int bf16 = strcmp(type, "bf16") == 0, chunk = WN_SPMM24_CHUNK(rows, tokens);
     const int tail = WN_SPMM24_TAIL(rows, tokens);
-    if (!fake_blocks_sound(p, rows, tokens) || !last_maps_fit(p, tokens, chunk, bf16) ||
-        (tail < chunk && !open_map(&p->y_tail, p, p->rows, tail, bf16, &y)) ||
-        (tail < chunk && p->residual_given &&
-         !open_map(&p->residual_tail, p, p->rows, tail, bf16, &residual)) ||
-        (p->rest > 0 && !open_map(&p->x_rest, p, p->columns, p->rest / p->cluster, bf16, &x)) ||
+    if (!fake_blocks_sound(p, rows, tokens) ||
         !open_map(&p->x, p, p->columns, tokens / p->cluster, bf16, &x) ||
         !open_map(&p->y, p, p->rows, chunk, bf16, &y) ||
         (p->residual_given && !open_map(&p->residual, p, p->rows, chunk, bf16, &residual)))
+        return 1;
+    if ((p->rest > 0 && !same_map(&p->x_rest, p, p->columns, p->rest / p->cluster, bf16, &x)) ||
+        (tail < chunk && !same_map(&p->y_tail, p, p->rows, tail, bf16, &y)) ||
+        (tail < chunk && p->residual_given &&
+         !same_map(&p->residual_tail, p, p->rows, tail, bf16, &residual)) ||
+        !last_maps_fit(p, tokens, chunk, bf16, &x, &residual))
         return 1;
     return multiply(p, &x, &y, &residual, bf16);
 }

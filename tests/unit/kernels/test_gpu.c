@@ -18,6 +18,7 @@
 #include "kernels/pack24.h"
 #include "kernels/spmm24_blocks.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static fake_cuda_state *fake;
@@ -192,6 +193,30 @@ static void test_launch_path(void **state) {
     assert_int_equal(fake->alive, 0);
 }
 
+// The last tile of tokens has maps of its own, of x by halves of a cluster and of a residual.
+static void test_last_tile(void **state) {
+    (void)state;
+    static const char *const tiles[][2] = {
+        {"spmm24_blocks", "sm90a_256x192x2"}, {"spmm24_blocks", "sm90a_256x176"},
+        {"spmm24_blocks", "sm90a_128x64s4"},  {"spmm24_blocks", "sm90a_128x160x2"},
+        {"spmm24_blocks8", "sm90a_192x128"},  {"spmm24_blocks8", "sm90a_128x160"}};
+    // 13, 3 and 45 tokens of a last tile of 192; all that there are
+    static const int tokens[] = {205, 195, 237, 37};
+    if (!wn__device_code_built()) skip();
+    fake->memory_bytes = (size_t)1 << 30;
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++)
+        for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
+            char problem[64];
+            (void)snprintf(problem, sizeof problem, "T=%d,n=264,k=128,residual=other", tokens[t]);
+            const wn_check_options o = {
+                .op = tiles[i][0], .variant = tiles[i][1], .problem = problem, .seed = 3};
+            int64_t cases = 0, failed = 1;
+            assert_int_equal(wn_kernels_check(&o, on_result, NULL, &cases, &failed), WN_OK);
+            assert_int_equal(cases, 1);
+            assert_int_equal(failed, 0);
+        }
+}
+
 // Products of few tokens: clusters divide the inputs of narrow matrices, launches overlap.
 static void test_few(void **state) {
     (void)state;
@@ -259,7 +284,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flags),        cmocka_unit_test(test_plan),
         cmocka_unit_test(test_refused_data), cmocka_unit_test(test_graph),
-        cmocka_unit_test(test_launch_path),  cmocka_unit_test(test_few),
+        cmocka_unit_test(test_launch_path),  cmocka_unit_test(test_last_tile),
+        cmocka_unit_test(test_few),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

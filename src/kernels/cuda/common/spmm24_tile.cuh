@@ -163,8 +163,8 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
         const work w = work_of<at>(p, i, rank);
         const bool last = w.token + w.tokens > p.tokens; // with a box of its own
         const int tokens = last ? p.tokens - w.token : w.tokens;
-        // a cluster of two copies a part each, of as many swizzles of eight rows
-        const int own = p.cluster == 1 ? 0 : rank * ((tokens + 15) / 16 * 8);
+        // a cluster of two copies a part each
+        const int own = p.cluster == 1 ? 0 : rank * WN_SPMM24_PART(tokens, 2);
         const void *map = last                                  ? &p.x_last[own != 0]
                           : at::RESTS && w.tokens != at::TOKENS ? &p.x_rest
                                                                 : &p.x;
