@@ -378,7 +378,7 @@ unsigned long fake_device24_bytes(int which) {
     }
 }
 
-unsigned fake_device24_cluster(int which, const void *argument) {
+static unsigned cluster_of(int which, const void *argument) {
     const wn__gpu_spmm24_blocks *p = argument;
     switch (kernels[which].kind) {
     case PRODUCT_MAPS:
@@ -391,11 +391,14 @@ unsigned fake_device24_cluster(int which, const void *argument) {
         return WN_KRON_FUSED_CLUSTER;
     case KRON_HELD_JOIN:
         return WN_KRON_HELD_JOINED;
-    case FEW: // asks the hardware
-        return 0;
     default:
         return 1;
     }
+}
+
+int fake_device24_fits(int which, const void *argument, const wn__cu_launch *l, unsigned cluster) {
+    return kernels[which].kind == FEW ? fake_few_fits(argument, kernels[which].name, l, cluster)
+                                      : cluster_of(which, argument) == cluster;
 }
 
 static void leave(unsigned *fault, unsigned number) {

@@ -5,6 +5,8 @@
 #ifndef WN_TESTS_FAKE_DEVICE24_H
 #define WN_TESTS_FAKE_DEVICE24_H
 
+#include "tensor/cuda_abi.h"
+
 /* How many kernels are known here. */
 int fake_device24_count(void);
 /* Whether `name` is a kernel known here; *which receives its number. */
@@ -13,7 +15,9 @@ int fake_device24_find(const char *name, int *which);
 int fake_device24_run(int which, const void *argument);
 /* Bytes of that argument. */
 unsigned long fake_device24_bytes(int which);
-/* Blocks of the clusters that it counts on, 1: none, 0: any. */
-unsigned fake_device24_cluster(int which, const void *argument);
+/* Whether it is launched in clusters of as many blocks as it counts on (1: none); kernels of few
+ * tokens: and as many of each size. */
+int fake_device24_fits(int which, const void *argument, const wn__cu_launch *launch,
+                       unsigned cluster);
 
 #endif

@@ -443,8 +443,8 @@ wn__cu_result cuLaunchKernelEx(const wn__cu_launch *launch, wn__cu_function func
     const unsigned cluster = fake_cuda.last_cluster != 0 ? fake_cuda.last_cluster : 1;
     if (launch->grid[0] % cluster != 0) return INVALID_VALUE;
     if (w.which >= OTHERS) {
-        const unsigned counted_on = fake_device24_cluster(w.which - OTHERS, arguments[0]);
-        if (counted_on != 0 && counted_on != cluster) return INVALID_VALUE;
+        if (!fake_device24_fits(w.which - OTHERS, arguments[0], launch, cluster))
+            return INVALID_VALUE;
         if (fake_device24_bytes(w.which - OTHERS) > sizeof w.whole) return INVALID_VALUE;
         memcpy(w.whole, arguments[0], fake_device24_bytes(w.which - OTHERS));
     }

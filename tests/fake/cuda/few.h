@@ -5,8 +5,11 @@
 #ifndef WN_TESTS_FAKE_FEW_H
 #define WN_TESTS_FAKE_FEW_H
 
+#include "tensor/cuda_abi.h"
 #include "tensor/tensor.h"
 
 int fake_few(const void *argument, const char *name);
+/* Whether blocks of threads, their clusters and their shared memory are what it counts on. */
+int fake_few_fits(const void *argument, const char *name, const wn__cu_launch *l, unsigned cluster);
 
 #endif
