@@ -140,8 +140,9 @@ static wn__few_plan plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shap
     return best;
 }
 
+// Tiles take a launch and so many of their cycles a microsecond, fitted to runs of both.
 static bool is_faster(int64_t T, int64_t n, int64_t k, int bytes, const wn__few_plan *few) {
-    static const double launch = 1.3, cycles = 1600; // of tiles, a microsecond; fitted as well
+    const double launch = 1.3, cycles = bytes == 1 ? 1400 : 1600;
     if (few->rounds > 1) return false;
     const wn__gpu_plan tiles =
         wn__gpu_plan_of(T, n, k, (wn__gpu_plan_wish){WN_TILE_ANY, .bytes = bytes});
@@ -179,7 +180,8 @@ wn__few_plan wn__few_plan_of(int64_t T, int64_t n, int64_t k, int bytes, int sha
 }
 
 bool wn__few_is_faster(int64_t T, int64_t n, int64_t k, int bytes) {
-    if (T <= WN_FEW_TOKENS_COLD || T > WN_FEW_TOKENS_MOST) return T <= WN_FEW_TOKENS_COLD;
+    const int64_t most = bytes == 1 ? WN_FEW_TOKENS_MOST8 : WN_FEW_TOKENS_MOST;
+    if (T <= WN_FEW_TOKENS_COLD || T > most) return T <= WN_FEW_TOKENS_COLD;
     known *at = known_of(T, n, k, bytes, WN_FEW_ANY);
     if (at->faster == UNASKED) at->faster = is_faster(T, n, k, bytes, &at->plan) ? YES : NO;
     return at->faster == YES;

@@ -104,7 +104,8 @@ static void is_the_fastest(void **state) {
     assert_true(wn__few_plan_of(256, 28672, 8192, 2, WN_FEW_ANY).rounds > 1);
 }
 
-// Beside tiles: always up to 64 tokens, never beyond 1024, and both answers between.
+// Beside tiles: always up to 64 tokens, never beyond 1024 or in 8 bits 2048, and both answers
+// between.
 static void beside_tiles(void **state) {
     (void)state;
     assert_true(wn__few_is_faster(1, 4096, 4096, 2));
@@ -121,6 +122,18 @@ static void beside_tiles(void **state) {
     assert_false(wn__few_is_faster(512, 11008, 4096, 2));
     assert_false(wn__few_is_faster(1024, 6656, 1664, 2));
     assert_false(wn__few_is_faster(1024, 8192, 8192, 1));
+    // in 8 bits more tokens of narrow layers, while one round of tiles holds them
+    assert_true(wn__few_is_faster(1500, 2048, 768, 1));
+    assert_true(wn__few_is_faster(2000, 2048, 768, 1));
+    assert_true(wn__few_is_faster(1500, 768, 2048, 1));
+    assert_true(wn__few_is_faster(2048, 1000, 4096, 1));
+    assert_true(wn__few_is_faster(1000, 1664, 6656, 1));
+    assert_true(wn__few_is_faster(256, 11008, 4096, 1));
+    assert_false(wn__few_is_faster(1500, 1664, 6656, 1));
+    assert_false(wn__few_is_faster(1500, 6656, 1664, 1));
+    assert_false(wn__few_is_faster(2049, 1000, 4096, 1));
+    assert_false(wn__few_is_faster(2049, 2048, 768, 1));
+    assert_false(wn__few_is_faster(1500, 2048, 768, 2));
 }
 
 // Asked again, also after more than a thread remembers, the answers are those of the first time.
