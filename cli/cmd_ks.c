@@ -156,6 +156,18 @@ static int fit(const options *o) {
     return EXIT_OK;
 }
 
+// A device that is there for other commands is no mistake of the command line.
+static int check_apply_device(const options *o) {
+    const char *device = o->value[O_ks_device].given ? opt_text(o, O_ks_device) : "cpu";
+    if (strcmp(device, "cpu") == 0) return EXIT_OK;
+    if (strncmp(device, "cuda", 4) != 0)
+        return usage_error("winnow ks apply --device %s: cpu expected", device);
+    (void)usage_error("winnow ks apply --device %s: cpu expected; its closed forms and least "
+                      "squares have no GPU code, the gradients of ks fit have",
+                      device);
+    return EXIT_UNSUPPORTED;
+}
+
 int command_KS(const options *o) {
     static const option_id of_fit[] = {O_weight_path,
                                        O_tensor,
@@ -190,10 +202,8 @@ int command_KS(const options *o) {
     if (strcmp(o->argument[0], "fit") == 0) return fit(o);
     if (strcmp(o->argument[0], "apply") != 0)
         return usage_error("winnow ks %s: fit or apply expected", o->argument[0]);
-    if (o->value[O_ks_device].given && strcmp(opt_text(o, O_ks_device), "cpu") != 0)
-        return usage_error("winnow ks apply --device %s: cpu expected; its closed forms and least "
-                           "squares have no GPU code, the gradients of ks fit have",
-                           opt_text(o, O_ks_device));
-    int code = check_given(o, "apply", of_fit, sizeof of_fit / sizeof *of_fit);
+    int code = check_apply_device(o);
+    if (code != EXIT_OK) return code;
+    code = check_given(o, "apply", of_fit, sizeof of_fit / sizeof *of_fit);
     return code == EXIT_OK ? ks_apply(o) : code;
 }

@@ -33,6 +33,7 @@ static wn_status add_packed(wn__cell *c, const wn__kron_work *w) {
     char ops[64], problem[2 * WN__PROBLEM_TEXT];
     wn__entry *e;
     int64_t lanes;
+    if (strcmp(c->suite->dtype, "f32") != 0) return WN_OK; // layers pack float32 alone
     if (w->count < 2 || !wn__kron_problem(w, WN__KRON_FORWARD, c->rows, c->suite->dtype, false, ops,
                                           sizeof ops, problem, sizeof problem))
         return WN_OK;
@@ -45,9 +46,7 @@ static wn_status add_packed(wn__cell *c, const wn__kron_work *w) {
     if (!e) return WN_OK;
     used = strlen(e->name);
     (void)snprintf(e->name + used, sizeof e->name - used, ", as loaded");
-    e->bytes =
-        (strcmp(c->suite->dtype, "f32") == 0 ? 4 : 2) * (double)c->rows * (double)(w->in + w->out) +
-        4 * w->params;
+    e->bytes = 4 * ((double)c->rows * (double)(w->in + w->out) + w->params);
     return WN_OK;
 }
 

@@ -133,9 +133,12 @@ static void put_tensor(const source *s, size_t i, size_t skip, wn__pth_writer *w
 }
 
 // A checkpoint of a chain has its factors, and its head, in dictionaries of their own.
-static wn_status put_checkpoint(const source *s, wn__pth_writer *w) {
+static void put_checkpoint(const source *s, const wn__json *patterns, wn__pth_writer *w) {
     static const char *const inner[] = {"head.", "model_state_dict."};
-    wn__pth_begin(w, WN__PICKLE_DICT);
+    if (wn__notes_has_layers(&s->notes)) // they are the state of an OrderedDict
+        wn__pth_begin_ordered(w);
+    else
+        wn__pth_begin(w, WN__PICKLE_DICT);
     for (size_t i = 0, end; i < s->count; i = end) {
         const char *prefix = NULL;
         for (int k = 0; k < 2; k++)
@@ -154,22 +157,42 @@ static wn_status put_checkpoint(const source *s, wn__pth_writer *w) {
             put_tensor(s, end, strlen(prefix), w);
         wn__pth_end(w);
     }
-    WN_TRY(wn__notes_put_chain(&s->notes, w));
+    wn__notes_put_chain(&s->notes, patterns, w);
     wn__pth_end(w);
+    wn__notes_put_layers(&s->notes, w);
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(((const wn__st_item *)a)->name, ((const wn__st_item *)b)->name);
+}
+
+// *out: the patterns of a checkpoint whose factors are all there, to be freed; else NULL.
+static wn_status find_patterns(const source *s, wn__json **out) {
+    char name[64];
+    const wn__st_item key = {.name = name};
+    WN_TRY(wn__notes_patterns(&s->notes, out));
+    for (size_t t = 0; t < wn__json_count(*out); t++) {
+        (void)snprintf(name, sizeof name, "model_state_dict.weights.%zu", t);
+        if (bsearch(&key, s->item, s->count, sizeof key, compare_names) != NULL) continue;
+        wn__json_free(*out);
+        *out = NULL;
+    }
     return WN_OK;
 }
 
 static wn_status write_pth(const source *s, const char *to, bool bare) {
     wn__pth_writer *w;
-    WN_TRY(wn__pth_create(to, &w));
+    wn__json *patterns = NULL;
+    WN_TRY(find_patterns(s, &patterns));
+    wn_status status = wn__pth_create(to, &w);
+    if (status != WN_OK) {
+        wn__json_free(patterns);
+        return status;
+    }
     if (bare) {
         wn__pth_put_tensor(w, &s->item[0].view);
-    } else if (wn__notes_get(&s->notes, "patterns") != NULL) {
-        wn_status status = put_checkpoint(s, w);
-        if (status != WN_OK) {
-            wn__pth_abort(w);
-            return wn__fail_in(status, "%s", s->path);
-        }
+    } else if (patterns != NULL) {
+        put_checkpoint(s, patterns, w);
     } else {
         wn__pth_begin_ordered(w);
         for (size_t i = 0; i < s->count; i++)
@@ -177,6 +200,7 @@ static wn_status write_pth(const source *s, const char *to, bool bare) {
         wn__pth_end(w);
         wn__notes_put_layers(&s->notes, w);
     }
+    wn__json_free(patterns);
     return wn__pth_commit(w);
 }
 

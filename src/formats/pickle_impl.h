@@ -26,7 +26,7 @@ WN_NODISCARD wn_status wn__pickle_reduce(wn__pickle_heap *h, const wn__pickle_va
 /* ('storage', class, key, location, count[, None]). */
 WN_NODISCARD wn_status wn__pickle_persistent(wn__pickle_heap *h, const wn__pickle_value *id,
                                              wn__pickle_value **out);
-/* The state of an OrderedDict: its _metadata, which nobody here needs. */
+/* The state of an OrderedDict: its _metadata, kept beside what it holds. */
 WN_NODISCARD wn_status wn__pickle_build(wn__pickle_value *object, const wn__pickle_value *state);
 
 #endif

@@ -3,6 +3,7 @@
 #include "infer/chain_file.h"
 
 #include "base/fail.h"
+#include "formats/notes.h"
 #include "nn/structure.h"
 #include "sparse/kron_head.h"
 #include <inttypes.h>
@@ -14,36 +15,27 @@
 #define TAG_KEY   "kron:" // of metadata, before the layer
 
 bool wn__chain_is_pth(const wn__pth *p) {
-    return wn__pickle_get(p->root, "patterns") != NULL;
+    return wn__notes_patterns_of(p) != NULL;
 }
 
-static bool is_sequence(const wn__pickle_value *v) {
-    return v != NULL && (v->type == WN__PICKLE_LIST || v->type == WN__PICKLE_TUPLE);
-}
-
+// Four integers.
 static wn_status read_pattern(const wn__pth *p, size_t t, const wn__pickle_value *v, wn__kron *to) {
     int64_t number[4];
-    if (!is_sequence(v) || wn__pickle_count(v) != 4)
-        return wn__fail(WN_FORMAT, "%s: patterns.%zu is %s of %zu, four numbers expected", p->path,
-                        t, wn__pickle_typename(v), wn__pickle_count(v));
     for (size_t i = 0; i < 4; i++) {
-        const wn__pickle_value *n = wn__pickle_at(v, i);
-        if (n == NULL || n->type != WN__PICKLE_INT || n->integer < 1)
-            return wn__fail(WN_FORMAT, "%s: patterns.%zu.%zu is %s%s, a number from 1 on expected",
-                            p->path, t, i, wn__pickle_typename(n),
-                            n != NULL && n->type == WN__PICKLE_INT ? " below 1" : "");
-        number[i] = n->integer;
+        number[i] = wn__pickle_at(v, i)->integer;
+        if (number[i] < 1)
+            return wn__fail(WN_FORMAT, "%s: patterns.%zu.%zu is below 1", p->path, t, i);
     }
     *to = (wn__kron){number[0], number[1], number[2], number[3]};
     return WN_OK;
 }
 
 static wn_status read_patterns(const wn__pth *p, wn__kron_chain *out) {
-    const wn__pickle_value *list = wn__pickle_get(p->root, "patterns");
+    const wn__pickle_value *list = wn__notes_patterns_of(p);
     size_t n = wn__pickle_count(list);
-    if (!is_sequence(list) || n < 1 || n > WN__KRON_MAX)
-        return wn__fail(WN_FORMAT, "%s: patterns is %s of %zu, a list of 1 to %d expected", p->path,
-                        wn__pickle_typename(list), n, WN__KRON_MAX);
+    if (n < 1 || n > WN__KRON_MAX)
+        return wn__fail(WN_FORMAT, "%s: patterns has %zu factors, 1 to %d expected", p->path, n,
+                        WN__KRON_MAX);
     *out = (wn__kron_chain){.count = (int)n};
     for (size_t t = 0; t < n; t++)
         WN_TRY(read_pattern(p, t, wn__pickle_at(list, t), &out->factor[t]));

@@ -16,7 +16,7 @@ typedef struct wn__chain_file {
     int64_t head; /* rank of "head.out" "head.in", which is added to the chain; 0: there is none */
 } wn__chain_file;
 
-/* Whether the file says of itself that it holds a chain: a member "patterns" at the top. */
+/* Whether the file says of itself that it holds a chain: wn__notes_patterns_of. */
 bool wn__chain_is_pth(const wn__pth *p);
 /* "patterns", "model_state_dict.weights.N" and perhaps "winnow.chain" and "head". FORMAT names the
  * file and the member: a pattern that is not four numbers from 1 on, factors that do not meet, a

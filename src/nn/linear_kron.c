@@ -34,7 +34,7 @@
 
 struct wn__linear_kron {
     wn__kron_chain chain;
-    wn_tensor packed; // absent where they are never packed
+    wn_tensor packed; // absent where they are never packed: nothing here reads such a form
     int64_t lanes;    // for which they are; 0: they are not
 };
 
@@ -150,6 +150,8 @@ static wn_status add_packed(wn__linear *l, wn__build *b) {
     if (b->training || b->round16 || b->dtype != WN_DTYPE_F32 || chain_of(l)->count < 2)
         return WN_OK;
     const wn__kron_mul p = product_of(l, MANY);
+    const wn__exec any = {0};
+    if (wn__kron_packed_lanes(&any, &p) == 0) return WN_OK;
     return wn__tensor_alloc1(b->weights, WN_DTYPE_U8, wn__kron_packed_bytes(p.w, p.count),
                              &l->as.kron->packed);
 }

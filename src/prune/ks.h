@@ -18,8 +18,9 @@ struct wn__ks_gpu; /* prune/ks_gpu.h */
 WN_NODISCARD wn_status wn__ks_weight(const char *path, const char *tensor, float **w, int64_t *out,
                                      int64_t *in);
 
-/* k->root of the inputs in a file, or of a text that the model at k->path reads; INVALID: not [n,
- * in], no model. */
+/* k->root of the inputs in a file, or of a text that the model at k->path reads, and the crc32 of
+ * those inputs or that text, which every processor finds the same; INVALID: not [n, in], no
+ * model. */
 struct wn__ks;
 WN_NODISCARD wn_status wn__ks_calibrate(struct wn__ks *k, const char *path);
 /* w [out, in] times what makes errors in all directions weigh the same, as far as the rightmost
@@ -48,7 +49,7 @@ typedef struct wn__ks {
     wn__kron_chain chain;
     int64_t head_rank;   /* of what is added to the chain; 0: nothing */
     float *head[2];      /* V [rank, in], U [out, rank]; w is what they leave of the weight */
-    uint32_t made_of[2]; /* of a head: what tells the weight, and the calibration, from others */
+    uint32_t made_of[2]; /* crc32 of the weight, and of what the calibration was read from */
     double norm;         /* ||W||^2 of the whole weight */
     double outputs;      /* with a head, and a calibration: ||W S||^2 of it */
     bool half, brain, batch_last; /* factors are rounded to float16, to bfloat16 */
@@ -95,6 +96,8 @@ typedef struct wn__ks_sums {
 /* ks_head.c: k->norm, and the head, which is taken out of k->w: that of the checkpoint of --resume,
  * or a new one; after chain, w and root are there. */
 WN_NODISCARD wn_status wn__ks_make_head(wn__ks *k);
+/* crc32 of V and U as they are saved. */
+uint32_t wn__ks_head_crc(const wn__ks *k);
 /* Buffers, optimizer states, plans; after chain, w and data are there. */
 WN_NODISCARD wn_status wn__ks_build(wn__ks *k);
 void wn__ks_free(wn__ks *k);

@@ -2,6 +2,7 @@
 // Fits that know what a layer's inputs look like: their second moments H, a root S of them, and
 // what a chain's rightmost factor can absorb of it (Wang et al., "SVD-LLM", 2024, for all of S).
 #include "base/fail.h"
+#include "base/file.h"
 #include "prune/ks.h"
 #include "prune/ks_text.h"
 
@@ -55,6 +56,7 @@ static wn_status from_inputs(wn__ks *k, const char *path) {
             wn__fail(WN_INVALID, "%s: inputs of %" PRId64 " numbers, the weight takes %" PRId64,
                      path, in, k->in);
     if (status == WN_OK) status = moments(k, x, n, k->root);
+    if (status == WN_OK) k->made_of[1] = wn__crc32(0, x, (size_t)(n * in) * sizeof *x);
     free(x);
     return status;
 }
@@ -69,6 +71,16 @@ static wn_status layer_of(const wn__ks_text *t, const char *tensor, wn__linear *
     *l = wn__ks_text_layer(t, name, block);
     if (*l != NULL && *block >= 0) return WN_OK;
     return wn__fail(WN_INVALID, "%s: '%s' is the weight of no layer of its blocks", t->dir, name);
+}
+
+// Of the text, and of how much of it is read in which windows.
+static wn_status text_crc(const wn__ks_text_options *o, uint32_t *out) {
+    const int64_t windows[2] = {o->tokens, o->seq};
+    wn__map map;
+    WN_TRY(wn__map_open(o->text, &map));
+    *out = wn__crc32(wn__crc32(0, map.data, map.size), windows, sizeof windows);
+    wn__map_close(&map);
+    return WN_OK;
 }
 
 // What the layer reads while its dense model reads a text.
@@ -86,6 +98,7 @@ static wn_status from_text(wn__ks *k, const char *path) {
                         "%s: neither .pth nor .safetensors, so a text; that needs a model "
                         "directory to read it, which %s is not",
                         path, k->path);
+    WN_TRY(text_crc(&o, &k->made_of[1]));
     wn_status status = wn__ks_text_open(k->path, &o, &t);
     if (status == WN_OK) status = layer_of(&t, k->o->tensor, &l, &block);
     if (status == WN_OK) status = wn__ks_text_begin(&t);

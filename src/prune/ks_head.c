@@ -78,23 +78,42 @@ static bool says(const wn__pickle_value *own, const char *key, uint32_t want) {
     return v != NULL && v->type == WN__PICKLE_INT && v->integer == (int64_t)want;
 }
 
-static wn_status take_from(wn__ks *k, const wn__pth *p) {
+uint32_t wn__ks_head_crc(const wn__ks *k) {
+    const size_t rank = (size_t)k->head_rank * sizeof(float);
+    return wn__crc32(wn__crc32(0, k->head[0], rank * (size_t)k->in), k->head[1],
+                     rank * (size_t)k->out);
+}
+
+// Whether a head is of this weight and of this calibration.
+static wn_status same_source(const wn__ks *k, const wn__pth *p) {
+    static const char *const keys[] = {"weight_crc", "calib_crc", "head_crc"};
     const wn__pickle_value *own = wn__pickle_get(p->root, "winnow");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (wn__pickle_get(own, keys[i]) == NULL)
+            return wn__fail(WN_INVALID, "%s: does not say what its head is of (winnow.%s)", p->path,
+                            keys[i]);
+    if (!says(own, "weight_crc", k->made_of[0]))
+        return wn__fail(WN_INVALID, "%s: its head is of another weight than %s", p->path, k->path);
+    if (!says(own, "calib_crc", k->made_of[1]))
+        return wn__fail(WN_INVALID, "%s: its head is of another calibration than %s", p->path,
+                        k->o->calib != NULL ? k->o->calib : "none");
+    return WN_OK;
+}
+
+static wn_status take_from(wn__ks *k, const wn__pth *p) {
     const wn__pth_entry *e = wn__pth_find(p, "head.in");
     const int64_t rank = e != NULL && e->view.ndim == 2 ? e->view.shape[0] : 0;
     if (rank != k->head_rank)
         return wn__fail(WN_INVALID, "%s: its head has rank %" PRId64 ", here %" PRId64, p->path,
                         rank, k->head_rank);
-    if (wn__pickle_get(own, "head_weight") == NULL)
-        return wn__fail(WN_INVALID,
-                        "%s: does not say of which weight its head is (winnow.head_weight)",
-                        p->path);
-    if (!says(own, "head_weight", k->made_of[0]) || !says(own, "head_calib", k->made_of[1]))
-        return wn__fail(WN_INVALID, "%s: its head is of another weight or calibration", p->path);
+    WN_TRY(same_source(k, p));
     const wn_tensor v = wn__tensor2(k->head[0], WN_DTYPE_F32, rank, k->in);
     const wn_tensor u = wn__tensor2(k->head[1], WN_DTYPE_F32, k->out, rank);
     WN_TRY(wn__ks_take(p, "head.in", &v));
-    return wn__ks_take(p, "head.out", &u);
+    WN_TRY(wn__ks_take(p, "head.out", &u));
+    if (says(wn__pickle_get(p->root, "winnow"), "head_crc", wn__ks_head_crc(k))) return WN_OK;
+    return wn__fail(WN_INVALID, "%s: its head is not the one that was saved (winnow.head_crc)",
+                    p->path);
 }
 
 static wn_status take_saved(wn__ks *k) {
@@ -113,10 +132,8 @@ wn_status wn__ks_make_head(wn__ks *k) {
     k->norm = 0;
     for (int64_t i = 0; i < k->out * k->in; i++)
         k->norm += (double)k->w[i] * (double)k->w[i];
-    if (k->head_rank == 0) return WN_OK;
     k->made_of[0] = wn__crc32(0, k->w, (size_t)(k->out * k->in) * sizeof *k->w);
-    if (k->root != NULL)
-        k->made_of[1] = wn__crc32(0, k->root, (size_t)(k->in * k->in) * sizeof *k->root);
+    if (k->head_rank == 0) return WN_OK;
     wn_status status = reserve(k, &w, &h, factor, head);
     for (int64_t i = 0; i < k->out * k->in && status == WN_OK; i++)
         w[i] = (double)k->w[i];

@@ -208,9 +208,10 @@ static void put_own(const wn__ks *k, wn__pth_writer *w, const char *line) {
     put_int(w, "plateau_bad", k->schedule.bad);
     put_real(w, "best", k->best);
     put_int(w, "best_epoch", k->best_epoch);
+    put_int(w, "weight_crc", k->made_of[0]);
     if (k->head_rank > 0) {
-        put_int(w, "head_weight", k->made_of[0]);
-        put_int(w, "head_calib", k->made_of[1]);
+        put_int(w, "calib_crc", k->made_of[1]);
+        put_int(w, "head_crc", wn__ks_head_crc(k));
     }
     wn__pth_end(w);
 }
@@ -416,9 +417,20 @@ static wn_status same_head(const wn__ks *k, const wn__pth *p) {
                     e->view.ndim == 2 ? e->view.shape[0] : 0);
 }
 
+// Files from before it was written there say nothing of their weight.
+static wn_status same_weight(const wn__ks *k, const wn__pth *p, const wn__pickle_value *own) {
+    int64_t crc = 0;
+    if (wn__pickle_get(own, "weight_crc") == NULL) return WN_OK;
+    WN_TRY(get_int(p, own, "weight_crc", &crc));
+    if (crc == (int64_t)k->made_of[0]) return WN_OK;
+    return wn__fail(WN_INVALID, "%s: is of another weight than %s (winnow.weight_crc)", p->path,
+                    k->path);
+}
+
 static wn_status take_all(wn__ks *k, const wn__pth *p, const char *line) {
     const wn__pickle_value *own = wn__pickle_get(p->root, "winnow");
     WN_TRY(same_text(p, own, "chain", line));
+    WN_TRY(same_weight(k, p, own));
     WN_TRY(same_head(k, p));
     WN_TRY(same_text(p, own, "optimizer", wn__optimizer_name(k->kind)));
     WN_TRY(same_text(p, own, "scheduler", wn__epochs_name(k->schedule.kind)));

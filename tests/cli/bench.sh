@@ -71,6 +71,11 @@ if "$WINNOW" kernels --op kron_mul | grep -q cblas; then
     grep -q over_bmm "$dir/ks.json" || fail "no ratio to batched products"
     grep -q "of the 160 published patterns" "$dir/ks.json" || fail "no median over the sample"
 fi
+# what a loaded layer packs is float32
+for dtype in f32 bf16; do
+    run 0 bench ks --shapes 1024x1024 --rows 2 --work 'forward two factors 3' --peers none --repeats 1 --threads 1 --dtype $dtype
+    if [ $dtype = f32 ] && "$WINNOW" kernels --op kron_mul | grep -q avx; then prints ", as loaded"; else prints_not ", as loaded"; fi
+done
 run 1 bench ks --shapes 7x7; says "nothing of these shapes"
 run 1 bench ks --dtype int8; says "f32, bf16 or f16"
 

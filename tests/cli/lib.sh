@@ -26,6 +26,7 @@ run() {
 says() { grep -qF -- "$1" "$err" || fail "standard error lacks: $1"; }
 says_not() { ! grep -qF -- "$1" "$err" || fail "standard error has: $1"; }
 prints() { grep -qF -- "$1" "$out" || fail "standard output lacks: $1"; }
+prints_not() { ! grep -qF -- "$1" "$out" || fail "standard output has: $1"; }
 
 # Whether the program is a sanitized build: some ten times slower, and here for the code it reaches, not for sizes.
 sanitized() { grep -qE '^WN_SANITIZE:[A-Z]*=.' "$WN_BUILD/CMakeCache.txt" 2>/dev/null; }

@@ -4,9 +4,5 @@
 #include "kernels/simd/kron_pack.inc.h"
 
 wn_status wn__kron_pack_avx2(const void *args, wn__exec *x) {
-    const wn__kron_pack *p = args;
-    const wn__kron_packing n = wn__kron_packing_of(p->w, p->count, p->lanes);
-    memset(p->packed.data, 0, (size_t)(n.weights + n.places) * sizeof(float));
-    kron_pack_all(p->w, p->count, &n, p->packed.data, x);
-    return WN_OK;
+    return kron_pack(args, x);
 }

@@ -47,3 +47,11 @@ static void kron_pack_all(const wn_tensor *w, int count, const wn__kron_packing 
         to += wn__kron_line(s.a * s.b * s.c * s.d);
     }
 }
+
+/* kron_mul packs as part of its own work, and has no use for this. */
+__attribute__((unused)) static wn_status kron_pack(const wn__kron_pack *p, wn__exec *x) {
+    const wn__kron_packing n = wn__kron_packing_of(p->w, p->count, p->lanes);
+    memset(p->packed.data, 0, (size_t)(n.weights + n.places) * sizeof(float));
+    kron_pack_all(p->w, p->count, &n, p->packed.data, x);
+    return WN_OK;
+}

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "formats/notes.h"
 #include "formats/pth.h"
 #include "formats/safetensors.h"
 #include "tensor/tensor.h"
@@ -107,6 +108,25 @@ static const char *meta_of(const char *path, const char *key, char *out, size_t 
     return out;
 }
 
+// Puts a byte of 0 behind `at` bytes of a text in a .pth, whose checksums are taken out.
+static void zero_after(const char *path, const char *text, ptrdiff_t at) {
+    wn__map map;
+    assert_ok(wn__map_open(path, &map));
+    size_t n = map.size, found = 0;
+    char *bytes = malloc(n);
+    memcpy(bytes, map.data, n);
+    wn__map_close(&map);
+    for (size_t i = 0; i + 20 < n; i++) {
+        if (memcmp(bytes + i, "PK\1\2", 4) == 0) memset(bytes + i + 16, 0, 4);
+        if (memcmp(bytes + i, text, strlen(text)) != 0) continue;
+        bytes[(ptrdiff_t)i + at] = 0;
+        found++;
+    }
+    assert_int_equal(found, 1);
+    assert_ok(wn__file_write(path, bytes, n));
+    free(bytes);
+}
+
 // Which layers of a state_dict are chains, and of which patterns, is in its _metadata.
 static void test_layers(void **state) {
     static const char tag[] = "kron 1 rightmost-first groups-cb (2,3,2,1) (1,2,3,2)";
@@ -194,6 +214,10 @@ static void test_chain(void **state) {
         wn__pth_begin_ordered(w);
         wn__pth_put_text(w, names[i]);
         wn__pth_put_tensor(w, &t);
+        if (i == 0) {
+            wn__pth_put_text(w, "weights.1");
+            wn__pth_put_tensor(w, &t);
+        }
         wn__pth_end(w);
     }
     wn__pth_put_text(w, "patterns");
@@ -209,6 +233,111 @@ static void test_chain(void **state) {
     wn__pth_end(w);
     assert_ok(wn__pth_commit(w));
     check_chain(state, own, true);
+}
+
+// A field `patterns` that is no chain's, of numbers, texts or a tensor.
+static void test_no_chain(void **state) {
+    enum { TENSOR, TEXTS, THREE, REAL, EMPTY, ALONE, KINDS };
+    const char *pth = scratch_path(state, "other.pth"),
+               *st = scratch_path(state, "other.safetensors");
+    const int64_t four[4] = {1, 2, 2, 1};
+    const wn_convert_options o = {.force = true};
+    float x[4] = {1, 2};
+    char text[64];
+    const wn_tensor t = wn__tensor2(x, WN_DTYPE_F32, 2, 2);
+    for (int kind = 0; kind < KINDS; kind++) {
+        wn__pth_writer *w;
+        wn__pth p;
+        wn_convert_result r;
+        assert_ok(wn__pth_create(pth, &w));
+        wn__pth_begin(w, WN__PICKLE_DICT);
+        wn__pth_put_text(w, kind == ALONE ? "weights" : "model_state_dict");
+        wn__pth_begin_ordered(w);
+        wn__pth_put_text(w, "weights.0");
+        wn__pth_put_tensor(w, &t);
+        wn__pth_end(w);
+        wn__pth_put_text(w, "patterns");
+        if (kind == TENSOR) {
+            wn__pth_put_tensor(w, &t);
+        } else {
+            wn__pth_begin(w, WN__PICKLE_LIST);
+            if (kind == TEXTS) wn__pth_put_text(w, "*.bias");
+            if (kind == REAL) wn__pth_put_real(w, 0.5);
+            if (kind == THREE || kind == ALONE) put_ints(w, four, kind == THREE ? 3 : 4);
+            wn__pth_end(w);
+        }
+        wn__pth_end(w);
+        assert_ok(wn__pth_commit(w));
+        assert_ok(wn_convert(pth, st, &o, &r));
+        assert_int_equal(r.tensors, kind == TENSOR ? 2 : 1);
+        assert_string_equal(meta_of(st, "patterns", text, sizeof text), "(missing)");
+        assert_ok(wn__pth_open(pth, &p));
+        assert_null(wn__notes_patterns_of(&p));
+        wn__pth_close(&p);
+    }
+}
+
+// Metadata of that name: a chain's only if its factors are there, and never instead of layers'.
+static void test_metadata(void **state) {
+    static const struct {
+        const char *patterns, *factor;
+        bool chain;
+    } cases[] = {{"[[2,3,2,1],[1,2,3,2]]", "model_state_dict.weights.1", true},
+                 {"[[2,3,2,1],[1,2,3,2]]", "model_state_dict.weights.2", false},
+                 {"[[2,3,2,1],[1,2,3]]", "model_state_dict.weights.1", false},
+                 {"[[2,3,2,1],[1,2,3,2.5]]", "model_state_dict.weights.1", false},
+                 {"[[\"x\",\"y\"],3]", "model_state_dict.weights.1", false},
+                 {"{\"a\":[1,2]}", "model_state_dict.weights.1", false},
+                 {"[]", "model_state_dict.weights.1", false},
+                 {"7", "model_state_dict.weights.1", false},
+                 {"any text", "model_state_dict.weights.1", false}};
+    const char *from = scratch_path(state, "from.safetensors"),
+               *pth = scratch_path(state, "meta.pth"),
+               *back = scratch_path(state, "back.safetensors");
+    const wn_convert_options o = {.force = true};
+    float x[12] = {1};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char key[2][16] = {"kron:a.b", "patterns"}, tag[] = "a tag", value[64];
+        const wn__st_meta meta[] = {{key[1], value}, {key[0], tag}};
+        const wn__st_item items[] = {
+            {.name = "model_state_dict.weights.0", .view = wn__tensor2(x, WN_DTYPE_F32, 4, 3)},
+            {.name = cases[i].factor, .view = wn__tensor2(x, WN_DTYPE_F32, 6, 2)}};
+        wn_convert_result r;
+        wn__pth p;
+        (void)snprintf(value, sizeof value, "%s", cases[i].patterns);
+        assert_ok(wn__safetensors_write(from, items, 2, meta, 2, NULL, NULL));
+        assert_ok(wn_convert(from, pth, &o, &r));
+        assert_ok(wn__pth_open(pth, &p));
+        assert_true(cases[i].chain == (wn__pickle_get(p.root, "patterns") != NULL));
+        assert_true(cases[i].chain == (wn__notes_patterns_of(&p) != NULL));
+        const wn__pickle_value *layer = wn__pickle_get(p.root->list.metadata, "a.b");
+        assert_true(wn__pickle_is(wn__pickle_get(layer, "winnow.chain"), tag));
+        wn__pth_close(&p);
+        if (!cases[i].chain) continue;
+        assert_ok(wn_convert(pth, back, &o, &r));
+        assert_same_files(from, back);
+    }
+}
+
+// Names of layers and texts with a byte of 0 would be cut, and two be one.
+static void test_zero_byte(void **state) {
+    static const char *const words[] = {"a.b#c", "a#tag"};
+    char key[] = "kron:a.b#c", tag[] = "a#tag";
+    const char *from = scratch_path(state, "from.safetensors"),
+               *pth = scratch_path(state, "zero.pth"), *to = scratch_path(state, "to.safetensors");
+    float x[12] = {1};
+    const wn__st_meta meta = {key, tag};
+    const wn__st_item item = {.name = "a", .view = wn__tensor2(x, WN_DTYPE_F32, 4, 3)};
+    const wn_convert_options o = {.force = true};
+    wn_convert_result r;
+    for (int i = 0; i < 2; i++) {
+        assert_ok(wn__safetensors_write(from, &item, 1, &meta, 1, NULL, NULL));
+        assert_ok(wn_convert(from, pth, &o, &r));
+        zero_after(pth, words[i], strchr(words[i], '#') - words[i]);
+        assert_int_equal(wn_convert(pth, to, &o, &r), WN_FORMAT);
+        assert_non_null(strstr(wn_last_error(), "zero.pth: a byte of 0 in the note 'kron:a.b"));
+        assert_false(wn__file_exists(to));
+    }
 }
 
 static void test_refusals(void **state) {
@@ -232,8 +361,9 @@ static void test_refusals(void **state) {
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
-static const struct CMUnitTest tests[] = {TEST(test_round), TEST(test_written), TEST(test_layers),
-                                          TEST(test_chain), TEST(test_refusals)};
+static const struct CMUnitTest tests[] = {
+    TEST(test_round),    TEST(test_written),  TEST(test_layers),    TEST(test_chain),
+    TEST(test_no_chain), TEST(test_metadata), TEST(test_zero_byte), TEST(test_refusals)};
 
 int main(void) {
     return cmocka_run_group_tests(tests, NULL, NULL);

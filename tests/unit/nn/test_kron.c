@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Layers whose weight is a chain of Kronecker-sparse factors: gradients against finite differences,
 // the merged weight against the forward pass, dense weights taken over, what is refused.
+#include "kernels/kron_mul.h"
 #include "sparse/kron.h"
 #include "unit/nn/layer_test.h"
 
@@ -126,6 +127,20 @@ static void small_integers(const wn_tensor *t, uint64_t stream) {
         wn__set(t, i, (double)wn__philox_below(5, WN_STREAM_TEST + stream, (uint64_t)i, 5) - 2);
 }
 
+// Whether the product that a layer runs is in panels, which read a packed form.
+static bool in_panels(rig *r) {
+    const wn__kron_chain *c = wn__linear_chain(&r->l);
+    const wn__kernel *chosen;
+    wn__kron_mul p = {.x = wn__tensor2(NULL, WN_DTYPE_F32, 64, r->l.in),
+                      .y = wn__tensor2(NULL, WN_DTYPE_F32, 64, r->l.out),
+                      .count = c->count};
+    for (int t = 0; t < c->count; t++)
+        p.w[t] =
+            wn__kron_view(&c->factor[t], WN__KRON_COLUMNS, r->params.item[t].w.data, WN_DTYPE_F32);
+    OK(wn__plan(exec_of(r), WN__OP_kron_mul, &p, &chosen));
+    return c->count > 1 && strncmp(chosen->variant, "avx", 3) == 0;
+}
+
 // Many tokens go through two factors in one pass, few step by step: the same gradients.
 static void check_pass(const char *structure) {
     enum { N = 512, SIDE = 32, NUMBERS = 8 * 32 * 4 };
@@ -136,6 +151,11 @@ static void check_pass(const char *structure) {
                     tdy = wn__tensor2(dy, WN_DTYPE_F32, N, SIDE);
     rig r;
     open_layer(&r, &spec);
+    if (!in_panels(
+            &r)) { // nor in one pass: step by step so many tokens are more than was built for
+        close_layer(&r);
+        skip();
+    }
     OK(wn__linear_prepare(&r.l, exec_of(&r), 0));
     small_integers(&tx, 1);
     small_integers(&tdy, 2);
@@ -205,8 +225,20 @@ static void merged(void **state) {
     }
 }
 
+// Factors that change behind prepare's back change nothing where the packed form is what is read.
+static void check_reads(rig *r, flow *f, bool packed) {
+    const size_t size = wn__tensor_bytes(&f->y);
+    float *before = malloc(size);
+    memcpy(before, f->y.data, size);
+    for (int t = 0; t < wn__linear_chain(&r->l)->count; t++)
+        memset(r->params.item[t].w.data, 0, wn__tensor_bytes(&r->params.item[t].w));
+    OK(wn__linear_forward(&r->l, exec_of(r), &f->x, &f->y, false));
+    assert_true(packed == (memcmp(before, f->y.data, size) == 0));
+    free(before);
+}
+
 // A layer that does not train has its factors packed by prepare, in the model's memory, and gives
-// the bits of one that trains.
+// the bits of one that trains; where no kernel reads them so, they take no memory.
 static void packed_at_load(void **state) {
     (void)state;
     for (int i = 0; i < SHAPES; i++) {
@@ -230,7 +262,12 @@ static void packed_at_load(void **state) {
         }
         assert_memory_equal(f[0].y.data, f[1].y.data, wn__tensor_bytes(&f[0].y));
         assert_int_equal(bytes[0].forward, bytes[0].master);
-        assert_true(bytes[1].forward >= 2 * bytes[1].master);
+        if (in_panels(&r[1]))
+            assert_true(bytes[1].forward >= 2 * bytes[1].master);
+        else
+            assert_int_equal(bytes[1].forward, bytes[1].master);
+        check_reads(&r[0], &f[0], false);
+        check_reads(&r[1], &f[1], in_panels(&r[1]));
         for (int k = 0; k < 2; k++)
             close_layer(&r[k]);
     }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/philox.h"
 #include "formats/pth.h"
 #include "formats/safetensors.h"
@@ -308,6 +309,83 @@ static const char *other_weight(void **state, const float *w) {
     return path;
 }
 
+// The file without a name of its pickle, or with another last number of a tensor; checksums are
+// taken out.
+static void change(const char *path, const char *name, const char *tensor) {
+    wn__map map;
+    wn__pth p;
+    size_t found = 0;
+    assert_ok(wn__map_open(path, &map));
+    const size_t n = map.size;
+    char *bytes = malloc(n);
+    memcpy(bytes, map.data, n);
+    wn__map_close(&map);
+    if (tensor != NULL) {
+        assert_ok(wn__pth_open(path, &p));
+        const wn_tensor *t = &wn__pth_find(&p, tensor)->view;
+        const ptrdiff_t last = (const char *)t->data - (const char *)p.map.data +
+                               4 * (ptrdiff_t)(wn__tensor_count(t) - 1);
+        float v;
+        memcpy(&v, bytes + last, sizeof v);
+        v += 1;
+        memcpy(bytes + last, &v, sizeof v);
+        wn__pth_close(&p);
+    }
+    for (size_t i = 0; i + 20 < n; i++) {
+        if (memcmp(bytes + i, "PK\1\2", 4) == 0) memset(bytes + i + 16, 0, 4);
+        if (name == NULL || memcmp(bytes + i, name, strlen(name)) != 0) continue;
+        bytes[i] = 'x';
+        found++;
+    }
+    assert_int_equal(found, name != NULL);
+    assert_ok(wn__file_write(path, bytes, n));
+    free(bytes);
+}
+
+// What winnow[key] of a checkpoint says.
+static int64_t own_of(const char *path, const char *key) {
+    wn__pth p;
+    assert_ok(wn__pth_open(path, &p));
+    const wn__pickle_value *v = wn__pickle_get(wn__pickle_get(p.root, "winnow"), key);
+    const int64_t said = v != NULL && v->type == WN__PICKLE_INT ? v->integer : -1;
+    wn__pth_close(&p);
+    return said;
+}
+
+// A checkpoint without a head says of which weight it is too; one that does not is from before.
+static void test_other_weight(void **state) {
+    float w[OUT * IN];
+    const char *path = write_with_two(state, w);
+    wn_ks_options o = options_for(state, "one");
+    wn_ks_result r;
+    o.method = "sgd";
+    o.save_interval = 2;
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+    o.resume = in_folder(state, "one", "ks_chain_epoch_2.pth");
+    assert_int_equal(own_of(o.resume, "weight_crc"), wn__crc32(0, w, sizeof w));
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+    refuse(other_weight(state, w), o, "is of another weight than ");
+    change(o.resume, "weight_crc", NULL);
+    assert_ok(wn_ks_fit(other_weight(state, w), &o, NULL, NULL, &r));
+}
+
+// The inputs themselves tell one calibration from another: what is computed of them may differ from
+// one processor to the next.
+static void test_calibration_crc(void **state) {
+    static float w[OUT * IN], x[200 * IN];
+    const char *path = write_weight(state, OUT, IN, w);
+    wn_ks_options o = options_for(state, "inputs");
+    wn_ks_result r;
+    o.calib = write_inputs(state, 200, IN, x);
+    o.method = "sgd";
+    o.save_interval = 2;
+    o.chain = "monarch:8+lowrank:2";
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+    o.resume = in_folder(state, "inputs", "ks_chain_epoch_2.pth");
+    assert_int_equal(own_of(o.resume, "calib_crc"), wn__crc32(0, x, sizeof x));
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+}
+
 // A head beside the chain: saved, in the errors and the counts, the same when a fit goes on; nearer
 // than more of the chain where two directions stand out.
 static void test_head(void **state) {
@@ -334,10 +412,15 @@ static void test_head(void **state) {
     o.resume = in_folder(state, "head", "ks_chain_epoch_2.pth");
     assert_ok(wn_ks_fit(path, &o, NULL, NULL, &again));
     assert_same_files(again.final_path, r.final_path);
-    refuse(other_weight(state, w), o, "its head is of another weight or calibration");
+    refuse(other_weight(state, w), o, "its head is of another weight than ");
     o.calib = other_weight(state, w);
-    refuse(path, o, "its head is of another weight or calibration");
+    refuse(path, o, "its head is of another calibration than ");
     o.calib = NULL;
+    change(o.resume, "weight_crc", NULL);
+    refuse(path, o, "does not say what its head is of (winnow.weight_crc)");
+    o.resume = in_folder(state, "head", "ks_chain_epoch_4.pth");
+    change(o.resume, NULL, "head.out");
+    refuse(path, o, "its head is not the one that was saved (winnow.head_crc)");
     o.chain = "legacy+lowrank:3";
     refuse(path, o, "its head has rank 2, here 3");
     o.chain = "legacy";
@@ -618,7 +701,8 @@ static const struct CMUnitTest tests[] = {
     TEST(test_closed),          TEST(test_als),      TEST(test_reaches),
     TEST(test_resume),          TEST(test_ways),     TEST(test_sources),
     TEST(test_calibrated),      TEST(test_refusals), TEST(test_original),
-    TEST(test_original_limits), TEST(test_head),
+    TEST(test_original_limits), TEST(test_head),     TEST(test_other_weight),
+    TEST(test_calibration_crc),
 };
 
 int main(void) {
