@@ -69,7 +69,7 @@ wn_status wn__check_kron_mul(const void *args) {
     wn__operand o[WN__KRON_FACTORS + 3] = {
         {"x", &p->x, 2, WN_DTYPE_NONE, 0, 0},
         {"y", &p->y, 2, WN_DTYPE_NONE, WN__WRITTEN, 0},
-        {"packed", &p->packed, 1, WN_DTYPE_U8, WN__OPTIONAL, 0},
+        {"packed", &p->packed, 1, WN_DTYPE_U8, WN__OPTIONAL | WN__UNIT, 0},
     };
     char name[WN__KRON_FACTORS][16];
     for (int t = 0; t < p->count; t++) {

@@ -136,7 +136,8 @@ wn_status wn__check_kron_pack(const void *args) {
                         WN__KRON_FACTORS);
     if (rows_of(p->lanes) == 0)
         return wn__fail(WN_INVALID, "%s: %lld lanes, 16 or 32 expected", op, (long long)p->lanes);
-    wn__operand o[WN__KRON_FACTORS + 1] = {{"packed", &p->packed, 1, WN_DTYPE_U8, WN__WRITTEN, 0}};
+    wn__operand o[WN__KRON_FACTORS + 1] = {
+        {"packed", &p->packed, 1, WN_DTYPE_U8, WN__UNIT | WN__WRITTEN, 0}};
     char name[WN__KRON_FACTORS][16];
     for (int t = 0; t < p->count; t++) {
         (void)snprintf(name[t], sizeof name[t], "w[%d]", t);

@@ -108,6 +108,8 @@ static const char *problem_of(wn__op op) {
         return "c=6";
     case WN__OP_kron_mul:
         return "n=3,a=2,b=4,c=3,d=2,s=2,t=3,r=2";
+    case WN__OP_kron_pack:
+        return "a=2,b=4,c=3,d=2,s=2,t=3,r=2";
     case WN__OP_kron_grad:
         return "n=3,a=2,b=4,c=3,d=2";
     case WN__OP_kron_pair_grad:
@@ -243,7 +245,7 @@ static void dtypes_must_agree(void **state) {
 // Factors are views of any strides.
 static bool is_factor(wn__case *c, int i) {
     return (c->type->op == WN__OP_kron_mul || c->type->op == WN__OP_kron_grad ||
-            c->type->op == WN__OP_kron_pair_grad) &&
+            c->type->op == WN__OP_kron_pair_grad || c->type->op == WN__OP_kron_pack) &&
            tensor(c, i)->ndim == 4;
 }
 
