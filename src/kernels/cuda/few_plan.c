@@ -5,6 +5,7 @@
 #include "kernels/contract.h"
 #include "kernels/cuda/args_few.h"
 #include "kernels/cuda/block24.h"
+#include "kernels/cuda/slot.h"
 #include "kernels/cuda/tiles.h"
 
 const wn__few_shape wn__few_shapes[] = {
@@ -158,13 +159,9 @@ typedef struct known {
 } known;
 
 static known *known_of(int64_t T, int64_t n, int64_t k, int bytes, int shape) {
-    enum { BITS = 6 };
-    static _Thread_local known all[1 << BITS];
-    uint64_t h = (uint64_t)T;
-    h = h * 1000003 + (uint64_t)n;
-    h = h * 1000003 + (uint64_t)k;
-    h = h * 1000003 + (uint64_t)(2 * shape + bytes);
-    known *at = &all[h * 0x9E3779B97F4A7C15 >> (64 - BITS)];
+    static _Thread_local known all[WN_SLOTS];
+    const int64_t asked[] = {T, n, k, bytes, shape};
+    known *at = &all[wn__slot_of(asked, sizeof asked / sizeof *asked)];
     if (at->bytes != bytes || at->shape != shape || at->T != T || at->n != n || at->k != k)
         *at = (known){.T = T,
                       .n = n,

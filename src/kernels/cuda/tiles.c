@@ -5,6 +5,7 @@
 #include "kernels/contract.h"
 #include "kernels/cuda/args_blocks.h"
 #include "kernels/cuda/block24.h"
+#include "kernels/cuda/slot.h"
 #include <string.h>
 
 #define TILE(rows, tokens, stages) {#rows "x" #tokens, rows, tokens, stages, rows == 192 ? 3 : 2},
@@ -194,18 +195,14 @@ static wn__gpu_plan fastest(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish w
 // A thread remembers what it asked for lately: a plan takes some four microseconds, and a launch
 // asks for it twice.
 wn__gpu_plan wn__gpu_plan_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish) {
-    enum { BITS = 6 };
     static _Thread_local struct {
         int64_t size[3];
         wn__gpu_plan_wish wish; // bytes 0: nothing yet
         wn__gpu_plan plan;
-    } all[1 << BITS];
+    } all[WN_SLOTS];
     const int64_t size[3] = {T, n, k};
-    const int64_t of[8] = {T, n, k, wish.tile, wish.cluster, wish.shared, wish.bytes, wish.rest};
-    uint64_t h = 0;
-    for (int i = 0; i < 8; i++)
-        h = h * 1000003 + (uint64_t)of[i];
-    const size_t at = h * 0x9E3779B97F4A7C15 >> (64 - BITS);
+    const int64_t asked[] = {T, n, k, wish.tile, wish.cluster, wish.shared, wish.bytes, wish.rest};
+    const size_t at = wn__slot_of(asked, sizeof asked / sizeof *asked);
     if (memcmp(all[at].size, size, sizeof size) != 0 ||
         memcmp(&all[at].wish, &wish, sizeof wish) != 0) {
         memcpy(all[at].size, size, sizeof size);

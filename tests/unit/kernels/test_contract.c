@@ -86,7 +86,6 @@ static const char *problem_of(wn__op op) {
     case WN__OP_stream_unpack:
         return "n=5,k=12";
     case WN__OP_pack24:
-        return "r=16,c=20,outputs=both";
     case WN__OP_adamw24:
         return "r=16,c=20,outputs=both";
     case WN__OP_tile24:
