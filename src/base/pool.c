@@ -56,7 +56,7 @@ typedef struct worker {
 struct wn__pool {
     int threads; // workers and the caller, who is number 0
     int started; // entries of workers[] that run
-    int spins;
+    atomic_int spins;
     _Alignas(64) _Atomic uint64_t gate;
     _Alignas(64) job job; // this and the shares: written only while the gate is closed and empty
     share shares[MOST_SHARES];
@@ -158,7 +158,7 @@ static uint64_t join_call(wn__pool *pool, uint64_t seen) {
         uint64_t gate = atomic_load(&pool->gate);
         if (gate_calls(gate, seen)) {
             if (atomic_compare_exchange_weak(&pool->gate, &gate, gate + 1)) return gate / GATE_CALL;
-        } else if (spin < pool->spins) {
+        } else if (spin < atomic_load_explicit(&pool->spins, memory_order_relaxed)) {
             spin_pause(spin++);
         } else {
             sleep_until_called(pool, seen);
@@ -208,8 +208,9 @@ static bool gate_empty(wn__pool *pool) {
 }
 
 static void close_gate(wn__pool *pool) {
+    int spins = atomic_load_explicit(&pool->spins, memory_order_relaxed);
     atomic_fetch_sub(&pool->gate, GATE_OPEN);
-    for (int spin = 0; spin < pool->spins; spin++) {
+    for (int spin = 0; spin < spins; spin++) {
         if (gate_empty(pool)) return;
         spin_pause(spin);
     }
@@ -274,6 +275,11 @@ static int start_workers(wn__pool *pool) {
     return error;
 }
 
+// Threads never spin on a processor that another one needs.
+static void choose_spins(wn__pool *pool, int cpus) {
+    atomic_store_explicit(&pool->spins, pool->threads <= cpus ? SPINS : 0, memory_order_relaxed);
+}
+
 wn_status wn__pool_create(int threads, wn__pool **out) {
     *out = NULL;
     int cpus = wn__cpu_count();
@@ -287,7 +293,7 @@ wn_status wn__pool_create(int threads, wn__pool **out) {
     memset(pool, 0, bytes);
     pool->threads = threads;
     pool->share_count = threads < MOST_SHARES ? threads : MOST_SHARES;
-    pool->spins = threads <= cpus ? SPINS : 0; // never spin on a core that another thread needs
+    choose_spins(pool, cpus);
     pthread_mutex_init(&pool->calls, NULL);
     pthread_mutex_init(&pool->sleep, NULL);
     pthread_cond_init(&pool->wake, NULL);
@@ -326,7 +332,9 @@ int wn__pool_step(const wn__pool *pool) {
     return pool != NULL ? (pool->threads + pool->share_count - 1) / pool->share_count : 1;
 }
 
+// A pool that was created by a bound thread took that thread's processors for all there are.
 void wn__pool_pin(wn__pool *pool, const int *cpu, int count) {
+    if (pool != NULL && count > 0) choose_spins(pool, count);
     for (int i = 0; count > 0 && i < wn__pool_threads(pool); i++) {
         cpu_set_t one;
         CPU_ZERO(&one);
