@@ -6,8 +6,9 @@
  * those that it multiplies, right before that, and they stay in its L2. A tile of c stays in
  * registers for a whole slice. Each element sums its products in ascending k within a slice of
  * SLICE_K and adds the slices in order, whatever parts and blocks are. Operands of BF16 become
- * floats while they are packed, or stay pairs of bfloat16 numbers (avx512bf16: vdpbf16ps). Few rows
- * of floats skip the packing and stream b once: see matmul_few.inc.h. */
+ * floats while they are packed, or stay pairs of bfloat16 numbers (avx512bf16: vdpbf16ps). Vectors
+ * of 64 bytes read rows of a as they lie: see matmul_rows.inc.h. Few rows of floats skip the
+ * packing and stream b once: see matmul_few.inc.h. */
 #include "kernels/matmul.h"
 #include "kernels/simd/accepts.h"
 #include "kernels/simd/half.h"
@@ -15,16 +16,17 @@
 #include "kernels/simd/matmul_plan.h"
 #if defined(__AMX_BF16__)
 #define TILES 1
+#define ROWS  0
 #include "kernels/simd/matmul_amx.inc.h"
+#elif VF == 16
+#define TILES 0
+#define ROWS  1
+#include "kernels/simd/matmul_rows.inc.h"
 #else
 #define TILES 0
-#if PAIRS
-#include "kernels/simd/matmul_pairs.inc.h"
-#else
+#define ROWS  0
 #include "kernels/simd/matmul_tile.inc.h"
 #endif
-#endif
-#define VECTORS_OF_PAIRS (PAIRS && !TILES)
 
 typedef struct matmul_job {
     const wn__matmul *p;
@@ -34,7 +36,7 @@ typedef struct matmul_job {
     float *a, *b;         /* its packed operands: [slices][groups of a block][a_floats]; b of
                              each worker, one group, where it is its own */
     float *sums;          /* of the part, where c is BF16 */
-    bool as_it_lies;      /* a is not packed: pairs of bfloat16 numbers, row by row */
+    bool as_it_lies;      /* a is not packed but read row by row */
     int64_t step;         /* to the column of blocks that a worker most likely takes next */
 } matmul_job;
 
@@ -88,7 +90,7 @@ static void block_end(const wn__matmul *p, const wn__matmul_block *at, const mat
     }
 }
 
-#if !VECTORS_OF_PAIRS
+#if !ROWS
 /* One slice of k of one block of c, from its packed operands, whose panels are `depth` deep. */
 static void block_product(const wn__matmul_block *at, int64_t depth, const float *a, const float *b,
                           const matmul_sums *to, bool add) {
@@ -124,7 +126,7 @@ static void pack_rows(const matmul_job *job, int64_t slice, int64_t group) {
             depth = wn__matmul_slice(&job->plan, &job->part, slice);
     wn__matmul_block at = wn__matmul_block_at(&job->plan, &job->part, group);
     float *to = packed_a(job, slice, group);
-#if VECTORS_OF_PAIRS
+#if ROWS
     pack_a(&job->p->a, at.m0, at.m, l, depth, job->plan.a_pitch, to);
 #else
     pack_a(&job->p->a, at.m0, at.m, l, depth, to);
@@ -146,8 +148,8 @@ static void pack_columns(const matmul_job *job, int64_t slice, int64_t group, in
         return;
     }
 #endif
-#if VECTORS_OF_PAIRS
-    pack_pairs(&job->p->b, at.n0, at.n, l, depth, to);
+#if ROWS
+    pack_panels(&job->p->b, at.n0, at.n, l, depth, to);
 #else
     pack_b(&job->p->b, at.n0, at.n, l, depth, to);
 #endif
@@ -167,11 +169,11 @@ static void pack_groups(void *ctx, int64_t begin, int64_t end, int worker) {
 
 /* Whether tiles of slice s are results: then they leave nothing to be rounded in the end. */
 ALWAYS bool rounds_tiles(const matmul_job *job, int64_t s) {
-    return VECTORS_OF_PAIRS && job->p->c.dtype == WN_DTYPE_BF16 && s >= 0 &&
-           s == job->part.slices - 1 && job->part.l0 + job->part.depth == job->p->a.shape[1];
+    return ROWS && job->p->c.dtype == WN_DTYPE_BF16 && s >= 0 && s == job->part.slices - 1 &&
+           job->part.l0 + job->part.depth == job->p->a.shape[1];
 }
 
-#if VECTORS_OF_PAIRS
+#if ROWS
 /* Of b, what comes after the columns of block i in slice s, where a worker packs its own: it
  * fetches the lines before, a part with each of the blocks. */
 static tile_fetch fetch_columns(const matmul_job *job, int64_t s, int64_t i) {
@@ -201,20 +203,20 @@ static void slice_product(const matmul_job *job, const wn__matmul_block *at, int
                         .p = job->p,
                         .i = at->m0,
                         .j = at->n0};
-    pairs_slice slice = {.a = packed_a(job, s, i % part->rows),
-                         .b = packed_b(job, s, i / part->rows, worker),
-                         .pitch = job->plan.a_pitch,
-                         .depth = panel_depth(wn__matmul_slice(&job->plan, part, s)),
-                         .tile = WN_PAIRS_TILE_ROWS * job->plan.a_pitch,
-                         .soon = fetch_columns(job, s, i)};
+    rows_slice slice = {.a = packed_a(job, s, i % part->rows),
+                        .b = packed_b(job, s, i / part->rows, worker),
+                        .pitch = job->plan.a_pitch,
+                        .depth = panel_depth(wn__matmul_slice(&job->plan, part, s)),
+                        .tile = WN_AVX512_TILE_ROWS * job->plan.a_pitch,
+                        .soon = fetch_columns(job, s, i)};
     if (job->as_it_lies) {
         int64_t l = part->l0 + s * job->plan.slice_k;
-        slice.a = half_at(a->data, true, at->m0 * a->stride[0] + l);
+        slice.a = half_at(a->data, PAIRS, at->m0 * a->stride[0] + l);
         slice.pitch = a->stride[0] / STEPS;
         slice.tile = TILE_M * slice.pitch;
         slice.copies = slice.pitch % 1024 == 0;
     }
-    pairs_product(at, &slice, &to);
+    rows_product(at, &slice, &to);
 }
 #else
 /* Slice s of block i. */
@@ -271,9 +273,9 @@ static void matmul_columns(void *ctx, int64_t begin, int64_t end, int worker) {
 /* Whether a can be read as it lies: whole pairs, and rows that do not want the same lines of L1, or
  * panels enough to copy a tile of them for. */
 ALWAYS bool reads_rows(const wn_tensor *a, const wn__matmul_plan *plan) {
-    return VECTORS_OF_PAIRS && a->dtype == WN_DTYPE_BF16 && a->stride[1] == 1 &&
+    return ROWS && a->dtype == (PAIRS ? WN_DTYPE_BF16 : WN_DTYPE_F32) && a->stride[1] == 1 &&
            a->shape[1] % STEPS == 0 && a->stride[0] % STEPS == 0 &&
-           (a->stride[0] % 2048 != 0 || plan->block_n >= 4 * TILE_N);
+           (a->stride[0] % (STEPS * 1024) != 0 || plan->block_n >= 4 * TILE_N);
 }
 
 static void run_parts(matmul_job *job, wn__exec *x) {

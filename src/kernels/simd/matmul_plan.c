@@ -11,7 +11,7 @@
 #define SLACK     16   // floats that the last store of a panel may pass its end by
 #define LINE      16   // floats of a cache line
 
-// Slices that fit L1 and L2 with a packed block, of 168 or 256 KiB; packed b of a part is 1 MiB.
+// Slices that fit L1 and L2 with a packed block, of 168 KiB; packed b of a part is 1 MiB.
 const wn__matmul_shape wn__matmul_avx2_shape = {.tile_m = WN_AVX2_TILE_M,
                                                 .tile_n = WN_AVX2_TILE_N,
                                                 .steps = 1,
@@ -22,16 +22,6 @@ const wn__matmul_shape wn__matmul_avx2_shape = {.tile_m = WN_AVX2_TILE_M,
                                                 .slice = 256,
                                                 .slices = 4,
                                                 .packed_m = WN_AVX2_TILE_M};
-const wn__matmul_shape wn__matmul_avx512_shape = {.tile_m = WN_AVX512_TILE_M,
-                                                  .tile_n = WN_AVX512_TILE_N,
-                                                  .steps = 1,
-                                                  .most_m = 168,
-                                                  .most_n = 256,
-                                                  .least_m = 84,
-                                                  .least_n = 128,
-                                                  .slice = 256,
-                                                  .slices = 4,
-                                                  .packed_m = WN_AVX512_TILE_M};
 const wn__matmul_shape wn__matmul_amx_shape = {.tile_m = WN_AMX_TILE_M,
                                                .tile_n = WN_AMX_TILE_N,
                                                .steps = WN_PAIR_STEPS,
@@ -44,17 +34,14 @@ const wn__matmul_shape wn__matmul_amx_shape = {.tile_m = WN_AMX_TILE_M,
                                                .packed_m = WN_AMX_TILE_M};
 // Both panels come from L2, 33 KiB of a and 256 KiB of b for a slice. Rows of a block are many, so
 // that what is packed of them where they lie side by side is whole lines.
-const wn__matmul_shape wn__matmul_pairs_shape = {.tile_m = WN_AVX512_TILE_M,
-                                                 .tile_n = WN_AVX512_TILE_N,
-                                                 .steps = WN_PAIR_STEPS,
-                                                 .most_m = 224,
-                                                 .most_n = 128,
-                                                 .least_m = 224,
-                                                 .least_n = 64,
-                                                 .slice = WN_PAIRS_SLICE,
-                                                 .slices = 2,
-                                                 .packed_m = WN_PAIRS_TILE_ROWS,
-                                                 .pad = LINE};
+#define ROWS_SHAPE(steps_)                                                                         \
+    {                                                                                              \
+        .tile_m = WN_AVX512_TILE_M, .tile_n = WN_AVX512_TILE_N, .steps = (steps_), .most_m = 224,  \
+        .most_n = 128, .least_m = 224, .least_n = 64, .slice = WN_AVX512_SLICE, .slices = 2,       \
+        .packed_m = WN_AVX512_TILE_ROWS, .pad = LINE                                               \
+    }
+const wn__matmul_shape wn__matmul_avx512_shape = ROWS_SHAPE(1);
+const wn__matmul_shape wn__matmul_pairs_shape = ROWS_SHAPE(WN_PAIR_STEPS);
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;

@@ -19,10 +19,10 @@
 #define WN_AMX_TILE_N 32
 /* Steps of k in a float of a panel: pairs of bfloat16 numbers. */
 #define WN_PAIR_STEPS 2
-/* Of pairs: rows that a packed tile of a has room for. */
-#define WN_PAIRS_TILE_ROWS 16
+/* Rows that a packed tile of a has room for there. */
+#define WN_AVX512_TILE_ROWS 16
 /* Floats that their panels are deep, at most. */
-#define WN_PAIRS_SLICE 512
+#define WN_AVX512_SLICE 512
 /* Products with at most this many rows stream b once and pack nothing. */
 #define WN_MATMUL_FEW_M 16
 

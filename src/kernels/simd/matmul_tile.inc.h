@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: MIT
-/* matmul's tile on vectors: its sums stay in registers, a panel of a gives scalars and one of b
- * vectors. */
+/* matmul's tile on vectors of 32 bytes: its sums stay in registers, a panel of a gives scalars and
+ * one of b vectors. */
 #include "kernels/simd/half.h"
 #include "kernels/simd/matmul_plan.h"
 
-#if VF == 16
-#define TILE_M WN_AVX512_TILE_M
-#define TILE_N WN_AVX512_TILE_N
-#define SHAPE  wn__matmul_avx512_shape
-#else
-#define TILE_M WN_AVX2_TILE_M
-#define TILE_N WN_AVX2_TILE_N
-#define SHAPE  wn__matmul_avx2_shape
-#endif
+#define TILE_M     WN_AVX2_TILE_M
+#define TILE_N     WN_AVX2_TILE_N
+#define SHAPE      wn__matmul_avx2_shape
 #define TILE_VECS  (TILE_N / VF)
 #define TILE_DEPTH 1
 

@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: MIT
-/* matmul's tile on pairs of bfloat16 numbers: sums of 14 x 32 or fewer rows in registers for all of
- * a slice, which is as deep as panels in L2 allow: from there they come as fast as they are
- * multiplied, and c is written once. A tile of a is its rows as they lie along k, a line apart from
- * being a power of two, where they lie so; else 16 rows side by side, of which 14 are in use. A
- * result of BF16 is rounded in registers. */
+/* matmul's tile on vectors of 64 bytes, of floats or of pairs of bfloat16 numbers: sums of 14 x 32
+ * or fewer rows in registers for all of a slice, which is as deep as panels in L2 allow: from there
+ * they come as fast as they are multiplied, and c is written once for each of them. A tile of a is
+ * its rows as they lie along k, a line apart from being a power of two, where they lie so; else 16
+ * rows side by side, of which 14 are in use. Of pairs, a result of BF16 is rounded in registers. */
 #include "kernels/simd/half.h"
 #include "kernels/simd/matmul_plan.h"
 
 #define TILE_M     WN_AVX512_TILE_M
 #define TILE_N     WN_AVX512_TILE_N
 #define TILE_DEPTH 1
-#define SHAPE      wn__matmul_pairs_shape
+#if PAIRS
+#define SHAPE wn__matmul_pairs_shape
+#else
+#define SHAPE wn__matmul_avx512_shape
+#endif
 #define AHEAD_ROWS 16 /* of b, fetched while those before them are packed */
+/* From one line of b that a step fetches to the other: in the next row, or beside it. */
+#define SECOND_LINE (STEPS > 1 ? 0 : VF)
 
 #include "kernels/simd/matmul_pack.inc.h"
 
@@ -48,7 +54,7 @@ ALWAYS void fetch_line(const tile_fetch *f, int64_t line) {
     _mm_prefetch(f->at + (line >> f->shift) * f->jump + within * 64, _MM_HINT_T0);
 }
 
-/* Rows first .. first+count of a, each along k from l on, in tiles of WN_PAIRS_TILE_ROWS times
+/* Rows first .. first+count of a, each along k from l on, in tiles of WN_AVX512_TILE_ROWS times
  * `pitch`. */
 ALWAYS void pack_tiles(bool half, const wn_tensor *a, int64_t first, int64_t count, int64_t l,
                        int64_t depth, int64_t pitch, float *to) {
@@ -56,16 +62,17 @@ ALWAYS void pack_tiles(bool half, const wn_tensor *a, int64_t first, int64_t cou
     const void *from = half_at(a->data, half, first * down + l * along);
     if (along == 1) {
         for (int64_t i = 0; i < count; i++) {
-            float *row = to + (i / TILE_M * WN_PAIRS_TILE_ROWS + i % TILE_M) * pitch;
-            for (int64_t s = 0; s < depth; s += 2 * VF)
-                vf_store(row + s / 2, pairs_get(from, half, i * down + s,
-                                                depth - s < 2 * VF ? depth - s : 2 * VF));
+            float *row = to + (i / TILE_M * WN_AVX512_TILE_ROWS + i % TILE_M) * pitch;
+            for (int64_t s = 0; s < depth; s += STEPS * VF)
+                vf_store(row + s / STEPS,
+                         pack_read(from, half, i * down + s,
+                                   depth - s < STEPS * VF ? depth - s : STEPS * VF));
         }
         return;
     }
     for (int64_t s = 0; s < depth; s += STEPS)
         for (int64_t i = 0; i < count; i += TILE_M) {
-            float *row = to + i / TILE_M * WN_PAIRS_TILE_ROWS * pitch + s / STEPS * VF;
+            float *row = to + i / TILE_M * WN_AVX512_TILE_ROWS * pitch + s / STEPS * VF;
             const void *at = half_at(from, half, s * along + i);
             _mm_prefetch(half_at(at, half, AHEAD_ROWS * along), _MM_HINT_T0);
             _mm_prefetch(half_at(at, half, (AHEAD_ROWS + 1) * along), _MM_HINT_T0);
@@ -82,42 +89,56 @@ static void pack_a(const wn_tensor *a, int64_t first, int64_t count, int64_t l, 
         pack_tiles(false, a, first, count, l, depth, pitch, to);
 }
 
+#if PAIRS
+typedef uint16_t element; /* of b as panels are made of it, one after the other */
+#define ELEMENT WN_DTYPE_BF16
 /* 32 columns of b that stand side by side, at two steps of k, as pairs. */
-ALWAYS void pack_both(vi even, vi odd, float *to) {
+ALWAYS void pack_step(const element *from, const element *next, float *to) {
     const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
                                          8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
     const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+    const vi even = _mm512_loadu_si512(from), odd = next ? _mm512_loadu_si512(next) : vi_set(0);
     vf_store(to, vf_of_bits(_mm512_permutex2var_epi16(even, low, odd)));
     vf_store(to + VF, vf_of_bits(_mm512_permutex2var_epi16(even, high, odd)));
 }
+#else
+typedef float element;
+#define ELEMENT WN_DTYPE_F32
+/* 32 columns of b that stand side by side. */
+ALWAYS void pack_step(const element *from, const element *next, float *to) {
+    (void)next;
+    vf_store(to, vf_load(from));
+    vf_store(to + VF, vf_load(from + VF));
+}
+#endif
 
 /* Panels of b whose columns stand side by side, row by row: rows may be pages apart. */
-static void pack_columns_across(const uint16_t *from, int64_t down, int64_t count, int64_t depth,
+static void pack_columns_across(const element *from, int64_t down, int64_t count, int64_t depth,
                                 float *to) {
     const int64_t panel = TILE_N * panel_depth(depth);
     for (int64_t l = 0; l < depth; l += STEPS, from += STEPS * down, to += TILE_N) {
-        bool both = l + 1 < depth;
+        const element *next = STEPS > 1 && l + 1 < depth ? from + down : NULL;
         for (int64_t j = 0; j < count; j += TILE_N) {
-            const uint16_t *next = both ? from + down : from;
-            vi odd = both ? _mm512_loadu_si512(next + j) : vi_set(0);
             _mm_prefetch((const char *)(from + AHEAD_ROWS * down + j), _MM_HINT_T0);
-            _mm_prefetch((const char *)(next + AHEAD_ROWS * down + j), _MM_HINT_T0);
-            pack_both(_mm512_loadu_si512(from + j), odd, to + j / TILE_N * panel);
+            _mm_prefetch((const char *)(from + (AHEAD_ROWS + STEPS - 1) * down + j + SECOND_LINE),
+                         _MM_HINT_T0);
+            pack_step(from + j, next ? next + j : NULL, to + j / TILE_N * panel);
         }
     }
 }
 
 /* Panels of b whose columns lie along k. Each line is read once, so none is fetched ahead here:
  * that is done while the panels before are multiplied. */
-static void pack_columns_along(const uint16_t *from, int64_t right, int64_t count, int64_t depth,
+static void pack_columns_along(const element *from, int64_t right, int64_t count, int64_t depth,
                                float *to) {
+    const bool half = ELEMENT == WN_DTYPE_BF16;
     const int64_t panel = TILE_N * panel_depth(depth);
     for (int64_t j = 0; j < count; j += VF)
-        for (int64_t l = 0; l < depth; l += 2 * VF) {
-            int64_t n = depth - l < 2 * VF ? depth - l : 2 * VF;
+        for (int64_t l = 0; l < depth; l += STEPS * VF) {
+            int64_t n = depth - l < STEPS * VF ? depth - l : STEPS * VF;
             float *at = to + j / TILE_N * panel + l / STEPS * TILE_N + j % TILE_N;
             vf r[VF];
-            pack_read_block(from + j * right + l, true, right, VF, n, r);
+            pack_read_block(from + j * right + l, half, right, VF, n, r);
             vf_transpose(r);
             UNROLL
             for (int64_t s = 0; s < VF; s++)
@@ -126,16 +147,24 @@ static void pack_columns_along(const uint16_t *from, int64_t right, int64_t coun
 }
 
 /* Columns first .. first+count of b, each along k from l on. */
-static void pack_pairs(const wn_tensor *b, int64_t first, int64_t count, int64_t l, int64_t depth,
-                       float *to) {
-    const uint16_t *from = (const uint16_t *)b->data + l * b->stride[0] + first * b->stride[1];
-    int64_t whole = b->dtype == WN_DTYPE_BF16 ? count / TILE_N * TILE_N : 0;
+static void pack_panels(const wn_tensor *b, int64_t first, int64_t count, int64_t l, int64_t depth,
+                        float *to) {
+    const element *from = (const element *)b->data + l * b->stride[0] + first * b->stride[1];
+    int64_t whole = b->dtype == ELEMENT ? count / TILE_N * TILE_N : 0;
     if (whole > 0 && b->stride[1] == 1)
         pack_columns_across(from, b->stride[0], whole, depth, to);
     else if (whole > 0)
         pack_columns_along(from, b->stride[1], whole, depth, to);
     if (whole < count)
         pack_b(b, first + whole, count - whole, l, depth, to + whole * panel_depth(depth));
+}
+
+ALWAYS vf multiply_add(vf a, vf b, vf sum) {
+#if PAIRS
+    return pairs_fma(a, b, sum);
+#else
+    return vf_fma(a, b, sum);
+#endif
 }
 
 /* The sums of `rows` rows; along: a as it lies along k. */
@@ -151,9 +180,9 @@ ALWAYS void tile_sums(int rows, bool along, const tile_from *from, vf acc[TILE_M
         fetch_line(&fetch, l);
         UNROLL
         for (int i = 0; i < rows; i++) {
-            vf pair = vf_set(along ? a[i * pitch] : a[i]);
-            acc[i][0] = pairs_fma(pair, first, acc[i][0]);
-            acc[i][1] = pairs_fma(pair, second, acc[i][1]);
+            vf scalar = vf_set(along ? a[i * pitch] : a[i]);
+            acc[i][0] = multiply_add(scalar, first, acc[i][0]);
+            acc[i][1] = multiply_add(scalar, second, acc[i][1]);
         }
         a += along ? 1 : VF;
         b += TILE_N;
@@ -182,6 +211,16 @@ static void put_slowly(const tile_to *to, int rows, const float *tile, int64_t c
             put_some(to, i, j, vf_load(tile + i * TILE_N + j), columns - j < VF ? columns - j : VF);
 }
 
+/* Two vectors of sums as bfloat16 numbers. */
+ALWAYS void put_rounded(uint16_t *to, vf first, vf second) {
+#if PAIRS
+    _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(second, first));
+#else
+    half_put(to, true, 0, first, VF);
+    half_put(to, true, VF, second, VF);
+#endif
+}
+
 ALWAYS void put_tile(int rows, const tile_to *to, vf acc[TILE_M][2], int64_t columns) {
     const wn__matmul *p = to->p;
     bool slow =
@@ -198,8 +237,7 @@ ALWAYS void put_tile(int rows, const tile_to *to, vf acc[TILE_M][2], int64_t col
         uint16_t *c = (uint16_t *)p->c.data + to->i * p->c.stride[0] + to->j;
         UNROLL
         for (int i = 0; i < rows; i++)
-            _mm512_storeu_si512(c + i * p->c.stride[0],
-                                (__m512i)_mm512_cvtne2ps_pbh(acc[i][1], acc[i][0]));
+            put_rounded(c + i * p->c.stride[0], acc[i][0], acc[i][1]);
     } else {
         UNROLL
         for (int i = 0; i < rows; i++) {
@@ -265,16 +303,16 @@ ALWAYS tile_fetch fetch_of(const void *at, int64_t rows, int64_t bytes, int64_t 
 }
 
 /* What a slice of a block is made of. */
-typedef struct pairs_slice {
+typedef struct rows_slice {
     const float *a, *b;
     int64_t pitch, depth; /* of rows of a; of panels of b */
     int64_t tile;         /* floats from one tile of a to the next */
     bool copies;          /* rows of a want the same lines of L1: a tile is copied first */
     tile_fetch soon;      /* what comes next of b, as it lies in memory */
-} pairs_slice;
+} rows_slice;
 
 /* Of the tile that comes next. */
-ALWAYS tile_fetch next_tile(const pairs_slice *s, bool along, int64_t i) {
+ALWAYS tile_fetch next_tile(const rows_slice *s, bool along, int64_t i) {
     const float *next = s->a + (i / TILE_M + 1) * s->tile;
     if (!along) return fetch_of(next, s->depth, 64, 64);
     return fetch_of(next, TILE_M, s->depth * 4, s->pitch * 4);
@@ -295,7 +333,7 @@ ALWAYS tile_fetch part_of(const tile_fetch *f, int64_t i, int64_t count) {
     return part;
 }
 
-#define COPY_PITCH (WN_PAIRS_SLICE + VF)
+#define COPY_PITCH (WN_AVX512_SLICE + VF)
 
 static void copy_rows(const float *from, int64_t pitch, int64_t rows, int64_t depth, float *to) {
     for (int64_t i = 0; i < rows; i++)
@@ -305,7 +343,7 @@ static void copy_rows(const float *from, int64_t pitch, int64_t rows, int64_t de
 }
 
 /* One slice of k of one block of c. */
-static void pairs_product(const wn__matmul_block *at, const pairs_slice *s, const tile_to *to) {
+static void rows_product(const wn__matmul_block *at, const rows_slice *s, const tile_to *to) {
     static tile_fn *const of[TILE_M] = {tile_1,  tile_2,  tile_3,  tile_4, tile_5,
                                         tile_6,  tile_7,  tile_8,  tile_9, tile_10,
                                         tile_11, tile_12, tile_13, tile_14};
