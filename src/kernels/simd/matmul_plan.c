@@ -32,16 +32,17 @@ const wn__matmul_shape wn__matmul_amx_shape = {.tile_m = WN_AMX_TILE_M,
                                                .slice = 256,
                                                .slices = 4,
                                                .packed_m = WN_AMX_TILE_M};
-// Both panels come from L2, 33 KiB of a and 256 KiB of b for a slice. Rows of a block are many, so
-// that what is packed of them where they lie side by side is whole lines.
-#define ROWS_SHAPE(steps_)                                                                         \
+// Both panels come from L2, 33 KiB of a and 256 KiB of b for a slice. Rows of a block are so many
+// that what is packed of them where they lie side by side is whole lines, and no more, so that
+// threads end together.
+#define ROWS_SHAPE(steps_, rows_)                                                                  \
     {                                                                                              \
-        .tile_m = WN_AVX512_TILE_M, .tile_n = WN_AVX512_TILE_N, .steps = (steps_), .most_m = 224,  \
-        .most_n = 128, .least_m = 224, .least_n = 64, .slice = WN_AVX512_SLICE, .slices = 2,       \
-        .packed_m = WN_AVX512_TILE_ROWS, .pad = LINE                                               \
+        .tile_m = WN_AVX512_TILE_M, .tile_n = WN_AVX512_TILE_N, .steps = (steps_),                 \
+        .most_m = (rows_), .most_n = 128, .least_m = (rows_), .least_n = 64,                       \
+        .slice = WN_AVX512_SLICE, .slices = 2, .packed_m = WN_AVX512_TILE_ROWS, .pad = LINE        \
     }
-const wn__matmul_shape wn__matmul_avx512_shape = ROWS_SHAPE(1);
-const wn__matmul_shape wn__matmul_pairs_shape = ROWS_SHAPE(WN_PAIR_STEPS);
+const wn__matmul_shape wn__matmul_avx512_shape = ROWS_SHAPE(1, 112);
+const wn__matmul_shape wn__matmul_pairs_shape = ROWS_SHAPE(WN_PAIR_STEPS, 224);
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
