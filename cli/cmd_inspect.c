@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <winnow/model.h>
+#include <winnow/printable.h>
 
 typedef struct state {
     json_out *json;
@@ -67,9 +68,9 @@ static void on_tensor(void *ctx, const wn_tensor_report *t) {
         write_json(s, t);
         return;
     }
-    char shape[120];
+    char shape[120], name[512];
     shape_text(t, shape, sizeof shape);
-    printf("%-48s %-5s %-14s", t->name, t->dtype, shape);
+    printf("%-48s %-5s %-14s", wn_printable(t->name, name, sizeof name), t->dtype, shape);
     if (s->statistics)
         printf(" zeros %5.1f%%  std %-9.3g [%.3g, %.3g]  %s", 100 * t->zeros, t->std, t->min,
                t->max, pattern_text(t));

@@ -2,6 +2,7 @@
 /* winnow validate */
 #include "command.h"
 #include "json_out.h"
+#include <winnow/printable.h>
 #include <winnow/prune.h>
 
 typedef struct table {
@@ -46,17 +47,19 @@ static void on_item(void *ctx, const wn_validate_item *i) {
         show_json(t->json, i);
         return;
     }
-    char shape[120] = "";
+    char shape[120] = "", name[512], reason[1024];
+    const char *shown = i->name ? wn_printable(i->name, name, sizeof name) : "";
     size_t used = 0;
     for (int d = 0; d < i->ndim && used < sizeof shape; d++)
         used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%lld", d ? " x " : "",
                                  (long long)i->shape[d]);
     if (i->name && (i->problems || !t->quiet))
-        printf("%-4s %-46s %-5s %-14s %6.2f%% zeros%s%s%s%s\n", i->problems ? "FAIL" : "ok",
-               i->name, i->dtype, shape, 100 * i->zeros, i->linear ? "  " : "", pattern_text(i),
+        printf("%-4s %-46s %-5s %-14s %6.2f%% zeros%s%s%s%s\n", i->problems ? "FAIL" : "ok", shown,
+               i->dtype, shape, 100 * i->zeros, i->linear ? "  " : "", pattern_text(i),
                i->recorded ? ", recorded " : "", i->recorded ? i->recorded : "");
     for (size_t p = 0; p < i->problems; p++)
-        printf("FAIL %s%s%s\n", i->name ? i->name : "", i->name ? ": " : "", i->problem[p]);
+        printf("FAIL %s%s%s\n", shown, i->name ? ": " : "",
+               wn_printable(i->problem[p], reason, sizeof reason));
 }
 
 static void print_total(const options *o, const wn_validate_result *r) {

@@ -9,6 +9,7 @@
 #include "winnow/kernels.h"
 #include "winnow/ks.h"
 #include "winnow/model.h"
+#include "winnow/printable.h"
 #include "winnow/prune.h"
 #include "winnow/status.h"
 #include "winnow/tensor.h"

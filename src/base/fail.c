@@ -4,6 +4,8 @@
 // file name or file holds.
 #include "base/fail.h"
 
+#include "winnow/printable.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,14 +15,8 @@
 
 static _Thread_local char message[MESSAGE_SIZE];
 
-// Control characters would break the line or drive a terminal; bytes of UTF-8 pass.
 static void set_message(const char *text) {
-    size_t i = 0;
-    for (; text[i] != '\0' && i < MESSAGE_SIZE - 1; i++) {
-        unsigned char c = (unsigned char)text[i];
-        message[i] = (c < 0x20 || c == 0x7f) ? '?' : text[i];
-    }
-    message[i] = '\0';
+    (void)wn_printable(text, message, sizeof message);
 }
 
 // Appends more at text[n], cut at MESSAGE_SIZE; returns the new length.

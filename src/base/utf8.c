@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Strict UTF-8, to and from scalar values.
+// Strict UTF-8, to and from scalar values; what of it may reach a terminal.
 #include "base/utf8.h"
 
+#include "winnow/printable.h"
+#include <stdbool.h>
 #include <string.h>
 
 static size_t sequence_length(uint8_t lead) {
@@ -70,4 +72,28 @@ size_t wn__utf8_encode(uint32_t cp, char out[4]) {
         out[i] = (char)(0x80 | (cp & 0x3F));
     out[0] = (char)((0xF00u >> length) | cp);
     return length;
+}
+
+// Whether a terminal shows the character and does nothing else.
+static bool shows(uint32_t c) {
+    if (c < 0x20 || (c >= 0x7F && c < 0xA0)) return false;
+    return c != 0x200E && c != 0x200F && !(c >= 0x202A && c <= 0x202E) &&
+           !(c >= 0x2066 && c <= 0x2069);
+}
+
+const char *wn_printable(const char *text, char *out, size_t size) {
+    size_t left = strlen(text), used = 0;
+    while (left > 0) {
+        uint32_t c = 0;
+        size_t length = wn__utf8_decode(text, left, &c);
+        bool keep = length > 0 && shows(c);
+        size_t take = length > 0 ? length : 1, put = keep ? length : 1;
+        if (used + put >= size) break;
+        memcpy(out + used, keep ? text : "?", put);
+        used += put;
+        text += take;
+        left -= take;
+    }
+    if (size > 0) out[used] = '\0';
+    return out;
 }

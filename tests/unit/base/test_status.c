@@ -9,6 +9,7 @@
 
 #include "base/fail.h"
 #include "base/log.h"
+#include "winnow/printable.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -71,6 +72,32 @@ static void test_one_line(void **state) {
     (void)state;
     (void)wn__fail(WN_IO, "a\nb\x1b[31m\tc\x7f d\xc3\xa9");
     assert_string_equal(wn_last_error(), "a?b?[31m?c? d\xc3\xa9");
+}
+
+// What can drive a terminal or turn its text round: C0, DEL, C1, bidirectional marks, bytes that
+// are no UTF-8. Letters of any script stay.
+static void test_printable(void **state) {
+    (void)state;
+    char out[64];
+    assert_string_equal(wn_printable("\x1b[31m\xc2\x9b"
+                                     "1m",
+                                     out, sizeof out),
+                        "?[31m?1m");
+    assert_string_equal(wn_printable("a\xe2\x80\xae"
+                                     "b\xe2\x81\xa6\xe2\x80\x8f",
+                                     out, sizeof out),
+                        "a?b??");
+    assert_string_equal(wn_printable("\x9b\xff\xc3", out, sizeof out), "???");
+    assert_string_equal(
+        wn_printable("\xc3\xa9 \xe6\x97\xa5 \xd7\xa9 \xf0\x9f\x98\x80", out, sizeof out),
+        "\xc3\xa9 \xe6\x97\xa5 \xd7\xa9 \xf0\x9f\x98\x80");
+    // Cut between characters.
+    assert_string_equal(wn_printable("a\xe6\x97\xa5", out, 4), "a");
+    assert_string_equal(wn_printable("a\xe6\x97\xa5", out, 5), "a\xe6\x97\xa5");
+    assert_string_equal(wn_printable("abc", out, 1), "");
+    (void)wn__fail(WN_IO, "\xe2\x80\xae"
+                          "x");
+    assert_string_equal(wn_last_error(), "?x");
 }
 
 static void test_errno(void **state) {
@@ -160,6 +187,7 @@ int main(void) {
         cmocka_unit_test(test_prefixes),
         cmocka_unit_test(test_long_messages_are_cut),
         cmocka_unit_test(test_one_line),
+        cmocka_unit_test(test_printable),
         cmocka_unit_test(test_errno),
         cmocka_unit_test(test_message_is_per_thread),
         cmocka_unit_test(test_try),
