@@ -235,6 +235,25 @@ static void set_defaults(options *o) {
     }
 }
 
+/* No such option here. Other commands that have one of this name are named: what they do with it is
+ * not done here, and no other spelling helps. */
+static bool refuse_unknown(const options *o, const char *name, size_t length, option_id nearest,
+                           char *error, size_t n) {
+    char others[160] = "", shown[OPTION_NAME_MAX];
+    size_t used = 0, cut = length > 60 ? 60 : length;
+    for (int i = 0; i < O_COUNT; i++)
+        for (int c = 0; same_name(name, length, rows[i].name) && c < CMD_COUNT; c++)
+            if (rows[i].commands & 1 << c && used < sizeof others)
+                used += (size_t)snprintf(others + used, sizeof others - used, "%s%s",
+                                         used ? ", " : "", commands[c].name);
+    if (used)
+        return refuse(error, n, "'winnow %s' has no --%.*s, which is an option of: %s",
+                      commands[o->command].name, (int)cut, name, others);
+    option_name(nearest, shown);
+    return refuse(error, n, "unknown option --%.*s of 'winnow %s'; the nearest is --%s", (int)cut,
+                  name, commands[o->command].name, shown);
+}
+
 /* --name, --name=value, --name value, --no-name. *i is advanced past a consumed value. */
 static bool parse_long(options *o, int argc, const char *const *argv, int *i, char *error,
                        size_t n) {
@@ -250,11 +269,7 @@ static bool parse_long(options *o, int argc, const char *const *argv, int *i, ch
     }
     if (id == O_COUNT && o->command == CMD_TRAIN && of_launcher(name, length))
         return refuse_launcher("--", name, length, error, n);
-    if (id == O_COUNT) {
-        option_name(nearest, shown);
-        return refuse(error, n, "unknown option --%.*s of 'winnow %s'; the nearest is --%s",
-                      (int)(length > 60 ? 60 : length), name, commands[o->command].name, shown);
-    }
+    if (id == O_COUNT) return refuse_unknown(o, name, length, nearest, error, n);
     o->value[id].underscored = memchr(name, '_', length) != NULL;
     if (equals) return set_value(o, id, equals + 1, error, n);
     bool truth;

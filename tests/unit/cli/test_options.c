@@ -85,7 +85,11 @@ static void test_refusals_name_the_nearest(void **state) {
     expect_refusal((const char *const[]){"winnow", "train", "extra", NULL}, "takes no arguments");
     expect_refusal((const char *const[]){"winnow", "eval", NULL}, "needs MODEL");
     expect_refusal((const char *const[]){"winnow", "doctor", "--lr", "1", NULL},
-                   "unknown option --lr of 'winnow doctor'");
+                   "'winnow doctor' has no --lr, which is an option of: train, ks");
+    expect_refusal((const char *const[]){"winnow", "eval", "m", "--device=cuda", NULL},
+                   "'winnow eval' has no --device, which is an option of: ");
+    expect_refusal((const char *const[]){"winnow", "doctor", "--lrx", "1", NULL},
+                   "unknown option --lrx of 'winnow doctor'; the nearest is --");
     expect_refusal((const char *const[]){"winnow", NULL}, "no command");
 }
 
