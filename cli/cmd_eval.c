@@ -98,8 +98,8 @@ static void print_result(const options *o, const wn_model_info *m, const wn_eval
 static int check_loss(const options *o, double loss) {
     if (isfinite(loss)) return EXIT_OK;
     fprintf(stderr,
-            "winnow: %s: the loss is %g; 'winnow inspect' names weights that are not finite\n",
-            o->argument[0], loss);
+            "winnow: %s: the loss is %s; 'winnow inspect' names weights that are not finite\n",
+            o->argument[0], isnan(loss) ? "NaN" : "infinite");
     return EXIT_FAILED;
 }
 

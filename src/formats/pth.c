@@ -312,14 +312,18 @@ static bool is_matrix(const wn__pth_entry *e) {
 }
 
 // " 'a' F32 [2, 3], 'b' ..." of at most n bytes.
+const char *wn__pth_name(const wn__pth_entry *e) {
+    return *e->name != '\0' ? e->name : "(bare tensor)";
+}
+
 static void describe_entries(const wn__pth *p, char *out, size_t n) {
     size_t at = 0;
     out[0] = 0;
     for (size_t i = 0; i < p->count && at < n; i++) {
         char shape[160];
-        at +=
-            (size_t)snprintf(out + at, n - at, "%s '%.96s' %s", i > 0 ? "," : "", p->entry[i].name,
-                             wn__tensor_describe(&p->entry[i].view, shape, sizeof shape));
+        at += (size_t)snprintf(out + at, n - at, "%s '%.96s' %s", i > 0 ? "," : "",
+                               wn__pth_name(&p->entry[i]),
+                               wn__tensor_describe(&p->entry[i].view, shape, sizeof shape));
     }
     if (at >= n) memcpy(out + n - 4, "...", 4);
 }
@@ -340,8 +344,11 @@ wn_status wn__pth_select(const wn__pth *p, const char *key, const wn__pth_entry 
     if (matrices == 1) return WN_OK;
     *out = NULL;
     describe_entries(p, list, sizeof list);
-    return wn__fail(WN_INVALID, "%s: %zu matrices of floats, one expected or a name;%s", p->path,
-                    matrices, list);
+    if (matrices == 0)
+        return wn__fail(WN_INVALID, "%s: no matrix of F64, F32, BF16 or F16; there %s%s", p->path,
+                        p->count > 0 ? "are" : "is no tensor", list);
+    return wn__fail(WN_INVALID, "%s: %zu matrices of floats; --tensor NAME says which of%s",
+                    p->path, matrices, list);
 }
 
 void wn__pth_copy(const wn_tensor *view, void *to) {

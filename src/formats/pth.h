@@ -40,6 +40,8 @@ void wn__pth_close(wn__pth *p); /* safe on a zeroed struct */
 bool wn__pth_begins(const uint8_t *bytes, size_t size);
 /* NULL if absent. */
 const wn__pth_entry *wn__pth_find(const wn__pth *p, const char *name);
+/* Its name for people: "(bare tensor)" where the file has none. */
+const char *wn__pth_name(const wn__pth_entry *e);
 /* The tensor called `key`, or without a key (NULL) the only floating-point one with two dimensions.
  * INVALID lists what there is. */
 WN_NODISCARD wn_status wn__pth_select(const wn__pth *p, const char *key, const wn__pth_entry **out);

@@ -14,5 +14,5 @@ wn_status wn_generate(wn_session *s, const char *prompt, size_t size, const wn_g
     wn_status status =
         wn__generate(s->model, s->tokenizer, s->context, &encoded, o, fn, ctx, ids, stats);
     wn_tokens_free(&encoded);
-    return status;
+    return status == WN_OK || status == WN_CANCELLED ? status : wn__fail_in(status, "%s", s->dir);
 }

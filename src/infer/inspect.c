@@ -25,11 +25,6 @@ static wn_tensor without_repeats(const wn_tensor *view, int64_t most) {
     return t;
 }
 
-// A file of torch.save may hold a tensor that nothing names.
-static const char *name_of(const wn__pth_entry *e) {
-    return *e->name != '\0' ? e->name : "(bare tensor)";
-}
-
 static void report(const char *name, const char *file, const wn_tensor *view, bool statistics,
                    wn_inspect_fn *fn, void *ctx) {
     wn_tensor_report r = {.name = name,
@@ -78,7 +73,7 @@ static wn_status check_size(const wn__pth *p, const wn__pth_entry *e) {
     if (n / PASSES <= (int64_t)p->map.size) return WN_OK;
     return wn__fail(WN_UNSUPPORTED,
                     "%s: '%s' has %" PRId64 " elements that overlap, in a file of %zu bytes",
-                    p->path, name_of(e), n, p->map.size);
+                    p->path, wn__pth_name(e), n, p->map.size);
 }
 
 static wn_status inspect_pth(const char *path, bool statistics, wn_inspect_fn *fn, void *ctx,
@@ -90,7 +85,8 @@ static wn_status inspect_pth(const char *path, bool statistics, wn_inspect_fn *f
     for (size_t i = 0; i < p.count && status == WN_OK; i++) {
         const wn__pth_entry *e = &p.entry[i];
         if (statistics) status = check_size(&p, e);
-        if (status == WN_OK) report(name_of(e), base_name(path), &e->view, statistics, fn, ctx);
+        if (status == WN_OK)
+            report(wn__pth_name(e), base_name(path), &e->view, statistics, fn, ctx);
     }
     wn__pth_close(&p);
     if (status != WN_OK && text != NULL) {

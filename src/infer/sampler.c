@@ -30,15 +30,17 @@ void wn__sampler_free(wn__sampler *s) {
     *s = (wn__sampler){0};
 }
 
+#define SUSPECT "; 'winnow inspect' names weights that are not finite"
+
 // The largest logit's lowest id; NaN and all -infinity are refused here for every method.
 static wn_status find_largest(const float *logits, int64_t vocab, int64_t *out) {
     int64_t best = 0;
     for (int64_t i = 0; i < vocab; i++) {
-        if (isnan(logits[i])) return wn__fail(WN_INVALID, "logit %" PRId64 " is NaN", i);
+        if (isnan(logits[i])) return wn__fail(WN_INVALID, "logit %" PRId64 " is NaN" SUSPECT, i);
         if (logits[i] > logits[best]) best = i;
     }
     if (isinf(logits[best]))
-        return wn__fail(WN_INVALID, "the largest logit is %g, expected a finite number",
+        return wn__fail(WN_INVALID, "the largest logit is %g, expected a finite number" SUSPECT,
                         (double)logits[best]);
     *out = best;
     return WN_OK;

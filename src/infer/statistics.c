@@ -72,13 +72,10 @@ typedef struct moments {
     double n, mean, m2;
 } moments;
 
-static void add_block(const double *x, int n, moments *total, wn__statistics *s) {
+static void add_block(const double *x, int n, moments *total) {
     double sum = 0, m2 = 0;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++)
         sum += x[i];
-        if (x[i] < s->min) s->min = x[i];
-        if (x[i] > s->max) s->max = x[i];
-    }
     if (n == 0) return;
     double mean = sum / n, delta = mean - total->mean, all = total->n + n;
     for (int i = 0; i < n; i++)
@@ -102,28 +99,44 @@ static void advance(const wn_tensor *t, place *p) {
     }
 }
 
-void wn__statistics_of(const wn_tensor *t, wn__statistics *out) {
-    wn__statistics s = {.count = wn__tensor_count(t), .min = INFINITY, .max = -INFINITY};
+// Moments of values times scale, a power of two.
+static moments look(const wn_tensor *t, double scale, wn__statistics *s) {
     size_t width = wn_dtype_size(t->dtype);
     const unsigned char *p = t->data;
     moments total = {0};
     place now = {.at = 0};
-    for (int64_t at = 0; at < s.count; at += BLOCK) {
+    for (int64_t at = 0; at < s->count; at += BLOCK) {
         double x[BLOCK];
         int n = 0;
-        for (int64_t i = at; i < s.count && i < at + BLOCK; i++, advance(t, &now)) {
+        for (int64_t i = at; i < s->count && i < at + BLOCK; i++, advance(t, &now)) {
             double v = load(p + (size_t)now.at * width, t->dtype);
-            s.zeros += v == 0;
+            s->zeros += v == 0;
             if (isfinite(v)) {
-                x[n++] = v;
+                x[n++] = v * scale;
+                if (v < s->min) s->min = v;
+                if (v > s->max) s->max = v;
             } else {
-                s.nonfinite++;
+                s->nonfinite++;
             }
         }
-        add_block(x, n, &total, &s);
+        add_block(x, n, &total);
+    }
+    return total;
+}
+
+// Doubles may have squares and sums that are not finite: those are made of smaller ones then.
+void wn__statistics_of(const wn_tensor *t, wn__statistics *out) {
+    const wn__statistics none = {.count = wn__tensor_count(t), .min = INFINITY, .max = -INFINITY};
+    double scale = 1;
+    wn__statistics s = none;
+    moments total = look(t, scale, &s);
+    if (!isfinite(total.m2)) {
+        scale = 0x1p-600;
+        s = none;
+        total = look(t, scale, &s);
     }
     if (total.n == 0) s.min = s.max = 0;
-    s.mean = total.mean;
-    s.std = total.n > 0 ? sqrt(total.m2 / total.n) : 0;
+    s.mean = total.mean / scale;
+    s.std = total.n > 0 ? sqrt(total.m2 / total.n) / scale : 0;
     *out = s;
 }

@@ -107,15 +107,17 @@ static bool loadable(wn_dtype d) {
 static wn_status load_tensor(wn__model *m, const char *name, const wn_tensor *to,
                              const wn__hf_weights *weights) {
     wn_tensor from;
+    const char *file;
     char found[160], wanted[160];
-    if (!wn__hf_weights_find(weights, name, &from))
-        return wn__fail(WN_FORMAT, "the checkpoint has no tensor '%s'", name);
+    if (!wn__hf_weights_locate(weights, name, &from, &file))
+        return wn__fail(WN_FORMAT, "%s%s: no tensor '%s', which the configuration has",
+                        wn__hf_weights_file(weights, 0)->path,
+                        wn__hf_weights_files(weights) > 1 ? " and the other shards" : "", name);
     if (!loadable(from.dtype))
-        return wn__fail(WN_FORMAT, "tensor '%s' is %s; weights may be F64, F32, BF16 or F16", name,
-                        wn_dtype_name(from.dtype));
+        return wn__fail(WN_FORMAT, "%s: tensor '%s' is %s; weights may be F64, F32, BF16 or F16",
+                        file, name, wn_dtype_name(from.dtype));
     if (!wn__tensor_same_shape(&from, to))
-        return wn__fail(WN_INVALID,
-                        "tensor '%s' is %s in the checkpoint, the configuration says %s", name,
+        return wn__fail(WN_INVALID, "%s: tensor '%s' is %s, the configuration says %s", file, name,
                         wn__tensor_describe(&from, found, sizeof found),
                         wn__tensor_describe(to, wanted, sizeof wanted));
     return load_values(m, &from, to);

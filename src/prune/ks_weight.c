@@ -35,17 +35,26 @@ static wn_status take(const char *path, const char *name, const wn_tensor *view,
     wn__pth_copy(view, packed);
     const wn_tensor t = wn__tensor(packed, view->dtype, 2, view->shape);
     int64_t bad = -1;
+    double value = 0;
+    char number[32];
     for (int64_t i = 0; i < n; i++) {
-        to[i] = (float)wn__get(&t, i);
-        if (bad < 0 && !isfinite(to[i])) bad = i;
+        double v = wn__get(&t, i);
+        to[i] = (float)v;
+        if (bad < 0 && !isfinite(to[i])) {
+            bad = i;
+            value = v;
+        }
     }
     free(packed);
     *out = view->shape[0];
     *in = view->shape[1];
     if (bad >= 0) {
         free(to);
-        return wn__fail(WN_INVALID, "%s: tensor '%s': row %lld, column %lld is not finite", path,
-                        name, (long long)(bad / *in), (long long)(bad % *in));
+        (void)snprintf(number, sizeof number, "%g", value);
+        return wn__fail(
+            WN_INVALID, "%s: tensor '%s': %s at row %lld, column %lld: %s", path, name,
+            isnan(value) ? "NaN" : number, (long long)(bad / *in), (long long)(bad % *in),
+            isfinite(value) ? "at most 3.4028e+38 in float32" : "a weight must be finite");
     }
     *w = to;
     return WN_OK;
@@ -57,7 +66,7 @@ static wn_status from_pth(const char *path, const char *tensor, float **w, int64
     const wn__pth_entry *e;
     WN_TRY(wn__pth_open(path, &p));
     wn_status status = wn__pth_select(&p, tensor, &e);
-    if (status == WN_OK) status = take(path, e->name, &e->view, w, out, in);
+    if (status == WN_OK) status = take(path, wn__pth_name(e), &e->view, w, out, in);
     wn__pth_close(&p);
     return status;
 }

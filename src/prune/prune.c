@@ -23,6 +23,7 @@ typedef struct target {
     char layer[WN_NAME_MAX];
     wn__mask24_method method;
     wn_tensor view; // in the file
+    const char *file;
 } target;
 
 typedef struct pruning {
@@ -100,12 +101,12 @@ static wn_status check_target(const target *t) {
     char found[160];
     if (t->view.ndim != 2 || t->view.shape[0] != shape[0] || t->view.shape[1] != shape[1])
         return wn__fail(WN_INVALID,
-                        "tensor '%s' is %s, the configuration says [%" PRId64 ", %" PRId64 "]",
-                        t->expected->name, wn__tensor_describe(&t->view, found, sizeof found),
-                        shape[0], shape[1]);
+                        "%s: tensor '%s' is %s, the configuration says [%" PRId64 ", %" PRId64 "]",
+                        t->file, t->expected->name,
+                        wn__tensor_describe(&t->view, found, sizeof found), shape[0], shape[1]);
     if (d != WN_DTYPE_F32 && d != WN_DTYPE_BF16 && d != WN_DTYPE_F16 && d != WN_DTYPE_F64)
-        return wn__fail(WN_INVALID, "tensor '%s' is %s; only F64, F32, BF16 and F16 are pruned",
-                        t->expected->name, wn_dtype_name(d));
+        return wn__fail(WN_INVALID, "%s: tensor '%s' is %s; only F64, F32, BF16 and F16 are pruned",
+                        t->file, t->expected->name, wn_dtype_name(d));
     WN_TRY(check_size(t->layer, "inputs", shape[1]));
     return t->method == WN_MASK24_TILE ? check_size(t->layer, "outputs", shape[0]) : WN_OK;
 }
@@ -114,7 +115,7 @@ static wn_status add_target(pruning *p, const wn__expected *e, const wn__structu
     target *t = &p->target[p->targets];
     *t = (target){.expected = e, .method = s->method};
     wn__expected_layer(e, t->layer);
-    if (!wn__hf_weights_find(p->weights, e->name, &t->view))
+    if (!wn__hf_weights_locate(p->weights, e->name, &t->view, &t->file))
         return wn__fail(WN_FORMAT, "%s: no tensor '%s'", p->model, e->name);
     WN_TRY(check_target(t));
     p->targets++;
@@ -221,9 +222,11 @@ static wn_status prune_target(pruning *p, const target *t, wn_tensor *out) {
 
 static wn_status try_all(pruning *p) {
     for (size_t i = 0; i < p->targets; i++) {
+        const target *t = &p->target[i];
         wn_tensor pruned;
-        wn_status status = prune_target(p, &p->target[i], &pruned);
-        if (status != WN_OK) return wn__fail_in(status, "tensor '%s'", p->target[i].expected->name);
+        wn_status status = prune_target(p, t, &pruned);
+        if (status != WN_OK)
+            return wn__fail_in(status, "%s: tensor '%s'", t->file, t->expected->name);
     }
     return WN_OK;
 }

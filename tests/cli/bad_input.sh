@@ -40,6 +40,31 @@ make_text "$dir/text"
     run 1 train --out "$dir/c" --resume --steps 6; says "training.safetensors"
 }
 
+# What a model's files have wrong is said with the file and the tensor.
+spoil() { rm -rf "$dir/bad"; cp -r "$dir/b/latest/" "$dir/bad"; }
+spoil; sed -i 's/"num_hidden_layers": 1/"num_hidden_layers": 2/' "$dir/bad/config.json"
+run 1 generate "$dir/bad" --prompt a --tokens 1; says "bad/model.safetensors: no tensor 'model.layers.1."
+spoil; sed -i 's/"intermediate_size": [0-9]*/"intermediate_size": 32/' "$dir/bad/config.json"
+run 1 generate "$dir/bad" --prompt a --tokens 1; says "bad/model.safetensors: tensor 'model.layers.0.mlp."; says "the configuration says F32 ["
+run 1 prune "$dir/bad" -o "$dir/no"; says "bad/model.safetensors: tensor 'model.layers.0.mlp."
+spoil; size=$(wc -c <"$dir/bad/model.safetensors")
+printf '\000\000\300\177' | dd of="$dir/bad/model.safetensors" bs=1 seek=$((size - 4)) conv=notrunc 2>/dev/null
+run 1 generate "$dir/bad" --prompt a --tokens 1; says "bad: logit 0 is NaN; 'winnow inspect' names weights that are not finite"
+run 1 eval "$dir/bad" --data "$dir/text"; says "the loss is NaN"
+run 0 inspect "$dir/bad"; prints "1 NaN or infinite"
+# Names that would drive a terminal do not get there.
+header='{"\u001b[31mx\u202ey":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+{ printf "\\$(printf %03o ${#header})\0\0\0\0\0\0\0"; printf '%s\000\000\200\077' "$header"; } >"$dir/name.safetensors"
+run 0 inspect "$dir/name.safetensors"; prints '?[31mx?y'; prints_not "$(printf '\033')"
+cp "$dir/name.safetensors" "$dir/bad/model.safetensors"
+run 3 validate "$dir/bad"; prints 'FAIL ?[31mx?y: belongs to no part'; prints_not "$(printf '\033')"
+run 1 eval "$dir/bad" --data "$dir/text"; says "tensor '?[31mx?y' belongs"
+# Wide numbers: their deviation, and what float32 cannot hold.
+header='{"w":{"dtype":"F64","shape":[2,1],"data_offsets":[0,16]}}'
+{ printf "\\$(printf %03o ${#header})\0\0\0\0\0\0\0"; printf '%s\000\000\000\000\000\000\360\176\000\000\000\000\000\000\360\376' "$header"; } >"$dir/wide.safetensors"
+run 0 inspect "$dir/wide.safetensors"; prints "std 2.74e+303 "
+run 1 ks fit "$dir/wide.safetensors"; says "wide.safetensors: tensor 'w': 2.74306e+303 at row 0, column 0: at most 3.4028e+38 in float32"
+
 # A full disk and a read-only folder (root ignores modes, so both are mounts).
 if [ "$(id -u)" = 0 ] && mkdir "$dir/small" && mount -t tmpfs -o size=600k none "$dir/small" 2>/dev/null; then
     # shellcheck disable=SC2086
