@@ -37,7 +37,7 @@ torch_times() {
     suite=$1
     shift
     given=$#
-    script=bench/peers/torch_peer.py names="threads dtype shapes rows repeats mlp hidden-size layers heads vocab-size seq-len batch-size"
+    script=bench/peers/torch_peer.py names="threads dtype shapes rows repeats work mlp hidden-size layers heads vocab-size seq-len batch-size"
     if [ "$(value_of device "$@")" = cuda ]; then script=bench/peers/torch_gpu.py names="dtype shapes rows repeats work"; fi
     for name in $names; do
         value=$(value_of "$name" "$@")

@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 
-from torch_peer import ks_runs, ks_sizes, ks_work, ks_works
+from torch_peer import ks_chosen, ks_runs, ks_sizes, ks_work
 
 SHAPES = {"gemm": "2048x768,6656x1664,1664x6656,4096x4096,11008x4096,4096x11008,28672x8192", "decode": "4096x4096,11008x4096,28672x8192", "prune": "4096x4096,11008x4096,8192x8192", "mlp": "3072x768,8192x2048,16384x4096", "ks": ""}
 ROWS = {"gemm": "256,1024,4096,16384", "decode": "1,8,16,32,64", "prune": "0", "mlp": "8192,32768", "ks": "25088"}
@@ -133,14 +133,9 @@ def mlps(torch, out, n_in, t, kind):
 
 def chains(torch, a, kind):
     """work, name, function, out, in, rows, FLOPs of every pass of every chain; the dense product beside the forward pass."""
-    asked = [tuple(map(int, s.split("x"))) for s in a.shapes.split(",")] if a.shapes else None
-    words = [w for w in a.work.split(",") if w] or [""]
-    for name, factors in ks_works().items():
+    for name, factors, passes in ks_chosen(a):
         out, n_in = ks_sizes(factors)
-        if asked and (out, n_in) not in asked:
-            continue
-        passes = [p for p in ("forward", "input gradient", "weight gradient") if any((p + " " + ks_work(name)).startswith(w) for w in words)]
-        for t in map(int, (a.rows or ROWS["ks"]).split(",")) if passes else ():
+        for t in map(int, (a.rows or ROWS["ks"]).split(",")):
             runs, flops = ks_runs(torch, factors, t, kind, "cuda")
             for of in passes:
                 if of in runs:

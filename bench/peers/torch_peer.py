@@ -6,6 +6,7 @@ It runs in a process of its own, so its repetitions lie beside nothing of ours: 
 import argparse
 import json
 import os
+import re
 import statistics
 import sys
 import time
@@ -23,7 +24,7 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("suite", choices=sorted(SHAPES) + ["ks", "train"])
     p.add_argument("--json", required=True)
-    for name in ("shapes", "rows", "dtype", "threads", "repeats", "mlp", *MODEL):
+    for name in ("shapes", "rows", "dtype", "threads", "repeats", "work", "mlp", *MODEL):
         p.add_argument("--" + name, default="")
     return p.parse_args()
 
@@ -162,20 +163,64 @@ def bmm(torch, x, w, p):
     return torch.bmm(groups, w).view(a, d, -1, b).permute(2, 0, 3, 1).reshape(-1, a * b * d)
 
 
+def bmm_by_vector(torch, x, w, p):
+    """The same with blocks apart within each vector, as the ICML 2025 benchmark has them, and products that step over the others' blocks."""
+    a, b, c, d = p
+    groups = x.view(-1, a, c, d).transpose(2, 3).reshape(-1, a * d, c).transpose(0, 1)
+    y = torch.empty(x.shape[0], a * d, b, dtype=x.dtype).transpose(0, 1)
+    torch.bmm(groups, w, out=y)
+    return y.transpose(0, 1).view(-1, a, d, b).transpose(2, 3).reshape(-1, a * b * d)
+
+
+def bmm_last(torch, x, w, p):
+    """The same, batch last: x [a c d, t], w [a d, b, c]."""
+    a, b, c, d = p
+    groups = x.view(a, c, d, -1).transpose(1, 2).reshape(a * d, c, -1)
+    return torch.bmm(w, groups).view(a, d, b, -1).transpose(1, 2).reshape(a * b * d, -1)
+
+
+def ks_forward(torch, factors, t, kind):
+    """name -> functions, the fastest of which counts: a factor forward in the ways that there are to write it."""
+    (p,) = factors
+    x = torch.randn(t, p[0] * p[2] * p[3], dtype=kind)
+    turned, w = x.t().contiguous(), torch.randn(p[0] * p[3], p[2], p[1], dtype=kind)
+    other = w.transpose(1, 2).contiguous()
+    first = [lambda v=v, f=f: f(torch, x, v, p) for f in (bmm, bmm_by_vector) for v in (w, other.transpose(1, 2))]
+    return {"bmm": first, "bmm, batch last": [lambda: bmm_last(torch, turned, other, p), lambda: bmm_last(torch, turned, w.transpose(1, 2), p)]}
+
+
+def ks_times(torch, factors, t, kind, passes, repeats):
+    """pass, name, seconds: the median, the least and the most of the fastest way."""
+    runs, flops = ks_runs(torch, factors, t, kind)
+    for of in (p for p in passes if p in runs):
+        names = {"bmm": [runs[of]]}
+        with torch.no_grad() if of == "forward" else torch.enable_grad():
+            if of == "forward" and len(factors) == 1:
+                names = ks_forward(torch, factors, t, kind)
+            for name, ways in names.items():
+                times = [[sample(way, None) for _ in range(repeats + 1)][1:] for way in ways]
+                yield of, name, min(times, key=statistics.median), flops
+
+
+def ks_chosen(a):
+    """name, factors, passes of the works that are asked for."""
+    asked = [tuple(map(int, s.split("x"))) for s in a.shapes.split(",")] if a.shapes else None
+    words = [w for w in re.split(r",(?![^(]*\))", a.work) if w] or [""]
+    for name, factors in ks_works().items():
+        passes = [p for p in ("forward", "input gradient", "weight gradient") if any((p + " " + ks_work(name)).startswith(w) for w in words)]
+        if passes and not (asked and ks_sizes(factors) not in asked):
+            yield name, factors, passes
+
+
 def ks_rows(torch, a, dtype, repeats):
     kind = torch.float32 if dtype == "f32" else torch.bfloat16
     rows = []
-    asked = [tuple(map(int, s.split("x"))) for s in a.shapes.split(",")] if a.shapes else None
-    for name, factors in ks_works().items():
+    for name, factors, passes in ks_chosen(a):
         out, n_in = ks_sizes(factors)
-        if asked and (out, n_in) not in asked:
-            continue
         for t in map(int, (a.rows or "512").split(",")):
-            runs, flops = ks_runs(torch, factors, t, kind)
-            for of, run in runs.items():
-                seconds = [sample(run, None) for _ in range(repeats + 1)][1:]
+            for of, way, seconds, flops in ks_times(torch, factors, t, kind, passes, repeats):
                 rows.append(row(torch, a.suite, of + " " + ks_work(name), dtype, seconds, out=out, rows=t, flops=flops, **{"in": n_in}))
-                rows[-1]["name"] += ", bmm"
+                rows[-1]["name"] += ", " + way
     return rows
 
 

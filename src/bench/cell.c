@@ -121,7 +121,8 @@ static wn_status merged_bmm(const wn__cell *c, double *out) {
     for (size_t i = 0; i < wn__json_count(rows); i++) {
         wn_bench_row r;
         WN_TRY(wn__row_read(wn__json_at(rows, i), c->suite->o->merge, &r));
-        if (same_cell(c, &r) && strstr(r.name, ", bmm")) *out = r.seconds.median;
+        if (same_cell(c, &r) && strstr(r.name, ", bmm") && !strstr(r.name, "batch last"))
+            *out = r.seconds.median;
     }
     return WN_OK;
 }
@@ -203,10 +204,18 @@ wn_status wn__suite_note(wn__suite *s, const char *fmt, ...) {
     return wn__json_append(s->notes, wn__json_new_string(text));
 }
 
+// Up to the next comma that is not within parentheses: a factor's name has some.
+static size_t word_of(const char *list) {
+    size_t n = 0;
+    for (int depth = 0; list[n] && (list[n] != ',' || depth > 0); n++)
+        depth += (list[n] == '(') - (list[n] == ')');
+    return n;
+}
+
 bool wn__suite_wants(const wn__suite *s, const char *work) {
     if (!s->o->work) return true;
     for (const char *word = s->o->work; *word; word += *word == ',') {
-        size_t n = strcspn(word, ",");
+        size_t n = word_of(word);
         if (n > 0 && strncmp(work, word, n) == 0) return true;
         word += n;
     }

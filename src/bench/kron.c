@@ -138,8 +138,43 @@ static const char *name_of(const wn__kron_work *w, wn__kron_pass pass, char *out
     return out;
 }
 
-// Over the sample, of the kernels that are dispatched: as many times as fast as what.
-static wn_status conclude(wn__suite *s, wn__kron_pass pass, bool bmm) {
+// What the kernels that are dispatched are beside, in the last lines.
+typedef enum beside { BESIDE_BMM, BESIDE_DENSE, BESIDE_MERGED, BESIDE_MERGED_LAST } beside;
+
+// Seconds that another process's batched products of the same work and layout took, 0 without any.
+static wn_status merged_seconds(const wn__suite *s, const wn_bench_row *ours, bool last,
+                                double *out) {
+    *out = 0;
+    for (size_t i = 0; i < wn__json_count(s->list); i++) {
+        wn_bench_row r;
+        WN_TRY(wn__row_read(wn__json_at(s->list, i), "", &r));
+        if (r.role == WN_BENCH_PEER && strstr(r.name, ", bmm") && r.rows == ours->rows &&
+            strcmp(r.work, ours->work) == 0 && (strstr(r.name, "batch last") != NULL) == last)
+            *out = r.seconds.median;
+    }
+    return WN_OK;
+}
+
+// As many times as fast as that is one of ours, 0 where the row is another's or not comparable.
+static wn_status ratio_of(const wn__suite *s, const wn_bench_row *r, beside what, double *out) {
+    const bool last = what == BESIDE_MERGED_LAST;
+    *out = 0;
+    if (r->role != WN_BENCH_STRUCTURE || strstr(r->name, "cblas") || strstr(r->name, "as loaded") ||
+        (strstr(r->name, "batch last") != NULL) != last)
+        return WN_OK;
+    *out = what == BESIDE_DENSE ? r->dense.median : r->bmm.median;
+    if (what == BESIDE_BMM || what == BESIDE_DENSE) return WN_OK;
+    WN_TRY(merged_seconds(s, r, last, out));
+    *out /= r->seconds.median;
+    return WN_OK;
+}
+
+// Over the sample.
+static wn_status conclude(wn__suite *s, wn__kron_pass pass, beside what) {
+    static const char *const name[] = {
+        "permuted and batched products", "the dense product",
+        "permuted and batched products of another process",
+        "permuted and batched products of another process, both batch last"};
     char begin[64];
     double ratio[WN__KRON_SAMPLE * WN__SIZES];
     int count = 0;
@@ -147,12 +182,10 @@ static wn_status conclude(wn__suite *s, wn__kron_pass pass, bool bmm) {
     (void)snprintf(begin, sizeof begin, "%s factor", wn__kron_pass_name(pass));
     for (size_t i = 0; i < wn__json_count(s->list); i++) {
         wn_bench_row r;
+        double over;
         WN_TRY(wn__row_read(wn__json_at(s->list, i), "", &r));
-        const double over = bmm ? r.bmm.median : r.dense.median;
-        if (r.role == WN_BENCH_STRUCTURE && over > 0 && !strstr(r.name, "cblas") &&
-            !strstr(r.name, "batch last") && !strstr(r.name, "as loaded") &&
-            strncmp(r.work, begin, strlen(begin)) == 0)
-            ratio[count++] = over;
+        WN_TRY(ratio_of(s, &r, what, &over));
+        if (over > 0 && strncmp(r.work, begin, strlen(begin)) == 0) ratio[count++] = over;
     }
     if (count == 0) return WN_OK;
     WN_TRY(wn__spread_of(ratio, count, &all));
@@ -160,8 +193,8 @@ static wn_status conclude(wn__suite *s, wn__kron_pass pass, bool bmm) {
         s,
         "%s, %d factors of the %d published patterns within 1024 and 16384: the median is %.2f "
         "times as fast as %s (%.2f to %.2f)",
-        wn__kron_pass_name(pass), count, wn__kron_population(), all.median,
-        bmm ? "permuted and batched products" : "the dense product", all.least, all.most);
+        wn__kron_pass_name(pass), count, wn__kron_population(), all.median, name[what], all.least,
+        all.most);
 }
 
 wn_status wn__suite_ks(wn__suite *s) {
@@ -181,8 +214,8 @@ wn_status wn__suite_ks(wn__suite *s) {
             s->o->work ? s->o->work : "",
             wn__kron_work_at(0, 1, &w) ? name_of(&w, WN__KRON_FORWARD, name, sizeof name) : "");
     for (int p = 0; p < WN__KRON_PASSES; p++)
-        WN_TRY(conclude(s, (wn__kron_pass)p, true));
-    for (int p = 0; p < WN__KRON_PASSES && s->gpu != NULL; p++)
-        WN_TRY(conclude(s, (wn__kron_pass)p, false));
+        for (int what = BESIDE_BMM; what <= BESIDE_MERGED_LAST; what++)
+            if (s->gpu != NULL ? what <= BESIDE_DENSE : what != BESIDE_DENSE)
+                WN_TRY(conclude(s, (wn__kron_pass)p, (beside)what));
     return WN_OK;
 }
