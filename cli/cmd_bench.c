@@ -181,7 +181,8 @@ static int run_suite(const options *o) {
                                 .mlp = opt_text(o, O_bench_mlp),
                                 .command = command,
                                 .commit = opt_text(o, O_commit),
-                                .merge = opt_text(o, O_merge)};
+                                .merge = opt_text(o, O_merge),
+                                .no_dense = !opt_flag(o, O_bench_dense)};
     const wn_bench_events events = {on_head, on_library, on_row, on_note, &t};
     int code = report(wn_bench(&b, &events, &json));
     bool ok = code == EXIT_OK && !t.kept.failed;

@@ -34,7 +34,7 @@ def winnow_rows(a, work, t):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "ks.json")
         command = [a.winnow, "bench", "ks", "--work", work, "--rows", str(t), "--threads", str(a.threads), "--repeats", str(a.repeats), "--dtype", a.dtype]
-        command += ["--peers", "none", "--commit", a.commit, "--json", path] + (["--kernels", a.kernels] if a.kernels else [])
+        command += ["--peers", "none", "--no-dense", "--commit", a.commit, "--json", path] + (["--kernels", a.kernels] if a.kernels else [])
         run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if run.returncode != 0:
             sys.exit(run.stderr.strip())

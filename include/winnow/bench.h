@@ -43,6 +43,7 @@ typedef struct wn_bench_options {
     const char *command, *commit; /* kept in the result */
     const char *merge; /* a result of bench/peers/: its rows join as peers of the same work. Those
                           were timed in a process of their own, and say so */
+    bool no_dense;     /* ks: without the dense product, which takes most of its time */
 } wn_bench_options;
 
 typedef enum wn_bench_role {

@@ -110,7 +110,7 @@ static wn_status add_others(wn__cell *c, const wn__kron_work *w, wn__kron_pass p
     if (pass == WN__KRON_FORWARD) WN_TRY(add_fused(c, w, pass, true));
     if (pass == WN__KRON_WEIGHT) WN_TRY(add_pass(c, w));
     WN_TRY(add_bmm(c, w, pass));
-    return add_dense(c, pass);
+    return c->suite->o->no_dense ? WN_OK : add_dense(c, pass);
 }
 
 static wn_status measure(wn__suite *s, const wn__kron_work *w, wn__kron_pass pass, int64_t rows,
@@ -118,8 +118,9 @@ static wn_status measure(wn__suite *s, const wn__kron_work *w, wn__kron_pass pas
     wn__cell c = {.suite = s, .work = name, .shape = {w->out, w->in}, .rows = rows};
     wn_status status = add_fused(&c, w, pass, false);
     if (status == WN_OK && c.count > 0)
-        status = s->gpu != NULL ? wn__gpu_dense_add(&c, product_of[pass], false)
-                                : add_others(&c, w, pass);
+        status = s->gpu == NULL    ? add_others(&c, w, pass)
+                 : !s->o->no_dense ? wn__gpu_dense_add(&c, product_of[pass], false)
+                                   : WN_OK;
     if (status == WN_OK) return wn__cell_measure(&c);
     wn__cell_free(&c);
     return status;

@@ -77,7 +77,8 @@ cat >"$dir/other.json" <<'END'
 {"suite": "ks", "work": "forward factor (4,64,64,4)", "dtype": "f32", "name": "other, bmm", "role": "peer", "out": 1024, "in": 1024, "rows": 2, "seconds": {"median": 1000, "least": 1000, "most": 1000}},
 {"suite": "ks", "work": "forward factor (4,64,64,4)", "dtype": "f32", "name": "other, bmm, batch last", "role": "peer", "out": 1024, "in": 1024, "rows": 2, "seconds": {"median": 1e-12, "least": 1e-12, "most": 1e-12}}]}
 END
-run 0 bench ks --shapes 1024x1024 --rows 2 --work 'forward factor (4,64,64,4)' --peers none --repeats 1 --threads 1 --merge "$dir/other.json"
+run 0 bench ks --shapes 1024x1024 --rows 2 --work 'forward factor (4,64,64,4)' --peers none --repeats 1 --threads 1 --no-dense --merge "$dir/other.json"
+prints_not matmul
 prints "as fast as permuted and batched products of another process, both batch last (0.00 to 0.00)"
 grep -E "as fast as permuted and batched products of another process \([0-9]{4,}" "$out" >/dev/null || fail "batch first is not beside batch first"
 run 1 bench ks --shapes 1024x1024 --rows 2 --work '64,64,4)'; says "nothing of these shapes"
