@@ -72,6 +72,7 @@ static double flops(const wn__problem *p) {
 }
 
 const wn__case_type wn__cases_matmul = {.op = WN__OP_matmul,
+                                        .alone = "m",
                                         .args_size = sizeof(wn__matmul),
                                         .fields = fields,
                                         .field_count = FIELDS,

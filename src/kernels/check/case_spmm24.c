@@ -97,4 +97,5 @@ const wn__case_type wn__cases_spmm24 = {.op = WN__OP_spmm24,
                                         .fill = fill,
                                         .bound = bound,
                                         .flops = flops,
-                                        .baseline = baseline};
+                                        .baseline = baseline,
+                                        .alone = "T"};

@@ -207,4 +207,5 @@ const wn__case_type wn__cases_spmm24_blocks = {.op = WN__OP_spmm24_blocks,
                                                .declare = declare,
                                                .fill = fill,
                                                .bound = bound,
-                                               .flops = flops};
+                                               .flops = flops,
+                                               .alone = "T"};

@@ -195,4 +195,5 @@ const wn__case_type wn__cases_spmm24_blocks8 = {.op = WN__OP_spmm24_blocks8,
                                                 .declare = declare,
                                                 .fill = fill,
                                                 .bound = bound,
-                                                .flops = flops};
+                                                .flops = flops,
+                                                .alone = "T"};

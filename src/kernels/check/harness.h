@@ -119,6 +119,7 @@ typedef struct wn__case_type {
     /* The dense op that does the same work, timed beside a sparse one; NULL: none. Writes its
      * problem into text. */
     void (*baseline)(const wn__problem *, wn__op *op, char *text, size_t n);
+    const char *alone; /* the field that counts rows of parts which do not look at each other */
 } wn__case_type;
 
 /* cases.c: every op has one, wn__cases_<op>, or the library does not link. */
@@ -251,7 +252,7 @@ bool wn__outputs_same(const wn__case *c, const wn__outputs *a, const wn__outputs
 bool wn__outputs_right(wn__case *c, const wn__outputs *o, bool is_ref, double *worst, char *why,
                        size_t n);
 
-/* ---- harness.c */
+/* ---- harness.c, rows.c */
 
 /* Pools of the runs that must agree bit for bit: none, two threads, N; the GPU of rows that run on
  * one. */
@@ -269,5 +270,11 @@ wn_status wn__fail_selection(const char *op, const char *variant, const char *wh
 WN_NODISCARD wn_status wn__check_kernel(wn__case *c, const wn__kernel *k,
                                         const wn__check_pools *pools, bool *fits, double *worst,
                                         char *why, size_t n);
+/* As many rows of a case as ref does in that many FLOPs, with the same numbers; NULL where it has
+ * none that go alone, or one is too much. */
+WN_NODISCARD wn_status wn__case_rows(const wn__case *all, double flops, wn__case **out);
+/* Runs all of a case, and compares those rows with ref. why[n] is "" when they agree. */
+WN_NODISCARD wn_status wn__check_rows(wn__case *few, const wn__case *all, const wn__kernel *k,
+                                      const wn__check_pools *pools, char *why, size_t n);
 
 #endif

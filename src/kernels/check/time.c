@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 48 };
+enum { MOST = 64 };
 
 typedef struct timing {
     wn__case *c, *baseline; // of the op and of the dense op that it replaces (NULL: none)

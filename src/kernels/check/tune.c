@@ -14,7 +14,7 @@
 // What ref does in a few seconds.
 #define REF_FLOPS 6e7
 
-enum { MOST = 48 };
+enum { MOST = 64 };
 
 typedef struct tuning {
     const wn_tune_options *options;
@@ -23,6 +23,7 @@ typedef struct tuning {
     wn__check_pools pools;
     wn__exec x;
     wn__case *full, *small; // the problem, and one that ref can do
+    wn__case *rows;         // some of the problem's, where they go alone; or NULL
     wn__timed timed[MOST];
     wn__lane lane[MOST];
     int count, repeats;
@@ -67,10 +68,13 @@ static wn_status make_cases(tuning *t) {
     WN_TRY(wn__timed_case(op, problem ? problem : "", &t->full));
     p = t->full->problem;
     shrink(t->full->type, &p);
-    return wn__case_create(t->full->type, &p, 1, true, &t->small);
+    WN_TRY(wn__case_create(t->full->type, &p, 1, true, &t->small));
+    if (memcmp(p.value, t->full->problem.value, sizeof p.value) == 0) return WN_OK;
+    return wn__case_rows(t->full, REF_FLOPS, &t->rows);
 }
 
-// Whether k agrees with ref on the smaller problem; if not, says why in why[n].
+// Whether k agrees with ref on the smaller problem, and in some rows of the problem itself; if not,
+// says why in why[n].
 static wn_status verify(tuning *t, const wn__kernel *k, char *why, size_t n) {
     bool fits;
     double worst;
@@ -80,7 +84,9 @@ static wn_status verify(tuning *t, const wn__kernel *k, char *why, size_t n) {
         (void)snprintf(why, n, "cannot be checked on %.100s: %s", t->small->text, reason);
         return WN_OK;
     }
-    return wn__check_kernel(t->small, k, &t->pools, &fits, &worst, why, n);
+    WN_TRY(wn__check_kernel(t->small, k, &t->pools, &fits, &worst, why, n));
+    if (*why != '\0' || t->rows == NULL) return WN_OK;
+    return wn__check_rows(t->rows, t->full, k, &t->pools, why, n);
 }
 
 static wn_status add(tuning *t, const wn__kernel *k) {
@@ -136,6 +142,9 @@ static wn_status keep_fastest(tuning *t) {
     (void)snprintf(line.op, sizeof line.op, "%s", t->options->op);
     (void)snprintf(line.variant, sizeof line.variant, "%s", t->timed[best].kernel->variant);
     (void)snprintf(line.checked, sizeof line.checked, "%s", *t->small->text ? t->small->text : "-");
+    if (t->rows != NULL) // and, of the problem itself, so many rows
+        (void)snprintf(line.checked, sizeof line.checked, "%.90s;%.90s", t->small->text,
+                       t->rows->text);
     wn__class_of(t->full->type->op, t->full->args, line.class);
     return wn__tuned_put(&t->tuned, &line);
 }
@@ -175,6 +184,7 @@ out:
     }
     wn__case_free(t.full);
     wn__case_free(t.small);
+    wn__case_free(t.rows);
     wn__gpu_free(t.pools.gpu);
     wn__pool_free(t.pools.many);
     wn__tuned_free(&t.tuned);

@@ -18,11 +18,12 @@
      16 * (stages) + 8)
 
 /* c (+)= S b. b lies along its columns (boxes of 64 x 64) or along its rows, then it is read as its
- * transpose [m,k] (boxes of 64 of k and as many of m as a tile has). */
+ * transpose [m,k] (boxes of 64 of k and as many of m as a tile has; the last tile, where it has
+ * fewer, has boxes of its own: one that goes beyond the matrix takes longer than a whole one). */
 typedef struct wn__gpu_blocks_rows {
-    wn__cu_tensor_map b, c; /* sm_90a; c of 16 bits: boxes of 16 rows by 64 columns */
-    const uint16_t *b_data; /* sm_80 */
-    int64_t b_stride;       /* of columns of b, or of its rows where `across` */
+    wn__cu_tensor_map b, b_last, c; /* sm_90a; c of 16 bits: boxes of 16 rows by 64 columns */
+    const uint16_t *b_data;         /* sm_80 */
+    int64_t b_stride;               /* of columns of b, or of its rows where `across` */
     void *c_data;
     int64_t c_stride;
     const uint8_t *blocks;
@@ -31,6 +32,7 @@ typedef struct wn__gpu_blocks_rows {
     int rows, columns, depth; /* n, m, k */
     int panels, steps;        /* blocks down and across S */
     int tiles_m, tiles_n;     /* tiles along n, along m */
+    int last;                 /* of m in the last tile, where it has fewer than others; else 0 */
     int group;                /* tiles along n that are walked together */
     int split;                /* parts that the sum of a tile is cut into */
     int whole;                /* c is float32 */

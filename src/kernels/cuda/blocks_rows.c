@@ -168,10 +168,20 @@ size_t wn__workspace_blocks_rows_sm90a(const void *args, int threads) {
     return partial_bytes(&p);
 }
 
+// b as rows of what lies together along k, for boxes of whole tiles and of the last.
+static wn_status make_row_maps(wn__cuda *d, const wn_tensor *lines, const tile *t,
+                               wn__gpu_blocks_rows *a) {
+    WN_TRY(wn__cuda_tensor_map(d, lines, (unsigned)t->columns, &a->b));
+    return a->last > 0 ? wn__cuda_tensor_map(d, lines, (unsigned)a->last, &a->b_last) : WN_OK;
+}
+
 static wn_status make_maps(wn__cuda *d, const wn__spmm24_blocks_rows *p, const tile *t,
                            wn__gpu_blocks_rows *a) {
     const wn_tensor lines = lines_of(p);
-    WN_TRY(wn__cuda_tensor_map(d, &lines, across(p) ? 64 : (unsigned)t->columns, &a->b));
+    if (across(p))
+        WN_TRY(wn__cuda_tensor_map(d, &lines, 64, &a->b));
+    else
+        WN_TRY(make_row_maps(d, &lines, t, a));
     return a->whole ? WN_OK : wn__cuda_tensor_map(d, &p->c, 16, &a->c);
 }
 
@@ -201,6 +211,7 @@ wn_status wn__spmm24_blocks_rows_sm90a(const void *args, wn__exec *x) {
     wn__gpu_blocks_rows a = arguments(p);
     char symbol[64];
     if (p->c.shape[0] == 0 || p->c.shape[1] == 0) return WN_OK;
+    a.last = a.columns % chosen.tile->columns;
     WN_TRY(make_maps(wn__gpu_device(x->gpu), p, chosen.tile, &a));
     (void)snprintf(symbol, sizeof symbol, "wn_blocks_rows_%s_%s%s", chosen.tile->name, type_of(p),
                    across(p) ? "_across" : "");
@@ -244,12 +255,12 @@ wn_status wn__relu24_blocks_sm90a(const void *args, wn__exec *x) {
                              .rows = (int)p->n,
                              .columns = (int)p->x.shape[0],
                              .depth = (int)p->x.shape[1],
+                             .last = (int)(p->x.shape[0] % chosen.tile->columns),
                              .panels = (int)p->blocks.shape[0],
                              .steps = (int)p->blocks.shape[1]};
     char symbol[64];
     if (p->x.shape[0] == 0 || p->n == 0) return WN_OK;
-    WN_TRY(
-        wn__cuda_tensor_map(wn__gpu_device(x->gpu), &p->x, (unsigned)chosen.tile->columns, &a.b));
+    WN_TRY(make_row_maps(wn__gpu_device(x->gpu), &p->x, chosen.tile, &a));
     (void)snprintf(symbol, sizeof symbol, "wn_relu24_blocks_%s_%s", chosen.tile->name,
                    p->values == WN_DTYPE_BF16 ? "bf16" : "f16");
     return run_plan(&chosen, &wn__image_relu24_blocks_sm90a, symbol, &a, x);

@@ -705,7 +705,7 @@ int fake_device24_run(int which, const void *argument) {
     case BLOCKS_ROWS:
         return fake_blocks_rows(argument, kernels[which].name, mantissa == 7);
     case RELU24_BLOCKS:
-        return fake_relu24_blocks(argument, dtype_of(which));
+        return fake_relu24_blocks(argument, kernels[which].name, dtype_of(which));
     case PRODUCT_MAPS:
         return fake_blocks_multiply_maps(argument, kernels[which].name);
     case ERROR:

@@ -244,6 +244,15 @@ static int open_lines(const wn__cu_tensor_map *map, int64_t rows, int64_t column
            m.box[1] == (uint32_t)box && m.type == (bf16 ? 9 : 6);
 }
 
+int fake_last_map_fits(const wn__gpu_blocks_rows *p, int64_t width, int64_t columns, int bf16) {
+    fake_map whole;
+    matrix last;
+    memcpy(&whole, &p->b, sizeof whole);
+    if (p->last != p->columns % columns) return 0;
+    return p->last == 0 || (open_lines(&p->b_last, p->columns, width, p->last, bf16, &last) &&
+                            last.data == whole.address && last.stride == (int64_t)whole.stride);
+}
+
 int fake_blocks_rows(const void *argument, const char *name, int bf16) {
     const wn__gpu_blocks_rows *p = argument;
     const int across = strstr(name, "_across") != NULL, size = p->whole ? 4 : 2;
@@ -263,6 +272,9 @@ int fake_blocks_rows(const void *argument, const char *name, int bf16) {
     }
     if (maps && !open_lines(&p->b, across ? p->depth : p->columns, across ? p->columns : p->depth,
                             across ? 64 : columns, bf16, &b))
+        return 1;
+    if (maps && (across ? p->last != p->columns % columns
+                        : !fake_last_map_fits(p, p->depth, columns, bf16)))
         return 1;
     if (maps && !p->whole && !open_lines(&p->c, p->rows, p->columns, 16, bf16, &c)) return 1;
     multiply_rows(p, &b, &c, across, bf16);

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+struct wn__gpu_blocks_rows;
 struct wn__gpu_spmm24_blocks;
 int fake_blocks_pack(const void *argument, int both);
 /* Matrices through maps: the kernel's name says the tile and the type. */
@@ -17,6 +18,10 @@ int fake_blocks_sound(const struct wn__gpu_spmm24_blocks *p, int rows, int token
 void fake_blocks_last(const struct wn__gpu_spmm24_blocks *p, int tokens, int chunk, int64_t out[3]);
 int fake_blocks_multiply(const void *argument, int bf16);
 
+/* Whether a last tile that has fewer than others has its count and a map with boxes of it, of rows
+ * of `width` numbers in tiles of `columns` rows. */
+int fake_last_map_fits(const struct wn__gpu_blocks_rows *p, int64_t width, int64_t columns,
+                       int bf16);
 /* spmm24_blocks_rows, through maps where the name has a tile. */
 int fake_blocks_rows(const void *argument, const char *name, int bf16);
 

@@ -2,6 +2,7 @@
 // Launches turned back into ops, which their references compute.
 #include "values24.h"
 
+#include "device_blocks.h"
 #include "fake_map.h"
 #include "kernels/block24.h"
 #include "kernels/cuda/args24.h"
@@ -147,8 +148,9 @@ void fake_mvue24_blocks(const void *argument, wn_dtype dtype, int approx) {
     free(x.scratch);
 }
 
-int fake_relu24_blocks(const void *argument, wn_dtype dtype) {
+int fake_relu24_blocks(const void *argument, const char *name, wn_dtype dtype) {
     const wn__gpu_blocks_rows *a = argument;
+    const int columns = strstr(name, "128x256") != NULL ? 256 : 128;
     fake_map map;
     memcpy(&map, &a->b, sizeof map);
     wn__relu24_blocks p = {
@@ -160,7 +162,8 @@ int fake_relu24_blocks(const void *argument, wn_dtype dtype) {
     p.blocks.data = (void *)(uintptr_t)a->blocks;
     p.out.data = a->c_data;
     if (map.size[0] != (uint64_t)a->depth || map.size[1] != (uint64_t)a->columns ||
-        map.box[0] != 64)
+        map.box[0] != 64 || map.box[1] != (uint32_t)columns ||
+        !fake_last_map_fits(a, a->depth, columns, dtype == WN_DTYPE_BF16))
         return 1;
     wn__exec x = {.scratch = calloc((size_t)p.x.shape[0] * (size_t)p.n * 4 + 64, 1)};
     if (x.scratch != NULL) (void)!wn__relu24_blocks_ref(&p, &x);

@@ -17,7 +17,7 @@ void fake_mvue24(const void *argument, wn_dtype dtype, int axis, int approx);
 void fake_mvue24_pack(const void *argument, wn_dtype dtype, int approx);
 void fake_mvue24_blocks(const void *argument, wn_dtype dtype, int approx);
 /* 1 where its map is not that of x. */
-int fake_relu24_blocks(const void *argument, wn_dtype dtype);
+int fake_relu24_blocks(const void *argument, const char *name, wn_dtype dtype);
 void fake_relu2(const void *argument, wn_dtype dtype, int gradient);
 void fake_tokens24(const void *argument, wn_dtype dtype);
 void fake_begin24(const void *argument);

@@ -217,6 +217,32 @@ static void test_last_tile(void **state) {
         }
 }
 
+// So has that of what is sparse along its rows, b lying along k, and of choosing tokens; where b
+// lies along its columns there are boxes of 64.
+static void test_last_tile_of_rows(void **state) {
+    (void)state;
+    static const char *const problems[][2] = {{"spmm24_blocks_rows", "n=72,m=%d,k=136,bt=1"},
+                                              {"spmm24_blocks_rows", "n=72,m=%d,k=136,bt=1,sums=1"},
+                                              {"spmm24_blocks_rows", "n=264,m=%d,k=72,bt=0"},
+                                              {"relu24_blocks", "n=136,T=%d,k=72"}};
+    static const int columns[] = {8, 128, 136, 200, 256, 264, 400};
+    if (!wn__device_code_built()) skip();
+    fake->memory_bytes = (size_t)1 << 30;
+    for (size_t i = 0; i < sizeof problems / sizeof *problems; i++)
+        for (size_t t = 0; t < sizeof columns / sizeof *columns; t++) {
+            char problem[64];
+            const char *at = strstr(problems[i][1], "%d");
+            (void)snprintf(problem, sizeof problem, "%.*s%d%s", (int)(at - problems[i][1]),
+                           problems[i][1], columns[t], at + 2);
+            const wn_check_options o = {
+                .op = problems[i][0], .variant = "sm90a", .problem = problem, .seed = 3};
+            int64_t cases = 0, failed = 1;
+            assert_int_equal(wn_kernels_check(&o, on_result, NULL, &cases, &failed), WN_OK);
+            assert_int_equal(cases, 1);
+            assert_int_equal(failed, 0);
+        }
+}
+
 // Products of few tokens: clusters divide the inputs of narrow matrices, launches overlap.
 static void test_few(void **state) {
     (void)state;
@@ -282,9 +308,13 @@ static int set_up(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flags),        cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_refused_data), cmocka_unit_test(test_graph),
-        cmocka_unit_test(test_launch_path),  cmocka_unit_test(test_last_tile),
+        cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_refused_data),
+        cmocka_unit_test(test_graph),
+        cmocka_unit_test(test_launch_path),
+        cmocka_unit_test(test_last_tile),
+        cmocka_unit_test(test_last_tile_of_rows),
         cmocka_unit_test(test_few),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -310,6 +310,57 @@ static void what_does_not_fit_is_not_checked(void **state) {
     wn__case_free(c);
 }
 
+// ---- some rows of a case that is too large
+
+static wn_status errs_in_the_last_row(const void *args, wn__exec *x) {
+    const wn__matmul *p = args;
+    WN_TRY(wn__matmul_ref(args, x));
+    ((float *)p->c.data)[(p->c.shape[0] - 1) * p->c.stride[0]] *= 1 + 1e-3F;
+    return WN_OK;
+}
+
+static wn_status errs_in_the_second_row(const void *args, wn__exec *x) {
+    return off_by(args, x, 1e-3F);
+}
+
+// Four of ten rows, the first and the last among them, have the numbers that they have in all of
+// it; the second is not looked at.
+static void some_rows_are_compared(void **state) {
+    (void)state;
+    static const struct {
+        wn__kernel_fn *run;
+        const char *words;
+    } kernels[] = {{right, ""},
+                   {errs_in_the_last_row, "c[3,0] is "},
+                   {writes_after, "wrote outside c, at byte "},
+                   {errs_in_the_second_row, ""}};
+    char why[640];
+    wn__case *all = make(WN__OP_matmul, "m=10,n=7,k=40,pad=3,bias=1", 5), *rows, *none;
+    assert_int_equal(wn__case_rows(all, 4.5 * 2 * 7 * 40, &rows), WN_OK);
+    assert_non_null(rows);
+    assert_int_equal(wn__case_find(rows, "c")->view.shape[0], 4);
+    const wn__part *few = wn__case_find(rows, "a"), *a = wn__case_find(all, "a");
+    for (int64_t i = 0; i < 40; i++) {
+        assert_true(wn__part_get(few, i) == wn__part_get(a, i));
+        assert_true(wn__part_get(few, 3 * 40 + i) == wn__part_get(a, 9 * 40 + i));
+        assert_true(few->before[40 + i] == a->before[3 * 40 + i]);
+    }
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+        const wn__kernel k = {
+            .op = WN__OP_matmul, .name = "test", .variant = "test", .run = kernels[i].run};
+        assert_int_equal(wn__check_rows(rows, all, &k, &pools, why, sizeof why), WN_OK);
+        if (*kernels[i].words ? !strstr(why, kernels[i].words) : *why) fail_msg("\"%s\"", why);
+    }
+    wn__case_free(rows);
+    assert_int_equal(wn__case_rows(all, 1, &none), WN_OK); // one is too much
+    assert_null(none);
+    wn__case_free(all);
+    all = make(WN__OP_mask24, "r=8,c=8", 5);
+    assert_int_equal(wn__case_rows(all, 1e9, &none), WN_OK); // no rows that go alone
+    assert_null(none);
+    wn__case_free(all);
+}
+
 // ---- problems and cases
 
 static void problems_are_read_as_written(void **state) {
@@ -519,6 +570,7 @@ int main(void) {
         cmocka_unit_test(stray_writes_are_caught),
         cmocka_unit_test(runs_that_differ_are_caught),
         cmocka_unit_test(refusals_must_be_those_of_ref),
+        cmocka_unit_test(some_rows_are_compared),
         cmocka_unit_test(what_does_not_fit_is_not_checked),
         cmocka_unit_test(problems_are_read_as_written),
         cmocka_unit_test(wrong_problems_are_explained),

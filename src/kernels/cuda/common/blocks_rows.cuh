@@ -7,7 +7,8 @@
  *
  * b is the second operand of wgmma along either of its sides: by columns of k (boxes of 64 of k by
  * all columns of the tile) or by rows (ACROSS: boxes of 64 x 64, the instruction transposes), so no
- * copy of it is made. */
+ * copy of it is made. The last tile along the columns copies those that there are; what lies behind
+ * them in shared memory is multiplied and stored nowhere. */
 #ifndef WN_KERNELS_CUDA_COMMON_BLOCKS_ROWS_CUH
 #define WN_KERNELS_CUDA_COMMON_BLOCKS_ROWS_CUH
 
@@ -80,6 +81,10 @@ static __device__ __forceinline__ void produce(const wn__gpu_blocks_rows &p, uin
     ring r = {0, 1};
     for (int i = (int)blockIdx.x; i < count; i += (int)gridDim.x) {
         const work w = work_of(p, i);
+        const bool last = p.last > 0 && w.n == p.tiles_n - 1;
+        const int boxes = last ? (p.last + 63) / 64 : COLUMNS / 64; // ACROSS
+        const uint32_t bytes =
+            ACROSS ? (uint32_t)boxes * 8192 : (uint32_t)(last ? p.last * 128 : at::COLUMN_BYTES);
         // rows beyond the last panel: any numbers, nothing stores what comes of them
         const uint8_t *from[at::BLOCKS];
 #pragma unroll
@@ -92,17 +97,20 @@ static __device__ __forceinline__ void produce(const wn__gpu_blocks_rows &p, uin
             const uint32_t to = base + at::BLOCK_AT + r.stage * at::BLOCK_BYTES;
             const uint32_t columns = base + r.stage * at::COLUMN_BYTES;
             barrier_wait(empty + 8 * r.stage, r.phase);
-            barrier_expect(barrier, at::COLUMN_BYTES + at::BLOCK_BYTES);
+            barrier_expect(barrier, bytes + at::BLOCK_BYTES);
 #pragma unroll
             for (int b = 0; b < at::BLOCKS; b++) {
                 copy_bytes(to + b * WN_BLOCK24_BYTES, from[b], WN_BLOCK24_BYTES, barrier, policy);
                 from[b] += WN_BLOCK24_BYTES;
             }
-            if (!ACROSS) copy_box(columns, &p.b, barrier, (w.first + s) * 64, w.n * COLUMNS);
+            if (!ACROSS)
+                copy_box(columns, last ? &p.b_last : &p.b, barrier, (w.first + s) * 64,
+                         w.n * COLUMNS);
 #pragma unroll
             for (int j = 0; ACROSS && j < COLUMNS / 64; j++)
-                copy_box(columns + j * 8192, &p.b, barrier, w.n * COLUMNS + j * 64,
-                         (w.first + s) * 64);
+                if (j < boxes)
+                    copy_box(columns + j * 8192, &p.b, barrier, w.n * COLUMNS + j * 64,
+                             (w.first + s) * 64);
             r.next<STAGES>();
         }
     }
