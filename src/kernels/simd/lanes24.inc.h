@@ -174,8 +174,69 @@ ALWAYS void transpose_out_of(bool half, const lanes24 *job, const tile24 *tile, 
     }
 }
 
+#if PAIRS
+/* Rounded sums of outputs o and o + 1 of 16 lanes, as pairs; zeros for what does not exist. */
+ALWAYS vf round_pair(const lanes24 *job, const float *sums, int64_t width, int64_t o, int64_t n,
+                     const uint16_t *bias) {
+    const __m512i places =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    vf first = o < n ? vf_load(sums + o * width) : vf_zero(),
+       second = o + 1 < n ? vf_load(sums + (o + 1) * width) : vf_zero();
+    if (job->bias) {
+        first = vf_add(first, vf_of_bits(vi_set((uint32_t)bias[o < n ? o : 0] << 16)));
+        second = vf_add(second, vf_of_bits(vi_set((uint32_t)bias[o + 1 < n ? o + 1 : 0] << 16)));
+    }
+    return vf_of_bits(
+        _mm512_permutexvar_epi16(places, (__m512i)_mm512_cvtne2ps_pbh(second, first)));
+}
+
+/* y[t][o .. o + n - 1] of at most 16 tokens: 32 outputs of a token are a line. */
+ALWAYS void put_pairs(const lanes24 *job, const float *sums, int64_t width, int64_t tokens,
+                      int64_t n, const uint16_t *bias, uint16_t *y) {
+    vf r[VF];
+    UNROLL
+    for (int64_t i = 0; i < VF; i++)
+        r[i] = round_pair(job, sums, width, 2 * i, n, bias);
+    vf_transpose(r);
+    UNROLL
+    for (int64_t i = 0; i < VF; i++) {
+        if (i >= tokens) break;
+        if (n == 2 * VF)
+            _mm512_storeu_si512(y + i * job->out.stride, vi_bits(r[i]));
+        else
+            _mm512_mask_storeu_epi16(y + i * job->out.stride, (__mmask32)((UINT64_C(1) << n) - 1),
+                                     vi_bits(r[i]));
+    }
+}
+
+/* The same where nothing but bias is added. */
+static void transpose_out_pairs(const lanes24 *job, const tile24 *tile, const float *sums,
+                                int64_t o0, int64_t outputs) {
+    for (int64_t o = 0; o < outputs; o += 2 * VF) {
+        const int64_t n = at_most(outputs - o, 2 * VF);
+        const uint16_t *bias = job->bias ? (const uint16_t *)job->bias + o0 + o : NULL;
+        for (int64_t t = 0; t < tile->count; t += VF) {
+            const float *from = sums + o * tile->width + t;
+            uint16_t *y = (uint16_t *)job->out.data + (tile->t0 + t) * job->out.stride + o0 + o;
+            const int64_t tokens = at_most(tile->count - t, VF);
+            if (n == 2 * VF && tokens == VF)
+                put_pairs(job, from, tile->width, VF, 2 * VF, bias, y);
+            else
+                put_pairs(job, from, tile->width, tokens, n, bias, y);
+        }
+    }
+}
+#endif
+
 static void transpose_out(const lanes24 *job, const tile24 *tile, const float *sums, int64_t o0,
                           int64_t outputs) {
+#if PAIRS
+    if (job->out.half && !job->accumulate) {
+        transpose_out_pairs(job, tile, sums, o0, outputs);
+        return;
+    }
+#endif
     if (job->out.half)
         transpose_out_of(true, job, tile, sums, o0, outputs);
     else
