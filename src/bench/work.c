@@ -69,6 +69,7 @@ void wn__put_sizes(const wn__cell *c, const char *text, char *out, size_t n) {
         if (text[1] == 'o') (void)fprintf(f, "%lld", (long long)c->shape.out);
         if (text[1] == 'i') (void)fprintf(f, "%lld", (long long)c->shape.in);
         if (text[1] == 'd') (void)fputs(c->suite->dtype, f);
+        if (text[1] == 'k') (void)fprintf(f, "%lld", (long long)(c->rows + 3) / 4 * 2);
         text += strcspn(text, "}");
     }
     (void)fclose(f);

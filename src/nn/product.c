@@ -17,6 +17,7 @@
 #include "kernels/soft24.h"
 #include "kernels/spmm24.h"
 #include "kernels/spmm24_rows.h"
+#include "nn/round16.h"
 #include "sparse/pattern24.h"
 
 // Fewer rows than the dense product streams its weight for, and fewer columns than pay for packing,
@@ -311,7 +312,8 @@ wn_status wn__product_input(const wn__linear *l, wn__exec *x, const wn__weight_v
     return sparse ? run(l, x, at, &p) : run_features(l, x, at, &w->operands.dy, &p);
 }
 
-// The pack of the transpose of T(dy), in the shared block.
+// The pack of the transpose of T(dy), in the shared block; rounded as dy would be for a dense
+// product of bfloat16 numbers.
 static wn_status prune(const wn__linear *l, wn__exec *x, const wn__weight_view *w, int64_t *at,
                        operand *dy) {
     if (w->mvue == WN_MVUE_OFF) return WN_OK;
@@ -328,7 +330,8 @@ static wn_status prune(const wn__linear *l, wn__exec *x, const wn__weight_view *
         .stream = WN_STREAM_MVUE + 8 * (uint64_t)l->number + (uint64_t)w->factor,
         .counter = l->pass->counter};
     *dy = (operand){.t = values, .index = draw.index};
-    return wn__run(x, WN__OP_mvue24_tokens, &draw);
+    WN_TRY(wn__run(x, WN__OP_mvue24_tokens, &draw));
+    return l->store16 ? narrowed(l, x, &values, at, &dy->t) : wn__keep16(l->round16, x, &values);
 }
 
 // g (+)= dy^T x at kept places, zeros elsewhere: what was there before is packed like the weight,
@@ -353,7 +356,7 @@ static wn_status weight_whole(const wn__linear *l, wn__exec *x, const wn__weight
                  .b = {.t = *in},
                  .c = param->g,
                  .accumulate = !param->fresh,
-                 .rounded16 = l->round16 && w->mvue == WN_MVUE_OFF, // draws are not rounded
+                 .rounded16 = l->round16,
                  .format = WN_FP8_E5M2};
     if (w->mvue == WN_MVUE_OFF) return run_tokens(l, x, at, &w->operands, &p);
     WN_TRY(prune(l, x, w, &at, &p.a));
@@ -395,8 +398,10 @@ int64_t wn__product_scratch(const wn__structure *s, const wn__build *b, int64_t 
     if (pruned)
         cost = packed + wn__scratch_cost(1, elements_of(b->dtype, out * ((groups + 1) / 2)));
     if (b->training && s->kept) cost = larger(cost, pack_cost(b->dtype, out, in, 0));
-    if (wn__linear_stores16(s, b)) // what came as floats, for all of a call
+    if (wn__linear_stores16(s, b)) { // what came as floats, for all of a call, and draws
         cost += narrow_cost(b->rows, in) + narrow_cost(b->dy_rows, out);
+        if (pruned) cost += narrow_cost(out, 2 * groups);
+    }
     if (!s->fp8) return larger(cost, b->packs24);
     // Two operands, their scales and a product: of x, dy and W with its padding, packed or listed,
     // in any order.
