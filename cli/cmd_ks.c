@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* winnow ks */
 #include "command.h"
+#include "interrupt.h"
 #include "json_out.h"
 #include "ks_apply.h"
 #include "ks_document.h"
@@ -25,6 +26,7 @@ static void on_batches(reporter *r, const wn_ks_epoch *e) {
 
 static void on_epoch(void *ctx, const wn_ks_epoch *e) {
     reporter *r = ctx;
+    if (e->batch == 0) interrupts_wait();
     if (r->quiet) return;
     if (e->batch > 0) {
         on_batches(r, e);
@@ -147,7 +149,10 @@ static int fit(const options *o) {
     ks_document(o, &k);
     wn_ks_result result;
     if (opt_text(o, O_ranks)) return ks_sweep(o, path, &k);
+    k.stop = interrupted;
+    interrupts_catch(true);
     wn_status status = wn_ks_fit(path, &k, on_epoch, &r, &result);
+    if (status == WN_CANCELLED) fprintf(stderr, "%s\n", wn_last_error());
     if (status != WN_OK) return report(status);
     if (opt_flag(o, O_json))
         show_json(&result);

@@ -2,26 +2,13 @@
 /* winnow train: options to wn_train, events to lines, signals to a clean stop, and loss.svg at the
  * end. */
 #include "command.h"
+#include "interrupt.h"
 #include "plot.h"
 #include "progress.h"
 #include "run_c4.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Set by SIGINT and SIGTERM, read after every update. A handler can reach nothing but a global. */
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int number) {
-    (void)number;
-    if (stopped) _Exit(EXIT_INTERRUPTED); /* the second time: at once */
-    stopped = 1;
-}
-
-static bool stop(void *ctx) {
-    (void)ctx;
-    return stopped != 0;
-}
 
 static void on_event(void *ctx, const wn_train_event *e) {
     progress_event(ctx, e);
@@ -182,10 +169,7 @@ static bool draw_loss(const char *out) {
 }
 
 static void catch_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    interrupts_catch(false);
     /* 'winnow train 2>&1 | tee log' and Ctrl-C: tee is gone before the checkpoint is saved. */
     signal(SIGPIPE, SIG_IGN);
 }
@@ -201,7 +185,7 @@ static int train(const options *o, const run_c4 *c, wn_train_options *t) {
         t->sparsity = rules;
         t->resolved = resolved;
         catch_signals();
-        status = wn_train(t, on_event, stop, &p);
+        status = wn_train(t, on_event, interrupted, &p);
         progress_end(&p);
         if ((status == WN_OK || status == WN_CANCELLED) && !t->dry_run && !draw_loss(t->out))
             fputs("winnow: loss.svg was not drawn\n", stderr);

@@ -2,27 +2,14 @@
 /* winnow ks apply: a table of layers, losses before and after, and in plain words what is left. */
 #include "ks_apply.h"
 #include "command.h"
+#include "interrupt.h"
 #include "json_out.h"
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <winnow/ks.h>
 
 #define DEFAULT_BATCH 8
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int number) {
-    (void)number;
-    if (stopped) _Exit(EXIT_INTERRUPTED); /* the second time: at once */
-    stopped = 1;
-}
-
-static bool stop(void *ctx) {
-    (void)ctx;
-    return stopped != 0;
-}
 
 typedef struct table {
     json_out *json; /* NULL: for people */
@@ -152,7 +139,6 @@ static wn_ks_apply_options options_of(const options *o) {
 }
 
 int ks_apply(const options *o) {
-    struct sigaction action = {.sa_handler = on_signal};
     json_out j = {.file = stdout};
     table t = {.json = opt_flag(o, O_json) ? &j : NULL, .quiet = opt_flag(o, O_quiet)};
     wn_ks_applied r;
@@ -163,14 +149,13 @@ int ks_apply(const options *o) {
         return usage_error("winnow ks apply needs --sparsity 'PATTERN=kron:monarch:B[xC][:R]'");
     if (opt_real(o, O_ks_distill) > 0 && opt_int(o, O_recover) == 0)
         return usage_error("--distill-weight is of the updates of --recover N");
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    interrupts_catch(false);
     const wn_ks_apply_options a = options_of(o);
     if (t.json) {
         put_open(&j, NULL, '{');
         put_open(&j, "layers", '[');
     }
-    wn_status status = wn_ks_apply(o->argument[1], &a, on_progress, stop, &t, &r);
+    wn_status status = wn_ks_apply(o->argument[1], &a, on_progress, interrupted, &t, &r);
     if (t.json)
         close_json(&j, o, &r, status == WN_OK);
     else if (status == WN_OK)

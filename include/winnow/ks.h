@@ -59,7 +59,9 @@ typedef struct wn_ks_options {
     const char *resume;     /* a checkpoint written here, to go on from bit for bit, or one of the
                                original, whose factors, moments, rate and epoch are taken */
     uint64_t seed;
-    int threads; /* 0: all. The result never depends on it */
+    int threads;      /* 0: all. The result never depends on it */
+    wn_stop_fn *stop; /* asked after each epoch, with the callback's ctx: whether to write
+                         PREFIX_epoch_N.pth and return CANCELLED; NULL: never */
 } wn_ks_options;
 
 /* After each epoch, and every log_interval batches in it. */
@@ -98,8 +100,11 @@ typedef struct wn_ks_result {
  * difference to x W^T; with inputs of standard deviation s its expectation is s^2 ||W -
  * product||_F^2 / out.
  *
+ * What a fit that was killed left half written under these names is removed.
+ *
  * INVALID: an option, with what is legal; a weight that is no finite matrix; a checkpoint of
- * another chain. FORMAT, IO, UNSUPPORTED name the file. */
+ * another chain; output_dir and prefix of a fit that is running. FORMAT, IO, UNSUPPORTED name the
+ * file. */
 WN_API WN_NODISCARD wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn,
                                         void *ctx, wn_ks_result *out);
 

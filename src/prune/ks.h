@@ -76,6 +76,7 @@ typedef struct wn__ks {
     wn__json *log;
     wn_ks_fn *fn; /* NULL: nobody listens */
     void *ctx;
+    int lock; /* of PREFIX.lock; -1: none */
 } wn__ks;
 
 /* [n, features] in a buffer, batch first or last. */
@@ -123,6 +124,10 @@ typedef struct wn__ks_state {
 } wn__ks_state;
 /* One more entry of the log. */
 WN_NODISCARD wn_status wn__ks_note(wn__ks *k, const wn__ks_state *s);
+/* Makes this fit the one that writes files of its prefix, and removes what a killed one left half
+ * written; INVALID while another fit does. */
+WN_NODISCARD wn_status wn__ks_claim(wn__ks *k);
+void wn__ks_unclaim(wn__ks *k);
 /* output_dir/PREFIX + tail into out[n]. */
 WN_NODISCARD wn_status wn__ks_path(const wn__ks *k, const char *tail, char *out, size_t n);
 /* PREFIX + name + ".pth", and the log as it is. */

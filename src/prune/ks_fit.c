@@ -304,6 +304,23 @@ void wn__ks_tell(const wn__ks *k, int64_t epoch, const wn__ks_sums *s) {
     k->fn(k->ctx, &event);
 }
 
+static const char *epoch_name(int64_t epoch, char name[40]) {
+    (void)snprintf(name, 40, "_epoch_%" PRId64, epoch);
+    return name;
+}
+
+// What there is after an epoch is all that going on needs.
+static wn_status stop_after(wn__ks *k, int64_t epoch, const wn__ks_state *s) {
+    char name[40], file[48], path[1024];
+    if (k->o->save_interval <= 0 || epoch % k->o->save_interval != 0)
+        WN_TRY(wn__ks_save(k, epoch_name(epoch, name), s));
+    (void)snprintf(file, sizeof file, "%s.pth", epoch_name(epoch, name));
+    WN_TRY(wn__ks_path(k, file, path, sizeof path));
+    return wn__fail(WN_CANCELLED,
+                    "stopped after epoch %" PRId64 "; the same command with --resume %s goes on",
+                    epoch, path);
+}
+
 static wn_status run_epoch(wn__ks *k, int64_t epoch, wn__ks_state *s, wn__ks_sums *sums) {
     double lr = k->schedule.lr, begin = seconds_now();
     WN_TRY(wn__ks_train_epoch(k, epoch, sums));
@@ -327,8 +344,7 @@ static wn_status run_epoch(wn__ks *k, int64_t epoch, wn__ks_state *s, wn__ks_sum
     if (best) WN_TRY(wn__ks_save(k, "_best", s));
     if (k->o->save_interval > 0 && epoch % k->o->save_interval == 0) {
         char name[40];
-        (void)snprintf(name, sizeof name, "_epoch_%" PRId64, epoch);
-        WN_TRY(wn__ks_save(k, name, s));
+        WN_TRY(wn__ks_save(k, epoch_name(epoch, name), s));
     }
     const wn_ks_epoch event = {.epoch = epoch,
                                .epochs = k->o->epochs,
@@ -392,8 +408,11 @@ static wn_status run(wn__ks *k, method m, wn_ks_result *out) {
     if (done >= k->o->epochs)
         return wn__fail(WN_INVALID, "%s: %" PRId64 " epochs are over, %" PRId64 " were asked for",
                         k->o->resume, done, k->o->epochs);
-    for (int64_t epoch = done + 1; epoch <= k->o->epochs; epoch++)
+    for (int64_t epoch = done + 1; epoch <= k->o->epochs; epoch++) {
         WN_TRY(run_epoch(k, epoch, &state, &sums));
+        if (epoch < k->o->epochs && k->o->stop != NULL && k->o->stop(k->ctx))
+            return stop_after(k, epoch, &state);
+    }
     WN_TRY(finish(k, &state, out));
     return wn__ks_curves(k);
 }
@@ -423,6 +442,7 @@ wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void
     k->fn = fn;
     k->ctx = ctx;
     k->best = INFINITY;
+    k->lock = -1;
     WN_TRY_OUT(parse_method(o->method, &m));
     WN_TRY_OUT(read_options(k));
     WN_TRY_OUT(read_data(k, m));
@@ -437,6 +457,7 @@ wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void
     if (m == AUTO && o->calib != NULL && k->gpu == NULL) m = ALS; // ends lower than gradients do
     if (o->calib != NULL) WN_TRY_OUT(wn__ks_calibrate(k, o->calib));
     WN_TRY_OUT(wn__dir_make(o->output_dir != NULL ? o->output_dir : "./trained_models"));
+    WN_TRY_OUT(wn__ks_claim(k));
     WN_TRY_OUT(wn__ks_make_head(k)); // takes long: what can be refused has been
     WN_TRY_OUT(make_data(k, m));
     WN_TRY_OUT(wn__ks_build(k));
@@ -444,6 +465,7 @@ wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void
     WN_TRY_OUT(run(k, m, out));
     out->seconds = seconds_now() - begin;
 out:
+    wn__ks_unclaim(k);
     wn__ks_free(k);
     free(k);
     return status;

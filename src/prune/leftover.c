@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 // Locked or not, the name may have come to mean another directory meanwhile.
-static bool still_there(const char *path, int fd) {
+bool wn__names_open_file(const char *path, int fd) {
     struct stat named, held;
     return lstat(path, &named) == 0 && fstat(fd, &held) == 0 && named.st_ino == held.st_ino &&
            named.st_dev == held.st_dev;
@@ -27,7 +27,7 @@ wn__claim wn__dir_claim(const char *path, int *fd) {
     if (opened < 0) return errno == ENOENT ? WN_CLAIM_BUSY : WN_CLAIM_UNSURE;
     bool locked = flock(opened, LOCK_EX | LOCK_NB) == 0;
     wn__claim claim = locked || errno == EWOULDBLOCK ? WN_CLAIM_BUSY : WN_CLAIM_UNSURE;
-    if (locked && still_there(path, opened)) {
+    if (locked && wn__names_open_file(path, opened)) {
         *fd = opened;
         return WN_CLAIM_MINE;
     }
@@ -47,15 +47,18 @@ static const char *after_mark(const char *s) {
     return n > 0 ? s + n : NULL;
 }
 
+size_t wn__temporary_stem(const char *name) {
+    const char *mark = strstr(name, ".tmp-"), *end = mark != NULL ? after_mark(mark) : NULL;
+    return end != NULL && *end == '\0' ? (size_t)(mark - name) : 0;
+}
+
 // A file of a model, or one that was being written under a temporary name.
 static bool is_ours(const char *dir, const char *name) {
     char path[WN_PLACE_PATH], whole[WN_PLACE_PATH];
     struct stat st;
     if (wn__path_join(path, sizeof path, dir, name) != WN_OK || lstat(path, &st) != 0) return false;
-    (void)snprintf(whole, sizeof whole, "%s", name);
-    char *mark = strstr(whole, ".tmp-");
-    const char *end = mark != NULL ? after_mark(mark) : NULL;
-    if (end != NULL && *end == '\0') *mark = '\0';
+    size_t stem = wn__temporary_stem(name);
+    (void)snprintf(whole, sizeof whole, "%.*s", (int)(stem > 0 ? stem : strlen(name)), name);
     return S_ISREG(st.st_mode) && wn__place_is_of_a_model(whole);
 }
 

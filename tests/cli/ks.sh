@@ -47,6 +47,28 @@ run 1 ks fit "$weight" --chain monarch:2x3+lowrank:4 --output-dir "$dir/no"; say
 run 1 ks fit "$weight" --method lbfgs --output-dir "$dir/no"; says "method 'lbfgs': svd, als, sgd or auto expected"
 run 0 ks fit "$weight" --method als --output-dir "$dir/als"; prints " sweeps"
 run 1 ks fit "$dir/nothing.pth"; says "nothing.pth"
+# SIGTERM: after the epoch, with a checkpoint and 130; gone on with to the bit. One fit at a time has a prefix; files half written of a killed one go, no others.
+long="--method sgd --num-samples 400 --batch-size 4 --save-interval 0 --threads 1"
+mkdir "$dir/term"; : >"$dir/term/ks_chain_best.pth.tmp-7-0"; : >"$dir/term/ks_chain_epoch_5.pth.tmp-7-1"; : >"$dir/term/ks_chain_b_best.pth.tmp-7-0"; : >"$dir/term/ks_chain_best.pth.tmp-old"
+# shellcheck disable=SC2086
+"$WINNOW" ks fit "$weight" $long --num-epochs 1000000 --output-dir "$dir/term" >"$out" 2>"$dir/log" </dev/null &
+child=$!
+until grep -q "epoch 2/" "$dir/log"; do sleep 0.02; done
+# shellcheck disable=SC2086
+run 1 ks fit "$weight" $long --num-epochs 2 --output-dir "$dir/term"; says "another fit is writing files of this prefix"
+# shellcheck disable=SC2086
+run 0 ks fit "$weight" $long --num-epochs 2 --output-dir "$dir/term" --save-prefix other
+kill -TERM $child
+wait $child
+[ $? = 130 ] || fail "SIGTERM does not end a fit with 130"
+cp "$dir/log" "$err"; says "stopped after epoch "; says "ks_chain_best.pth.tmp-7-0, which a fit that was killed left behind"
+[ "$(cd "$dir/term" && echo *.tmp-* *.lock)" = "ks_chain_b_best.pth.tmp-7-0 ks_chain_best.pth.tmp-old *.lock" ] || fail "left behind: $(ls "$dir/term")"
+saved=$(sed -n 's/.* with --resume \(.*\) goes on$/\1/p' "$dir/log"); epoch=${saved##*_epoch_}; epoch=${epoch%.pth}; more=$((epoch + 3))
+# shellcheck disable=SC2086
+run 0 ks fit "$weight" $long --num-epochs $more --output-dir "$dir/term" --resume "$saved"
+# shellcheck disable=SC2086
+run 0 ks fit "$weight" $long --num-epochs $more --output-dir "$dir/whole"
+cmp "$dir/whole/ks_chain_final.pth" "$dir/term/ks_chain_final.pth" || fail "a fit that was stopped and went on is another"
 run 2 ks unfit "$weight"; says "fit or apply expected"
 run 2 ks fit "$weight" --recover 3; says "ks fit has no --recover"
 run 2 ks fit; says "needs one weight"
