@@ -5,9 +5,11 @@
  * not hide the latency of an FMA. The VF places of a slice of columns are added up across their
  * lanes together, into one vector: 14 or 30 shuffles for a chunk, hundreds of FMAs.
  *
- * A block of outputs passes over a slice chunk after chunk; its sums wait in the first cache. Each
- * element adds the tokens of a chunk lane by lane, the lanes in one tree, and chunks and parts in
- * ascending order. */
+ * An item is a block of outputs and a slice of columns. Whoever works on it brings the slice in,
+ * and the block, unless it had it for the item before: to fetch lines that another core has just
+ * written takes longer. The sums of a block wait in the first cache. Each element adds the tokens
+ * of a chunk lane by lane, the lanes in one tree, and chunks and parts in ascending order. Few
+ * tokens go another way: see sddmm24_few.inc.h. */
 #include "kernels/op.h"
 #include "kernels/sddmm24.h"
 #include "kernels/simd/half.h"
@@ -16,19 +18,31 @@
 #include <string.h>
 
 #define SLICE   (2 * VF) /* columns whose kept places make a vector */
-#define CHUNK   (WN_SDDMM24_SLICE / SLICE * STEPS)
 #define AT_ONCE 8
-#define PIECE   64 /* columns that are transposed together: whole lines of their rows */
-#define TURN    8  /* vectors of tokens: a chunk has a multiple of them, or 4, 2 or 1 */
+#define TURN    WN_SDDMM24_TURN
+#define SHORT   8 /* vectors of a chunk that are as many as they are */
+
+#if PAIRS
+#define CUT wn__sddmm24_pairs
+#elif VF == 16
+#define CUT wn__sddmm24_vectors64
+#else
+#define CUT wn__sddmm24_vectors32
+#endif
 
 typedef struct sddmm24_job {
     const wn__sddmm24 *p;
     wn__sddmm24_plan plan;
-    float *x, *dy, *sums;
-    int64_t t0, t, o0, o, c0, c; /* the part: first and number of tokens, outputs, columns */
-    int64_t chunks, slices;
-    bool add; /* to what v holds */
+    char *scratch;  /* of the workers */
+    int64_t t0, t;  /* the part: first and number of tokens */
+    int64_t chunks; /* of the part */
+    bool add;       /* to what v holds */
 } sddmm24_job;
+
+/* A worker's own; a block of dy, a slice of x and the sums of a block follow. */
+typedef struct sddmm24_worker {
+    _Alignas(WN_SDDMM24_HEAD) int64_t block; /* whose dy it has, or -1 */
+} sddmm24_worker;
 
 /* One chunk of the tokens of a part. */
 typedef struct chunk24 {
@@ -36,27 +50,19 @@ typedef struct chunk24 {
     int64_t vecs;
 } chunk24;
 
-static chunk24 chunk_of(const sddmm24_job *job, int64_t i) {
-    const int64_t vec = STEPS * VF, turn = TURN * vec;
-    chunk24 chunk = {.t0 = i * CHUNK, .tokens = job->t - i * CHUNK, .vecs = 1};
-    if (chunk.tokens > CHUNK) chunk.tokens = CHUNK;
-    while (chunk.vecs < TURN && chunk.vecs * vec < chunk.tokens)
-        chunk.vecs *= 2;
-    if (chunk.tokens > turn) chunk.vecs = (chunk.tokens + turn - 1) / turn * TURN;
-    return chunk;
-}
-
 static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-static int64_t pieces(int64_t columns) {
-    return (columns + PIECE - 1) / PIECE;
-}
-
-/* Columns of a part as panels have them: whole slices. */
-static int64_t padded(int64_t columns) {
-    return (columns + SLICE - 1) / SLICE * SLICE;
+/* Chunks are even, in turns; a short one has as many vectors as it needs. */
+static chunk24 chunk_of(const sddmm24_job *job, int64_t i) {
+    const int64_t vec = STEPS * VF, turn = TURN * vec, turns = (job->t + turn - 1) / turn;
+    chunk24 chunk = {.t0 = turns * i / job->chunks * turn};
+    int64_t end = least(job->t, turns * (i + 1) / job->chunks * turn);
+    chunk.tokens = end - chunk.t0;
+    chunk.vecs = (chunk.tokens + vec - 1) / vec;
+    if (chunk.vecs > SHORT) chunk.vecs = (chunk.vecs + TURN - 1) / TURN * TURN;
+    return chunk;
 }
 
 /* VF columns of STEPS VF tokens, of which `tokens` exist: a token, or a pair of them, each. */
@@ -75,56 +81,36 @@ ALWAYS void read_tokens(const void *from, bool half, int64_t stride, int64_t tok
 #endif
 }
 
-/* to[c][t] = from[t][c] for the columns of a piece, or the pair of from[2t][c] and from[2t + 1][c];
- * zeros for what does not exist. */
+/* to[c][t] = from[t][c] for `rows` columns, of which `columns` exist, or the pair of from[2t][c]
+ * and from[2t + 1][c]; zeros for what does not exist. */
 ALWAYS void transpose_columns(bool half, const void *from, int64_t stride, int64_t tokens,
                               int64_t columns, int64_t rows, int64_t vecs, float *to) {
     for (int64_t t = 0; t < VF * vecs; t += VF) {
-        int64_t n = tokens - STEPS * t < 0 ? 0 : least(tokens - STEPS * t, STEPS * VF);
-        int64_t at = n > 0 ? STEPS * t * stride : 0;
+        int64_t n = least(tokens - STEPS * t, STEPS * VF);
         for (int64_t c = 0; c < rows; c += VF) {
             int64_t exist = columns - c < 0 ? 0 : least(columns - c, VF);
             vf r[VF];
-            read_tokens(half_at(from, half, at + (exist > 0 ? c : 0)), half, stride, n, exist, r);
+            read_tokens(half_at(from, half, STEPS * t * stride + (exist > 0 ? c : 0)), half, stride,
+                        n, exist, r);
             vf_transpose(r);
             vf_write_block(to + c * VF * vecs + t, VF * vecs, least(rows - c, VF), VF, r);
         }
     }
 }
 
-/* Columns c .. c + PIECE of a chunk of a matrix, of F32 or BF16; panel: of the whole matrix,
- * `width` rows a chunk. */
-static void bring_in(const sddmm24_job *job, const wn_tensor *from, int64_t first, int64_t count,
-                     int64_t width, const chunk24 *chunk, int64_t c, float *panel) {
-    int64_t stride = from->stride[0], exist = count - c < 0 ? 0 : least(count - c, PIECE);
-    int64_t at = (job->t0 + chunk->t0) * stride + first + (exist > 0 ? c : 0),
-            rows = least(width - c, PIECE);
-    float *to = panel + chunk->t0 / STEPS * width + c * VF * chunk->vecs;
+/* `rows` columns from c on of a matrix, of F32 or BF16, chunk after chunk. */
+static void bring_in(const sddmm24_job *job, const wn_tensor *from, int64_t c, int64_t rows,
+                     float *panel) {
+    int64_t stride = from->stride[0], exist = least(from->shape[1] - c, rows);
     bool half = from->dtype == WN_DTYPE_BF16;
-    const void *data = half_at(from->data, half, at);
-    if (half)
-        transpose_columns(true, data, stride, chunk->tokens, exist, rows, chunk->vecs, to);
-    else
-        transpose_columns(false, data, stride, chunk->tokens, exist, rows, chunk->vecs, to);
-}
-
-static void sddmm24_bring_x(void *ctx, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    const sddmm24_job *job = ctx;
-    int64_t width = padded(job->c), across = pieces(width);
-    for (int64_t i = begin; i < end; i++) {
-        const chunk24 chunk = chunk_of(job, i / across);
-        bring_in(job, &job->p->x, job->c0, job->c, width, &chunk, i % across * PIECE, job->x);
-    }
-}
-
-static void sddmm24_bring_dy(void *ctx, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    const sddmm24_job *job = ctx;
-    int64_t across = pieces(job->o);
-    for (int64_t i = begin; i < end; i++) {
-        const chunk24 chunk = chunk_of(job, i / across);
-        bring_in(job, &job->p->dy, job->o0, job->o, job->o, &chunk, i % across * PIECE, job->dy);
+    for (int64_t i = 0; i < job->chunks; i++) {
+        const chunk24 chunk = chunk_of(job, i);
+        const void *data = half_at(from->data, half, (job->t0 + chunk.t0) * stride + c);
+        float *to = panel + chunk.t0 / STEPS * rows;
+        if (half)
+            transpose_columns(true, data, stride, chunk.tokens, exist, rows, chunk.vecs, to);
+        else
+            transpose_columns(false, data, stride, chunk.tokens, exist, rows, chunk.vecs, to);
     }
 }
 
@@ -141,7 +127,7 @@ ALWAYS vf add_product(vf dy, const float *x, vf sum) {
  * through the addresses: it would share parts of them and run out of registers. */
 ALWAYS void dot_places(int turn, int64_t lanes, const float *dy, const float *panel, uint64_t bits,
                        vf *out) {
-    const int sets = VF == 16 && turn > 1 ? 2 : 1;
+    const int sets = VECTOR_REGISTERS == 32 && turn > 1 ? 2 : 1;
     const float *row[AT_ONCE];
     vf sum[2][AT_ONCE];
     UNROLL
@@ -239,13 +225,25 @@ static void add_long_chunk(const visit24 *at) {
     add_chunk(TURN, at->lanes, at);
 }
 
+/* So few vectors that they are no loop. */
+#define SHORT_CHUNK(vecs)                                                                          \
+    static void add_chunk_##vecs(const visit24 *at) {                                              \
+        add_chunk(vecs, (vecs)*VF, at);                                                            \
+    }
+SHORT_CHUNK(1)
+SHORT_CHUNK(2)
+SHORT_CHUNK(3)
+SHORT_CHUNK(4)
+SHORT_CHUNK(5)
+SHORT_CHUNK(6)
+SHORT_CHUNK(7)
+SHORT_CHUNK(8)
+
 static void add_short_chunk(const visit24 *at) {
-    if (at->lanes == 4 * VF)
-        add_chunk(4, 4 * VF, at);
-    else if (at->lanes == 2 * VF)
-        add_chunk(2, 2 * VF, at);
-    else
-        add_chunk(1, VF, at);
+    static void (*const of[SHORT])(const visit24 *) = {add_chunk_1, add_chunk_2, add_chunk_3,
+                                                       add_chunk_4, add_chunk_5, add_chunk_6,
+                                                       add_chunk_7, add_chunk_8};
+    of[at->lanes / VF - 1](at);
 }
 
 /* Slots of the last group that name a padding column: what dy times its zeros is does not matter.
@@ -260,9 +258,9 @@ static void drop_padding(const uint8_t *index, int64_t group, int64_t columns, f
 ALWAYS void write_out_of(bool half, const sddmm24_job *job, int64_t o, int64_t outputs,
                          int64_t slice, float *sums) {
     const wn__sddmm24 *p = job->p;
-    int64_t k = p->x.shape[1], first = job->c0 / 2 + slice * VF, length = p->v.shape[1],
+    int64_t k = p->x.shape[1], first = slice * VF, length = p->v.shape[1],
             n = least(length - first, VF);
-    for (int64_t i = job->o0 + o; i < job->o0 + o + outputs; i++, sums += VF) {
+    for (int64_t i = o; i < o + outputs; i++, sums += VF) {
         const uint8_t *index = (const uint8_t *)p->index.data + i * p->index.shape[1];
         if (k % 4 != 0 && first + n == length) drop_padding(index, k / 4, k, sums + n - 2);
         vf sum = vf_load(sums);
@@ -280,30 +278,33 @@ static void write_out(const sddmm24_job *job, int64_t o, int64_t outputs, int64_
         write_out_of(false, job, o, outputs, slice, sums);
 }
 
-static void sddmm24_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
+/* All slices of a block of outputs before the next one. */
+static void sddmm24_items(void *ctx, int64_t begin, int64_t end, int worker) {
     const sddmm24_job *job = ctx;
     const wn__sddmm24 *p = job->p;
-    int64_t width = padded(job->c), bytes = p->index.shape[1];
-    float *sums = job->sums + (size_t)worker * job->plan.sums_floats;
+    const wn__sddmm24_plan *plan = &job->plan;
+    int64_t n = p->dy.shape[1], bytes = p->index.shape[1];
+    sddmm24_worker *own = (void *)(job->scratch + (size_t)worker * plan->worker_bytes);
+    float *dy = (float *)(void *)(own + 1), *x = dy + plan->dy_floats, *sums = x + plan->x_floats;
     for (int64_t i = begin; i < end; i++) {
-        int64_t slice = i % job->slices, o = i / job->slices * job->plan.block,
-                outputs = least(job->o - o, job->plan.block), c = slice * SLICE,
-                byte = (job->c0 + c) / 8;
-        if (job->chunks == 0) memset(sums, 0, job->plan.sums_floats * sizeof *sums);
+        int64_t slice = i % plan->slices, block = i / plan->slices, c = slice * SLICE;
+        int64_t o = n * block / plan->blocks, outputs = n * (block + 1) / plan->blocks - o;
+        if (own->block != block) bring_in(job, &p->dy, o, outputs, dy);
+        own->block = block;
+        bring_in(job, &p->x, c, SLICE, x);
+        if (job->chunks == 0) memset(sums, 0, plan->sums_floats * sizeof *sums);
         for (int64_t t = 0; t < job->chunks; t++) {
             const chunk24 chunk = chunk_of(job, t);
-            int64_t lanes = VF * chunk.vecs;
-            const visit24 at = {.dy = job->dy + chunk.t0 / STEPS * job->o + o * lanes,
-                                .panel = job->x + chunk.t0 / STEPS * width + c * lanes,
+            const visit24 at = {.dy = dy + chunk.t0 / STEPS * outputs,
+                                .panel = x + chunk.t0 / STEPS * SLICE,
                                 .outputs = outputs,
-                                .lanes = lanes,
-                                .index =
-                                    (const uint8_t *)p->index.data + (job->o0 + o) * bytes + byte,
+                                .lanes = VF * chunk.vecs,
+                                .index = (const uint8_t *)p->index.data + o * bytes + c / 8,
                                 .bytes = bytes,
-                                .exist = bytes - byte,
+                                .exist = bytes - c / 8,
                                 .sums = sums,
                                 .first = t == 0};
-            if (chunk.vecs < TURN)
+            if (chunk.vecs <= SHORT)
                 add_short_chunk(&at);
             else
                 add_long_chunk(&at);
@@ -312,35 +313,26 @@ static void sddmm24_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
     }
 }
 
-/* All columns of one part of tokens and outputs. */
-static void run_columns(sddmm24_job *job, wn__exec *x) {
-    int64_t k = job->p->x.shape[1];
-    wn__parallel_for(x->pool, job->chunks * pieces(job->o), 1, sddmm24_bring_dy, job);
-    for (job->c0 = 0; job->c0 < k; job->c0 += job->c) {
-        job->c = least(k - job->c0, job->plan.columns);
-        job->slices = (job->c + SLICE - 1) / SLICE;
-        wn__parallel_for(x->pool, job->chunks * pieces(padded(job->c)), 1, sddmm24_bring_x, job);
-        int64_t blocks = (job->o + job->plan.block - 1) / job->plan.block;
-        wn__parallel_for(x->pool, blocks * job->slices, 1, sddmm24_blocks, job);
-    }
-}
+#if VF == 16 && !PAIRS
+#include "kernels/simd/sddmm24_few.inc.h"
+#endif
 
 static wn_status sddmm24(const void *args, wn__exec *x) {
     const wn__sddmm24 *p = args;
-    sddmm24_job job = {.p = p,
-                       .plan = wn__sddmm24_plan_for(p, VF, STEPS, wn__pool_threads(x->pool)),
-                       .add = p->accumulate};
-    int64_t T = p->x.shape[0], n = p->dy.shape[1];
-    job.x = (float *)(void *)x->scratch;
-    job.dy = job.x + job.plan.x_floats;
-    job.sums = job.dy + job.plan.dy_floats;
+#if VF == 16 && !PAIRS
+    if (wn__sddmm24_is_few(p)) return sddmm24_few(p, x);
+#endif
+    const int threads = wn__pool_threads(x->pool);
+    sddmm24_job job = {
+        .p = p, .plan = wn__sddmm24_plan_for(p, CUT), .scratch = x->scratch, .add = p->accumulate};
+    int64_t T = p->x.shape[0];
     do { /* once where there are no tokens */
         job.t = least(T - job.t0, job.plan.tokens);
-        job.chunks = (job.t + CHUNK - 1) / CHUNK;
-        for (job.o0 = 0; job.o0 < n; job.o0 += job.o) {
-            job.o = least(n - job.o0, job.plan.outputs);
-            run_columns(&job, x);
-        }
+        job.chunks = (job.t + job.plan.chunk - 1) / job.plan.chunk;
+        for (int i = 0; i < threads; i++)
+            *(sddmm24_worker *)(void *)(job.scratch + (size_t)i * job.plan.worker_bytes) =
+                (sddmm24_worker){.block = -1};
+        wn__parallel_for(x->pool, job.plan.blocks * job.plan.slices, 1, sddmm24_items, &job);
         job.t0 += job.t;
         job.add = true;
     } while (job.t0 < T);
