@@ -39,7 +39,8 @@ typedef struct stream_job {
     wn__stream_plan plan;
     uint8_t *rows; /* of x, plan.row bytes each */
     int64_t t0, tokens;
-    bool past; /* one token, and more bytes than caches keep until the next one */
+    bool past;  /* one token, and more bytes than caches keep until the next one */
+    bool fetch; /* lines are fetched before they are read */
 } stream_job;
 
 /* ---- x */
@@ -237,9 +238,9 @@ ALWAYS void run_tile(wn__stream_type type, bool sparse, const stream_job *job, i
                   .first = b,
                   .blocks = all - b < slice ? all - b : slice,
                   .t = t0,
-                  .ahead = t0 > 0 ? 0
-                           : many ? FETCH_MANY
-                                  : FETCH_ONE};
+                  .ahead = t0 > 0 || !job->fetch ? 0
+                           : many                ? FETCH_MANY
+                                                 : FETCH_ONE};
         while (u.t < t0 + tokens) {
             int count = turn_tokens(t0 + tokens - u.t, most);
             take_turn_of(type, sparse, count, job, &u, sums + 16 * (u.t - t0));
@@ -322,6 +323,16 @@ static bool past_caches(const wn__stream *p, int threads) {
     return VF == 8 && p->x.shape[0] == 1 && keep > 0 && wn__stream_bytes(&p->format) > keep;
 }
 
+/* Where a line meets few operations, Zen 4 by itself has more of them on their way than it has with
+ * others fetched beside. INT4 2:4 reads a block in another order than it lies. */
+static bool fetches(const wn__stream *p) {
+    const wn__stream_format *f = &p->format;
+    bool split = (wn__cpu_detected() & WN_CPU_AVX512SPLIT) != 0;
+    bool quick = !f->sparse && (f->type == WN_STREAM_F32 || f->type == WN_STREAM_INT8);
+    if (VF == 8 || !split || (f->sparse && f->type == WN_STREAM_INT4)) return true;
+    return p->x.shape[0] > (quick ? 2 : 1);
+}
+
 static int64_t tiles_of_block(const wn__stream_format *f, int threads) {
     int64_t most = wn__stream_tiles(f) / (BLOCK_TURNS * threads);
     int64_t tiles = BLOCK_BYTES / (wn__stream_tile_bytes(f) + 1);
@@ -346,7 +357,8 @@ static wn_status stream(const void *args, wn__exec *x) {
     stream_job job = {.p = p,
                       .plan = wn__stream_plan_of(p, VF == 16, STREAM_TABLES),
                       .rows = (uint8_t *)x->scratch,
-                      .past = past_caches(p, wn__pool_threads(x->pool))};
+                      .past = past_caches(p, wn__pool_threads(x->pool)),
+                      .fetch = fetches(p)};
     for (; job.t0 < p->x.shape[0]; job.t0 += job.tokens) {
         int64_t left = p->x.shape[0] - job.t0;
         job.tokens = left < job.plan.tokens ? left : job.plan.tokens;
