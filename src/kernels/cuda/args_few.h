@@ -9,6 +9,8 @@
 
 /* As many stages as lanes of a warp, which make their barriers. */
 enum { WN_FEW_MOST_SPLIT = 4, WN_FEW_MOST_STAGES = 32 };
+/* What becomes of blocks in L2: they leave it first, half of them stays, all of them. */
+enum { WN_FEW_ONCE, WN_FEW_HALF, WN_FEW_KEPT };
 
 typedef struct wn__gpu_few {
     /* Boxes of 128 bytes of as many tokens as a tile has; and of as many as the last one has, where
@@ -37,7 +39,7 @@ typedef struct wn__gpu_few {
     int sent; /* bytes that a warpgroup is sent, at most */
     int relu2;
     int early; /* what is ahead lets this launch begin, and neither writes blocks */
-    int kept;  /* blocks stay in L2 */
+    int kept;  /* WN_FEW_KEPT and so on */
     int whole; /* rows of y and of residual lie at 16 bytes, and eight outputs are one of them */
 } wn__gpu_few;
 
@@ -59,6 +61,10 @@ typedef struct wn__gpu_few {
     X(128, 128, 1, 1, 2)                                                                           \
     X(192, 128, 1, 1, 1)                                                                           \
     X(256, 128, 1, 1, 1)                                                                           \
+    X(128, 160, 1, 1, 1)                                                                           \
+    X(192, 160, 1, 1, 1)                                                                           \
+    X(128, 192, 1, 1, 1)                                                                           \
+    X(192, 192, 1, 1, 1)                                                                           \
     X(128, 256, 1, 1, 1)
 
 #define WN_FEW_THREADS(groups) ((groups)*128 + 64)

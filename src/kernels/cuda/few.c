@@ -132,7 +132,7 @@ static wn__gpu_few arguments(const product *p, const wn__few_plan *plan, const w
                      .split = plan->split,
                      .stages = plan->stages,
                      .box = plan->box,
-                     .kept = p->x->shape[0] > WN_FEW_TOKENS_COLD,
+                     .kept = plan->kept,
                      .whole =
                          p->y->shape[1] % 8 == 0 && at16(p->y) && (!residual || at16(p->residual)),
                      .early = wn__gpu_lets_next_begin(x->gpu)};

@@ -18,7 +18,7 @@
 enum {
     WN_FEW_ANY = -1,
     WN_FEW_TOKENS_COLD = 64,   /* so few tokens are taken for a session's, whose weights are cold */
-    WN_FEW_TOKENS_MOST = 1024, /* more are the business of tiles.h */
+    WN_FEW_TOKENS_MOST = 1536, /* more are the business of tiles.h */
     WN_FEW_TOKENS_MOST8 = 2048 /* the same of numbers of 1 byte */
 };
 
@@ -36,6 +36,7 @@ typedef struct wn__few_plan {
     int box; /* tokens of a tile: as many tiles as there must be have about as many each */
     int stages;
     int rounds; /* of thread blocks, one after the other */
+    int kept;   /* of blocks in L2: WN_FEW_KEPT and so on */
     unsigned shared_bytes;
     double us;
 } wn__few_plan;
@@ -43,7 +44,7 @@ typedef struct wn__few_plan {
 /* The fastest plan for T x n results of k columns of numbers of 1 or 2 bytes, of one shape or of
  * all; rounds 0: there is none. */
 wn__few_plan wn__few_plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shape);
-/* Whether that is faster than the plan of tiles.h: always up to 64 tokens, never of more than 1024,
+/* Whether that is faster than the plan of tiles.h: always up to 64 tokens, never of more than 1536,
  * of 1 byte 2048. */
 bool wn__few_is_faster(int64_t T, int64_t n, int64_t k, int bytes);
 

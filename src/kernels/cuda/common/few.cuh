@@ -129,7 +129,9 @@ template <class OPERAND, int PANELS, int HALVES, int TOKENS_OF_TILE, int DEEP> s
                          (begin + i * DEEP + j) * OPERAND::COLUMNS, token0);
     }
     __device__ __forceinline__ void fetch(bool blocks_too) const {
-        const uint64_t policy = p.kept ? keep_in_l2() : read_once();
+        const uint64_t policy = p.kept == WN_FEW_KEPT   ? keep_in_l2()
+                                : p.kept == WN_FEW_HALF ? keep_half_in_l2()
+                                                        : read_once();
         int stage = 0;
         uint32_t phase = 1;
         if (!blocks_too || !p.early) wait_for_ahead();
