@@ -19,8 +19,10 @@
 
 _Static_assert(WN_COLUMNS24_SLICE == 4 * SLICE_GROUPS, "a slice of lists is one of pairs");
 
+/* The columns whose pairs there is room for at a time. */
 typedef struct columns_job {
     const wn__spmm24_columns *p;
+    int64_t first, columns;
     wn__paired24 *lists;  /* [slices][columns], those of a block in order of their lengths */
     wn__spmm24_plan plan; /* which says what the blocks are */
 } columns_job;
@@ -32,11 +34,13 @@ typedef struct entries24 {
     int64_t count;
 } entries24;
 
-ALWAYS entries24 entries_of(const wn__spmm24_columns *p, int64_t slice, int64_t j) {
-    const int32_t *start = (const int32_t *)p->start.data + slice * p->start.shape[1];
-    int64_t first = slice * p->row.shape[1] + start[j];
+ALWAYS entries24 entries_of(const columns_job *job, int64_t slice, int64_t j) {
+    const wn__spmm24_columns *p = job->p;
+    const int32_t *start =
+        (const int32_t *)p->start.data + slice * p->start.shape[1] + job->first + j;
+    int64_t first = slice * p->row.shape[1] + start[0];
     return (entries24){(const uint16_t *)p->values.data + first,
-                       (const uint8_t *)p->row.data + first, start[j + 1] - start[j]};
+                       (const uint8_t *)p->row.data + first, start[1] - start[0]};
 }
 
 /* Bit i: row i is listed. Eight rows at a time may be read beyond the end. */
@@ -117,23 +121,23 @@ static void pair_up_block(const columns_job *job, int64_t slice, int64_t j0, int
     uint64_t bits[WN_PAIRED24_BLOCK];
     uint8_t pairs[WN_PAIRED24_BLOCK];
     int32_t place[MOST_PAIRS + 2] = {0}; /* of the next column that has so many */
-    wn__paired24 *lists = job->lists + slice * job->p->y.shape[1] + j0;
+    wn__paired24 *lists = job->lists + slice * job->columns + j0;
     for (int64_t j = 0; j < columns; j++) {
-        bits[j] = listed_rows(entries_of(job->p, slice, j0 + j));
+        bits[j] = listed_rows(entries_of(job, slice, j0 + j));
         pairs[j] = (uint8_t)count_pairs(bits[j]);
         place[pairs[j] + 1]++;
     }
     for (int n = 0; n < MOST_PAIRS; n++)
         place[n + 1] += place[n];
     for (int64_t j = 0; j < columns; j++)
-        write_list(entries_of(job->p, slice, j0 + j), bits[j], (int32_t)j, pairs[j],
+        write_list(entries_of(job, slice, j0 + j), bits[j], (int32_t)j, pairs[j],
                    lists + place[pairs[j]]++);
 }
 
 static void pair_up(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const columns_job *job = ctx;
-    int64_t columns = job->p->y.shape[1], blocks = job->plan.blocks;
+    int64_t columns = job->columns, blocks = job->plan.blocks;
     for (int64_t i = begin; i < end; i++) {
         int64_t j0 = wn__spmm24_output(&job->plan, columns, i % blocks);
         pair_up_block(job, i / blocks, j0,
@@ -251,7 +255,7 @@ ALWAYS bool is_finite(int64_t width, const float *panel, int64_t groups) {
 static void add_entries(const columns_job *job, int64_t slice, int64_t width, const float *panel,
                         int64_t j0, int64_t columns, rows24 sums) {
     for (int64_t j = 0; j < columns; j++) {
-        entries24 e = entries_of(job->p, slice, j0 + j);
+        entries24 e = entries_of(job, slice, j0 + j);
         float *to = sums.at + j * sums.stride;
         if (slice == 0) memset(to, 0, (size_t)width * sizeof *to);
         for (int64_t i = 0; i < e.count; i++) {
@@ -270,8 +274,7 @@ static void add_entries(const columns_job *job, int64_t slice, int64_t width, co
 /* All columns of a block, slice after slice. */
 ALWAYS void columns_block(int vecs, const columns_job *job, const float *panel, int64_t j0,
                           int64_t columns, rows24 sums) {
-    const int64_t width = HALF_VF * vecs, c = job->p->y.shape[1],
-                  groups = (job->p->x.shape[1] + 3) / 4;
+    const int64_t width = HALF_VF * vecs, groups = (job->p->x.shape[1] + 3) / 4;
     const int turns = vecs > WIDTH_VECS / 2 ? 2 : SLICE_OUTPUTS;
     slice24 slice;
     for (int64_t s = 0; s < job->p->start.shape[0]; s++) {
@@ -281,7 +284,7 @@ ALWAYS void columns_block(int vecs, const columns_job *job, const float *panel, 
             add_entries(job, s, width, from, j0, columns, sums);
             continue;
         }
-        const wn__paired24 *list = job->lists + s * c + j0, *end = list + columns;
+        const wn__paired24 *list = job->lists + s * job->columns + j0, *end = list + columns;
         write_slice(width, from, exist, slice.row);
         list = add_turns(turns, vecs, list, end, slice.row, sums, s == 0);
         add_turns(1, vecs, list, end, slice.row, sums, s == 0);
@@ -315,23 +318,25 @@ static void spmm24_columns_block(const void *args, int64_t width, const float *p
 static wn_status spmm24_columns(const void *args, wn__exec *x) {
     const wn__spmm24_columns *p = args;
     const wn__spmm24_cut cut = {LANES, STEPS};
-    int64_t columns = p->y.shape[1], slices = p->start.shape[0];
-    columns_job pairs = {.p = p,
-                         .lists = (wn__paired24 *)(void *)x->scratch,
-                         .plan = wn__spmm24_plan_for(p->x.shape[0], columns, p->x.shape[1], cut,
-                                                     wn__pool_threads(x->pool))};
-    lanes24 job = {
-        .args = &pairs,
-        .block = spmm24_columns_block,
-        .in = {.data = p->x.data, .stride = p->x.stride[0], .half = true},
-        .out = {.data = p->y.data, .stride = p->y.stride[0], .half = p->y.dtype == WN_DTYPE_BF16},
-        .lanes = p->x.shape[0],
-        .depth = p->x.shape[1],
-        .outputs = columns,
-        .accumulate = p->accumulate};
+    const int threads = wn__pool_threads(x->pool);
+    const int64_t columns = p->y.shape[1], slices = p->start.shape[0],
+                  most = wn__paired24_columns(slices, columns);
+    columns_job pairs = {.p = p, .lists = (wn__paired24 *)(void *)x->scratch};
+    lanes24 job = {.args = &pairs,
+                   .block = spmm24_columns_block,
+                   .in = {.data = p->x.data, .stride = p->x.stride[0], .half = true},
+                   .out = {.stride = p->y.stride[0], .half = p->y.dtype == WN_DTYPE_BF16},
+                   .lanes = p->x.shape[0],
+                   .depth = p->x.shape[1],
+                   .accumulate = p->accumulate};
     wn__exec rest = *x;
-    rest.scratch += slices * columns * (int64_t)sizeof *pairs.lists;
-    wn__parallel_for(x->pool, slices * pairs.plan.blocks, 1, pair_up, &pairs);
-    run_lanes(&job, &rest);
+    rest.scratch += slices * most * (int64_t)sizeof *pairs.lists;
+    for (; pairs.first < columns; pairs.first += most) {
+        pairs.columns = job.outputs = at_most(columns - pairs.first, most);
+        pairs.plan = wn__spmm24_plan_for(job.lanes, job.outputs, job.depth, cut, threads);
+        job.out.data = (char *)p->y.data + (size_t)pairs.first * wn_dtype_size(p->y.dtype);
+        wn__parallel_for(x->pool, slices * pairs.plan.blocks, 1, pair_up, &pairs);
+        run_lanes(&job, &rest);
+    }
     return WN_OK;
 }

@@ -12,7 +12,8 @@
 #define LINE        WN_SPMM24_LINE
 #define KEPT_FLOATS (512 * 256) // of panels that a worker keeps beside sums and weights: 512 KiB
 #define KEPT_TILES  64
-#define EACH        4 // pieces of work for each thread, if there can be that many
+#define MOST_LISTS  (8 << 20) // bytes of column lists as pairs, which stay in the last cache
+#define EACH        4         // pieces of work for each thread, if there can be that many
 
 static const wn__spmm24_cut vectors64 = {WN_AVX512_LANES, 1}, vectors32 = {WN_AVX2_LANES, 1},
                             pairs = {WN_PAIRS_LANES, WN_PAIR_STEPS};
@@ -116,8 +117,19 @@ size_t wn__workspace_spmm24_columns_avx2(const void *args, int threads) {
 
 _Static_assert(MOST_SUMS / WN_PAIRS_LANES <= WN_PAIRED24_BLOCK, "a block is one order of lists");
 
+int64_t wn__paired24_columns(int64_t slices, int64_t columns) {
+    int64_t most = MOST_LISTS / (int64_t)sizeof(wn__paired24) / (slices > 0 ? slices : 1);
+    if (most >= columns) return columns;
+    if (most < LEAST_BLOCK) most = LEAST_BLOCK;
+    return ceil_div(ceil_div(columns, ceil_div(columns, most)), LINE) * LINE;
+}
+
 size_t wn__workspace_spmm24_columns_avx512bf16(const void *args, int threads) {
     const wn__spmm24_columns *p = args;
-    size_t lists = (size_t)(p->start.shape[0] * p->y.shape[1]) * sizeof(wn__paired24);
-    return lists + columns(args, threads, pairs);
+    int64_t slices = p->start.shape[0], columns = p->y.shape[1], T = p->x.shape[0],
+            k = p->x.shape[1], most = wn__paired24_columns(slices, columns);
+    size_t lists = (size_t)(slices * most) * sizeof(wn__paired24),
+           some = wn__spmm24_plan_bytes(T, most, k, pairs, threads),
+           last = most > 0 ? wn__spmm24_plan_bytes(T, columns % most, k, pairs, threads) : 0;
+    return lists + (some > last ? some : last);
 }

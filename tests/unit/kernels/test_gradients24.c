@@ -295,6 +295,42 @@ static void input_gradient(void **state) {
     check_input_gradient(300, 129, 131);
 }
 
+// More lists than pairs of bfloat16 numbers are made of at a time.
+static void lists_in_parts(void **state) {
+    (void)state;
+    enum { T = 2, R = 4097, C = 700 };
+    int64_t slices = wn__columns24_slices(R), room = wn__columns24_room(R, C);
+    wn_tensor w = make2(WN_DTYPE_BF16, R, C), mask = make2(WN_DTYPE_U8, R, C / 4);
+    wn_tensor dy = make2(WN_DTYPE_BF16, T, R), dx = make2(WN_DTYPE_F32, T, C);
+    wn_tensor start = make2(WN_DTYPE_I32, slices, C + 1),
+              values = make2(WN_DTYPE_BF16, slices, room), row = make2(WN_DTYPE_U8, slices, room);
+    static float expected[T * C];
+    fill_whole(&w, 4, 5);
+    fill_whole(&dy, 4, 6);
+    const wn__mask24 choose = {.w = w, .mask = mask, .method = WN_MASK24_ROW};
+    const wn__columns24 list = {.w = w, .mask = mask, .start = start, .values = values, .row = row};
+    const wn__spmm24_columns multiply = {
+        .x = dy, .start = start, .values = values, .row = row, .y = dx};
+    assert_ok(run_best(WN__OP_mask24, &choose, NULL));
+    assert_ok(run_best(WN__OP_columns24, &list, NULL));
+    const wn__kernel *k;
+    for (int v = 0; (k = variant(WN__OP_spmm24_columns, &multiply, v)) != NULL; v++)
+        for (int threads = 1; threads < 5; threads += 3) {
+            memset(dx.data, 0xff, sizeof expected);
+            run_threads(k, &multiply, threads);
+            if (v == 0) memcpy(expected, dx.data, sizeof expected); // ref
+            for (int64_t i = 0; i < T * C; i++)
+                assert_true(((float *)dx.data)[i] == expected[i]);
+        }
+    free(w.data);
+    free(mask.data);
+    free(dy.data);
+    free(dx.data);
+    free(start.data);
+    free(values.data);
+    free(row.data);
+}
+
 // One column keeps everything, its neighbours next to nothing.
 static void uneven_columns(void **state) {
     (void)state;
@@ -358,13 +394,10 @@ static void refuses_bad_orders_and_marks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(weight_gradient),
-        cmocka_unit_test(drawn_gradient_is_unbiased),
-        cmocka_unit_test(kept_gradient),
-        cmocka_unit_test(kept_gradient_keeps_padding_zero),
-        cmocka_unit_test(input_gradient),
-        cmocka_unit_test(uneven_columns),
-        cmocka_unit_test(refuses_bad_orders_and_marks),
+        cmocka_unit_test(weight_gradient), cmocka_unit_test(drawn_gradient_is_unbiased),
+        cmocka_unit_test(kept_gradient),   cmocka_unit_test(kept_gradient_keeps_padding_zero),
+        cmocka_unit_test(input_gradient),  cmocka_unit_test(lists_in_parts),
+        cmocka_unit_test(uneven_columns),  cmocka_unit_test(refuses_bad_orders_and_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
