@@ -322,23 +322,34 @@ static kron_place kron_place_of(const kron_task *job, int64_t task) {
     return at;
 }
 
+/* The cut of a task that has fewer rows or inputs than others: nothing is multiplied in vain. */
+static kron_task kron_task_of(const kron_task *job, const kron_place *at) {
+    kron_task task = *job;
+    wn__kron_cut *cut = &task.cut;
+    cut->rows = (at->rows + cut->r - 1) / cut->r * cut->r;
+    cut->vectors_x = (at->inputs * cut->shared + VF - 1) / VF;
+    cut->vectors_dy = (cut->rows * cut->shared + VF - 1) / VF;
+    return task;
+}
+
 static void kron_tasks(void *ctx, int64_t begin, int64_t end, int worker) {
     const kron_task *job = ctx;
-    const wn__kron_cut *cut = &job->cut;
-    int64_t block = cut->rows * cut->vectors_x * VF;
-    int64_t tiles = cut->rows / cut->r * ((cut->vectors_x + 1) / 2);
-    float *sum = job->workers + worker * cut->worker;
-    float *x = sum + cut->blocks * block;
-    float *dy = x + cut->blocks * cut->vectors_x * cut->step;
     int64_t n = job->p->x.shape[0];
-    for (int64_t task = begin; task < end; task++) {
-        const kron_place at = kron_place_of(job, task);
+    for (int64_t number = begin; number < end; number++) {
+        const kron_place at = kron_place_of(job, number);
+        const kron_task task = kron_task_of(job, &at);
+        const wn__kron_cut *cut = &task.cut;
+        int64_t block = cut->rows * cut->vectors_x * VF;
+        int64_t tiles = cut->rows / cut->r * ((cut->vectors_x + 1) / 2);
+        float *sum = job->workers + worker * cut->worker;
+        float *x = sum + cut->blocks * block;
+        float *dy = x + cut->blocks * cut->vectors_x * cut->step;
         memset(sum, 0, (size_t)(cut->blocks * block) * sizeof *sum);
         for (int64_t t = 0; t < n; t += cut->tokens) {
             int64_t tokens = kron_few(cut->tokens, n - t);
-            kron_bring(job, &job->p->x, t, tokens, at.i, at.l0, job->size.c, at.k0, at.inputs,
+            kron_bring(&task, &job->p->x, t, tokens, at.i, at.l0, job->size.c, at.k0, at.inputs,
                        cut->vectors_x, x);
-            kron_bring(job, &job->p->dy, t, tokens, at.i, at.l0, job->size.b, at.j0, at.rows,
+            kron_bring(&task, &job->p->dy, t, tokens, at.i, at.l0, job->size.b, at.j0, at.rows,
                        cut->vectors_dy, dy);
             const kron_ahead ahead[2] = {
                 kron_look(job, &job->p->x, t + tokens, at.i, at.l0, job->size.c, at.k0, at.inputs),
@@ -347,7 +358,7 @@ static void kron_tasks(void *ctx, int64_t begin, int64_t end, int worker) {
                 kron_add(cut, tokens, dy + l * cut->vectors_dy * cut->step,
                          x + l * cut->vectors_x * cut->step, sum + l * block, ahead, l * tiles);
         }
-        kron_give(job, &at, sum);
+        kron_give(&task, &at, sum);
     }
     _mm_sfence();
 }

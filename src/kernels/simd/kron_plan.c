@@ -92,13 +92,22 @@ static bool features_side_by_side(const wn_tensor *t) {
     return t->stride[1] == 1 || t->shape[1] < 2;
 }
 
-// What it takes of a core: a strip of weights stays in L1 (16 and 24 KiB), of d = 4 with vectors of
-// 64 bytes in L2 (up to 100 and 48 KiB), as inputs and sums, if any, do.
+// What it takes of a core: a strip of weights stays in L1 (12 to 16 KiB) or, with vectors of 64
+// bytes, in L2 (32 KiB; of d = 4 up to 100 and 48), as inputs and sums, if any, do. More tokens
+// share weights that are packed, where there are sums anyway.
 typedef struct beside {
     int64_t k, tokens, strips;
 } beside;
-static const beside beside_avx2 = {128, 64, 8}, beside_avx512 = {96, 64, 8},
+static const beside beside_avx2 = {96, 128, 8}, beside_avx2_whole = {128, 64, 8},
+                    beside_avx2_4_whole = {128, 128, 8}, beside_avx512 = {128, 64, 8},
                     beside_avx512_4 = {400, 128, 8}, beside_avx512_4_whole = {192, 256, 8};
+
+static const beside *taken_beside(int64_t c, int64_t vector, int64_t d) {
+    if (vector != 16 && c > beside_avx2_whole.k) return &beside_avx2;
+    if (vector != 16) return d == 4 ? &beside_avx2_4_whole : &beside_avx2_whole;
+    if (d != 4) return &beside_avx512;
+    return c > beside_avx512_4_whole.k ? &beside_avx512_4 : &beside_avx512_4_whole;
+}
 
 // Vectors of 64 bytes transpose in few cycles, and AMD's cores, which multiply one of them a cycle,
 // keep up with the lines of inputs, weights and sums; cores that multiply two do for small blocks.
@@ -114,10 +123,7 @@ static wn__kron_side side_plan(const wn__kron_mul *p, int64_t vector) {
     const int64_t d = s.d % vector == 0 ? vector : s.d;
     if (p->count > 1 || d % 4 != 0 || vector % d != 0) return side;
     if (!better_beside(&s, vector, d)) return side;
-    const beside *n = vector != 16                    ? &beside_avx2
-                      : d != 4                        ? &beside_avx512
-                      : s.c > beside_avx512_4_whole.k ? &beside_avx512_4
-                                                      : &beside_avx512_4_whole;
+    const beside *n = taken_beside(s.c, vector, d);
     if (!features_side_by_side(&p->x) || !features_side_by_side(&p->y)) return side;
     const int64_t batch = p->x.shape[0];
     if (s.c * d < SMALL || s.b * d < SMALL || batch < WN_KRON_SIDE_LEAST(vector)) return side;
