@@ -378,8 +378,8 @@ wn_status wn__pth_commit(wn__pth_writer *w) {
     }
     WN_TRY_OUT(wn__writer_open(w->path, &file));
     status = write_all(w, file, r);
-    if (status != WN_OK) {
-        status = wn__fail_in(status, "%s", w->path);
+    if (status != WN_OK) { // what the file itself refuses is said with its path
+        if (status != WN_IO) status = wn__fail_in(status, "%s", w->path);
         goto out;
     }
     status = wn__writer_commit(file);

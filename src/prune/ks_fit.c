@@ -129,9 +129,10 @@ static wn_status read_data(wn__ks *k, method m) {
 static wn_status read_options(wn__ks *k) {
     const wn_ks_options *o = k->o;
     WN_TRY(check_numbers(o));
-    WN_TRY(wn__optimizer_parse(o->optimizer != NULL ? o->optimizer : "adamw", &k->kind));
-    if (k->kind != WN_OPTIMIZER_ADAMW && k->kind != WN_OPTIMIZER_ADAM &&
-        k->kind != WN_OPTIMIZER_SGD)
+    bool known =
+        wn__optimizer_parse(o->optimizer != NULL ? o->optimizer : "adamw", &k->kind) == WN_OK;
+    if (!known || (k->kind != WN_OPTIMIZER_ADAMW && k->kind != WN_OPTIMIZER_ADAM &&
+                   k->kind != WN_OPTIMIZER_SGD))
         return wn__fail(WN_INVALID, "optimizer '%s': adamw, adam or sgd expected", o->optimizer);
     WN_TRY(wn__epochs_parse(o->scheduler != NULL ? o->scheduler : "plateau", &k->schedule.kind));
     bool plateau = k->schedule.kind == WN__EPOCHS_PLATEAU;

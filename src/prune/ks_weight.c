@@ -54,7 +54,7 @@ static wn_status take(const char *path, const char *name, const wn_tensor *view,
         return wn__fail(
             WN_INVALID, "%s: tensor '%s': %s at row %lld, column %lld: %s", path, name,
             isnan(value) ? "NaN" : number, (long long)(bad / *in), (long long)(bad % *in),
-            isfinite(value) ? "at most 3.4028e+38 in float32" : "a weight must be finite");
+            isfinite(value) ? "at most 3.4028e+38 in float32" : "numbers must be finite");
     }
     *w = to;
     return WN_OK;

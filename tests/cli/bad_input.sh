@@ -71,6 +71,7 @@ if [ "$(id -u)" = 0 ] && mkdir "$dir/small" && mount -t tmpfs -o size=600k none 
     run 1 train --data "$dir/text" --out "$dir/small/run" $tiny --steps 4 --save-every 2 --hidden-size 64
     says "No space left"
     [ ! -e "$dir/small/run/latest" ] || [ -s "$dir/small/run/latest/state.json" ] || fail "a broken checkpoint was published"
+    head -c 600000 /dev/zero >"$dir/small/fill" 2>/dev/null; run 1 convert "$dir/b/latest" "$dir/small/b.pth"; says "small/b.pth: cannot write"; says_not "b.pth: $dir"
     find "$dir/small" -name '*.tmp*' | grep . && fail "temporary files stay behind"
     mount -o remount,ro "$dir/small"
     # shellcheck disable=SC2086

@@ -45,6 +45,7 @@ run 0 ks fit "$weight" --chain monarch:2x3+lowrank:1 --output-dir "$dir/head" --
 run 0 inspect "$dir/head/ks_chain_final.pth"; prints "and a head of rank 1, head.out times head.in, beside it"; prints "head.out"
 run 1 ks fit "$weight" --chain monarch:2x3+lowrank:4 --output-dir "$dir/no"; says "a head of rank 4 beside 4 x 3: from 1 to 3"
 run 1 ks fit "$weight" --method lbfgs --output-dir "$dir/no"; says "method 'lbfgs': svd, als, sgd or auto expected"
+run 1 ks fit "$weight" --optimizer lion --output-dir "$dir/no"; says "optimizer 'lion': adamw, adam or sgd expected"
 run 0 ks fit "$weight" --method als --output-dir "$dir/als"; prints " sweeps"
 run 1 ks fit "$dir/nothing.pth"; says "nothing.pth"
 # SIGTERM: after the epoch, with a checkpoint and 130; gone on with to the bit. One fit at a time has a prefix; files half written of a killed one go, no others.

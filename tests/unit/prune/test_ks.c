@@ -618,7 +618,7 @@ static void test_sources(void **state) {
     assert_ok(wn__pth_commit(writer));
     o.tensor = NULL;
     assert_int_equal(wn_ks_fit(path, &o, NULL, NULL, &b), WN_INVALID);
-    assert_non_null(strstr(wn_last_error(), "row 0, column 5 is not finite"));
+    assert_non_null(strstr(wn_last_error(), "at row 0, column 5: numbers must be finite"));
 }
 
 // With a calibration the outputs come closer than by the plain fit; a bottleneck's closed form is
