@@ -116,8 +116,10 @@ static wn_status open_all(const char *path, wn__ks_text *t) {
         return wn__fail(WN_UNSUPPORTED, "%s: %s was trained to be pruned 2:4; dense ones expected",
                         t->dir, t->said.item[0].layer);
     if (t->o.seq > t->config.max_positions)
-        return wn__fail(WN_INVALID, "%s: windows of %" PRId64 " tokens, at most %" PRId64, t->dir,
-                        t->o.seq, t->config.max_positions);
+        return wn__fail(WN_INVALID,
+                        "%s: windows of %" PRId64 " tokens (--seq-len), the model has %" PRId64
+                        " positions",
+                        t->dir, t->o.seq, t->config.max_positions);
     WN_TRY(load(t));
     WN_TRY(read_text(t));
     return reserve(t);
