@@ -177,19 +177,35 @@ static void svg_line(FILE *out, const chart_line *l, const range *x, const range
     }
 }
 
+/* Below the axis, where nothing else is drawn: two beside one another unless a label is too long.
+ */
+enum { LEGEND = 18, LEGEND_SHORT = 44 };
+
+static int legend_columns(const chart *c) {
+    for (size_t i = 0; i < c->count; i++)
+        if (strlen(c->line[i].label) > LEGEND_SHORT) return 1;
+    return 2;
+}
+
+static int panel_height(const chart *c) {
+    int columns = legend_columns(c);
+    return HEIGHT + LEGEND * (((int)c->count + columns - 1) / columns);
+}
+
 static void svg_legend(FILE *out, const chart *c) {
-    for (size_t i = 0; i < c->count; i++) {
+    int columns = legend_columns(c);
+    for (int i = 0; i < (int)c->count; i++) {
         const chart_line *l = &c->line[i];
-        int y = TOP + 14 + 18 * (int)i;
+        int x = LEFT + i % columns * ((WIDTH - LEFT - RIGHT) / columns);
+        int y = HEIGHT + LEGEND * (i / columns);
         fprintf(
             out,
-            "<line x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\" stroke=\"%s\" stroke-width=\"2\"%s/>",
-            WIDTH - RIGHT - 210, WIDTH - RIGHT - 186, y, y, colour_of(l->colour),
-            l->points ? " stroke-dasharray=\"5 3\"" : "");
+            "<line x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\" stroke=\"%s\" stroke-width=\"2\"%s/>", x,
+            x + 24, y, y, colour_of(l->colour), l->points ? " stroke-dasharray=\"5 3\"" : "");
         if (l->points)
-            fprintf(out, "<circle cx=\"%d\" cy=\"%d\" r=\"3.4\" fill=\"%s\"/>", WIDTH - RIGHT - 198,
-                    y, colour_of(l->colour));
-        fprintf(out, "<text x=\"%d\" y=\"%d\">", WIDTH - RIGHT - 178, y + 4);
+            fprintf(out, "<circle cx=\"%d\" cy=\"%d\" r=\"3.4\" fill=\"%s\"/>", x + 12, y,
+                    colour_of(l->colour));
+        fprintf(out, "<text x=\"%d\" y=\"%d\">", x + 32, y + 4);
         xml_text(out, l->label);
         fputs("</text>\n", out);
     }
@@ -221,17 +237,21 @@ static void svg_panel(FILE *out, const chart *c) {
 }
 
 void chart_svg(FILE *out, const chart *c) {
-    svg_begin(out, HEIGHT);
+    svg_begin(out, panel_height(c));
     svg_panel(out, c);
     fputs("</svg>\n", out);
 }
 
 void chart_panels_svg(FILE *out, const chart *c, size_t count) {
-    svg_begin(out, HEIGHT * (int)count);
+    int height = 0, y = 0;
+    for (size_t i = 0; i < count; i++)
+        height += panel_height(&c[i]);
+    svg_begin(out, height);
     for (size_t i = 0; i < count; i++) {
-        fprintf(out, "<g transform=\"translate(0 %d)\">\n", HEIGHT * (int)i);
+        fprintf(out, "<g transform=\"translate(0 %d)\">\n", y);
         svg_panel(out, &c[i]);
         fputs("</g>\n", out);
+        y += panel_height(&c[i]);
     }
     fputs("</svg>\n", out);
 }

@@ -163,6 +163,44 @@ static void test_chart_skips_what_is_not_finite(void **state) {
     free(text);
 }
 
+/* Labels stand below the axis and end inside of the picture: 13 px letters are at most 8 px wide.
+ */
+static void test_chart_labels_are_read(void **state) {
+    (void)state;
+    static const char *const labels[] = {"2048 x 512 mvue24_tokens_avx512 + spmm24_rows_avx512vl",
+                                         "1028 x 516 sddmm24_avx512", "third"};
+    double x[] = {0, 1}, y[] = {1, 2};
+    for (size_t first = 0; first < 2; first++) {
+        chart_line line[2];
+        for (size_t i = 0; i < 2; i++)
+            line[i] = (chart_line){.label = labels[first + i], .x = x, .y = y, .count = 2};
+        chart c = {.title = "t", .x_label = "tokens", .y_label = "r", .line = line, .count = 2};
+        char *text = NULL;
+        size_t size = 0;
+        FILE *f = open_memstream(&text, &size);
+        assert_non_null(f);
+        chart_panels_svg(f, (const chart[]){c, c}, 2);
+        assert_int_equal(fclose(f), 0);
+        int width = 0, height = 0, axis = 0;
+        const char *box = strstr(text, "viewBox");
+        assert_int_equal(sscanf(box, "viewBox=\"0 0 %d %d\"", &width, &height), 2);
+        for (const char *at = text; (at = strstr(at, "<text x=\"")) != NULL; at++) {
+            int left = 0, below = 0;
+            char label[80] = "";
+            if (sscanf(at, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%79[^<]", &left, &below,
+                       label) == 3 &&
+                strcmp(label, "tokens") == 0)
+                axis = below;
+            if (sscanf(at, "<text x=\"%d\" y=\"%d\">%79[^<]", &left, &below, label) != 3) continue;
+            assert_true(strcmp(label, labels[first]) == 0 || strcmp(label, labels[first + 1]) == 0);
+            assert_true(below > axis && 2 * below < height);
+            assert_true(left + 8 * (int)strlen(label) <= width);
+        }
+        assert_true(axis > 0);
+        free(text);
+    }
+}
+
 /* A range of a few units in the last place must not keep the axes busy for ever. */
 static void test_chart_of_huge_values_ends(void **state) {
     (void)state;
@@ -182,6 +220,7 @@ static void test_chart_of_huge_values_ends(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chart_of_huge_values_ends),
+        cmocka_unit_test(test_chart_labels_are_read),
         cmocka_unit_test(test_spellings),
         cmocka_unit_test(test_bare_flag_leaves_the_next_word),
         cmocka_unit_test(test_lists_keep_their_order),
