@@ -4,6 +4,7 @@
 
 #include "base/fail.h"
 #include "kernels/contracts.h"
+#include "kernels/stream.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -52,7 +53,7 @@ static double attention_pairs(const wn_tensor *q, const wn_tensor *k) {
     return (double)(q->shape[0] * q->shape[2] * q->shape[3]) * T * (past + (T + 1) / 2);
 }
 
-static double flops_of(wn__op op, const void *args) {
+double wn__op_flops(wn__op op, const void *args) {
     const wn__matmul *dense = args;
     const wn__spmm24 *sparse = args;
     const wn__spmm24_blocks *blocks = args;
@@ -61,6 +62,7 @@ static double flops_of(wn__op op, const void *args) {
     const wn__spmm24_rows *rows = args;
     const wn__spmm24_columns *columns = args;
     const wn__sddmm24 *kept = args;
+    const wn__stream *stream = args;
     const wn__attention *attention = args;
     const wn__attention_grad *grad = args;
     switch (op) {
@@ -80,6 +82,9 @@ static double flops_of(wn__op op, const void *args) {
         return (double)wn__tensor_count(&columns->x) * (double)columns->y.shape[1];
     case WN__OP_sddmm24:
         return 2 * (double)wn__tensor_count(&kept->v) * (double)kept->x.shape[0];
+    case WN__OP_stream:
+        return (stream->format.sparse ? 1.0 : 2.0) * (double)wn__tensor_count(&stream->y) *
+               (double)stream->format.k;
     case WN__OP_attention:
         return 4 * attention_pairs(&attention->q, &attention->k);
     case WN__OP_attention_grad:
@@ -122,7 +127,7 @@ void wn__profile_add(wn__profile *p, size_t row, const void *args, double second
     wn__profile_cell *c = &p->cell[(size_t)p->part * p->rows + row];
     c->calls++;
     c->seconds += seconds;
-    c->flops += flops_of(c->kernel->op, args);
+    c->flops += wn__op_flops(c->kernel->op, args);
     c->bytes += bytes_of(c->kernel->op, args);
 }
 

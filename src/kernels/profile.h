@@ -30,6 +30,9 @@ typedef struct wn__profile {
     size_t rows;
 } wn__profile;
 
+/* FLOPs that an op executes, of products and attention; 0: the notion does not fit. */
+double wn__op_flops(wn__op op, const void *args);
+
 WN_NODISCARD wn_status wn__profile_create(wn__profile **out);
 void wn__profile_free(wn__profile *p); /* NULL is fine */
 const char *wn__profile_part_name(wn__profile_part part);

@@ -232,9 +232,20 @@ wn_status wn__plan(const wn__exec *x, wn__op op, const void *args, const wn__ker
     return choose(x, op, args, out);
 }
 
-// Counts the workspace and runs, with arguments that k accepted.
-static wn_status run(wn__exec *x, const wn__kernel *k, const void *args) {
-    size_t need = k->workspace ? k->workspace(args, wn__pool_threads(x->pool)) : 0;
+// FLOPs that one thread has done before another one has come: some microseconds.
+#define FEW_FLOPS (1 << 18)
+
+// Who shares an op's work. Blocks do not depend on it.
+static wn__pool *pool_of(const wn__exec *x, const wn__kernel *k, const void *args) {
+    double flops = wn__op_flops(k->op, args);
+    return flops > 0 && flops < FEW_FLOPS ? NULL : x->pool;
+}
+
+// Counts the workspace and runs, with arguments that k accepted, on a pool of x or alone.
+static wn_status run(wn__exec *x, wn__pool *pool, const wn__kernel *k, const void *args) {
+    wn__exec with = *x;
+    with.pool = pool;
+    size_t need = k->workspace ? k->workspace(args, wn__pool_threads(pool)) : 0;
     if (need > x->need) x->need = need;
     if (x->used) x->used[k - table] = 1;
     if (x->planning) return WN_OK;
@@ -243,7 +254,7 @@ static wn_status run(wn__exec *x, const wn__kernel *k, const void *args) {
                         need, x->scratch_size);
     double start = x->profile != NULL ? wn__clock() : 0;
     bool before = wn__pool_flush(ops[k->op].flush);
-    wn_status status = k->run(args, x);
+    wn_status status = k->run(args, &with);
     (void)wn__pool_flush(before);
     if (x->profile != NULL)
         wn__profile_add(x->profile, (size_t)(k - table), args, wn__clock() - start);
@@ -253,7 +264,7 @@ static wn_status run(wn__exec *x, const wn__kernel *k, const void *args) {
 wn_status wn__run(wn__exec *x, wn__op op, const void *args) {
     const wn__kernel *k;
     WN_TRY(wn__plan(x, op, args, &k));
-    return run(x, k, args);
+    return run(x, pool_of(x, k, args), k, args);
 }
 
 wn_status wn__run_kernel(wn__exec *x, const wn__kernel *k, const void *args) {
@@ -261,7 +272,7 @@ wn_status wn__run_kernel(wn__exec *x, const wn__kernel *k, const void *args) {
     WN_TRY(check(k->op, args));
     if (!wn__kernel_fits(x, k, args, why, sizeof why))
         return wn__fail(WN_UNSUPPORTED, "%s: %s", k->name, why);
-    return run(x, k, args);
+    return run(x, x->pool, k, args);
 }
 
 size_t wn_kernel_count(void) {

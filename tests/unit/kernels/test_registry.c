@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "base/pool.h"
 #include "kernels/matmul.h"
 #include "kernels/op.h"
 #include "kernels/registry.h"
@@ -269,6 +270,30 @@ static wn_status runs_never(const void *args, wn__exec *x) {
     return WN_COMM;
 }
 
+// For how many threads a product of that many tokens is planned on a pool of two.
+static int planned_threads(const wn__kernel *k, int64_t tokens) {
+    wn__pool *pool;
+    assert_ok(wn__pool_create(2, &pool));
+    wn__exec x = {.planning = true, .pool = pool, .force = k->name};
+    wn__spmm24 p = {.x = wn__tensor2(NULL, WN_DTYPE_F32, tokens, 64),
+                    .values = wn__tensor2(NULL, WN_DTYPE_F32, 64, 32),
+                    .index = wn__tensor2(NULL, WN_DTYPE_U8, 64, 8),
+                    .y = wn__tensor2(NULL, WN_DTYPE_F32, tokens, 64)};
+    assert_ok(wn__run(&x, WN__OP_spmm24, &p));
+    wn__pool_free(pool);
+    assert_int_not_equal(k->workspace(&p, 1), k->workspace(&p, 2));
+    return x.need == k->workspace(&p, 1) ? 1 : x.need == k->workspace(&p, 2) ? 2 : 0;
+}
+
+// A small product wakes no one.
+static void small_products_run_alone(void **state) {
+    (void)state;
+    const wn__kernel *k = row("spmm24_avx2");
+    if (!here(k)) skip();
+    assert_int_equal(planned_threads(k, 16), 1);
+    assert_int_equal(planned_threads(k, 512), 2);
+}
+
 static void a_workspace_that_was_not_planned_is_a_bug(void **state) {
     (void)state;
     const wn__kernel k = {.op = WN__OP_matmul,
@@ -330,6 +355,7 @@ int main(void) {
         cmocka_unit_test(strict_refuses_to_fall_back),
         cmocka_unit_test(nothing_runs_on_another_device),
         cmocka_unit_test(planning_counts_and_touches_nothing),
+        cmocka_unit_test(small_products_run_alone),
         cmocka_unit_test(a_workspace_that_was_not_planned_is_a_bug),
         cmocka_unit_test(a_run_computes),
         cmocka_unit_test(features_have_names),
