@@ -36,7 +36,6 @@ typedef struct matmul_job {
     float *a, *b;         /* its packed operands: [slices][groups of a block][a_floats]; b of
                              each worker, one group, where it is its own */
     float *sums;          /* of the part, where c is BF16 */
-    bool as_it_lies;      /* a is not packed but read row by row */
     int64_t step;         /* to the column of blocks that a worker most likely takes next */
 } matmul_job;
 
@@ -158,7 +157,7 @@ static void pack_columns(const matmul_job *job, int64_t slice, int64_t group, in
 /* Rows first, then columns unless workers pack their own. */
 static void pack_groups(void *ctx, int64_t begin, int64_t end, int worker) {
     const matmul_job *job = ctx;
-    int64_t rows = job->as_it_lies ? 0 : job->part.rows,
+    int64_t rows = job->plan.as_it_lies ? 0 : job->part.rows,
             groups = rows + (job->plan.own ? 0 : job->part.columns);
     for (int64_t i = begin; i < end; i++)
         if (i % groups < rows)
@@ -209,12 +208,12 @@ static void slice_product(const matmul_job *job, const wn__matmul_block *at, int
                         .depth = panel_depth(wn__matmul_slice(&job->plan, part, s)),
                         .tile = WN_AVX512_TILE_ROWS * job->plan.a_pitch,
                         .soon = fetch_columns(job, s, i)};
-    if (job->as_it_lies) {
+    if (job->plan.as_it_lies) {
         int64_t l = part->l0 + s * job->plan.slice_k;
         slice.a = half_at(a->data, PAIRS, at->m0 * a->stride[0] + l);
         slice.pitch = a->stride[0] / STEPS;
         slice.tile = TILE_M * slice.pitch;
-        slice.copies = slice.pitch % 1024 == 0;
+        slice.copies = wn__matmul_copies(a, &SHAPE);
     }
     rows_product(at, &slice, &to);
 }
@@ -270,17 +269,8 @@ static void matmul_columns(void *ctx, int64_t begin, int64_t end, int worker) {
     tiles_end();
 }
 
-/* Whether a can be read as it lies: whole pairs, and rows that do not want the same lines of L1, or
- * panels enough to copy a tile of them for. */
-ALWAYS bool reads_rows(const wn_tensor *a, const wn__matmul_plan *plan) {
-    return ROWS && a->dtype == (PAIRS ? WN_DTYPE_BF16 : WN_DTYPE_F32) && a->stride[1] == 1 &&
-           a->shape[1] % STEPS == 0 && a->stride[0] % STEPS == 0 &&
-           (a->stride[0] % (STEPS * 1024) != 0 || plan->block_n >= 4 * TILE_N);
-}
-
 static void run_parts(matmul_job *job, wn__exec *x) {
     job->plan = wn__matmul_plan_for(job->p, &SHAPE, wn__pool_threads(x->pool));
-    job->as_it_lies = reads_rows(&job->p->a, &job->plan);
     job->step = wn__pool_step(x->pool);
     job->a = (float *)(void *)x->scratch;
     job->b = job->a + job->plan.a_all;
@@ -288,7 +278,8 @@ static void run_parts(matmul_job *job, wn__exec *x) {
     for (int64_t i = 0; i < job->plan.parts; i++) {
         job->part = wn__matmul_part_at(&job->plan, job->p, i);
         const wn__matmul_part *part = &job->part;
-        int64_t groups = (job->as_it_lies ? 0 : part->rows) + (job->plan.own ? 0 : part->columns);
+        int64_t groups =
+            (job->plan.as_it_lies ? 0 : part->rows) + (job->plan.own ? 0 : part->columns);
         wn__parallel_for(x->pool, part->slices * groups, 1, pack_groups, job);
         if (job->plan.own)
             wn__parallel_for(x->pool, part->columns, 1, matmul_columns, job);

@@ -10,6 +10,10 @@
 #define MOST_SUMS 2048 // the same where their sums wait beside c: 16 MiB
 #define SLACK     16   // floats that the last store of a panel may pass its end by
 #define LINE      16   // floats of a cache line
+#define PAGE      1024 // floats apart from one to the next, which want the same lines of L1
+// Slices that are packed at a time where that is b alone, and for all threads: all of a product
+// that is not very deep, so that they wait for each other once.
+#define SHARED_SLICES 4
 
 // Slices that fit L1 and L2 with a packed block, of 168 KiB; packed b of a part is 1 MiB.
 const wn__matmul_shape wn__matmul_avx2_shape = {.tile_m = WN_AVX2_TILE_M,
@@ -39,7 +43,8 @@ const wn__matmul_shape wn__matmul_amx_shape = {.tile_m = WN_AMX_TILE_M,
     {                                                                                              \
         .tile_m = WN_AVX512_TILE_M, .tile_n = WN_AVX512_TILE_N, .steps = (steps_),                 \
         .most_m = (rows_), .most_n = 128, .least_m = (rows_), .least_n = 64,                       \
-        .slice = WN_AVX512_SLICE, .slices = 2, .packed_m = WN_AVX512_TILE_ROWS, .pad = LINE        \
+        .slice = WN_AVX512_SLICE, .slices = 2, .packed_m = WN_AVX512_TILE_ROWS, .pad = LINE,       \
+        .reads_rows = true                                                                         \
     }
 const wn__matmul_shape wn__matmul_avx512_shape = ROWS_SHAPE(1, 112);
 const wn__matmul_shape wn__matmul_pairs_shape = ROWS_SHAPE(WN_PAIR_STEPS, 224);
@@ -68,6 +73,10 @@ bool wn__matmul_is_few(const wn__matmul *p) {
            (p->b.stride[1] == 1 || p->a.stride[1] == 1);
 }
 
+bool wn__matmul_copies(const wn_tensor *a, const wn__matmul_shape *shape) {
+    return a->stride[0] % (shape->steps * PAGE) == 0;
+}
+
 wn__matmul wn__matmul_of_spmm24(const wn__spmm24 *p) {
     return (wn__matmul){.a = p->x,
                         .b = wn__tensor2(NULL, p->x.dtype, p->x.shape[1], p->y.shape[1]),
@@ -75,6 +84,28 @@ wn__matmul wn__matmul_of_spmm24(const wn__spmm24 *p) {
                         .c = p->y,
                         .accumulate = p->accumulate,
                         .rounded16 = p->rounded16};
+}
+
+// Whole steps, and rows that do not want the same lines of L1, or panels enough to copy a tile of
+// them for.
+static bool reads_rows(const wn_tensor *a, const wn__matmul_shape *shape, int64_t block_n) {
+    wn_dtype dtype = shape->steps == 1 ? WN_DTYPE_F32 : WN_DTYPE_BF16;
+    return shape->reads_rows && a->dtype == dtype && a->stride[1] == 1 &&
+           a->shape[1] % shape->steps == 0 && a->stride[0] % shape->steps == 0 &&
+           (!wn__matmul_copies(a, shape) || block_n >= 4 * shape->tile_n);
+}
+
+static int64_t columns_of(const wn__matmul_plan *plan, int64_t n) {
+    return ceil_div(smaller(n, plan->part_n), plan->block_n);
+}
+
+// Whether narrower columns are enough for each thread to pack its own, so that none waits for what
+// others pack. Not where a tile of a would be copied for each of them.
+static bool narrows(const wn__matmul *p, const wn__matmul_shape *shape, const wn__matmul_plan *plan,
+                    int threads) {
+    bool copied = plan->as_it_lies && wn__matmul_copies(&p->a, shape);
+    return shape->reads_rows && !copied &&
+           ceil_div(smaller(p->c.shape[1], plan->part_n), shape->least_n) >= EACH * threads;
 }
 
 wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, const wn__matmul_shape *shape,
@@ -93,11 +124,20 @@ wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, const wn__matmul_shape 
     }
     wn__matmul_plan plan = {.block_m = even_part(m, most_m, shape->tile_m),
                             .block_n = even_part(n, most_n, shape->tile_n),
-                            .slice_k = shape->steps * shape->slice,
-                            .part_k = shape->steps * shape->slice * shape->slices};
+                            .slice_k = shape->steps * shape->slice};
     bool waits = p->c.dtype == WN_DTYPE_BF16;
-    plan.part_m = whole_blocks(m, plan.block_m, waits ? MOST_SUMS : MOST_PART);
-    plan.part_n = whole_blocks(n, plan.block_n, waits ? MOST_SUMS : MOST_PART);
+    int64_t most = waits ? MOST_SUMS : MOST_PART;
+    plan.part_m = whole_blocks(m, plan.block_m, most);
+    plan.as_it_lies = reads_rows(&p->a, shape, plan.block_n);
+    plan.part_n = whole_blocks(n, plan.block_n, most);
+    plan.own = columns_of(&plan, n) >= EACH * threads;
+    if (!plan.own && narrows(p, shape, &plan, threads)) {
+        plan.block_n = shape->least_n;
+        plan.part_n = whole_blocks(n, plan.block_n, most);
+        plan.own = true;
+    }
+    int64_t columns = columns_of(&plan, n);
+    plan.part_k = plan.slice_k * (plan.as_it_lies && !plan.own ? SHARED_SLICES : shape->slices);
     plan.parts_m = ceil_div(m, plan.part_m);
     plan.parts_k = k > 0 ? ceil_div(k, plan.part_k) : 1;
     plan.parts = plan.parts_m * ceil_div(n, plan.part_n) * plan.parts_k;
@@ -108,9 +148,8 @@ wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, const wn__matmul_shape 
     int64_t packed_m = ceil_div(plan.block_m, shape->tile_m) * shape->packed_m;
     plan.a_floats = ceil_div(packed_m * plan.a_pitch + SLACK, LINE) * LINE;
     plan.b_floats = ceil_div(plan.block_n * slice + SLACK, LINE) * LINE;
-    plan.a_all = slices * ceil_div(smaller(m, plan.part_m), plan.block_m) * plan.a_floats;
-    int64_t columns = ceil_div(smaller(n, plan.part_n), plan.block_n);
-    plan.own = columns >= EACH * threads;
+    if (!plan.as_it_lies)
+        plan.a_all = slices * ceil_div(smaller(m, plan.part_m), plan.block_m) * plan.a_floats;
     plan.b_all = slices * (plan.own ? threads : columns) * plan.b_floats;
     plan.sums_stride = waits ? ceil_div(smaller(n, plan.part_n), LINE) * LINE : 0;
     plan.bytes = (size_t)(plan.a_all + plan.b_all + smaller(m, plan.part_m) * plan.sums_stride) *

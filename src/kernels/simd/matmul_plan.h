@@ -35,13 +35,15 @@ typedef struct wn__matmul_shape {
     int64_t packed_m; /* rows that a packed tile of a has room for */
     int64_t pad;      /* floats between the end of one and the next, where they lie along k: a
                          power of two apart they would want the same lines of L1 */
+    bool reads_rows;  /* of a, as they lie along k, where that is possible */
 } wn__matmul_shape;
 
 extern const wn__matmul_shape wn__matmul_avx2_shape, wn__matmul_avx512_shape,
     wn__matmul_pairs_shape, wn__matmul_amx_shape;
 
 typedef struct wn__matmul_plan {
-    bool own; /* each worker packs the columns that it multiplies; else all pack for all */
+    bool as_it_lies; /* a is not packed but read row by row */
+    bool own;        /* each worker packs the columns that it multiplies; else all pack for all */
     int64_t block_m, block_n;        /* rows and columns of a block */
     int64_t part_m, part_n;          /* of a part, whole blocks */
     int64_t parts_m, parts_k, parts; /* parts along m, along k, in all */
@@ -72,6 +74,9 @@ bool wn__matmul_is_few(const wn__matmul *p);
  * out. */
 wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, const wn__matmul_shape *shape,
                                     int threads);
+/* Whether rows of a want the same lines of L1: what is read as it lies is copied, a tile at a time.
+ */
+bool wn__matmul_copies(const wn_tensor *a, const wn__matmul_shape *shape);
 /* The dense product whose b has the shape of packed weights and no data: the plan of a 2:4 product
  * whose weights are written out on their way. */
 wn__matmul wn__matmul_of_spmm24(const wn__spmm24 *p);
