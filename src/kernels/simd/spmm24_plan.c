@@ -12,8 +12,8 @@
 #define LINE        WN_SPMM24_LINE
 #define KEPT_FLOATS (512 * 256) // of panels that a worker keeps beside sums and weights: 512 KiB
 #define KEPT_TILES  64
-#define MOST_LISTS  (8 << 20) // bytes of column lists as pairs, which stay in the last cache
-#define EACH        4         // pieces of work for each thread, if there can be that many
+#define MOST_LISTS  (32 << 20) // bytes of column lists as pairs
+#define EACH        4          // pieces of work for each thread, if there can be that many
 
 static const wn__spmm24_cut vectors64 = {WN_AVX512_LANES, 1}, vectors32 = {WN_AVX2_LANES, 1},
                             pairs = {WN_PAIRS_LANES, WN_PAIR_STEPS};
