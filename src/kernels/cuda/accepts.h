@@ -57,6 +57,8 @@ WN_NARROW_TILES(WN_NARROW)
  * residual of 8, and a multiple of eight results in a row. */
 wn__accepts_fn wn__accepts_gpu_rows8, wn__accepts_gpu_block8, wn__accepts_gpu_spmm24_blocks8;
 wn__workspace_fn wn__workspace_spmm24_blocks8_sm90a, wn__workspace_spmm24_blocks8_sm90a_128x256,
+    wn__workspace_spmm24_blocks8_sm90a_256x176, wn__workspace_spmm24_blocks8_sm90a_256x176x2,
+    wn__workspace_spmm24_blocks8_sm90a_256x160, wn__workspace_spmm24_blocks8_sm90a_256x160x2,
     wn__workspace_spmm24_blocks8_sm90a_256x128, wn__workspace_spmm24_blocks8_sm90a_192x128,
     wn__workspace_spmm24_blocks8_sm90a_128x160, wn__workspace_spmm24_blocks8_sm90a_128x128,
     wn__workspace_spmm24_blocks8_sm90a_128x64, wn__workspace_spmm24_blocks8_sm90a_128x128s2;

@@ -51,13 +51,16 @@ typedef struct wn__gpu_block8 {
 #define WN_SPMM24_CHUNKS(rows, tokens) (WN_SPMM24_LARGE(rows, tokens) ? 3 : 2)
 /* Whether a tile has so many sums that no registers are left for anything but whole sums. */
 #define WN_SPMM24_WHOLE(rows, tokens) ((rows) * (tokens) > 256 * 192)
+#define WN_SPMM24_SCALES(rows, tokens, warpgroups, block)                                          \
+    ((block) == WN_BLOCK8_BYTES && (rows) > 64 * (warpgroups) ? 4 * (tokens) : 0)
 /* Bytes of shared memory of a tile on sm_90a, which device code divides (common/spmm24_tile.cuh):
  * stages of 128 bytes a token and of `block` bytes for 64 rows, two barriers a stage, and for each
- * warpgroup its chunks with a barrier each, one barrier more and a word. */
+ * warpgroup its chunks with a barrier each, one barrier more, a word and, in 8 bits where it has
+ * two panels, the scales of the tokens. */
 #define WN_SPMM24_SHARED(rows, tokens, warpgroups, stages, block)                                  \
     (((stages) * (128 * (tokens) + (rows) / 64 * (block)) + 1023) / 1024 * 1024 + 16 * (stages) +  \
-     (warpgroups) *                                                                                \
-         (WN_SPMM24_CHUNKS(rows, tokens) * (WN_SPMM24_CHUNK(rows, tokens) * 128 + 8) + 12))
+     (warpgroups) * (WN_SPMM24_CHUNKS(rows, tokens) * (WN_SPMM24_CHUNK(rows, tokens) * 128 + 8) +  \
+                     12 + WN_SPMM24_SCALES(rows, tokens, warpgroups, block)))
 
 /* The product. One matrix of the work is `rows` x `tokens`, tiles are given to blocks of threads in
  * the order that spmm24_tiles.h describes. */

@@ -135,8 +135,8 @@ static void test_products(void **state) {
     assert_int_equal(packs.hgmma, 2 * (4 + 4));
     assert_int_equal(packs.hgmma_sparse, packs.hgmma);
     const counts c8 = count_image("spmm24_blocks8_sm90a");
-    assert_int_equal(c8.functions, 12);
-    assert_int_equal(c8.hgmma, 2 * 2 * (5 * 4 + 1 * 8));
+    assert_int_equal(c8.functions, 16);
+    assert_int_equal(c8.hgmma, 2 * 2 * (5 * 4 + 3 * 8));
     assert_int_equal(c8.hgmma_sparse, c8.hgmma);
     assert_int_equal(c8.fences, 0);
 }

@@ -199,7 +199,8 @@ static void test_last_tile(void **state) {
     static const char *const tiles[][2] = {
         {"spmm24_blocks", "sm90a_256x192x2"}, {"spmm24_blocks", "sm90a_256x176"},
         {"spmm24_blocks", "sm90a_128x64s4"},  {"spmm24_blocks", "sm90a_128x160x2"},
-        {"spmm24_blocks8", "sm90a_192x128"},  {"spmm24_blocks8", "sm90a_128x160"}};
+        {"spmm24_blocks8", "sm90a_192x128"},  {"spmm24_blocks8", "sm90a_128x160"},
+        {"spmm24_blocks8", "sm90a_256x176x2"}};
     // 13, 3 and 45 tokens of a last tile of 192; all that there are
     static const int tokens[] = {205, 195, 237, 37};
     if (!wn__device_code_built()) skip();

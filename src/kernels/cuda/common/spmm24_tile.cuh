@@ -26,7 +26,8 @@ enum { WARPGROUP = 128, WARPS = 4 };
 //
 // Shared memory, in bytes from its first: tokens of all stages, blocks of all stages, chunks,
 // barriers (full and empty ones of stages, those of residuals, one a warpgroup for sums that come),
-// a word for each warpgroup. Sums that are sent and those that come take the place of stages.
+// a word for each warpgroup, in 8 bits scales of its tokens. Sums that are sent and those that
+// come take the place of stages.
 template <class OPERAND, int WARPGROUPS, int PANELS_OF_EACH, int TOKENS_OF_TILE, int STAGES_OF_RING>
 struct tile {
     typedef OPERAND operand;
@@ -58,9 +59,11 @@ struct tile {
         RESIDUAL_AT = BARRIER_AT + 16 * STAGES,
         PARTS_AT = RESIDUAL_AT + 8 * CONSUMERS * CHUNKS,
         WORD_AT = PARTS_AT + 8 * CONSUMERS,
+        SCALE_AT = WORD_AT + 4 * CONSUMERS, // of tokens, for each warpgroup
+        SCALE_BYTES = WN_SPMM24_SCALES(64 * BLOCKS, TOKENS, CONSUMERS, OPERAND::BLOCK),
         NARROW = 0
     };
-    static_assert(WORD_AT + 4 * CONSUMERS ==
+    static_assert(SCALE_AT + CONSUMERS * SCALE_BYTES ==
                       WN_SPMM24_SHARED(64 * BLOCKS, TOKENS, CONSUMERS, STAGES, OPERAND::BLOCK),
                   "the host asks for other bytes");
 };
@@ -229,6 +232,9 @@ struct consumer {
     }
     template <class at> __device__ __forceinline__ uint32_t word() const {
         return base + at::WORD_AT + which * 4;
+    }
+    template <class at> __device__ __forceinline__ uint32_t scales() const {
+        return base + at::SCALE_AT + which * at::SCALE_BYTES;
     }
 };
 
@@ -489,18 +495,47 @@ static __device__ __forceinline__ float squared(float z) {
     return z <= 0 ? 0 : z * z;
 }
 
+// Scales of the tile's tokens, of operands of 8 bits, where a warpgroup has two panels: they come
+// while products run. Read from global memory chunk by chunk those of the first panel would be kept
+// in registers for the second, whose tokens are the same.
+template <class at>
+static __device__ __forceinline__ void fetch_scales(const wn__gpu_spmm24_blocks &p,
+                                                    const consumer &c, const work &w) {
+#pragma unroll
+    for (int t = c.thread; at::SCALE_BYTES > 0 && t < at::TOKENS; t += WARPGROUP) {
+        const float *from = &p.x_scale[(int64_t)min(w.token + t, p.tokens - 1) * p.x_scale_stride];
+        asm volatile(
+            "cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(c.template scales<at>() + 4 * t),
+            "l"(from)
+            : "memory");
+    }
+}
+template <class at> static __device__ __forceinline__ void wait_for_scales(const consumer &c) {
+    if (at::SCALE_BYTES == 0) return;
+    asm volatile("cp.async.wait_all;" ::: "memory");
+    warpgroup_sync(c.which);
+}
+
 // What the numbers of a thread's features and tokens are multiplied by, of operands of 8 bits; a
-// stride is 0 where one number is everybody's.
+// stride is 0 where one number is everybody's. `scales` is where that of the thread's first token
+// stands in shared memory, if it does.
 template <class at>
 static __device__ __forceinline__ void scale(const wn__gpu_spmm24_blocks &p, float (&v)[8],
-                                             const float (&feature)[2], int token) {
+                                             const float (&feature)[2], int token,
+                                             uint32_t scales) {
 #pragma unroll
     for (int i = 0; at::WORDS > 1 && i < 4; i++) {
         const int t = min(token + 8 * (i >> 1) + (i & 1), p.tokens - 1), j = (i >> 1) * 4 + (i & 1);
         float x; // volatile, for all of a tile's at once would need too many registers
-        asm volatile("ld.global.nc.f32 %0, [%1];"
-                     : "=f"(x)
-                     : "l"(&p.x_scale[(int64_t)t * p.x_scale_stride]));
+        if (at::SCALE_BYTES > 0)
+            asm volatile("ld.shared.f32 %0, [%1];"
+                         : "=f"(x)
+                         : "r"(scales + 4 * (8 * (i >> 1) + (i & 1)))
+                         : "memory");
+        else
+            asm volatile("ld.global.nc.f32 %0, [%1];"
+                         : "=f"(x)
+                         : "l"(&p.x_scale[(int64_t)t * p.x_scale_stride]));
         v[j] *= x * feature[0];
         v[j + 2] *= x * feature[1];
     }
@@ -527,11 +562,12 @@ static __device__ __forceinline__ factors factors_of(const wn__gpu_spmm24_blocks
 // `token` is that of the thread's first sum.
 template <class at, bool PLAIN>
 static __device__ __forceinline__ void finish(const wn__gpu_spmm24_blocks &p, const float *sum,
-                                              const factors &f, int token, float (&v)[8]) {
+                                              const factors &f, int token, uint32_t scales,
+                                              float (&v)[8]) {
 #pragma unroll
     for (int i = 0; i < 8; i++)
         v[i] = sum[i];
-    scale<at>(p, v, f.scale, token);
+    scale<at>(p, v, f.scale, token, scales);
 #pragma unroll
     for (int i = 0; !PLAIN && i < 8; i++)
         v[i] += f.bias[i >> 1 & 1];
@@ -589,8 +625,9 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
             for (int j = 0; j < (tail ? at::TAIL : at::CHUNK) / 16; j++) {
                 const uint32_t place = to + c->place + j * 16 * 128;
                 float v[8];
-                finish<at, PLAIN>(p, &d[i][n * (at::CHUNK / 2) + 8 * j], f,
-                                  first + 16 * j + 2 * (c->thread & 3), v);
+                const int mine = 16 * j + 2 * (c->thread & 3); // token of the chunk
+                finish<at, PLAIN>(p, &d[i][n * (at::CHUNK / 2) + 8 * j], f, first + mine,
+                                  c->template scales<at>() + 4 * (n * at::CHUNK + mine), v);
                 if (!PLAIN && p.residual_given != 0) add_residual<at>(p, place, v);
                 put_matrices(place, T::pair(v[0], v[1]), T::pair(v[2], v[3]), T::pair(v[4], v[5]),
                              T::pair(v[6], v[7]));
@@ -612,9 +649,11 @@ template <class at, bool PLAIN>
 static __device__ __forceinline__ void whole(const wn__gpu_spmm24_blocks &p, consumer *c,
                                              const work &w, ring *r, chunks own) {
     float d[at::PANELS][at::TOKENS / 2];
+    fetch_scales<at>(p, *c, w);
     multiply<at>(*c, d, r, w.steps, p.cluster);
     if (!at::NARROW && !at::WHOLE && p.split > 1 && !gather<at>(p, *c, d, w)) return;
     if (at::SHARES && p.shared > 1) share<at>(p, *c, d, own);
+    wait_for_scales<at>(*c);
     first_residuals<at, PLAIN>(p, *c, w, own);
     store<at, PLAIN>(p, c, d, w, own);
 }

@@ -12,6 +12,8 @@ typedef operand_e4m3<type_f16> operand_e4m3_f16;
                     stages)
 
 ENTRIES(128x256, 2, 1, 256, 4)
+ENTRIES(256x176, 2, 2, 176, 4)
+ENTRIES(256x160, 2, 2, 160, 4)
 ENTRIES(256x128, 2, 2, 128, 4)
 ENTRIES(192x128, 3, 1, 128, 6)
 ENTRIES(128x160, 2, 1, 160, 7)
