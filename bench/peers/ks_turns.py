@@ -30,19 +30,21 @@ def arguments():
     return p.parse_args()
 
 
-def winnow_rows(a, work, t):
+def winnow_rows(a, work, t, cpus):
+    """In a process that may use what this one might before OpenMP bound its threads."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")}
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "ks.json")
         command = [a.winnow, "bench", "ks", "--work", work, "--rows", str(t), "--threads", str(a.threads), "--repeats", str(a.repeats), "--dtype", a.dtype]
         command += ["--peers", "none", "--no-dense", "--commit", a.commit, "--json", path] + (["--kernels", a.kernels] if a.kernels else [])
-        run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env, preexec_fn=lambda: os.sched_setaffinity(0, cpus))
         if run.returncode != 0:
             sys.exit(run.stderr.strip())
         with open(path, encoding="utf-8") as f:
             return json.load(f)
 
 
-def turns(torch, a, of, name, factors, t):
+def turns(torch, a, cpus, of, name, factors, t):
     """What winnow says of the machine; rows by name, each with the seconds of its turns."""
     out, n_in = ks_sizes(factors)
     found, machine, kind = {}, {}, torch.float32 if a.dtype == "f32" else torch.bfloat16
@@ -52,7 +54,7 @@ def turns(torch, a, of, name, factors, t):
             r["name"] += ", " + way
             found.setdefault(r["name"], []).append(r)
         time.sleep(0.05)  # its threads look for work for a while
-        machine = winnow_rows(a, of + " " + ks_work(name), t)
+        machine = winnow_rows(a, of + " " + ks_work(name), t, cpus)
         for r in machine["rows"]:
             if (r["out"], r["in"]) == (out, n_in):
                 found.setdefault(r["name"], []).append(r)
@@ -119,7 +121,7 @@ def main():
     for name, factors, passes in ks_chosen(a):
         for of in passes:
             for t in map(int, a.rows.split(",")):
-                machine, found = turns(torch, a, of, name, factors, t)
+                machine, found = turns(torch, a, cpus, of, name, factors, t)
                 new = [{**joined(rows), "threads": a.threads} for rows in found.values()]
                 rows = [r for r in result["rows"] if not any(same(r, q) and r["name"] == q["name"] for q in new)] + new
                 library = {"name": "torch", "found": True, "version": torch.__version__, "path": os.path.dirname(torch.__file__)}
