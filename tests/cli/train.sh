@@ -25,7 +25,7 @@ cp -rL "$dir/run/latest" "$dir/broken" && rm "$dir/broken/tokenizer.json"
 run 0 eval "$dir/broken" --data "$dir/run/data/eval.tokens"; prints "tokens,"; grep -q bpb "$out" && fail "bits per byte of a text that nothing can decode"
 size=$(wc -c <"$dir/broken/model.safetensors")
 printf '\377\377\377\177' | dd of="$dir/broken/model.safetensors" bs=1 seek=$((size - 4)) conv=notrunc 2>/dev/null
-run 1 eval "$dir/broken" --data "$dir/run/data/eval.tokens"; says "the loss is nan"
+run 1 eval "$dir/broken" --data "$dir/run/data/eval.tokens"; says "the loss is NaN"
 run 0 generate "$dir/run" --prompt "The river" --tokens 20 --temperature 0 --quiet
 cp "$out" "$dir/cached"
 run 0 generate "$dir/run" --prompt "The river" --tokens 20 --temperature 0 --quiet --no-cache

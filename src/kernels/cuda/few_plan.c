@@ -2,6 +2,8 @@
 // Plans of products of few tokens.
 #include "kernels/cuda/few_plan.h"
 
+#include <math.h>
+
 #include "kernels/contract.h"
 #include "kernels/cuda/args_few.h"
 #include "kernels/cuda/block24.h"
@@ -81,6 +83,13 @@ static int kept_of(int64_t T, double bytes) {
     return T > WN_FEW_TOKENS_COLD ? WN_FEW_KEPT : bytes > nearly ? WN_FEW_ONCE : WN_FEW_HALF;
 }
 
+// Two that hinder each other a little before one is all there is to wait for: the 8th root of the
+// sum of 8th powers, by roots that every machine rounds alike.
+static double slower(double a, double b) {
+    const double most = a > b ? a : b, r = (a > b ? b : a) / most, r2 = r * r, r4 = r2 * r2;
+    return most * sqrt(sqrt(sqrt(1 + r4 * r4)));
+}
+
 static void predict(const wn__few_shape *s, int64_t T, int64_t n, int64_t steps, int block,
                     wn__few_plan *p) {
     const rates *r = block == WN_BLOCK8_BYTES ? &rates8 : &rates16;
@@ -104,8 +113,12 @@ static void predict(const wn__few_shape *s, int64_t T, int64_t n, int64_t steps,
     double sum = (double)own * (stage + r->step);
     const double bytes = (double)(panels * steps * block),
                  cold = bytes / r->memory / 1000 / p->rounds;
-    if ((T <= WN_FEW_TOKENS_COLD || bytes > r->cached) && sum < cold) sum = cold;
     p->kept = kept_of(T, bytes);
+    if (p->kept == WN_FEW_ONCE) {
+        sum = slower(sum, cold);
+    } else if ((T <= WN_FEW_TOKENS_COLD || bytes > r->cached) && sum < cold) {
+        sum = cold;
+    }
     if (p->split > 1) sum += r->exchange + r->sent * tile * 0.256 * (p->split - 1) / p->split;
     if (p->split > 1 && !p->apart) sum += r->room_made;
     if (p->rounds > 1 && T > WN_FEW_TOKENS_COLD) sum += r->follow;
