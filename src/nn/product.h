@@ -18,7 +18,7 @@
  *
  * A weight of BF16 (l->store16) is multiplied by BF16, sums are floats: x and dy that come as
  * floats are narrowed into the shared block. No bit of them is lost: they were rounded. MVUE draws
- * from the floats, and its draws stay floats.
+ * from the floats, and its draws are rounded like dy (an expectation moves by at most 2^-9 of it).
  *
  * Operands that are 2:4 (wn__operands24) are packed into the shared block and multiplied by
  * spmm24_rows: x and dy of a dense weight along their features, what a weight's gradient is made of

@@ -651,7 +651,10 @@ static __device__ __forceinline__ void whole(const wn__gpu_spmm24_blocks &p, con
     float d[at::PANELS][at::TOKENS / 2];
     fetch_scales<at>(p, *c, w);
     multiply<at>(*c, d, r, w.steps, p.cluster);
-    if (!at::NARROW && !at::WHOLE && p.split > 1 && !gather<at>(p, *c, d, w)) return;
+    if (!at::NARROW && !at::WHOLE && p.split > 1 && !gather<at>(p, *c, d, w)) {
+        wait_for_scales<at>(*c); // the next tile's go to the same place
+        return;
+    }
     if (at::SHARES && p.shared > 1) share<at>(p, *c, d, own);
     wait_for_scales<at>(*c);
     first_residuals<at, PLAIN>(p, *c, w, own);
