@@ -24,7 +24,8 @@ int wn__pool_threads(const wn__pool *pool); /* 1 for NULL */
  * fetches ahead: 1, or as many as draw in turn where there are very many threads. */
 int wn__pool_step(const wn__pool *pool);
 /* Binds worker i to processor cpu[i % count]; number 0 is the calling thread. A refusal of the
- * system is no error: the thread stays where it may. */
+ * system is no error: the thread stays where it may. Idle workers look out for the next call where
+ * count is enough for all of them, whatever there was when the pool was made. */
 void wn__pool_pin(wn__pool *pool, const int *cpu, int count);
 /* Runs and waits. grain >= 1. A NULL pool, one block, or a call from inside a block runs inline in
  * order. Calls from several outside threads at once are serialised. A nested call keeps its block's

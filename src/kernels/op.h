@@ -31,7 +31,8 @@ typedef wn_status wn__kernel_fn(const void *args, wn__exec *x);
 /* Whether a variant can run these arguments; if not, says why in why[n] ("k=1000 is not a multiple
  * of 64"). NULL: any. */
 typedef bool wn__accepts_fn(const void *args, char *why, size_t n);
-/* Scratch bytes for these arguments with this many threads. NULL: none. */
+/* Scratch bytes for these arguments with this many threads. NULL: none. More tokens or threads may
+ * need less: what runs is what must have been planned. */
 typedef size_t wn__workspace_fn(const void *args, int threads);
 /* Checks the contract itself (shapes agree, dtypes, strides, no illegal aliasing): INVALID with a
  * message. One for each op, in <op>.c beside its header: wn__check_<op>. */

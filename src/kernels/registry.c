@@ -235,7 +235,7 @@ wn_status wn__plan(const wn__exec *x, wn__op op, const void *args, const wn__ker
 // FLOPs that one thread has done before another one has come: some microseconds.
 #define FEW_FLOPS (1 << 18)
 
-// Who shares an op's work. Blocks do not depend on it.
+// Who shares an op's work. No bit depends on it.
 static wn__pool *pool_of(const wn__exec *x, const wn__kernel *k, const void *args) {
     double flops = wn__op_flops(k->op, args);
     return flops > 0 && flops < FEW_FLOPS ? NULL : x->pool;

@@ -16,7 +16,7 @@ typedef struct wn__tuned_line {
     char class[WN__CLASS_TEXT];
     char variant[40];  /* "cublaslt" */
     double seconds;    /* of it */
-    char checked[320]; /* the problem on which it agreed with ref */
+    char checked[320]; /* the problems on which it agreed with ref, each cut at 90 characters */
 } wn__tuned_line;
 
 typedef struct wn__tuned {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The cut of a product into blocks, from its shapes alone, and the workspace that follows from it.
+// The cut of a product into blocks and the workspace that follows from it.
 #include "kernels/simd/matmul_plan.h"
 #include "kernels/simd/accepts.h"
 #include "kernels/simd/spmm24_plan.h"
@@ -15,7 +15,7 @@
 // that is not very deep, so that they wait for each other once.
 #define SHARED_SLICES 4
 
-// Slices that fit L1 and L2 with a packed block, of 168 KiB; packed b of a part is 1 MiB.
+// Slices that fit L1 and L2 with a packed block, of 168 or 256 KiB; packed b of a part is 1 MiB.
 const wn__matmul_shape wn__matmul_avx2_shape = {.tile_m = WN_AVX2_TILE_M,
                                                 .tile_n = WN_AVX2_TILE_N,
                                                 .steps = 1,

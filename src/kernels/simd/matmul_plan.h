@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* How a product is cut into blocks. Only the shapes decide, so any number of threads computes the
- * same blocks; who packs for whom depends on it, and changes no bit. */
+/* How a product is cut into blocks. Threads may decide how wide a block is and who packs for whom,
+ * never where k is cut nor where a tile of columns begins: so they change no bit. */
 #ifndef WN_KERNELS_SIMD_MATMUL_PLAN_H
 #define WN_KERNELS_SIMD_MATMUL_PLAN_H
 
@@ -19,7 +19,7 @@
 #define WN_AMX_TILE_N 32
 /* Steps of k in a float of a panel: pairs of bfloat16 numbers. */
 #define WN_PAIR_STEPS 2
-/* Rows that a packed tile of a has room for there. */
+/* Rows that a packed tile of a has room for with vectors of 64 bytes. */
 #define WN_AVX512_TILE_ROWS 16
 /* Floats that their panels are deep, at most. */
 #define WN_AVX512_SLICE 512
@@ -31,7 +31,8 @@ typedef struct wn__matmul_shape {
     int64_t tile_m, tile_n, steps;
     int64_t most_m, most_n, least_m, least_n; /* of a block of c */
     int64_t slice;                            /* floats that panels are deep, at most */
-    int64_t slices;   /* that are packed at a time: c is read and written once for each of them */
+    int64_t slices;   /* that are packed at a time, at least: c is read and written once for each
+                         of them */
     int64_t packed_m; /* rows that a packed tile of a has room for */
     int64_t pad;      /* floats between the end of one and the next, where they lie along k: a
                          power of two apart they would want the same lines of L1 */

@@ -167,6 +167,13 @@ ALWAYS vf multiply_add(vf a, vf b, vf sum) {
 #endif
 }
 
+/* A float, or two numbers of 16 bits, which may stand at any even address. */
+ALWAYS float scalar_at(const float *a) {
+    float scalar;
+    memcpy(&scalar, a, sizeof scalar);
+    return scalar;
+}
+
 /* The sums of `rows` rows; along: a as it lies along k. */
 ALWAYS void tile_sums(int rows, bool along, const tile_from *from, vf acc[TILE_M][2]) {
     const float *a = from->a, *b = from->b;
@@ -180,7 +187,7 @@ ALWAYS void tile_sums(int rows, bool along, const tile_from *from, vf acc[TILE_M
         fetch_line(&fetch, l);
         UNROLL
         for (int i = 0; i < rows; i++) {
-            vf scalar = vf_set(along ? a[i * pitch] : a[i]);
+            vf scalar = vf_set(scalar_at(a + (along ? i * pitch : i)));
             acc[i][0] = multiply_add(scalar, first, acc[i][0]);
             acc[i][1] = multiply_add(scalar, second, acc[i][1]);
         }

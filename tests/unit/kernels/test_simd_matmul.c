@@ -167,6 +167,48 @@ static void test_bf16(void **state) {
     }
 }
 
+// c (+)= a b by `variant` and any number of threads, against ref.
+static void check_matmul(const char *variant, wn_dtype dtype, int64_t m, int64_t n, int64_t k,
+                         bool accumulate) {
+    wn_tensor af = make2(WN_DTYPE_F32, m, k), bf = make2(WN_DTYPE_F32, n, k);
+    wn_tensor expected = make2(WN_DTYPE_F32, m, n), c = make2(WN_DTYPE_F32, m, n);
+    fill_whole(&af, 4, 10);
+    fill_whole(&bf, 4, 11);
+    fill_whole(&expected, 4, 12);
+    wn__matmul p = {.a = af, .b = transposed(bf), .c = expected, .accumulate = accumulate};
+    run(WN__OP_matmul, "ref", &p, 1);
+    wn_tensor a = in_dtype(&af, dtype), b = in_dtype(&bf, dtype);
+    p = (wn__matmul){.a = a, .b = transposed(b), .c = c, .accumulate = accumulate};
+    for (int threads = 1; threads <= 4; threads *= 2) {
+        if (accumulate)
+            fill_whole(&c, 4, 12);
+        else
+            memset(c.data, 0xFF, wn__tensor_bytes(&c));
+        run(WN__OP_matmul, variant, &p, threads);
+        assert_bits(&c, &expected);
+    }
+    const wn_tensor all[] = {af, bf, expected, c, a, b};
+    for (int64_t i = 0; i < LENGTH(all); i++)
+        free(all[i].data);
+}
+
+// Several parts along k, along n, and columns that are narrowed for several threads.
+static void test_matmul_parts(void **state) {
+    (void)state;
+    static const char *const variants[] = {"avx2", "avx512", "avx512bf16"};
+    for (int v = 0; v < LENGTH(variants); v++) {
+        if (!available(WN__OP_matmul, variants[v])) continue;
+        for (int half = v == 2; half < 2; half++) {
+            wn_dtype dtype = half ? WN_DTYPE_BF16 : WN_DTYPE_F32;
+            check_matmul(variants[v], dtype, 30, 300, 4500, false);
+            check_matmul(variants[v], dtype, 40, 130, 8193, true);
+            check_matmul(variants[v], dtype, 23, 2200, 1100, false);
+            check_matmul(variants[v], dtype, 20, 4300, 515, true);
+            check_matmul(variants[v], dtype, 250, 500, 130, false);
+        }
+    }
+}
+
 // The first rows of a product alone, which takes the path of few rows, against all of them.
 static void test_matmul_few_rows(void **state) {
     (void)state;
@@ -258,6 +300,7 @@ int main(void) {
         cmocka_unit_test(test_spmm24_tiles),
         cmocka_unit_test(test_spmm24_without_columns),
         cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_matmul_parts),
         cmocka_unit_test(test_matmul_few_rows),
         cmocka_unit_test(test_cblas_ignores_alignment),
         cmocka_unit_test(test_cblas_refuses_overlapping_rows),
