@@ -39,7 +39,7 @@ typedef struct stream_job {
     wn__stream_plan plan;
     uint8_t *rows; /* of x, plan.row bytes each */
     int64_t t0, tokens;
-    bool past;  /* one token, and more bytes than caches keep until the next one */
+    bool alone; /* one token, which fetches as FETCH_ALONE says */
     bool fetch; /* lines are fetched before they are read */
 } stream_job;
 
@@ -152,11 +152,11 @@ ALWAYS int_rows rows_of_turn(const stream_job *job, const turn *u) {
 }
 #endif
 
-/* past: fetches FETCH_PAST, a constant, instead of u->ahead, which is not below zero. */
-ALWAYS void take_turn(wn__stream_type type, bool sparse, int tokens, bool past,
+/* alone: fetches FETCH_ALONE, a constant, instead of u->ahead, which is not below zero. */
+ALWAYS void take_turn(wn__stream_type type, bool sparse, int tokens, bool alone,
                       const stream_job *job, const turn *u, float *to) {
-    const int64_t ahead = past ? FETCH_PAST : u->ahead;
-    if (!past && ahead < 0) __builtin_unreachable();
+    const int64_t ahead = alone ? FETCH_ALONE : u->ahead;
+    if (!alone && ahead < 0) __builtin_unreachable();
 #ifdef STREAM_INTEGERS
     if (type == WN_STREAM_INT8 || type == WN_STREAM_INT4) {
         const int_rows r = rows_of_turn(job, u);
@@ -195,7 +195,7 @@ ALWAYS void take_turn_of(wn__stream_type type, bool sparse, int tokens, const st
     case n:                                                                                        \
         if ((n) <= most) take_turn(type, sparse, (n) <= most ? (n) : 1, false, job, u, to);        \
         return;
-    if (VF == 8 && job->past) {
+    if (job->alone) {
         take_turn(type, sparse, 1, true, job, u, to);
         return;
     }
@@ -320,7 +320,7 @@ STREAM_TILES(tiles_int4_24, WN_STREAM_INT4, true)
  * one. */
 static bool past_caches(const wn__stream *p, int threads) {
     uint64_t keep = wn__cpu_last_cache() * (uint64_t)((threads + 1) / 2);
-    return VF == 8 && p->x.shape[0] == 1 && keep > 0 && wn__stream_bytes(&p->format) > keep;
+    return p->x.shape[0] == 1 && keep > 0 && wn__stream_bytes(&p->format) > keep;
 }
 
 /* Where a line meets few operations, Zen 4 by itself has more of them on their way than it has with
@@ -357,8 +357,9 @@ static wn_status stream(const void *args, wn__exec *x) {
     stream_job job = {.p = p,
                       .plan = wn__stream_plan_of(p, VF == 16, STREAM_TABLES),
                       .rows = (uint8_t *)x->scratch,
-                      .past = past_caches(p, wn__pool_threads(x->pool)),
                       .fetch = fetches(p)};
+    job.alone =
+        VF == 8 ? past_caches(p, wn__pool_threads(x->pool)) : !job.fetch && p->x.shape[0] == 1;
     for (; job.t0 < p->x.shape[0]; job.t0 += job.tokens) {
         int64_t left = p->x.shape[0] - job.t0;
         job.tokens = left < job.plan.tokens ? left : job.plan.tokens;
