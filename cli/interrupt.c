@@ -7,9 +7,9 @@
 
 static volatile sig_atomic_t stopped, waits;
 
+/* Who loses a terminal is told twice, by the shell and by the kernel: SIGHUP hurries nobody. */
 static void on_signal(int number) {
-    (void)number;
-    if (stopped || !waits) _Exit(EXIT_INTERRUPTED);
+    if ((stopped && number != SIGHUP) || !waits) _Exit(EXIT_INTERRUPTED);
     stopped = 1;
 }
 

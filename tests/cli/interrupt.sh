@@ -16,7 +16,7 @@ losses "$dir/whole" >"$dir/want"
 # shellcheck disable=SC2086
 "$WINNOW" train --data "$dir/text" --out "$dir/int" $options --profile >"$out" 2>"$err" &
 child=$!
-until [ -e "$dir/int/latest" ]; do sleep 0.02; done
+await [ -e "$dir/int/latest" ]
 kill -INT $child
 wait $child
 [ $? = 130 ] || fail "SIGINT does not end with 130"
@@ -27,7 +27,7 @@ losses "$dir/int" | cmp - "$dir/want" || fail "the losses differ after SIGINT an
 # shellcheck disable=SC2086
 "$WINNOW" train --data "$dir/text" --out "$dir/kill" $options >"$out" 2>"$err" &
 child=$!
-until [ -e "$dir/kill/latest" ]; do sleep 0.02; done
+await [ -e "$dir/kill/latest" ]
 sleep 0.3$(($$ % 10))
 kill -9 $child
 wait $child 2>/dev/null
@@ -46,6 +46,20 @@ wait $child
 [ $? = 130 ] || fail "a lost reader of the log ends the run without a checkpoint"
 [ -s "$dir/pipe/latest/state.json" ] || fail "no checkpoint"
 
+# A lost terminal is told by the shell and by the kernel: the checkpoint is saved all the same. Under nohup nobody is told.
+if sh -c 'kill -HUP $$' 2>/dev/null; then
+    echo "SIGHUP is ignored here, left out"
+else
+    # shellcheck disable=SC2086
+    "$WINNOW" train --data "$dir/text" --out "$dir/hup" $options --steps 100000 --save-every 0 >"$out" 2>"$err" &
+    child=$!
+    await grep -q '"step"' "$dir/hup/metrics.jsonl"
+    for _ in 1 2 3 4 5 6 7 8 9 10; do kill -HUP $child 2>/dev/null || break; done
+    wait $child
+    [ $? = 130 ] || fail "SIGHUP twice does not end with 130"
+    [ -s "$dir/hup/latest/state.json" ] || fail "no checkpoint after SIGHUP twice"
+fi
+
 # kill -9 between exact steps on sparse factors, with random draws in the gradients: the same bits.
 options="$tiny --steps $((steps / 2)) --save-every 7 --log-every 1 --sparsity *_proj=lowrank:8+2:4+mvue --sparsity mlp.act=act2:4:mvue --act-warmup 50 --act-permute --optimizer loro_adamw --exact-every 10 --refresh all"
 set -f
@@ -55,7 +69,7 @@ run 0 train --data "$dir/text" --out "$dir/loro" $options
 "$WINNOW" train --data "$dir/text" --out "$dir/lorokill" $options >"$out" 2>"$err" &
 child=$!
 set +f
-until [ -e "$dir/lorokill/latest" ]; do sleep 0.02; done
+await [ -e "$dir/lorokill/latest" ]
 sleep 0.4$(($$ % 10))
 kill -9 $child
 wait $child 2>/dev/null

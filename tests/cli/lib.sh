@@ -23,6 +23,15 @@ run() {
     [ "$got" = "$want" ] || fail "exit code $got, not $want: winnow $*"
 }
 
+# await COMMAND...: until it succeeds, while the program $child runs.
+# shellcheck disable=SC2154
+await() {
+    until "$@" 2>/dev/null; do
+        kill -0 "$child" 2>/dev/null || "$@" || fail "ended before: $*"
+        sleep 0.02
+    done
+}
+
 says() { grep -qF -- "$1" "$err" || fail "standard error lacks: $1"; }
 says_not() { ! grep -qF -- "$1" "$err" || fail "standard error has: $1"; }
 prints() { grep -qF -- "$1" "$out" || fail "standard output lacks: $1"; }
