@@ -54,7 +54,7 @@ mkdir "$dir/term"; : >"$dir/term/ks_chain_best.pth.tmp-7-0"; : >"$dir/term/ks_ch
 # shellcheck disable=SC2086
 "$WINNOW" ks fit "$weight" $long --num-epochs 1000000 --output-dir "$dir/term" >"$out" 2>"$dir/log" </dev/null &
 child=$!
-until grep -q "epoch 2/" "$dir/log"; do sleep 0.02; done
+await grep -q "epoch 2/" "$dir/log"
 # shellcheck disable=SC2086
 run 1 ks fit "$weight" $long --num-epochs 2 --output-dir "$dir/term"; says "another fit is writing files of this prefix"
 # shellcheck disable=SC2086
