@@ -6,7 +6,6 @@
 #include "plot.h"
 #include "progress.h"
 #include "run_c4.h"
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,12 +167,6 @@ static bool draw_loss(const char *out) {
     return code == EXIT_OK;
 }
 
-static void catch_signals(void) {
-    interrupts_catch(false);
-    /* 'winnow train 2>&1 | tee log' and Ctrl-C: tee is gone before the checkpoint is saved. */
-    signal(SIGPIPE, SIG_IGN);
-}
-
 /* Trains with the options and the names of those given; returns the exit code. */
 static int train(const options *o, const run_c4 *c, wn_train_options *t) {
     const char **rules = sparsity_rules(o, c, &t->sparsity_count);
@@ -184,7 +177,7 @@ static int train(const options *o, const run_c4 *c, wn_train_options *t) {
     if (rules && resolved) {
         t->sparsity = rules;
         t->resolved = resolved;
-        catch_signals();
+        interrupts_catch(false);
         status = wn_train(t, on_event, interrupted, &p);
         progress_end(&p);
         if ((status == WN_OK || status == WN_CANCELLED) && !t->dry_run && !draw_loss(t->out))

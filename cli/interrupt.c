@@ -17,6 +17,8 @@ void interrupts_catch(bool at_once) {
     static const int number[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction action = {.sa_handler = on_signal}, before;
     sigemptyset(&action.sa_mask);
+    /* '2>&1 | tee log' and Ctrl-C: tee is gone before the checkpoint is saved. */
+    signal(SIGPIPE, SIG_IGN);
     waits = !at_once;
     for (size_t i = 0; i < sizeof number / sizeof *number; i++) {
         if (number[i] == SIGHUP && sigaction(SIGHUP, NULL, &before) == 0 &&

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Signals that ask for a clean stop: SIGINT, SIGTERM, and SIGHUP unless it is ignored, as under
- * nohup. A second SIGINT or SIGTERM ends the program at once. */
+ * nohup. A second SIGINT or SIGTERM ends the program at once. A lost reader of its output does not. */
 #ifndef WINNOW_CLI_INTERRUPT_H
 #define WINNOW_CLI_INTERRUPT_H
 

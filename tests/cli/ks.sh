@@ -64,6 +64,16 @@ wait $child
 [ $? = 130 ] || fail "SIGTERM does not end a fit with 130"
 cp "$dir/log" "$err"; says "stopped after epoch "; says "ks_chain_best.pth.tmp-7-0, which a fit that was killed left behind"
 [ "$(cd "$dir/term" && echo *.tmp-* *.lock)" = "ks_chain_b_best.pth.tmp-7-0 ks_chain_best.pth.tmp-old *.lock" ] || fail "left behind: $(ls "$dir/term")"
+# A lost reader of what it says ends no fit.
+mkfifo "$dir/pipe"
+# shellcheck disable=SC2086
+"$WINNOW" ks fit "$weight" $long --num-epochs 1000000 --output-dir "$dir/unread" >"$out" 2>"$dir/pipe" </dev/null &
+child=$!
+head -n 4 "$dir/pipe" >"$err"
+kill -TERM $child
+wait $child
+[ $? = 130 ] || fail "a lost reader ends a fit without a checkpoint"
+for file in "$dir"/unread/ks_chain_epoch_*.pth; do [ -s "$file" ] || fail "no checkpoint"; done
 saved=$(sed -n 's/.* with --resume \(.*\) goes on$/\1/p' "$dir/log"); epoch=${saved##*_epoch_}; epoch=${epoch%.pth}; more=$((epoch + 3))
 # shellcheck disable=SC2086
 run 0 ks fit "$weight" $long --num-epochs $more --output-dir "$dir/term" --resume "$saved"
