@@ -26,7 +26,6 @@ static void on_batches(reporter *r, const wn_ks_epoch *e) {
 
 static void on_epoch(void *ctx, const wn_ks_epoch *e) {
     reporter *r = ctx;
-    if (e->batch == 0) interrupts_wait();
     if (r->quiet) return;
     if (e->batch > 0) {
         on_batches(r, e);
@@ -148,8 +147,8 @@ static int fit(const options *o) {
     wn_ks_options k = options_of(o);
     ks_document(o, &k);
     wn_ks_result result;
-    if (opt_text(o, O_ranks)) return ks_sweep(o, path, &k);
     k.stop = interrupted;
+    if (opt_text(o, O_ranks)) return ks_sweep(o, path, &k);
     interrupts_catch(true);
     wn_status status = wn_ks_fit(path, &k, on_epoch, &r, &result);
     if (status == WN_CANCELLED) fprintf(stderr, "%s\n", wn_last_error());

@@ -28,11 +28,8 @@ void interrupts_catch(bool at_once) {
     }
 }
 
-void interrupts_wait(void) {
-    waits = 1;
-}
-
 bool interrupted(void *ctx) {
     (void)ctx;
+    waits = 1;
     return stopped != 0;
 }

@@ -2,6 +2,7 @@
 /* A fit for each of several ranks: folders rank_R of what each writes, and a table of all. */
 #include "ks_sweep.h"
 #include "command.h"
+#include "interrupt.h"
 #include "json_out.h"
 #include <errno.h>
 #include <math.h>
@@ -63,6 +64,11 @@ static int fit_one(const char *path, const wn_ks_options *k, bool table, outcome
     one.prefix = prefix;
     s->least_train = s->least_val = INFINITY;
     wn_status status = wn_ks_fit(path, &one, on_epoch, s, &s->result);
+    if (status == WN_CANCELLED)
+        fprintf(stderr,
+                "rank %lld: %s\nthere --rank %lld --output-dir %s --save-prefix %s stand for "
+                "--ranks\n",
+                s->rank, wn_last_error(), s->rank, folder, prefix);
     if (status != WN_OK) return report(status);
     if (s->epochs == 0) s->train = s->val = s->least_train = s->least_val = s->result.val_loss;
     if (!table) return EXIT_OK;
@@ -120,6 +126,10 @@ static bool write_table(const char *folder, const char *name, const outcome *s, 
 static int fit_all(const char *path, const wn_ks_options *k, bool json, outcome *all,
                    size_t count) {
     for (size_t i = 0; i < count; i++) {
+        if (i > 0 && interrupted(NULL)) {
+            fprintf(stderr, "stopped before rank %lld\n", all[i].rank);
+            return EXIT_INTERRUPTED;
+        }
         int code = fit_one(path, k, !json, &all[i]);
         if (code != EXIT_OK) return code;
     }
@@ -149,6 +159,7 @@ int ks_sweep(const options *o, const char *path, const wn_ks_options *k) {
     }
     for (size_t i = 0; i < count; i++)
         all[i].rank = rank[i];
+    interrupts_catch(true);
     int code = fit_all(path, k, opt_flag(o, O_json), all, count);
     free(all);
     return code;

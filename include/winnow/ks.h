@@ -61,7 +61,8 @@ typedef struct wn_ks_options {
     uint64_t seed;
     int threads;      /* 0: all. The result never depends on it */
     wn_stop_fn *stop; /* asked after each epoch, with the callback's ctx: whether to write
-                         PREFIX_epoch_N.pth and return CANCELLED; NULL: never */
+                         PREFIX_epoch_N.pth and return CANCELLED; on a processor also after each
+                         batch of the first: whether to do so with nothing written; NULL: never */
 } wn_ks_options;
 
 /* After each epoch, and every log_interval batches in it. */

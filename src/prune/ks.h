@@ -70,7 +70,7 @@ typedef struct wn__ks {
     float *h[WN__KRON_MAX + 1]; /* what goes into each factor, and comes out of the last */
     float *g[2], *wanted;       /* gradients on the way back, targets of a batch */
     int64_t *order;
-    int64_t updates;
+    int64_t updates, first; /* first: epoch of this fit */
     double best;
     int64_t best_epoch;
     wn__json *log;

@@ -409,9 +409,10 @@ static wn_status run(wn__ks *k, method m, wn_ks_result *out) {
     if (done >= k->o->epochs)
         return wn__fail(WN_INVALID, "%s: %" PRId64 " epochs are over, %" PRId64 " were asked for",
                         k->o->resume, done, k->o->epochs);
-    for (int64_t epoch = done + 1; epoch <= k->o->epochs; epoch++) {
+    k->first = done + 1;
+    for (int64_t epoch = k->first; epoch <= k->o->epochs; epoch++) {
         WN_TRY(run_epoch(k, epoch, &state, &sums));
-        if (epoch < k->o->epochs && k->o->stop != NULL && k->o->stop(k->ctx))
+        if (k->o->stop != NULL && k->o->stop(k->ctx) && epoch < k->o->epochs)
             return stop_after(k, epoch, &state);
     }
     WN_TRY(finish(k, &state, out));

@@ -8,6 +8,7 @@
 #include "optim/optim.h"
 #include "prune/ks_gpu.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,6 +211,10 @@ wn_status wn__ks_train_epoch(wn__ks *k, int64_t epoch, wn__ks_sums *out) {
         wn__ks_bring(k, &k->train, k->order + i, some);
         WN_TRY(train_batch(k, some, out));
         wn__ks_tell(k, epoch, out);
+        if (epoch == k->first && i + some < n && k->o->stop != NULL && k->o->stop(k->ctx))
+            return wn__fail(
+                WN_CANCELLED,
+                "stopped in epoch %" PRId64 ", the first of this fit: nothing was saved", epoch);
     }
     out->loss /= (double)out->batches;
     out->norm /= (double)out->batches;

@@ -74,6 +74,26 @@ kill -TERM $child
 wait $child
 [ $? = 130 ] || fail "a lost reader ends a fit without a checkpoint"
 for file in "$dir"/unread/ks_chain_epoch_*.pth; do [ -s "$file" ] || fail "no checkpoint"; done
+# A sweep ends as its fit does; within the first epoch there is nothing to save.
+# shellcheck disable=SC2086
+"$WINNOW" ks fit "$weight" $long --ranks 1,2 --num-epochs 1000000 --output-dir "$dir/ranks" >"$out" 2>"$err" </dev/null &
+child=$!
+await [ -e "$dir/ranks/rank_1/rank_1_best.pth" ]
+kill -TERM $child
+wait $child
+[ $? = 130 ] || fail "SIGTERM does not end a sweep with 130"
+says "rank 1: stopped after epoch "; says "--save-prefix rank_1 stand for --ranks"
+for file in "$dir"/ranks/rank_1/rank_1_epoch_*.pth; do [ -s "$file" ] || fail "no checkpoint of the sweep"; done
+[ ! -e "$dir/ranks/rank_1/rank_1.lock" ] || fail "a lock was left"
+# shellcheck disable=SC2086
+"$WINNOW" ks fit "$weight" $long --num-samples 4000000 --log-interval 100 --output-dir "$dir/first" >"$out" 2>"$err" </dev/null &
+child=$!
+await grep -q "^epoch 1/.* batch 100/" "$err"
+kill -TERM $child
+wait $child
+[ $? = 130 ] || fail "SIGTERM does not end the first epoch with 130"
+says "stopped in epoch 1, the first of this fit"
+[ -z "$(ls -A "$dir/first")" ] || fail "left behind: $(ls -A "$dir/first")"
 saved=$(sed -n 's/.* with --resume \(.*\) goes on$/\1/p' "$dir/log"); epoch=${saved##*_epoch_}; epoch=${epoch%.pth}; more=$((epoch + 3))
 # shellcheck disable=SC2086
 run 0 ks fit "$weight" $long --num-epochs $more --output-dir "$dir/term" --resume "$saved"
