@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -17,16 +16,26 @@
 
 enum { TRIES = 8, PATH = 1024 };
 
-// What a fit writes behind its prefix.
+// A '#' stands for digits.
+static bool matches(const char *pattern, const char *text) {
+    for (; *pattern != 0; pattern++) {
+        size_t n = *pattern == '#' ? strspn(text, "0123456789") : *text == *pattern;
+        if (n == 0) return false;
+        text += n;
+    }
+    return *text == 0;
+}
+
+// What a fit writes behind its prefix, and no fit of a longer one.
 static bool is_tail(const char *tail) {
     static const char *const known[] = {"_best.pth",
                                         "_final.pth",
-                                        "_epoch_[0-9]*.pth",
+                                        "_epoch_#.pth",
                                         "_training_log.json",
-                                        "_rank_[0-9]*_loss_curves.json",
-                                        "_rank_[0-9]*_loss_curves.csv"};
+                                        "_rank_#_loss_curves.json",
+                                        "_rank_#_loss_curves.csv"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (fnmatch(known[i], tail, 0) == 0) return true;
+        if (matches(known[i], tail)) return true;
     return false;
 }
 
@@ -47,18 +56,31 @@ static void remove_leftovers(const char *dir, const char *prefix) {
     wn__names_free(&names);
 }
 
-// The file may be removed by the fit before between opening and locking it: then again.
+// What another user left can be locked without being written.
+static int open_lock(const char *path) {
+    static const int common = O_NOFOLLOW | O_CLOEXEC;
+    int fd = open(path, O_RDWR | O_CREAT | common, 0666);
+    return fd < 0 && errno == EACCES ? open(path, O_RDONLY | common) : fd;
+}
+
+// The file may be removed by the fit before between opening and locking it: then again. *out stays
+// as it is where there are no locks.
 static wn_status lock(const char *path, int *out) {
     for (int i = 0; i < TRIES; i++) {
-        int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
-        if (fd < 0) return wn__fail_errno("%s: cannot open", path);
-        bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0, busy = !locked && errno == EWOULDBLOCK;
-        if (!busy && wn__names_open_file(path, fd)) { // file systems without locks do without
+        int fd = open_lock(path);
+        if (fd < 0) return wn__fail_errno("%s: cannot open the lock of this prefix", path);
+        bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+        int why = locked ? 0 : errno;
+        if (locked && wn__names_open_file(path, fd)) {
             *out = fd;
             return WN_OK;
         }
         (void)close(fd);
-        if (busy) break;
+        if (why == EWOULDBLOCK) break;
+        if (locked) continue;
+        wn__log(WN_LOG_WARN, "%s: no lock (%s): nothing keeps other fits from files of this prefix",
+                path, strerror(why));
+        return WN_OK;
     }
     return wn__fail(WN_INVALID,
                     "%s: another fit is writing files of this prefix; --save-prefix or "
@@ -71,7 +93,8 @@ wn_status wn__ks_claim(wn__ks *k) {
     const char *dir = k->o->output_dir != NULL ? k->o->output_dir : "./trained_models";
     WN_TRY(wn__ks_path(k, ".lock", path, sizeof path));
     WN_TRY(lock(path, &k->lock));
-    remove_leftovers(dir, k->o->prefix != NULL ? k->o->prefix : "ks_chain");
+    // without a lock they may be another fit's that is still writing
+    if (k->lock >= 0) remove_leftovers(dir, k->o->prefix != NULL ? k->o->prefix : "ks_chain");
     return WN_OK;
 }
 
