@@ -77,7 +77,7 @@ size_t wn__utf8_encode(uint32_t cp, char out[4]) {
 // Whether a terminal shows the character and does nothing else.
 static bool shows(uint32_t c) {
     if (c < 0x20 || (c >= 0x7F && c < 0xA0)) return false;
-    return c != 0x200E && c != 0x200F && !(c >= 0x202A && c <= 0x202E) &&
+    return c != 0x061C && c != 0x200E && c != 0x200F && !(c >= 0x2028 && c <= 0x202E) &&
            !(c >= 0x2066 && c <= 0x2069);
 }
 

@@ -74,8 +74,8 @@ static void test_one_line(void **state) {
     assert_string_equal(wn_last_error(), "a?b?[31m?c? d\xc3\xa9");
 }
 
-// What can drive a terminal or turn its text round: C0, DEL, C1, bidirectional marks, bytes that
-// are no UTF-8. Letters of any script stay.
+// What can drive a terminal or turn its text round: C0, DEL, C1, separators of lines,
+// bidirectional marks, bytes that are no UTF-8. Letters of any script stay.
 static void test_printable(void **state) {
     (void)state;
     char out[64];
@@ -87,6 +87,11 @@ static void test_printable(void **state) {
                                      "b\xe2\x81\xa6\xe2\x80\x8f",
                                      out, sizeof out),
                         "a?b??");
+    assert_string_equal(wn_printable("\xd8\x9c"
+                                     "a\xe2\x80\xa8\xe2\x80\xa9"
+                                     "b\xe2\x80\xa7\xd8\x9b",
+                                     out, sizeof out),
+                        "?a??b\xe2\x80\xa7\xd8\x9b");
     assert_string_equal(wn_printable("\x9b\xff\xc3", out, sizeof out), "???");
     assert_string_equal(
         wn_printable("\xc3\xa9 \xe6\x97\xa5 \xd7\xa9 \xf0\x9f\x98\x80", out, sizeof out),
