@@ -311,11 +311,11 @@ static bool is_matrix(const wn__pth_entry *e) {
     return e->view.ndim == 2 && e->view.dtype >= WN_DTYPE_F64 && e->view.dtype <= WN_DTYPE_F16;
 }
 
-// " 'a' F32 [2, 3], 'b' ..." of at most n bytes.
 const char *wn__pth_name(const wn__pth_entry *e) {
     return *e->name != '\0' ? e->name : "(bare tensor)";
 }
 
+// " 'a' F32 [2, 3], 'b' ..." of at most n bytes.
 static void describe_entries(const wn__pth *p, char *out, size_t n) {
     size_t at = 0;
     out[0] = 0;
