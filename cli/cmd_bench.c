@@ -268,6 +268,8 @@ int command_BENCH(const options *o) {
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
         if (strcmp(suite, suites[i]) != 0) continue;
         if (o->arguments > 1) return usage_error("winnow bench %s takes no files", suite);
+        if (o->value[O_bench_dense].given && strcmp(suite, "ks") != 0)
+            return usage_error("winnow bench %s has no --dense or --no-dense: ks has", suite);
         return run_suite(o);
     }
     return usage_error(

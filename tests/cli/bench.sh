@@ -82,6 +82,7 @@ prints_not matmul
 prints "as fast as permuted and batched products of another process, both batch last (0.00 to 0.00)"
 grep -E "as fast as permuted and batched products of another process \([0-9]{4,}" "$out" >/dev/null || fail "batch first is not beside batch first"
 run 1 bench ks --shapes 1024x1024 --rows 2 --work '64,64,4)'; says "nothing of these shapes"
+run 2 bench gemm --shapes 16x16 --rows 8 --no-dense; says "gemm has no --dense or --no-dense"
 # what a loaded layer packs is float32
 for dtype in f32 bf16; do
     run 0 bench ks --shapes 1024x1024 --rows 2 --work 'forward two factors 3' --peers none --repeats 1 --threads 1 --dtype $dtype
