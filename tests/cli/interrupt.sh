@@ -54,7 +54,7 @@ else
     "$WINNOW" train --data "$dir/text" --out "$dir/hup" $options --steps 100000 --save-every 0 >"$out" 2>"$err" &
     child=$!
     await grep -q '"step"' "$dir/hup/metrics.jsonl"
-    for _ in 1 2 3 4 5 6 7 8 9 10; do kill -HUP $child 2>/dev/null || break; done
+    for _ in 1 2 3 4 5 6 7 8 9 10; do kill -HUP $child 2>/dev/null || break; sleep 0.01; done
     wait $child
     [ $? = 130 ] || fail "SIGHUP twice does not end with 130"
     [ -s "$dir/hup/latest/state.json" ] || fail "no checkpoint after SIGHUP twice"
