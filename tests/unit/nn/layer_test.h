@@ -43,6 +43,7 @@ typedef struct layer_spec {
     int64_t in, out;
     bool bias, training, recompute, round16, single; /* single: F32 */
     int64_t number;                                  /* layers before it */
+    int64_t packs24;                                 /* as in wn__build */
 } layer_spec;
 
 static inline double noise(uint64_t stream, int64_t i) {
@@ -80,6 +81,7 @@ static inline wn__build rig_build(rig *r, const layer_spec *s) {
                        .dy_rows = ROWS,
                        .seq = ROWS,
                        .layers = s->number,
+                       .packs24 = s->packs24,
                        .pass = &r->pass,
                        .scratch = &r->scratch};
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Every product of every structure, plain, in FP8 and with pruned gradients, against the papers'
 // formulas in plain loops; what merge writes is what forward multiplies by.
+#include "kernels/registry.h"
+#include "kernels/soft24.h"
 #include "unit/nn/reference.h"
+#include <float.h>
 
 #define SIDE (MOST * MOST)
 
@@ -356,6 +359,133 @@ static void gradients_of_other_operands(void **state) {
     }
 }
 
+// ---- draws of a layer that rounds to bfloat16 ----
+
+#define TOKENS 9 // three groups, the last one short
+
+static double rounded16(double v) {
+    return nearest8(v, 7, -126, FLT_MAX);
+}
+
+static void round_values(const wn_tensor *t) {
+    for (int64_t i = 0; i < wn__tensor_count(t); i++)
+        wn__set(t, i, rounded16(wn__get(t, i)));
+}
+
+// T(dy) as floats, by the specification of mvue24.
+static void draw_floats(rig *r, const wn_tensor *dy, double *out) {
+    float room[ROOM];
+    const wn__kernel *ref;
+    const wn__mvue24 draw = {.x = *dy,
+                             .y = wn__tensor2(room, WN_DTYPE_F32, dy->shape[0], dy->shape[1]),
+                             .axis = 0,
+                             .group = 4,
+                             .method = r->l.structure.mvue == WN_MVUE_EXACT ? WN_MVUE24_EXACT
+                                                                            : WN_MVUE24_APPROX,
+                             .seed = r->pass.seed,
+                             .stream = WN_STREAM_MVUE + 8 * (uint64_t)r->l.number,
+                             .counter = r->pass.counter};
+    OK(wn__force_find("mvue24:ref", WN__OP_mvue24, &ref));
+    OK(wn__run_kernel(&r->rt->exec, ref, &draw));
+    values_of(&draw.y, out);
+}
+
+// dW against x^T times the rounded draws: sums of floats with two terms a group, within
+// u |dW| + 2 terms u sum|draw x|, u = 2^-24, and, for pairs of bfloat16 numbers, a further
+// f (sum|draw| + sum|x| + 2 terms), f = 2^-126 (kernels/matmul.h). The product of the draws
+// themselves is further away.
+static void check_rounded_draws(rig *r, const flow *f) {
+    int64_t in = r->l.in, out = r->l.out, terms = 2 * ((TOKENS + 3) / 4), apart = 0;
+    const wn_tensor *g = &wn__linear_weight(&r->l)->g;
+    double draws[ROOM];
+    draw_floats(r, &f->dy, draws);
+    for (int64_t o = 0; o < out; o++)
+        for (int64_t i = 0; i < in; i++) {
+            double want = 0, unrounded = 0, size = 0, sums = 0, got = at2(g, o, i);
+            for (int64_t n = 0; n < TOKENS; n++) {
+                double x = at2(&f->x, n, i), t = draws[n * out + o], t16 = rounded16(t);
+                want += t16 * x;
+                unrounded += t * x;
+                size += fabs(t16 * x);
+                sums += fabs(t16) + fabs(x);
+            }
+            double bound = 0x1p-24 * (fabs(got) + 2 * (double)terms * size) +
+                           0x1p-126 * (sums + 2 * (double)terms);
+            if (!(fabs(got - want) <= bound))
+                fail_msg("%s: dW[%lld,%lld] is %.9g, %.9g expected, %.9g of draws not rounded",
+                         describe, (long long)o, (long long)i, got, want, unrounded);
+            apart += fabs(got - unrounded) > bound;
+        }
+    assert_true(apart > 0);
+}
+
+// dW by one variant; false where it cannot multiply what the layer stores.
+static bool run_rounded(rig *r, const layer_spec *s, const wn__kernel *k, flow *f) {
+    char force[64];
+    bool store16 = s->packs24 == 0;
+    (void)snprintf(force, sizeof force, "spmm24_rows:%s", k->variant);
+    (void)snprintf(describe, sizeof describe, "%s %lld x %lld as %s by %s", s->structure,
+                   (long long)s->out, (long long)s->in, store16 ? "BF16" : "floats", k->variant);
+    open_layer(r, s);
+    assert_true(r->l.round16 && r->l.store16 == store16);
+    assert_int_equal(wn__linear_weight(&r->l)->w.dtype, store16 ? WN_DTYPE_BF16 : WN_DTYPE_F32);
+    r->pass.counter = 6;
+    open_flow(f, r, TOKENS);
+    round_values(&f->x);
+    round_values(&f->dy);
+    OK(wn__linear_prepare(&r->l, &r->rt->exec, 0));
+    wn__linear_weight(&r->l)->fresh = true;
+    r->rt->exec.force = force;
+    wn_status status = wn__linear_backward(&r->l, &r->rt->exec, &f->x, &f->dy, NULL, false);
+    r->rt->exec.force = NULL;
+    if (status == WN_UNSUPPORTED) return false;
+    OK(status);
+    check_rounded_draws(r, f);
+    return true;
+}
+
+// Whether both ways to store were multiplied: then no bit of dW tells which it was.
+static bool check_variant(const char *structure, int64_t in, int64_t out, const wn__kernel *k) {
+    rig r[2];
+    flow f;
+    bool ran[2];
+    for (int floats = 0; floats < 2; floats++) {
+        const layer_spec s = {.structure = structure,
+                              .in = in,
+                              .out = out,
+                              .training = true,
+                              .round16 = true,
+                              .single = true,
+                              .number = 3,
+                              .packs24 = floats}; // a layer whose operands may be packed
+        ran[floats] = run_rounded(&r[floats], &s, k, &f);
+    }
+    const wn_tensor *a = &wn__linear_weight(&r[0].l)->g, *b = &wn__linear_weight(&r[1].l)->g;
+    if (ran[0] && ran[1]) assert_memory_equal(a->data, b->data, wn__tensor_bytes(a));
+    close_layer(&r[0]);
+    close_layer(&r[1]);
+    return ran[0] && ran[1];
+}
+
+// By every variant here that multiplies draws. ref takes both ways to store.
+static void rounds_draws_to_bfloat16(void **state) {
+    (void)state;
+    static const char *const rules[] = {"2:4:row+mvue", "2:4:row+mvue-approx"};
+    size_t rows;
+    const wn__kernel *table = wn__kernel_table(&rows);
+    for (int which = 0; which < 2; which++) {
+        int both = 0;
+        for (size_t i = 0; i < rows; i++) {
+            const wn__kernel *k = &table[i];
+            if (k->op != WN__OP_spmm24_rows || wn__kernel_on_gpu(k) || !wn__kernel_available(k))
+                continue;
+            both += check_variant(rules[which], 12, 20, k);
+            both += check_variant(rules[which], 13, 9, k); // padded inside
+        }
+        assert_true(both >= 2);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dense_weights),
@@ -365,6 +495,7 @@ int main(void) {
         cmocka_unit_test(adapters),
         cmocka_unit_test(recomputing_changes_nothing),
         cmocka_unit_test(gradients_of_other_operands),
+        cmocka_unit_test(rounds_draws_to_bfloat16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
