@@ -15,8 +15,8 @@
  *
  * c overlaps no input. n, m, k may be 0. Accuracy as matmul with k/2 terms (k where a row has an
  * extra one). Slots that a short group fills with zeros read b as in spmm24.h. Deterministic for
- * any thread count. F32, F64, BF16 (ref also F16); where b is BF16, values (draws, which are not
- * rounded) and c may each be F32. Index is trusted. */
+ * any thread count. F32, F64, BF16 (ref also F16); where b is BF16, values and c may each
+ * be F32. Index is trusted. */
 #ifndef WN_KERNELS_SPMM24_ROWS_H
 #define WN_KERNELS_SPMM24_ROWS_H
 
