@@ -128,6 +128,9 @@ WN_NODISCARD wn_status wn__ks_note(wn__ks *k, const wn__ks_state *s);
  * written; INVALID while another fit does. */
 WN_NODISCARD wn_status wn__ks_claim(wn__ks *k);
 void wn__ks_unclaim(wn__ks *k);
+/* Where its files go and what their names begin with, asked for or not. */
+const char *wn__ks_dir(const wn__ks *k);
+const char *wn__ks_prefix(const wn__ks *k);
 /* output_dir/PREFIX + tail into out[n]. */
 WN_NODISCARD wn_status wn__ks_path(const wn__ks *k, const char *tail, char *out, size_t n);
 /* PREFIX + name + ".pth", and the log as it is. */

@@ -90,11 +90,10 @@ static wn_status lock(const char *path, int *out) {
 
 wn_status wn__ks_claim(wn__ks *k) {
     char path[PATH];
-    const char *dir = k->o->output_dir != NULL ? k->o->output_dir : "./trained_models";
     WN_TRY(wn__ks_path(k, ".lock", path, sizeof path));
     WN_TRY(lock(path, &k->lock));
     // without a lock they may be another fit's that is still writing
-    if (k->lock >= 0) remove_leftovers(dir, k->o->prefix != NULL ? k->o->prefix : "ks_chain");
+    if (k->lock >= 0) remove_leftovers(wn__ks_dir(k), wn__ks_prefix(k));
     return WN_OK;
 }
 

@@ -458,7 +458,7 @@ wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void
     WN_TRY_OUT(wn__ks_gpu_choose(k, is_closed(k, m)));
     if (m == AUTO && o->calib != NULL && k->gpu == NULL) m = ALS; // ends lower than gradients do
     if (o->calib != NULL) WN_TRY_OUT(wn__ks_calibrate(k, o->calib));
-    WN_TRY_OUT(wn__dir_make(o->output_dir != NULL ? o->output_dir : "./trained_models"));
+    WN_TRY_OUT(wn__dir_make(wn__ks_dir(k)));
     WN_TRY_OUT(wn__ks_claim(k));
     WN_TRY_OUT(wn__ks_make_head(k)); // takes long: what can be refused has been
     WN_TRY_OUT(make_data(k, m));

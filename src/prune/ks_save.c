@@ -12,14 +12,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *wn__ks_dir(const wn__ks *k) {
+    return k->o->output_dir != NULL ? k->o->output_dir : "./trained_models";
+}
+
+const char *wn__ks_prefix(const wn__ks *k) {
+    return k->o->prefix != NULL ? k->o->prefix : "ks_chain";
+}
+
 wn_status wn__ks_path(const wn__ks *k, const char *tail, char *out, size_t n) {
     char name[512];
-    const char *prefix = k->o->prefix != NULL ? k->o->prefix : "ks_chain";
-    const char *dir = k->o->output_dir != NULL ? k->o->output_dir : "./trained_models";
+    const char *prefix = wn__ks_prefix(k);
     if (strchr(prefix, '/') != NULL ||
         snprintf(name, sizeof name, "%s%s", prefix, tail) >= (int)sizeof name)
         return wn__fail(WN_INVALID, "no file name begins with '%.200s'", prefix);
-    return wn__path_join(out, n, dir, name);
+    return wn__path_join(out, n, wn__ks_dir(k), name);
 }
 
 // ---- the checkpoint

@@ -6,8 +6,9 @@
  * Thread blocks hold a tile each; one or two share a processor, what finds no room follows. A stage
  * takes the longest of its copies (weights come from L2 more slowly than tokens, which all
  * processors ask for at once), its products, and its latency over the stages that are on their way;
- * all stages together no less than memory needs for the weights, where those are cold. Beside that
- * a launch, the results of a tile, and where a sum is divided the cluster's exchange. */
+ * all stages together no less than memory needs for the weights, where those are cold, and a little
+ * more than either where L2 cannot hold them. Beside that a launch, the results of a tile, and
+ * where a sum is divided the cluster's exchange. */
 #ifndef WN_KERNELS_CUDA_FEW_PLAN_H
 #define WN_KERNELS_CUDA_FEW_PLAN_H
 

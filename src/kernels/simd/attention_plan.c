@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: MIT
 // The cut of attention, from its shapes alone, and the workspace that follows from it.
 #include "kernels/simd/attention_plan.h"
+#include "kernels/contract.h"
 #include "kernels/simd/accepts.h"
 
 #define ENOUGH     64  // spans of keys to share out
 #define LEAST_SPAN 512 // keys of a span
 #define FEW_HEADS  8   // (batch, key/value head) pairs, below which two passes are better
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 static int64_t round_up(int64_t a, int64_t b) {
-    return ceil_div(a, b) * b;
+    return wn__ceil_div(a, b) * b;
 }
 
 static int64_t least(int64_t a, int64_t b) {
@@ -29,18 +26,18 @@ static wn__attention_sizes sizes_of(const wn_tensor *q, const wn_tensor *k, int6
     z.group = z.H / z.Hk;
     z.depth = round_up(z.D, lanes);
     z.queries = least(WN_ATTENTION_VECS * lanes, round_up(z.T, lanes));
-    z.blocks = ceil_div(z.T, z.queries);
+    z.blocks = wn__ceil_div(z.T, z.queries);
     return z;
 }
 
 // Runs of keys for few queries: enough of them to share out, none too short.
 static void plan_few(wn__attention_plan *plan) {
     const wn__attention_sizes *z = &plan->z;
-    plan->row_sets = ceil_div(z->T * z->group, WN_ATTENTION_FEW_ROWS);
+    plan->row_sets = wn__ceil_div(z->T * z->group, WN_ATTENTION_FEW_ROWS);
     int64_t items = z->B * z->Hk * plan->row_sets;
     int64_t spans = least(z->S / LEAST_SPAN, items > 0 ? ENOUGH / items : 1);
-    plan->span_keys = round_up(ceil_div(z->S, spans > 0 ? spans : 1), WN_ATTENTION_FEW_KEYS);
-    plan->spans = ceil_div(z->S, plan->span_keys);
+    plan->span_keys = round_up(wn__ceil_div(z->S, spans > 0 ? spans : 1), WN_ATTENTION_FEW_KEYS);
+    plan->spans = wn__ceil_div(z->S, plan->span_keys);
     plan->partials = (size_t)(items * plan->spans * WN_ATTENTION_FEW_ROWS * (z->depth + 16));
     plan->worker_floats = WN_ATTENTION_FEW_ROWS * WN_ATTENTION_FEW_KEYS;
 }

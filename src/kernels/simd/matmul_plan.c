@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The cut of a product into blocks and the workspace that follows from it.
 #include "kernels/simd/matmul_plan.h"
+#include "kernels/contract.h"
 #include "kernels/simd/accepts.h"
 #include "kernels/simd/spmm24_plan.h"
 
@@ -49,23 +50,19 @@ const wn__matmul_shape wn__matmul_amx_shape = {.tile_m = WN_AMX_TILE_M,
 const wn__matmul_shape wn__matmul_avx512_shape = ROWS_SHAPE(1, 112);
 const wn__matmul_shape wn__matmul_pairs_shape = ROWS_SHAPE(WN_PAIR_STEPS, 224);
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 static int64_t smaller(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
 // As many whole blocks of size as are packed at a time, at least one.
 static int64_t whole_blocks(int64_t size, int64_t block, int64_t most) {
-    return smaller(ceil_div(size > 0 ? size : 1, block), most / block) * block;
+    return smaller(wn__ceil_div(size > 0 ? size : 1, block), most / block) * block;
 }
 
 // size cut into equal parts of at most `most`, each a multiple of tile but the last.
 static int64_t even_part(int64_t size, int64_t most, int64_t tile) {
-    int64_t parts = ceil_div(size, most);
-    return parts > 0 ? ceil_div(ceil_div(size, parts), tile) * tile : tile;
+    int64_t parts = wn__ceil_div(size, most);
+    return parts > 0 ? wn__ceil_div(wn__ceil_div(size, parts), tile) * tile : tile;
 }
 
 bool wn__matmul_is_few(const wn__matmul *p) {
@@ -96,7 +93,7 @@ static bool reads_rows(const wn_tensor *a, const wn__matmul_shape *shape, int64_
 }
 
 static int64_t columns_of(const wn__matmul_plan *plan, int64_t n) {
-    return ceil_div(smaller(n, plan->part_n), plan->block_n);
+    return wn__ceil_div(smaller(n, plan->part_n), plan->block_n);
 }
 
 // Whether narrower columns are enough for each thread to pack its own, so that none waits for what
@@ -105,14 +102,14 @@ static bool narrows(const wn__matmul *p, const wn__matmul_shape *shape, const wn
                     int threads) {
     bool copied = plan->as_it_lies && wn__matmul_copies(&p->a, shape);
     return shape->reads_rows && !copied &&
-           ceil_div(smaller(p->c.shape[1], plan->part_n), shape->least_n) >= EACH * threads;
+           wn__ceil_div(smaller(p->c.shape[1], plan->part_n), shape->least_n) >= EACH * threads;
 }
 
 wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, const wn__matmul_shape *shape,
                                     int threads) {
     int64_t m = p->c.shape[0], n = p->c.shape[1], k = p->a.shape[1];
     int64_t most_m = shape->most_m, most_n = shape->most_n;
-    while (ceil_div(m, most_m) * ceil_div(n, most_n) < ENOUGH) {
+    while (wn__ceil_div(m, most_m) * wn__ceil_div(n, most_n) < ENOUGH) {
         if (most_n > shape->least_n && most_n > most_m)
             most_n /= 2;
         else if (most_m > shape->least_m)
@@ -138,20 +135,20 @@ wn__matmul_plan wn__matmul_plan_for(const wn__matmul *p, const wn__matmul_shape 
     }
     int64_t columns = columns_of(&plan, n);
     plan.part_k = plan.slice_k * (plan.as_it_lies && !plan.own ? SHARED_SLICES : shape->slices);
-    plan.parts_m = ceil_div(m, plan.part_m);
-    plan.parts_k = k > 0 ? ceil_div(k, plan.part_k) : 1;
-    plan.parts = plan.parts_m * ceil_div(n, plan.part_n) * plan.parts_k;
-    int64_t slice = smaller(ceil_div(k, shape->steps), shape->slice);
-    slice = ceil_div(slice, LINE) * LINE; // whole rows of tile registers
-    int64_t slices = ceil_div(smaller(k, plan.part_k), plan.slice_k);
+    plan.parts_m = wn__ceil_div(m, plan.part_m);
+    plan.parts_k = k > 0 ? wn__ceil_div(k, plan.part_k) : 1;
+    plan.parts = plan.parts_m * wn__ceil_div(n, plan.part_n) * plan.parts_k;
+    int64_t slice = smaller(wn__ceil_div(k, shape->steps), shape->slice);
+    slice = wn__ceil_div(slice, LINE) * LINE; // whole rows of tile registers
+    int64_t slices = wn__ceil_div(smaller(k, plan.part_k), plan.slice_k);
     plan.a_pitch = slice + shape->pad;
-    int64_t packed_m = ceil_div(plan.block_m, shape->tile_m) * shape->packed_m;
-    plan.a_floats = ceil_div(packed_m * plan.a_pitch + SLACK, LINE) * LINE;
-    plan.b_floats = ceil_div(plan.block_n * slice + SLACK, LINE) * LINE;
+    int64_t packed_m = wn__ceil_div(plan.block_m, shape->tile_m) * shape->packed_m;
+    plan.a_floats = wn__ceil_div(packed_m * plan.a_pitch + SLACK, LINE) * LINE;
+    plan.b_floats = wn__ceil_div(plan.block_n * slice + SLACK, LINE) * LINE;
     if (!plan.as_it_lies)
-        plan.a_all = slices * ceil_div(smaller(m, plan.part_m), plan.block_m) * plan.a_floats;
+        plan.a_all = slices * wn__ceil_div(smaller(m, plan.part_m), plan.block_m) * plan.a_floats;
     plan.b_all = slices * (plan.own ? threads : columns) * plan.b_floats;
-    plan.sums_stride = waits ? ceil_div(smaller(n, plan.part_n), LINE) * LINE : 0;
+    plan.sums_stride = waits ? wn__ceil_div(smaller(n, plan.part_n), LINE) * LINE : 0;
     plan.bytes = (size_t)(plan.a_all + plan.b_all + smaller(m, plan.part_m) * plan.sums_stride) *
                  sizeof(float);
     return plan;
@@ -165,9 +162,9 @@ wn__matmul_part wn__matmul_part_at(const wn__matmul_plan *plan, const wn__matmul
     part.m = smaller(p->c.shape[0] - part.m0, plan->part_m);
     part.n = smaller(p->c.shape[1] - part.n0, plan->part_n);
     part.depth = smaller(p->a.shape[1] - part.l0, plan->part_k);
-    part.rows = ceil_div(part.m, plan->block_m);
-    part.columns = ceil_div(part.n, plan->block_n);
-    part.slices = ceil_div(part.depth, plan->slice_k);
+    part.rows = wn__ceil_div(part.m, plan->block_m);
+    part.columns = wn__ceil_div(part.n, plan->block_n);
+    part.slices = wn__ceil_div(part.depth, plan->slice_k);
     return part;
 }
 

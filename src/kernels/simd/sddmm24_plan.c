@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The cut of a product at kept places, and the workspace that follows from it.
 #include "kernels/simd/sddmm24_plan.h"
+#include "kernels/contract.h"
 #include "kernels/simd/accepts.h"
 #include "kernels/simd/matmul_plan.h"
 
@@ -18,22 +19,18 @@ static int64_t smaller(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-static int64_t ceil_div(int64_t n, int64_t unit) {
-    return (n + unit - 1) / unit;
-}
-
 // Sums that are rounded at the end are not cut: what is between two parts of the tokens waits in v.
 wn__sddmm24_plan wn__sddmm24_plan_for(const wn__sddmm24 *p, wn__sddmm24_cut cut) {
     int64_t n = p->dy.shape[1], T = p->x.shape[0], turn = WN_SDDMM24_TURN * cut.vec * cut.steps;
     wn__sddmm24_plan plan = {.chunk = cut.floats / (2 * cut.vec) * cut.steps,
                              .tokens = p->v.dtype == WN_DTYPE_BF16 ? T : smaller(T, MOST_TOKENS),
-                             .slices = ceil_div(p->x.shape[1], 2 * cut.vec)};
-    int64_t floats = ceil_div(plan.tokens, turn) * turn / cut.steps;
+                             .slices = wn__ceil_div(p->x.shape[1], 2 * cut.vec)};
+    int64_t floats = wn__ceil_div(plan.tokens, turn) * turn / cut.steps;
     int64_t most = floats > 0 ? DY_FLOATS / floats : MOST_BLOCK;
     if (most > MOST_BLOCK) most = MOST_BLOCK;
     if (most < LEAST_BLOCK) most = LEAST_BLOCK;
-    plan.blocks = ceil_div(n, most);
-    most = plan.blocks > 0 ? ceil_div(n, plan.blocks) : 0;
+    plan.blocks = wn__ceil_div(n, most);
+    most = plan.blocks > 0 ? wn__ceil_div(n, plan.blocks) : 0;
     plan.dy_floats = (size_t)(most * floats);
     plan.x_floats = (size_t)(2 * cut.vec * floats);
     plan.sums_floats = (size_t)(most * cut.vec);
@@ -49,10 +46,10 @@ bool wn__sddmm24_is_few(const wn__sddmm24 *p) {
 
 wn__sddmm24_few wn__sddmm24_few_for(const wn__sddmm24 *p) {
     const int64_t vec = wn__sddmm24_vectors64.vec;
-    wn__sddmm24_few plan = {.vecs = ceil_div(p->x.shape[1], vec),
-                            .tiles = ceil_div(p->dy.shape[1], WN_SDDMM24_FEW_OUTPUTS)};
-    plan.slices = ceil_div(plan.vecs, WN_SDDMM24_FEW_VECS);
-    plan.blocks = ceil_div(plan.tiles, FEW_TILES);
+    wn__sddmm24_few plan = {.vecs = wn__ceil_div(p->x.shape[1], vec),
+                            .tiles = wn__ceil_div(p->dy.shape[1], WN_SDDMM24_FEW_OUTPUTS)};
+    plan.slices = wn__ceil_div(plan.vecs, WN_SDDMM24_FEW_VECS);
+    plan.blocks = wn__ceil_div(plan.tiles, FEW_TILES);
     size_t tokens = (size_t)p->x.shape[0];
     plan.dy_floats = FEW_TILES * WN_SDDMM24_FEW_ROW * tokens;
     plan.worker_bytes =

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The cut of a 2:4 product and the workspace that follows from it.
 #include "kernels/simd/spmm24_plan.h"
+#include "kernels/contract.h"
 #include "kernels/simd/accepts.h"
 #include "kernels/simd/matmul_plan.h"
 #include "kernels/spmm24_rows.h"
@@ -18,10 +19,6 @@
 static const wn__spmm24_cut vectors64 = {WN_AVX512_LANES, 1}, vectors32 = {WN_AVX2_LANES, 1},
                             pairs = {WN_PAIRS_LANES, WN_PAIR_STEPS};
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 bool wn__spmm24_is_few(const wn__spmm24 *p) {
     return p->x.dtype != WN_DTYPE_BF16 && p->x.shape[0] <= WN_SPMM24_FEW;
 }
@@ -35,9 +32,9 @@ bool wn__accepts_spmm24_tiles(const void *args, char *why, size_t n) {
 
 // Blocks of a tile: few, since each reads the panel again, but so many that threads end together.
 static int64_t blocks_of(int64_t tiles, int64_t outputs, int64_t most, int threads) {
-    int64_t lines = ceil_div(outputs, LINE), finest = ceil_div(outputs, LEAST_BLOCK);
-    int64_t least = ceil_div(lines, most / LINE);
-    int64_t blocks = ceil_div((int64_t)EACH * threads, tiles);
+    int64_t lines = wn__ceil_div(outputs, LINE), finest = wn__ceil_div(outputs, LEAST_BLOCK);
+    int64_t least = wn__ceil_div(lines, most / LINE);
+    int64_t blocks = wn__ceil_div((int64_t)EACH * threads, tiles);
     if (blocks > finest) blocks = finest;
     if (blocks < least) blocks = least;
     for (int64_t even = blocks; even < blocks + threads && even <= finest; even++)
@@ -47,13 +44,13 @@ static int64_t blocks_of(int64_t tiles, int64_t outputs, int64_t most, int threa
 
 wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t depth,
                                     wn__spmm24_cut cut, int threads) {
-    int64_t tile = cut.lanes, tiles = ceil_div(lanes, tile), most = MOST_SUMS / tile;
-    wn__spmm24_plan plan = {.lanes = tile, .rows = ceil_div(depth, 4) * 4 / cut.steps};
+    int64_t tile = cut.lanes, tiles = wn__ceil_div(lanes, tile), most = MOST_SUMS / tile;
+    wn__spmm24_plan plan = {.lanes = tile, .rows = wn__ceil_div(depth, 4) * 4 / cut.steps};
     plan.tiles = tiles;
     plan.keeps = tiles <= KEPT_TILES && tiles * tile * plan.rows <= KEPT_FLOATS;
     if (outputs > 0 && tiles > 0) {
         plan.blocks = blocks_of(plan.keeps ? 1 : tiles, outputs, most, threads);
-        plan.block = ceil_div(ceil_div(outputs, LINE), plan.blocks) * LINE;
+        plan.block = wn__ceil_div(wn__ceil_div(outputs, LINE), plan.blocks) * LINE;
     }
     size_t floats = (size_t)((plan.block + (plan.keeps ? tiles : 1) * plan.rows) * tile);
     plan.worker_bytes = WN_SPMM24_HEAD + floats * sizeof(float);
@@ -61,7 +58,7 @@ wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t dept
 }
 
 int64_t wn__spmm24_output(const wn__spmm24_plan *plan, int64_t outputs, int64_t block) {
-    int64_t output = ceil_div(outputs, LINE) * block / plan->blocks * LINE;
+    int64_t output = wn__ceil_div(outputs, LINE) * block / plan->blocks * LINE;
     return output < outputs ? output : outputs;
 }
 
@@ -121,7 +118,7 @@ int64_t wn__paired24_columns(int64_t slices, int64_t columns) {
     int64_t most = MOST_LISTS / (int64_t)sizeof(wn__paired24) / (slices > 0 ? slices : 1);
     if (most >= columns) return columns;
     if (most < LEAST_BLOCK) most = LEAST_BLOCK;
-    return ceil_div(ceil_div(columns, ceil_div(columns, most)), LINE) * LINE;
+    return wn__ceil_div(wn__ceil_div(columns, wn__ceil_div(columns, most)), LINE) * LINE;
 }
 
 size_t wn__workspace_spmm24_columns_avx512bf16(const void *args, int threads) {

@@ -102,6 +102,9 @@ static void is_the_fastest(void **state) {
     assert_int_equal(64 * wn__few_shapes[wide.shape].panels, 192);
     assert_int_equal(wide.rounds, 1);
     assert_true(wn__few_plan_of(256, 28672, 8192, 2, WN_FEW_ANY).rounds > 1);
+    // from memory, where small tiles would read the tokens again and again
+    const wn__few_plan cold = wn__few_plan_of(64, 28672, 8192, 2, WN_FEW_ANY);
+    assert_int_equal(64 * wn__few_shapes[cold.shape].panels, 256);
     // weights of few tokens are read once where L2 does not hold them, else half of them stay
     assert_int_equal(wn__few_plan_of(64, 28672, 8192, 2, WN_FEW_ANY).kept, WN_FEW_ONCE);
     assert_int_equal(wn__few_plan_of(64, 8192, 8192, 2, WN_FEW_ANY).kept, WN_FEW_ONCE);

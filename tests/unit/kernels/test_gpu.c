@@ -193,6 +193,14 @@ static void test_launch_path(void **state) {
     assert_int_equal(fake->alive, 0);
 }
 
+static void check_problem(const char *op, const char *variant, const char *problem, int variants) {
+    const wn_check_options o = {.op = op, .variant = variant, .problem = problem, .seed = 3};
+    int64_t cases = 0, failed = 1;
+    assert_int_equal(wn_kernels_check(&o, on_result, NULL, &cases, &failed), WN_OK);
+    assert_int_equal(cases, variants);
+    assert_int_equal(failed, 0);
+}
+
 // The last tile of tokens has maps of its own, of x by halves of a cluster and of a residual.
 static void test_last_tile(void **state) {
     (void)state;
@@ -209,12 +217,7 @@ static void test_last_tile(void **state) {
         for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
             char problem[64];
             (void)snprintf(problem, sizeof problem, "T=%d,n=264,k=128,residual=other", tokens[t]);
-            const wn_check_options o = {
-                .op = tiles[i][0], .variant = tiles[i][1], .problem = problem, .seed = 3};
-            int64_t cases = 0, failed = 1;
-            assert_int_equal(wn_kernels_check(&o, on_result, NULL, &cases, &failed), WN_OK);
-            assert_int_equal(cases, 1);
-            assert_int_equal(failed, 0);
+            check_problem(tiles[i][0], tiles[i][1], problem, 1);
         }
 }
 
@@ -235,12 +238,7 @@ static void test_last_tile_of_rows(void **state) {
             const char *at = strstr(problems[i][1], "%d");
             (void)snprintf(problem, sizeof problem, "%.*s%d%s", (int)(at - problems[i][1]),
                            problems[i][1], columns[t], at + 2);
-            const wn_check_options o = {
-                .op = problems[i][0], .variant = "sm90a", .problem = problem, .seed = 3};
-            int64_t cases = 0, failed = 1;
-            assert_int_equal(wn_kernels_check(&o, on_result, NULL, &cases, &failed), WN_OK);
-            assert_int_equal(cases, 1);
-            assert_int_equal(failed, 0);
+            check_problem(problems[i][0], "sm90a", problem, 1);
         }
 }
 
@@ -260,19 +258,10 @@ static void test_few(void **state) {
         {"spmm24_blocks", "T=200,n=72,k=136"}, // tiles of 104 and 96 tokens, of 200, of 8
         {"spmm24_blocks8", "T=70,n=72,k=96,dtype=f16,scales=one"}};
     for (size_t i = 0; i < sizeof problems / sizeof *problems; i++) {
-        const wn_check_options o = {
-            .op = problems[i][0], .variant = "sm90a_few*", .problem = problems[i][1], .seed = 3};
-        int64_t cases = 0, failed = 1;
-        assert_int_equal(wn_kernels_check(&o, on_result, NULL, &cases, &failed), WN_OK);
-        assert_int_equal(cases, wn__few_shape_count + 1);
-        assert_int_equal(failed, 0);
+        check_problem(problems[i][0], "sm90a_few*", problems[i][1], wn__few_shape_count + 1);
     }
     // so few outputs of so many inputs are a cluster's
-    const wn_check_options deep = {
-        .op = "spmm24_blocks", .variant = "sm90a_few", .problem = "T=2,n=8,k=2048", .seed = 3};
-    int64_t cases = 0, failed = 1;
-    assert_int_equal(wn_kernels_check(&deep, on_result, NULL, &cases, &failed), WN_OK);
-    assert_int_equal(failed, 0);
+    check_problem("spmm24_blocks", "sm90a_few", "T=2,n=8,k=2048", 1);
     assert_int_equal(wn__few_plan_of(2, 8, 2048, 2, WN_FEW_ANY).split, 4);
     assert_int_equal(fake->last_cluster, 4);
     begin(&s);
