@@ -90,7 +90,7 @@ static wn_ks_options options_of(const options *o) {
                            .data = opt_text(o, O_ks_data),
                            .calib = opt_text(o, O_calib),
                            .calib_tokens = opt_int(o, O_calib_tokens),
-                           .seq_len = opt_int(o, O_seq_len),
+                           .seq_len = o->value[O_seq_len].given ? opt_int(o, O_seq_len) : 0,
                            .data_std = opt_real(o, O_data_std),
                            .samples = opt_int(o, O_num_samples),
                            .val_split = opt_real(o, O_val_split),

@@ -125,7 +125,7 @@ static wn_ks_apply_options options_of(const options *o) {
                                  .calib_tokens = opt_int(o, O_calib_tokens),
                                  .eval_data = opt_text(o, O_eval_data),
                                  .eval_fraction = opt_real(o, O_eval_fraction),
-                                 .seq_len = opt_int(o, O_seq_len),
+                                 .seq_len = o->value[O_seq_len].given ? opt_int(o, O_seq_len) : 0,
                                  .batch_size = batch,
                                  .rounds = opt_int(o, O_rounds),
                                  .recover = opt_int(o, O_recover),

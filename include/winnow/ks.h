@@ -30,7 +30,8 @@ typedef struct wn_ks_options {
                            the weight; `data` and the samples do not count then. Another file is a
                            text: path is a model directory then, whose own tokenizer reads it, and
                            `tensor` the weight of one of its layers */
-    int64_t calib_tokens, seq_len; /* of a text: looked at (0: all), and in a window [256] */
+    int64_t calib_tokens, seq_len; /* of a text: looked at (0: all), and in a window (0: 256, or the
+                                      positions of a model that has fewer) */
     double data_std;               /* standard deviation of an input */
     int64_t samples;               /* random vectors, of which a share of val_split is held out */
     double val_split;
@@ -126,7 +127,8 @@ typedef struct wn_ks_apply_options {
     int64_t calib_tokens;  /* looked at; 0: all */
     const char *eval_data; /* held-out text; NULL: the last eval_fraction of calib */
     double eval_fraction;
-    int64_t seq_len, batch_size;
+    int64_t seq_len; /* 0: 256, or the positions of a model that has fewer */
+    int64_t batch_size;
     int64_t rounds;  /* of alternating least squares for each layer, at most */
     int64_t recover; /* updates of training after the fit; 0: none */
     double recover_lr;

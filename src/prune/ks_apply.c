@@ -418,8 +418,8 @@ static wn_status check_options(const wn_ks_apply_options *o) {
     if (o->calib == NULL) return wn__fail(WN_INVALID, "no text to see activations on was given");
     if (o->sparsity_count == 0)
         return wn__fail(WN_INVALID, "no rule says which layers become chains");
-    if (o->seq_len < 2 || o->batch_size < 1 || o->rounds < 0 || o->rounds > 1000000 ||
-        o->recover < 0 || o->calib_tokens < 0)
+    if (o->seq_len < 0 || o->seq_len == 1 || o->batch_size < 1 || o->rounds < 0 ||
+        o->rounds > 1000000 || o->recover < 0 || o->calib_tokens < 0)
         return wn__fail(WN_INVALID,
                         "windows of at least 2 tokens, 1 in a batch; rounds, updates and tokens "
                         "from 0 on");
@@ -445,7 +445,7 @@ static wn_status apply(wn__ks_apply *a, const char *path) {
     WN_TRY(plan(a));
     WN_TRY(
         wn__place_begin(&a->place)); // where nothing can be written the fits would be for nothing
-    r->calib_tokens = a->text.windows * o->seq_len;
+    r->calib_tokens = a->text.windows * a->text.o.seq;
     WN_TRY(wn__ks_text_loss(&a->text, a->text.model, &r->loss_before, &r->eval_tokens));
     if (!isfinite(r->loss_before))
         return wn__fail(WN_INVALID, "%s: its loss on the held-out text is not finite", a->text.dir);

@@ -87,7 +87,7 @@ static wn_status text_crc(const wn__ks_text_options *o, uint32_t *out) {
 static wn_status from_text(wn__ks *k, const char *path) {
     const wn__ks_text_options o = {.text = path,
                                    .tokens = k->o->calib_tokens,
-                                   .seq = k->o->seq_len > 0 ? k->o->seq_len : 256,
+                                   .seq = k->o->seq_len,
                                    .batch = 8,
                                    .threads = k->o->threads};
     wn__ks_text t = {0};
@@ -98,8 +98,8 @@ static wn_status from_text(wn__ks *k, const char *path) {
                         "%s: neither .pth nor .safetensors, so a text; that needs a model "
                         "directory to read it, which %s is not",
                         path, k->path);
-    WN_TRY(text_crc(&o, &k->made_of[1]));
     wn_status status = wn__ks_text_open(k->path, &o, &t);
+    if (status == WN_OK) status = text_crc(&t.o, &k->made_of[1]);
     if (status == WN_OK) status = layer_of(&t, k->o->tensor, &l, &block);
     if (status == WN_OK) status = wn__ks_text_begin(&t);
     for (int64_t i = 0; i < block && status == WN_OK; i++)

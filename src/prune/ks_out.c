@@ -188,7 +188,7 @@ static wn_status write_model(wn__ks_apply *a, const wn__safetensors *trained, bo
 static wn_status look(wn__ks_apply *a, const char *stage, double *loss) {
     const wn_session_options o = {.threads = a->o->threads,
                                   .auto_sparsity = true,
-                                  .context = a->o->seq_len,
+                                  .context = a->text.o.seq,
                                   .batch = a->o->batch_size};
     wn_session *s;
     int64_t tokens;
@@ -230,7 +230,7 @@ static wn_status train(wn__ks_apply *a, const char *run) {
         t.distill_weight = o->distill_weight;
         t.distill_temperature = o->distill_temperature;
     }
-    t.seq_len = o->seq_len;
+    t.seq_len = a->text.o.seq;
     t.batch_size = o->batch_size;
     t.seed = o->seed;
     t.threads = o->threads;

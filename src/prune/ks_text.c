@@ -4,6 +4,7 @@
 #include "prune/ks_text.h"
 
 #include "base/fail.h"
+#include "base/log.h"
 #include "data/shard.h"
 #include "formats/pth.h"
 #include "infer/evaluate.h"
@@ -106,6 +107,22 @@ static wn_status reserve(wn__ks_text *t) {
     return wn__fail(WN_NOMEM, "out of memory for %" PRId64 " windows of text", t->windows);
 }
 
+// Windows that were not asked for fit the model.
+static wn_status set_window(wn__ks_text *t) {
+    int64_t most = t->config.max_positions;
+    if (t->o.seq == 0) {
+        t->o.seq = most < WN_KS_WINDOW ? most : WN_KS_WINDOW;
+        if (t->o.seq < WN_KS_WINDOW)
+            wn__log(WN_LOG_INFO, "windows of %" PRId64 " tokens: %s has no more positions",
+                    t->o.seq, t->dir);
+    }
+    if (t->o.seq <= most) return WN_OK;
+    return wn__fail(WN_INVALID,
+                    "%s: windows of %" PRId64 " tokens (--seq-len), the model has %" PRId64
+                    " positions",
+                    t->dir, t->o.seq, most);
+}
+
 static wn_status open_all(const char *path, wn__ks_text *t) {
     WN_TRY(wn__model_dir(path, t->dir));
     WN_TRY(wn__hf_config_read(t->dir, &t->config));
@@ -115,11 +132,7 @@ static wn_status open_all(const char *path, wn__ks_text *t) {
     if (t->said.count > 0)
         return wn__fail(WN_UNSUPPORTED, "%s: %s was trained to be pruned 2:4; dense ones expected",
                         t->dir, t->said.item[0].layer);
-    if (t->o.seq > t->config.max_positions)
-        return wn__fail(WN_INVALID,
-                        "%s: windows of %" PRId64 " tokens (--seq-len), the model has %" PRId64
-                        " positions",
-                        t->dir, t->o.seq, t->config.max_positions);
+    WN_TRY(set_window(t));
     WN_TRY(load(t));
     WN_TRY(read_text(t));
     return reserve(t);

@@ -9,13 +9,14 @@
 #include "infer/session.h"
 
 #define WN_KS_DAMPING 0.01 /* of the mean diagonal of second moments, added to it */
+#define WN_KS_WINDOW  256  /* tokens together, where nothing else is asked for */
 
 typedef struct wn__ks_text_options {
     const char *text;      /* read by the model's own tokenizer */
     const char *eval_data; /* NULL: the last eval_fraction of `text` is held out */
     double eval_fraction;
-    int64_t tokens; /* to look at, in windows spread over the text; 0: all */
-    int64_t seq, batch;
+    int64_t tokens;     /* to look at, in windows spread over the text; 0: all */
+    int64_t seq, batch; /* seq 0: WN_KS_WINDOW, or the positions of a model that has fewer */
     int threads;
 } wn__ks_text_options;
 

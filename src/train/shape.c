@@ -238,6 +238,17 @@ static wn_status check_positions(const wn__trainer *t, const char *what) {
                     t->config.max_positions, t->o.seq_len);
 }
 
+wn_status wn__setup_length(wn__trainer *t) {
+    wn__model_config c;
+    if (wn__options_given(&t->o, "seq_len")) return WN_OK;
+    WN_TRY(wn__hf_config_read(t->init_dir, &c));
+    if (t->o.seq_len <= c.max_positions) return WN_OK;
+    t->o.seq_len = c.max_positions;
+    wn__say(t, "note: sequences of %" PRId64 " tokens: %s has no more positions", t->o.seq_len,
+            t->init_dir);
+    return WN_OK;
+}
+
 wn_status wn__setup_config(wn__trainer *t, const char *checkpoint) {
     const char *what = checkpoint[0] != '\0'    ? checkpoint
                        : t->init_dir[0] != '\0' ? t->init_dir

@@ -112,7 +112,8 @@ static wn_status open_metrics(wn__trainer *t) {
 // more.
 static wn_status find_start(wn__trainer *t) {
     if (t->o.init_from == NULL || t->o.init_from[0] == '\0') return WN_OK;
-    return wn__model_dir(t->o.init_from, t->init_dir);
+    WN_TRY(wn__model_dir(t->o.init_from, t->init_dir));
+    return wn__setup_length(t);
 }
 
 wn_status wn__trainer_open(wn__trainer *t, const wn_train_options *o, wn_train_fn *fn,

@@ -147,6 +147,8 @@ WN_NODISCARD wn_status wn__tokenizer_place(wn__trainer *t, const wn__tokenizer_p
 /* shape.c: the configuration, of a checkpoint's directory ("" : none), of init_from, of
  * model_config, or by the sizes. INVALID when data or options do not fit it. */
 WN_NODISCARD wn_status wn__setup_config(wn__trainer *t, const char *checkpoint);
+/* seq_len, where it was not given, is no more than the model of init_from has positions. */
+WN_NODISCARD wn_status wn__setup_length(wn__trainer *t);
 /* Whether init_from is given, whose shape wins over model_config's, and that over the sizes. */
 bool wn__begins_from(const wn_train_options *o);
 /* Whether model_config says what the shape is; what it says. INVALID lists the names there are. */

@@ -111,14 +111,14 @@ make_text "$dir/text"
 # shellcheck disable=SC2086
 run 0 train --data "$dir/text" --out "$dir/model" $tiny --steps 12 --mlp relu2
 run 0 ks apply "$dir/model" -o "$dir/chains" --sparsity '*_proj=kron:monarch:8' --sparsity '*.o_proj=dense' --ratio 0.5 --calib "$dir/text" --calib-tokens 640 \
-    --seq-len 32 --rounds 3 --threads 2
+    --rounds 3 --threads 2
 prints "10 of 12 linear layers are chains: 11264 of their 22528 parameters, 50.00% (50.00% asked for)"; prints "monarch:8:2"; prints "what remains: "
-says "before: loss "; says "fitted: loss "
+says "before: loss "; says "fitted: loss "; says "windows of 32 tokens: $dir/model/latest has no more positions"
 run 0 eval "$dir/chains" --data "$dir/text" --seq-len 32; prints "loss "
 run 0 generate "$dir/chains" --prompt The --tokens 3
 run 0 validate "$dir/chains"; prints "chains: valid"
-run 0 train --init-from "$dir/chains" --data "$dir/text" --out "$dir/more" --steps 1 --seq-len 32 --batch-size 4 --threads 2
-says "kron monarch 8x8 rank 2"; says "replaced 10 modules by kron"
+run 0 train --init-from "$dir/chains" --data "$dir/text" --out "$dir/more" --steps 1 --batch-size 4 --threads 2
+says "sequences of 32 tokens: $dir/chains has no more positions"; says "kron monarch 8x8 rank 2"; says "replaced 10 modules by kron"
 grep -q '"model.layers.0.mlp.up_proj=kron:monarch:8:2"' "$dir/more/run.json" || fail "run.json lacks the chains"
 run 0 train --resume --out "$dir/more" --steps 2 --threads 2
 # A teacher: as many updates in one go and in two are the same bits; a teacher is dense.
@@ -199,9 +199,11 @@ prints '"loss_recovered"'; prints '"plain_output_error"'
 grep -q kron "$dir/merged/config.json" && fail "a merged model says that it has chains"
 [ ! -e "$dir/merged/recovery" ] || fail "the run of recovery was left"
 run 0 eval "$dir/merged" --data "$dir/text" --seq-len 32
-run 0 ks fit "$dir/model" --tensor model.layers.1.mlp.up_proj.weight --chain monarch:8:2 --calib "$dir/text" --calib-tokens 320 --seq-len 32 --method svd \
+run 0 ks fit "$dir/model" --tensor model.layers.1.mlp.up_proj.weight --chain monarch:8:2 --calib "$dir/text" --calib-tokens 320 --method svd \
     --output-dir "$dir/one"
-prints "relative error of the outputs"
+prints "relative error of the outputs"; says "windows of 32 tokens"
+run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 33; says "windows of 33 tokens (--seq-len), the model has 32 positions"
+run 1 train --init-from "$dir/model" --data "$dir/text" --out "$dir/no" --steps 1 --seq-len 33; says "32 positions, seq_len is 33"
 run 1 ks fit "$weight" --calib "$dir/text" --output-dir "$dir/no"; says "needs a model directory"
 run 0 convert "$dir/chains" "$dir/chains.pth"; prints "tensors"
 run 0 convert "$dir/model" "$dir/model.pth"; prints "tensors"
