@@ -3,37 +3,37 @@
 # SIGINT ends with a checkpoint and 130; kill -9 loses at most what came after the last one; resuming gives the losses of a run never stopped.
 . "$(dirname "$0")/lib.sh"
 make_text "$dir/text"
-# Enough that a run is at work yet when it is killed.
-if sanitized; then steps=120; else steps=400; fi
-options="$tiny --sparse --steps $steps --save-every 10 --log-every 1"
-
-# shellcheck disable=SC2086
-run 0 train --data "$dir/text" --out "$dir/whole" $options
+options="$tiny --sparse --save-every 10 --log-every 1 --schedule constant"
 losses() { grep '"kind": *"step"' "$1/metrics.jsonl" | sed 's/.*"step": *\([0-9]*\).*"loss": *\([^,}]*\).*/\1 \2/'; }
-losses "$dir/whole" >"$dir/want"
-[ "$(wc -l <"$dir/want")" = $steps ] || fail "$(wc -l <"$dir/want") losses, not $steps"
+
+# stopped SIGNAL CODE NAME SECONDS OPTIONS...: a run that would not end by itself gets the signal so long after its first checkpoint; it goes on, and is then what a run
+# of as many updates is that nobody stopped.
+stopped() {
+    signal=$1 code=$2 name=$3 seconds=$4
+    shift 4
+    "$WINNOW" train --data "$dir/text" --out "$dir/$name" "$@" --steps 1000000000 >"$out" 2>"$err" &
+    child=$!
+    await [ -e "$dir/$name/latest" ]
+    sleep "$seconds"
+    kill "-$signal" $child
+    wait $child 2>/dev/null
+    [ $? = "$code" ] || fail "SIG$signal does not end with $code"
+    cp "$err" "$dir/said"
+    saved=$(sed -n 's/.*"step": *\([0-9]*\).*/\1/p' "$dir/$name/latest/state.json")
+    run 0 train --out "$dir/$name" --resume --steps $((saved + 25))
+    run 0 train --data "$dir/text" --out "$dir/$name-whole" "$@" --steps $((saved + 25))
+    losses "$dir/$name-whole" >"$dir/want"
+    [ "$(wc -l <"$dir/want")" = $((saved + 25)) ] || fail "$(wc -l <"$dir/want") losses, not $((saved + 25))"
+    losses "$dir/$name" | cmp - "$dir/want" || fail "the losses differ after SIG$signal and resume"
+    cmp "$dir/$name/latest/model.safetensors" "$dir/$name-whole/latest/model.safetensors" || fail "the models differ after SIG$signal"
+    cmp "$dir/$name/latest/training.safetensors" "$dir/$name-whole/latest/training.safetensors" || fail "the states differ after SIG$signal"
+}
 
 # shellcheck disable=SC2086
-"$WINNOW" train --data "$dir/text" --out "$dir/int" $options --profile >"$out" 2>"$err" &
-child=$!
-await [ -e "$dir/int/latest" ]
-kill -INT $child
-wait $child
-[ $? = 130 ] || fail "SIGINT does not end with 130"
-says "updates after the first"; says "between kernels"
-run 0 train --out "$dir/int" --resume
-losses "$dir/int" | cmp - "$dir/want" || fail "the losses differ after SIGINT and resume"
-
+stopped INT 130 int 0 $options --profile
+cp "$dir/said" "$err"; says "updates after the first"; says "between kernels"
 # shellcheck disable=SC2086
-"$WINNOW" train --data "$dir/text" --out "$dir/kill" $options >"$out" 2>"$err" &
-child=$!
-await [ -e "$dir/kill/latest" ]
-sleep 0.3$(($$ % 10))
-kill -9 $child
-wait $child 2>/dev/null
-run 0 train --out "$dir/kill" --resume
-losses "$dir/kill" | cmp - "$dir/want" || fail "the losses differ after kill -9 and resume"
-cmp "$dir/kill/latest/model.safetensors" "$dir/whole/latest/model.safetensors" || fail "the models differ"
+stopped KILL 137 kill 0.3$(($$ % 10)) $options
 
 # Ctrl-C ends a reader of the log first: the checkpoint is saved all the same.
 mkfifo "$dir/log"
@@ -61,20 +61,8 @@ else
 fi
 
 # kill -9 between exact steps on sparse factors, with random draws in the gradients: the same bits.
-options="$tiny --steps $((steps / 2)) --save-every 7 --log-every 1 --sparsity *_proj=lowrank:8+2:4+mvue --sparsity mlp.act=act2:4:mvue --act-warmup 50 --act-permute --optimizer loro_adamw --exact-every 10 --refresh all"
-set -f
+set -f # the rules have stars
 # shellcheck disable=SC2086
-run 0 train --data "$dir/text" --out "$dir/loro" $options
-# shellcheck disable=SC2086
-"$WINNOW" train --data "$dir/text" --out "$dir/lorokill" $options >"$out" 2>"$err" &
-child=$!
+stopped KILL 137 loro 0.4$(($$ % 10)) $tiny --save-every 7 --log-every 1 --schedule constant --sparsity *_proj=lowrank:8+2:4+mvue --sparsity mlp.act=act2:4:mvue --act-warmup 50 \
+    --act-permute --optimizer loro_adamw --exact-every 10 --refresh all
 set +f
-await [ -e "$dir/lorokill/latest" ]
-sleep 0.4$(($$ % 10))
-kill -9 $child
-wait $child 2>/dev/null
-run 0 train --out "$dir/lorokill" --resume
-losses "$dir/loro" >"$dir/want"
-losses "$dir/lorokill" | cmp - "$dir/want" || fail "the losses differ after kill -9 and resume of LORO"
-cmp "$dir/lorokill/latest/model.safetensors" "$dir/loro/latest/model.safetensors" || fail "the models of LORO differ"
-cmp "$dir/lorokill/latest/training.safetensors" "$dir/loro/latest/training.safetensors" || fail "the states of LORO differ"
