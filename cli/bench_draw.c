@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <winnow/kernels.h>
 
 enum { PANELS = 8, LINES = 8, POINTS = 32, SPANS = 256, VALUES = 512 };
 
@@ -22,7 +23,7 @@ static bool write_picture(const char *path, void (*draw)(FILE *, const void *), 
     return ok;
 }
 
-/* One line a shape (and a kernel, where several do the work), one panel a work. */
+/* One line a shape (and an op, where several do the work), one panel a work. */
 typedef struct panels {
     chart chart[PANELS];
     char title[PANELS][320];
@@ -50,12 +51,37 @@ static size_t find_panel(panels *p, const bench_rows *rows, const wn_bench_row *
     return i;
 }
 
-/* On a GPU one variant does few tokens and another one many: a line is a shape there. */
-static chart_line *find_line(panels *p, size_t panel, const bench_rows *rows,
-                             const wn_bench_row *r) {
-    char label[128];
-    snprintf(label, sizeof label, "%lld x %lld %s", (long long)r->out, (long long)r->in,
-             rows->threads > 0 ? r->name : "");
+/* Letters of the op where a word of n letters is a kernel, "spmm24_avx2"; else n. */
+static size_t op_length(const char *word, size_t n) {
+    wn_kernel_info k;
+    for (size_t i = 0; i < wn_kernel_count(); i++) {
+        wn_kernel_get(i, &k);
+        size_t op = strlen(k.op), variant = strlen(k.variant);
+        if (n == op + 1 + variant && strncmp(word, k.op, op) == 0 && word[op] == '_' &&
+            strncmp(word + op + 1, k.variant, variant) == 0)
+            return op;
+    }
+    return n;
+}
+
+/* "mask24_avx2 + pack24_avx2" without variants: one does few tokens and another one many. */
+static void without_variants(const char *name, char *out, size_t size) {
+    size_t used = 0;
+    while (*name && used + 1 < size) {
+        size_t n = strcspn(name, " ,"), between = strspn(name + n, " ,");
+        int op = (int)op_length(name, n);
+        snprintf(out + used, size - used, "%.*s%.*s", op, name, (int)between, name + n);
+        used += strlen(out + used);
+        name += n + between;
+    }
+    out[used] = 0;
+}
+
+/* A line goes through all rows of a shape, whichever variants of its ops the plan took. */
+static chart_line *find_line(panels *p, size_t panel, const wn_bench_row *r) {
+    char ops[80], label[128];
+    without_variants(r->name, ops, sizeof ops);
+    snprintf(label, sizeof label, "%lld x %lld %s", (long long)r->out, (long long)r->in, ops);
     chart *c = &p->chart[panel];
     for (size_t i = 0; i < c->count; i++)
         if (strcmp(p->label[panel][i], label) == 0) return &p->line[panel][i];
@@ -72,7 +98,7 @@ static chart_line *find_line(panels *p, size_t panel, const bench_rows *rows,
 
 static void add_point(panels *p, const bench_rows *rows, const wn_bench_row *r) {
     size_t panel = find_panel(p, rows, r);
-    chart_line *l = panel < PANELS ? find_line(p, panel, rows, r) : NULL;
+    chart_line *l = panel < PANELS ? find_line(p, panel, r) : NULL;
     if (!l || l->count == POINTS) return;
     size_t line = (size_t)(l - p->line[panel]), at = l->count++;
     p->x[panel][line][at] = log2((double)r->rows);

@@ -59,6 +59,9 @@ tiny gemm --shapes 12x20,16x16 --rows 5,8 --peers none; prints "not asked for"
 grep -q '"role": *"peer"' "$dir/gemm.json" && fail "a peer that was not asked for"
 grep -q abc123 "$dir/gemm.json" || fail "no commit"
 valid "$dir/gemm.json" "$dir/gemm.svg"
+for op in spmm24 spmm24_columns 'mask24 + pack24 + spmm24_rows'; do # a line is an op, whichever variants ran
+    grep -qF ">12 x 20 $op<" "$dir/gemm.svg" || fail "no line of $op"
+done
 tiny decode --shapes 16x16 --rows 1,3; valid "$dir/decode.json" "$dir/decode.svg"
 tiny prune --shapes 16x16; valid "$dir/prune.json" "$dir/prune.svg"
 tiny layer --shapes 16x16 --rows 8 --sparsity 2:4:row --sparsity '*=lowrank:4'; prints "lowrank 4"; valid "$dir/layer.json" "$dir/layer.svg"
