@@ -104,6 +104,9 @@ WN_NODISCARD wn_status wn__ks_build(wn__ks *k);
 void wn__ks_free(wn__ks *k);
 /* Weights as products see them, after masters changed. */
 void wn__ks_round(wn__ks *k);
+/* Between two updates: CANCELLED where the caller wants to stop and there is no epoch yet that a
+ * checkpoint could be of. */
+WN_NODISCARD wn_status wn__ks_go_on(const wn__ks *k, int64_t epoch);
 WN_NODISCARD wn_status wn__ks_train_epoch(wn__ks *k, int64_t epoch, wn__ks_sums *out);
 /* ks_fit.c: every log_interval batches of an epoch. */
 void wn__ks_tell(const wn__ks *k, int64_t epoch, const wn__ks_sums *so_far);

@@ -30,7 +30,7 @@ WN_NODISCARD wn_status wn__ks_gpu_build(wn__ks *k);
 WN_NODISCARD wn_status wn__ks_gpu_push(wn__ks *k);
 WN_NODISCARD wn_status wn__ks_gpu_pull(const wn__ks *k);
 /* As wn__ks_train_epoch after k->order is made, and wn__ks_loss without squares. */
-WN_NODISCARD wn_status wn__ks_gpu_epoch(wn__ks *k, wn__ks_sums *out);
+WN_NODISCARD wn_status wn__ks_gpu_epoch(wn__ks *k, int64_t epoch, wn__ks_sums *out);
 WN_NODISCARD wn_status wn__ks_gpu_loss(wn__ks *k, const wn__ks_data *data, double *loss);
 
 /* ---- what its two files share */

@@ -250,20 +250,30 @@ static wn_status clear_sums(wn__ks *k) {
     return wn__cuda_set(wn__gpu_device(k->gpu->gpu), k->gpu->loss.data, 0, bytes);
 }
 
-wn_status wn__ks_gpu_epoch(wn__ks *k, wn__ks_sums *out) {
+// All of them are asked for before the first may be done.
+static wn_status run_updates(wn__ks *k, int64_t epoch, wn__ks_sums *out) {
     wn__ks_gpu *g = k->gpu;
     wn__cuda *d = wn__gpu_device(g->gpu);
     char *record = g->record;
-    const int last = k->chain.count;
-    WN_TRY(clear_sums(k));
     for (int64_t i = 0; i < k->train.rows; i += k->batch, record += g->record_bytes) {
         const int64_t n = least(k->batch, k->train.rows - i);
+        if (i > 0) WN_TRY(wn__ks_go_on(k, epoch));
         put_record(k, record, i, n);
         WN_TRY(wn__cuda_copy_in(d, g->step.data, record, g->record_bytes));
         WN_TRY(run_update(k, n));
         k->updates++;
         out->batches++;
     }
+    return WN_OK;
+}
+
+wn_status wn__ks_gpu_epoch(wn__ks *k, int64_t epoch, wn__ks_sums *out) {
+    wn__ks_gpu *g = k->gpu;
+    const int last = k->chain.count;
+    WN_TRY(clear_sums(k));
+    wn_status status = run_updates(k, epoch, out);
+    if (status == WN_CANCELLED) WN_TRY(wn__gpu_finish(g->gpu)); // it reads memory that will go
+    WN_TRY(status);
     WN_TRY(read_sums(k));
     const double batches = (double)out->batches;
     out->loss = g->sums[0] / batches;

@@ -196,6 +196,13 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+wn_status wn__ks_go_on(const wn__ks *k, int64_t epoch) {
+    if (epoch != k->first || k->o->stop == NULL || !k->o->stop(k->ctx)) return WN_OK;
+    return wn__fail(WN_CANCELLED,
+                    "stopped in epoch %" PRId64 ", the first of this fit: nothing was saved",
+                    epoch);
+}
+
 wn_status wn__ks_train_epoch(wn__ks *k, int64_t epoch, wn__ks_sums *out) {
     *out = (wn__ks_sums){0};
     int64_t n = k->train.rows;
@@ -205,16 +212,13 @@ wn_status wn__ks_train_epoch(wn__ks *k, int64_t epoch, wn__ks_sums *out) {
         k->order[i] = k->order[j];
         k->order[j] = i;
     }
-    if (k->gpu != NULL) return wn__ks_gpu_epoch(k, out);
+    if (k->gpu != NULL) return wn__ks_gpu_epoch(k, epoch, out);
     for (int64_t i = 0; i < n; i += k->batch) {
         int64_t some = least(k->batch, n - i);
         wn__ks_bring(k, &k->train, k->order + i, some);
         WN_TRY(train_batch(k, some, out));
         wn__ks_tell(k, epoch, out);
-        if (epoch == k->first && i + some < n && k->o->stop != NULL && k->o->stop(k->ctx))
-            return wn__fail(
-                WN_CANCELLED,
-                "stopped in epoch %" PRId64 ", the first of this fit: nothing was saved", epoch);
+        if (i + some < n) WN_TRY(wn__ks_go_on(k, epoch));
     }
     out->loss /= (double)out->batches;
     out->norm /= (double)out->batches;

@@ -163,6 +163,33 @@ static void test_resume(void **state) {
     }
 }
 
+static bool stop_at_second(void *ctx) {
+    int *asked = ctx;
+    return ++*asked == 2;
+}
+
+// Of the first epoch nothing is left, and the GPU has nothing either; after the others there is a
+// checkpoint to go on from.
+static void test_stop(void **state) {
+    const char *path = write_matrix(state, "w.pth", OUT, IN);
+    wn_ks_options o = options_for(state, "stop");
+    wn_ks_result r;
+    char file[1200];
+    int asked = 0;
+    o.stop = stop_at_second;
+    assert_int_equal(wn_ks_fit(path, &o, NULL, &asked, &r), WN_CANCELLED);
+    assert_non_null(strstr(wn_last_error(), "stopped in epoch 1, the first of this fit"));
+    assert_int_equal(asked, 2); // between its three updates
+    (void)snprintf(file, sizeof file, "%s/ks_chain_best.pth", o.output_dir);
+    assert_false(wn__file_exists(file));
+    asked = -2; // after the epoch's end, after the second's
+    assert_int_equal(wn_ks_fit(path, &o, NULL, &asked, &r), WN_CANCELLED);
+    assert_non_null(strstr(wn_last_error(), "stopped after epoch 2"));
+    (void)snprintf(file, sizeof file, "%s/ks_chain_epoch_2.pth", o.output_dir);
+    assert_true(wn__file_exists(file));
+    assert_int_equal(fake->alive, 0);
+}
+
 // What the processor does instead is said; what nothing does is refused.
 static void test_says(void **state) {
     const char *path = write_matrix(state, "w.pth", OUT, IN);
@@ -218,8 +245,8 @@ static void test_failures(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {TEST(test_near), TEST(test_resume), TEST(test_says),
-                                       TEST(test_failures)};
+    const struct CMUnitTest tests[] = {TEST(test_near), TEST(test_resume), TEST(test_stop),
+                                       TEST(test_says), TEST(test_failures)};
     fake = fake_cuda_open();
     if (fake == NULL || !wn__device_code_built()) return 0; // a build without device code
     fake->memory_bytes = (size_t)256 << 20;
