@@ -12,9 +12,11 @@
  * stay within a byte.
  *
  * Up to QUAD_TURNS tokens take turns at a quad, as its weights wait for few of them; more take all
- * of a block one by one, begin with its offset, and read x once. */
+ * of a block two by two, begin with its offset, and read x once. Two tokens with two sums each are
+ * four chains of products: with one alone, what waits for its sum fills the schedulers, and the
+ * next block's numbers of pairs come late. */
 
-enum { QUADS = 4, QUAD_TURNS = 5 };
+enum { QUADS = 4, QUAD_TURNS = 6 };
 
 /* Words of two lines together: l of plane (or half line) a and l of b as dword l. */
 #define QUAD_WORDS(a, b)                                                                           \
@@ -170,13 +172,34 @@ ALWAYS quad_block quads_of(const uint8_t *w, int64_t ahead) {
     return block;
 }
 
-ALWAYS vi block_sum(const quad_block *block, const uint8_t *columns) {
-    vi sum = block->minus, x = vi_load(columns);
-    __asm__("" : "+v"(x)); /* stays in its register for eight picks */
+/* Sums of n tokens of two, whose x stays in its register for eight picks. */
+ALWAYS void block_sums(int n, const quad_block *block, const uint8_t *columns, int64_t down,
+                       vi *to) {
+    vi x[2], sums[2][2];
     UNROLL
-    for (int p = 0; p < QUADS; p++)
-        sum = add_picked(add_picked(sum, &block->of[p], 0, x), &block->of[p], 1, x);
-    return sum;
+    for (int t = 0; t < n; t++) {
+        x[t] = vi_load(columns + t * down);
+        __asm__("" : "+v"(x[t]));
+        sums[t][0] = block->minus;
+        sums[t][1] = _mm512_setzero_si512();
+    }
+    UNROLL
+    for (int i = 0; i < 2 * QUADS; i++) {
+        UNROLL
+        for (int t = 0; t < n; t++)
+            sums[t][i % 2] = add_picked(sums[t][i % 2], &block->of[i / 2], i % 2, x[t]);
+    }
+    UNROLL
+    for (int t = 0; t < n; t++)
+        to[t] = _mm512_add_epi32(sums[t][0], sums[t][1]);
+}
+
+/* Adds the sums of tokens t0 .. t1 - 1 in block b. */
+ALWAYS void add_sums(int t0, int t1, int tokens, const vi *sums, vf scales, const int_rows *r,
+                     int64_t b, kept_sums *kept, float *to) {
+    UNROLL
+    for (int t = t0; t < t1; t++)
+        add_sum(tokens, t, sums[t], vf_mul(scales, vf_set(scale_of_group(r, t, b))), kept, to);
 }
 
 /* A pass over INT4 2:4 weights. */
@@ -186,20 +209,22 @@ ALWAYS void quads_pass(int tokens, bool tables, const uint8_t *w, const int_rows
     keep_sums(tokens, to, &kept);
     for (int64_t b = 0; b < blocks; b++, w += 384) {
         const vf scales = scales_of(w, 0);
-        vi sums[QUAD_TURNS];
-        quad_block block;
-        if (tables)
+        vi sums[WN_STREAM_BATCH];
+        if (tables) {
             sums[0] = table_sum(w, r->x + 256 * b, ahead);
-        else if (tokens <= QUAD_TURNS)
+        } else if (tokens <= QUAD_TURNS) {
             few_sums(tokens, w, r, b, ahead, sums);
-        else
-            block = quads_of(w, ahead);
-        UNROLL
-        for (int t = 0; t < tokens; t++) {
-            vi sum = tokens <= QUAD_TURNS ? sums[t < QUAD_TURNS ? t : 0]
-                                          : block_sum(&block, r->x + t * r->down + 64 * b);
-            add_sum(tokens, t, sum, vf_mul(scales, vf_set(scale_of_group(r, t, b))), &kept, to);
+        } else {
+            const quad_block block = quads_of(w, ahead);
+            UNROLL
+            for (int t = 0; t < tokens; t += 2) {
+                const int n = tokens - t < 2 ? 1 : 2;
+                block_sums(n, &block, r->x + t * r->down + 64 * b, r->down, sums + t);
+                add_sums(t, t + n, tokens, sums, scales, r, b, &kept, to);
+            }
+            continue;
         }
+        add_sums(0, tokens, tokens, sums, scales, r, b, &kept, to);
     }
     put_sums(tokens, &kept, to);
 }
