@@ -9,6 +9,7 @@
 #include "kernels/cuda/images.h"
 #include "kernels/mask24.h"
 #include "kernels/pack24.h"
+#include "kernels/soft24.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,14 @@ wn_status wn__gpu_run_op(wn__suite *s, wn__op op, const void *args) {
     if (status == WN_OK) status = wn__gpu_finish(g->gpu);
     wn__arena_free(&scratch);
     return status;
+}
+
+// Elements from the first to the last, gaps of strides too.
+static int64_t span_of(const wn_tensor *t) {
+    int64_t span = 1;
+    for (int d = 0; d < t->ndim; d++)
+        span += (t->shape[d] - 1) * t->stride[d];
+    return span;
 }
 
 static wn_tensor *slot(wn__case *c, const char *name) {
@@ -88,15 +97,50 @@ wn_status wn__gpu_random8(wn__suite *s, void *to, int64_t rows, int64_t columns,
     return status;
 }
 
-// block8 of random numbers under no mask.
+static wn_status fill_mask(wn__suite *s, const wn_tensor *w, wn_tensor *mask, bool tile) {
+    const wn__mask24 m = {.w = *w, .mask = *mask, .method = tile ? WN_MASK24_TILE : WN_MASK24_ROW};
+    return wn__gpu_run_op(s, WN__OP_mask24, &m);
+}
+
+// Makes w 2:4, by a mask in an arena that the caller frees.
+static wn_status prune(wn__suite *s, const wn_tensor *w, wn__arena *arena, wn_tensor *mask) {
+    const int64_t rows = w->shape[0], groups = wn__ceil_div(w->shape[1], 4);
+    WN_TRY(wn__cuda_arena(s->gpu->d, "mask", (size_t)(rows * groups), arena));
+    WN_TRY(wn__tensor_alloc2(arena, WN_DTYPE_U8, rows, groups, mask));
+    mask->device.kind = WN_DEVICE_CUDA;
+    WN_TRY(fill_mask(s, w, mask, false));
+    const wn__apply24 a = {.x = *w, .y = *w, .mask = *mask};
+    return wn__gpu_run_op(s, WN__OP_apply24, &a);
+}
+
+// block8 of random numbers, and their codes written out (dense NULL: not).
 static wn_status fill_blocks8(wn__suite *s, const wn_tensor *blocks, const wn_tensor *scale,
-                              int64_t columns, uint64_t seed) {
-    wn__arena arena = {0};
-    wn_tensor w;
+                              const wn_tensor *dense, int64_t columns, uint64_t seed) {
+    wn__arena arena = {0}, masks = {0};
+    wn_tensor w, mask;
     wn_status status = random_matrix(s, WN_DTYPE_BF16, scale->shape[0], columns, seed, &arena, &w);
-    const wn__block8 p = {.w = w, .scale = *scale, .blocks = *blocks};
+    if (status == WN_OK) status = prune(s, &w, &masks, &mask);
+    const wn__block8 p = {.w = w, .mask = mask, .scale = *scale, .blocks = *blocks};
     if (status == WN_OK) status = wn__gpu_run_op(s, WN__OP_block8, &p);
+    if (status == WN_OK && dense != NULL) {
+        const wn__rows8 codes = {.x = w, .scale = *scale, .y = *dense, .given = true};
+        status = wn__gpu_run_op(s, WN__OP_rows8, &codes);
+    }
     wn__arena_free(&arena);
+    wn__arena_free(&masks);
+    return status;
+}
+
+// block24 of random numbers that lie written out as well.
+static wn_status fill_both(wn__suite *s, const wn_tensor *blocks, const wn_tensor *dense,
+                           uint64_t seed) {
+    wn__arena masks = {0};
+    wn_tensor mask;
+    WN_TRY(wn__gpu_random(s->gpu, dense->data, dense->dtype, span_of(dense), seed));
+    wn_status status = prune(s, dense, &masks, &mask);
+    const wn__block24 b = {.w = *dense, .mask = mask, .blocks = *blocks};
+    if (status == WN_OK) status = wn__gpu_run_op(s, WN__OP_block24, &b);
+    wn__arena_free(&masks);
     return status;
 }
 
@@ -104,12 +148,8 @@ static wn_status fill_blocks8(wn__suite *s, const wn_tensor *blocks, const wn_te
 static wn_status fill_product8(wn__suite *s, wn__case *c, uint64_t seed) {
     const wn_tensor *x = slot(c, "x");
     WN_TRY(fill_rows8(s, x, slot(c, "x_scale"), seed));
-    return fill_blocks8(s, slot(c, "blocks"), slot(c, "w_scale"), x->shape[1], seed + 1);
-}
-
-static wn_status fill_mask(wn__suite *s, const wn_tensor *w, wn_tensor *mask, bool tile) {
-    const wn__mask24 m = {.w = *w, .mask = *mask, .method = tile ? WN_MASK24_TILE : WN_MASK24_ROW};
-    return wn__gpu_run_op(s, WN__OP_mask24, &m);
+    return fill_blocks8(s, slot(c, "blocks"), slot(c, "w_scale"), slot(c, "dense"), x->shape[1],
+                        seed + 1);
 }
 
 // A mask of numbers that nobody sees.
@@ -184,7 +224,7 @@ static wn_status fill_blocks(wn__suite *s, wn_tensor *blocks, uint64_t seed) {
 }
 
 wn_status wn__gpu_fill_case(wn__suite *s, wn__case *c, uint64_t seed) {
-    wn_tensor *w = slot(c, "w"), *blocks = slot(c, "blocks");
+    wn_tensor *w = slot(c, "w"), *blocks = slot(c, "blocks"), *dense = slot(c, "dense");
     bool packed = false;
     if (c->type->op == WN__OP_spmm24_blocks8) return fill_product8(s, c, seed);
     for (int i = 0; i < c->parts; i++) {
@@ -194,13 +234,12 @@ wn_status wn__gpu_fill_case(wn__suite *s, wn__case *c, uint64_t seed) {
         if (c->type->op == WN__OP_unpack24) {
             if (!packed) WN_TRY(fill_packed(s, slot(c, "values"), slot(c, "index"), seed));
             packed = true;
+        } else if (t == dense && blocks != NULL) {
+            WN_TRY(fill_both(s, blocks, t, seed));
         } else if (wn__is_float(t->dtype)) {
-            int64_t span = 1; // gaps of strides too
-            for (int d = 0; d < t->ndim; d++)
-                span += (t->shape[d] - 1) * t->stride[d];
-            WN_TRY(wn__gpu_random(s->gpu, t->data, t->dtype, span, seed + (uint64_t)i));
+            WN_TRY(wn__gpu_random(s->gpu, t->data, t->dtype, span_of(t), seed + (uint64_t)i));
         } else if (t == blocks) {
-            WN_TRY(fill_blocks(s, t, seed));
+            if (dense == NULL) WN_TRY(fill_blocks(s, t, seed));
         } else if (strcmp(p->name, "mask") == 0 && w != NULL) {
             WN_TRY(fill_mask(s, w, t, slot(c, "values_t") != NULL || slot(c, "blocks_t") != NULL));
         } else if (t->ndim == 2 && t->dtype == WN_DTYPE_U8) {

@@ -96,14 +96,17 @@ wn_status wn__check_spmm24_blocks8(const void *args) {
         {"bias", &p->bias, 1, WN_DTYPE_NONE, WN__OPTIONAL | WN__PACKED, 0},
         {"residual", &p->residual, 2, WN_DTYPE_NONE, WN__OPTIONAL | WN__UNIT, 0},
         {"y", &p->y, 2, WN_DTYPE_NONE, WN__UNIT | WN__WRITTEN, WN__MAY_BE(5)},
+        {"dense", &p->dense, 2, WN_DTYPE_U8, WN__OPTIONAL | WN__UNIT, 0},
     };
-    WN_TRY(wn__check_operands(op, o, 7));
+    WN_TRY(wn__check_operands(op, o, 8));
     WN_TRY(wn__check_same(op, "row", o + 0, 0, o + 6, 0));
     WN_TRY(wn__check_same(op, "output", o + 4, 0, o + 6, 1));
     if (wn__given(&p->residual)) WN_TRY(wn__check_shapes(op, o + 5, o + 6));
     WN_TRY(check_scale(op, o + 1, p->x.shape[0], true));
+    WN_TRY(wn__check_same(op, "output", o + 7, 0, o + 6, 1));
+    WN_TRY(wn__check_same(op, "inner", o + 7, 1, o + 0, 1));
     WN_TRY(check_scale(op, o + 3, p->y.shape[1], true));
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < 8; i++)
         WN_TRY(wn__check_aligned16(op, o + i));
     return check_blocks(op, o + 2, p->y.shape[1], p->x.shape[1]);
 }

@@ -21,7 +21,9 @@
  * every group are multiplied but those beyond k. Products are exact; they are added as the tensor
  * cores of GPUs add those of 8 bits: 32 at a time (of 64 columns), with the sum so far, each cut at
  * 2^-13 of the largest of them. That is the bound of their error; the scales, the bias, relu^2 and
- * the residual add a float32 rounding each. Deterministic as there. */
+ * the residual add a float32 rounding each. Deterministic as there. `dense` is W's codes written
+ * out, as there, zeros where nothing is kept: a variant that reads it adds 32 columns at a time, 16
+ * that may be something and the sum so far, so it cuts 17 numbers twice where others cut 33. */
 #ifndef WN_KERNELS_BLOCK8_H
 #define WN_KERNELS_BLOCK8_H
 
@@ -49,6 +51,7 @@ typedef struct wn__spmm24_blocks8 {
     wn_tensor w_scale;  /* F32 [n] or [1] */
     wn_tensor bias;     /* [n] or absent */
     wn_tensor residual; /* [T, n] or absent */
+    wn_tensor dense;    /* U8 [n, k] or absent */
     wn_tensor y;        /* [T, n] */
     bool relu2;
 } wn__spmm24_blocks8;

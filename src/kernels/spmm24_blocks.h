@@ -14,8 +14,12 @@
  * products and the bias in any order with each sum cut (not rounded) to 24 bits, as the tensor
  * cores of GPUs add; relu^2 and the residual add a rounding each, a gate four. A NaN stays one
  * under relu^2. Deterministic: the same bits for any thread count and from run to run, on one
- * variant. x, bias, residual and y have one dtype, which is `values` but in ref; all data begin at
- * multiples of 16 bytes. Places in blocks are trusted: they came from block24. */
+ * variant. x, bias, residual, dense and y have one dtype, which is `values` but in ref; all data
+ * begin at multiples of 16 bytes. Places in blocks are trusted: they came from block24.
+ *
+ * `dense` is W written out, of unit stride along k and any row stride, for a caller who has it: a
+ * variant may read it in place of the blocks, which are there either way. That it holds the same
+ * numbers, zeros where W keeps nothing, is trusted. */
 #ifndef WN_KERNELS_SPMM24_BLOCKS_H
 #define WN_KERNELS_SPMM24_BLOCKS_H
 
@@ -26,6 +30,7 @@ typedef struct wn__spmm24_blocks {
     wn_tensor blocks;   /* U8 [ceil(n/64), ceil(k/64), 4608], packed */
     wn_tensor bias;     /* [n] or absent */
     wn_tensor residual; /* [T, n] or absent */
+    wn_tensor dense;    /* [n, k] or absent */
     wn_tensor y;        /* [T, n] */
     wn_dtype values;    /* of the numbers in blocks: BF16 or F16 */
     bool relu2;

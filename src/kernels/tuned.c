@@ -18,7 +18,7 @@
 #define HEADER  "winnow choices 1"
 #define LARGEST ((size_t)16 << 20)
 
-enum { FIELDS = 7 };
+enum { FIELDS = 8, FIELDS_BEFORE = 7 };
 
 // Ops that share the arguments of another.
 typedef wn__reduce wn__sum;
@@ -30,8 +30,9 @@ static const struct {
     wn__op op;
     const char *name;
     size_t offset;
+    int times;
 } operands[] = {
-#define MOVES(op, operand, times) {WN__OP_##op, #operand, offsetof(wn__##op, operand)},
+#define MOVES(op, operand, times) {WN__OP_##op, #operand, offsetof(wn__##op, operand), times},
 #include "kernels/costs.def"
 #undef MOVES
 };
@@ -43,18 +44,28 @@ static int64_t power_above(int64_t n) {
     return n == 0 ? 0 : p;
 }
 
+// The i-th of all operands, NULL where it is another op's or not given.
+static const wn_tensor *operand_of(size_t i, wn__op op, const void *args) {
+    const wn_tensor *t = (const void *)((const char *)args + operands[i].offset);
+    return operands[i].op == op && wn__given(t) ? t : NULL;
+}
+
 void wn__class_of(wn__op op, const void *args, char out[WN__CLASS_TEXT]) {
     size_t used = 0;
+    bool exact = false;
     out[0] = '\0';
+    for (size_t i = 0; i < sizeof operands / sizeof *operands; i++)
+        exact = exact || (operands[i].times == 0 && operand_of(i, op, args) != NULL);
     for (size_t i = 0; i < sizeof operands / sizeof *operands; i++) {
-        const wn_tensor *t = (const void *)((const char *)args + operands[i].offset);
-        if (operands[i].op != op || !wn__given(t)) continue;
+        const wn_tensor *t = operand_of(i, op, args);
+        if (t == NULL) continue;
 #define PUT(...)                                                                                   \
     if (used < WN__CLASS_TEXT)                                                                     \
     used += (size_t)snprintf(out + used, WN__CLASS_TEXT - used, __VA_ARGS__)
         PUT("%s%s=%s:", used > 0 ? "," : "", operands[i].name, wn_dtype_name(t->dtype));
         for (int d = 0; d < t->ndim; d++)
-            PUT("%s%lld", d > 0 ? "x" : "", (long long)power_above(t->shape[d]));
+            PUT("%s%lld", d > 0 ? "x" : "",
+                (long long)(exact ? t->shape[d] : power_above(t->shape[d])));
         if (t->ndim == 2 && t->stride[1] != 1) PUT("t");
 #undef PUT
     }
@@ -108,6 +119,17 @@ const wn__tuned_line *wn__tuned_find(const wn__exec *x, wn__op op, const void *a
     return NULL;
 }
 
+double wn__tuned_seconds(const wn__tuned_line *l, const char *variant) {
+    const size_t n = strlen(variant);
+    for (const char *at = l->times; *at != '\0'; at += strspn(at, " ")) {
+        const size_t length = strcspn(at, " ");
+        if (length > n && strncmp(at, variant, n) == 0 && at[n] == '=')
+            return strtod(at + n + 1, NULL) / 1e6;
+        at += length;
+    }
+    return 0;
+}
+
 // One field of a line, which must be there and fit.
 static wn_status take(const char **at, const char *end, char *out, size_t n, bool last,
                       const char *path, long number) {
@@ -116,7 +138,7 @@ static wn_status take(const char **at, const char *end, char *out, size_t n, boo
     const size_t length = last || tab == NULL ? left : (size_t)(tab - *at);
     if (last ? tab != NULL : tab == NULL)
         return wn__fail(WN_FORMAT, "%s:%ld: %s than %d fields between tabs", path, number,
-                        last ? "more" : "fewer", FIELDS);
+                        last ? "more" : "fewer", last ? FIELDS : FIELDS_BEFORE);
     if (length == 0 || length >= n || memchr(*at, '\0', length) != NULL)
         return wn__fail(WN_FORMAT, "%s:%ld: a field is %s", path, number,
                         length == 0   ? "empty"
@@ -154,7 +176,9 @@ static wn_status parse_line(wn__tuned *t, const char *at, const char *end, const
     WN_TRY(take(&at, end, l.class, sizeof l.class, false, path, number));
     WN_TRY(take(&at, end, l.variant, sizeof l.variant, false, path, number));
     WN_TRY(take(&at, end, time, sizeof time, false, path, number));
-    WN_TRY(take(&at, end, l.checked, sizeof l.checked, true, path, number));
+    const bool before = memchr(at, '\t', (size_t)(end - at)) == NULL;
+    WN_TRY(take(&at, end, l.checked, sizeof l.checked, before, path, number));
+    if (!before) WN_TRY(take(&at, end, l.times, sizeof l.times, true, path, number));
     l.seconds = strtod(time, &stop) / 1e6;
     if (*stop != '\0' || !(l.seconds > 0) || !isfinite(l.seconds))
         return wn__fail(WN_FORMAT, "%s:%ld: '%s' is not a number of microseconds", path, number,
@@ -199,11 +223,12 @@ wn_status wn__tuned_text(const wn__tuned *t, char **out) {
     *out = NULL;
     FILE *f = open_memstream(&text, &size);
     if (f == NULL) return wn__fail_errno("cannot write text to memory");
-    fprintf(f, "%s\n# device, driver, op, class, variant, microseconds, checked on\n", HEADER);
+    fprintf(f, "%s\n# device, driver, op, class, variant, microseconds, checked on, times of all\n",
+            HEADER);
     for (size_t i = 0; i < t->count; i++) {
         const wn__tuned_line *l = &t->line[i];
-        fprintf(f, "%s\t%s\t%s\t%s\t%s\t%.4g\t%s\n", l->device, l->driver, l->op, l->class,
-                l->variant, l->seconds * 1e6, l->checked);
+        fprintf(f, "%s\t%s\t%s\t%s\t%s\t%.4g\t%s%s%s\n", l->device, l->driver, l->op, l->class,
+                l->variant, l->seconds * 1e6, l->checked, *l->times != '\0' ? "\t" : "", l->times);
     }
     const bool bad = ferror(f) != 0;
     if (fclose(f) != 0 || bad) {

@@ -6,7 +6,7 @@
 
 #include "kernels/op.h"
 
-enum { WN__CLASS_TEXT = 256 };
+enum { WN__CLASS_TEXT = 256, WN__TIMES_TEXT = 2048 };
 
 /* All texts without tabs and line ends. */
 typedef struct wn__tuned_line {
@@ -17,6 +17,8 @@ typedef struct wn__tuned_line {
     char variant[40];  /* "cublaslt" */
     double seconds;    /* of it */
     char checked[320]; /* the problems on which it agreed with ref, each cut at 90 characters */
+    char times[WN__TIMES_TEXT]; /* microseconds of all that were timed: "cublaslt=4.9 sm80=11.2";
+                                   empty in files of before */
 } wn__tuned_line;
 
 typedef struct wn__tuned {
@@ -37,9 +39,13 @@ WN_NODISCARD wn_status wn__tuned_text(const wn__tuned *t, char **out);
 /* What device and driver are called there. */
 void wn__tuned_device(const wn__exec *x, wn__tuned_line *out);
 /* The class of (checked) arguments: dtypes, and sizes rounded up to powers of two, 't' behind those
- * of transposed matrices: "a=bf16:16x4096,b=bf16:4096x4096t,c=bf16:16x4096". */
+ * of transposed matrices: "a=bf16:16x4096,b=bf16:4096x4096t,c=bf16:16x4096". Where an operand is
+ * given that may be read in place of another (0 times in costs.def) sizes are as they are: which of
+ * the two is faster changes from one tile to the next. */
 void wn__class_of(wn__op op, const void *args, char out[WN__CLASS_TEXT]);
 /* The choice for these arguments on x, NULL if there is none. */
 const wn__tuned_line *wn__tuned_find(const wn__exec *x, wn__op op, const void *args);
+/* Seconds of a variant when the choice was made, 0: it was not timed. */
+double wn__tuned_seconds(const wn__tuned_line *l, const char *variant);
 
 #endif

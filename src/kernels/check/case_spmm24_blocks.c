@@ -13,7 +13,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { T, N, K, DTYPE, DATA, MASKS, BIAS, RESIDUAL, RELU2, XPAD, YPAD, ONEHOT, ODD, GATE, FIELDS };
+enum {
+    T,
+    N,
+    K,
+    DTYPE,
+    DATA,
+    MASKS,
+    BIAS,
+    RESIDUAL,
+    RELU2,
+    XPAD,
+    YPAD,
+    ONEHOT,
+    ODD,
+    GATE,
+    DENSE,
+    FIELDS
+};
 
 static const char *const dtype_words[] = {"bf16", "f16", NULL};
 static const char *const residual_words[] = {"none", "other", "y", NULL};
@@ -34,6 +51,7 @@ static const wn__field fields[FIELDS] = {
     WN__FIELD_FLAG("onehot", 0), // x[t,i] is 1 where i = t mod k
     WN__FIELD_FLAG("odd", 0),    // row strides that are no multiples of eight
     WN__FIELD_FLAG("gate", 0),
+    WN__FIELD_WORDS("dense", WN__DENSE_GAPS, WN__DENSE_NONE, wn__dense_words),
 };
 
 // Odd strides are for the reference alone, so only a few cases have them; bulk stores move eights
@@ -59,6 +77,11 @@ static void declare(wn__case *c) {
     wn__case_part(c, "x", &p->x, WN__READ, wn__view2(dtype, v[T], v[K], pad_of(v, v[K], v[XPAD])));
     wn__case_part(c, "blocks", &p->blocks, WN__READ, wn__block24_tensor(v[N], v[K]));
     if (v[BIAS]) wn__case_part(c, "bias", &p->bias, WN__READ, wn__tensor1(NULL, dtype, v[N]));
+    if (v[DENSE] != WN__DENSE_NONE)
+        wn__case_part(
+            c, "dense", &p->dense, WN__READ,
+            wn__view2(dtype, v[N], v[K], pad_of(v, v[K], v[DENSE] == WN__DENSE_GAPS ? 3 : 0)))
+            ->instead = true;
     wn__part *residual = NULL;
     if (v[RESIDUAL] == OTHER)
         wn__case_part(c, "residual", &p->residual, WN__READ,
@@ -95,18 +118,6 @@ static void fill_blocks(wn__case *c, wn__part *p) {
                        (int)(row % 64), (int)(g % 16), row < v[N] ? v[K] - 4 * g : 0);
 }
 
-static void fill(wn__case *c) {
-    const int64_t *v = c->problem.value;
-    wn__part *x = wn__case_find(c, "x");
-    wn__case_fill(c, (wn__data)v[DATA]);
-    fill_blocks(c, wn__case_find(c, "blocks"));
-    wn__part *residual = wn__case_find(c, "residual");
-    for (int64_t i = 0; v[GATE] && i < residual->count; i++) // squares
-        wn__part_set(residual, i, fabs(wn__part_get(residual, i)));
-    for (int64_t i = 0; v[ONEHOT] && i < x->count; i++)
-        wn__part_set(x, i, i % v[K] == i / v[K] % v[K] ? 1 : 0);
-}
-
 // A kept number of a row of W.
 typedef struct kept {
     int64_t column;
@@ -131,6 +142,34 @@ static int64_t row_of(const wn__case *c, const wn__part *blocks, int64_t o, kept
         }
     }
     return count;
+}
+
+// What the blocks hold.
+static void write_dense(wn__case *c, wn__part *dense) {
+    const int64_t *v = c->problem.value;
+    const wn__part *blocks = wn__case_find(c, "blocks");
+    kept *row = calloc((size_t)v[K] + 4, sizeof *row);
+    for (int64_t i = 0; i < dense->count; i++)
+        wn__part_set(dense, i, 0);
+    for (int64_t o = 0; o < v[N] && row != NULL; o++) {
+        const int64_t count = row_of(c, blocks, o, row);
+        for (int64_t i = 0; i < count; i++)
+            if (row[i].value != 0) wn__part_set(dense, o * v[K] + row[i].column, row[i].value);
+    }
+    free(row);
+}
+
+static void fill(wn__case *c) {
+    const int64_t *v = c->problem.value;
+    wn__part *x = wn__case_find(c, "x");
+    wn__case_fill(c, (wn__data)v[DATA]);
+    fill_blocks(c, wn__case_find(c, "blocks"));
+    if (v[DENSE] != WN__DENSE_NONE) write_dense(c, wn__case_find(c, "dense"));
+    wn__part *residual = wn__case_find(c, "residual");
+    for (int64_t i = 0; v[GATE] && i < residual->count; i++) // squares
+        wn__part_set(residual, i, fabs(wn__part_get(residual, i)));
+    for (int64_t i = 0; v[ONEHOT] && i < x->count; i++)
+        wn__part_set(x, i, i % v[K] == i / v[K] % v[K] ? 1 : 0);
 }
 
 // The sum before the epilogue, and that of its magnitudes.

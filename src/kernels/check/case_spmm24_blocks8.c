@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Cases of spmm24_blocks8: codes are drawn, blocks are filled group by group; x may be rows of one
 // 1 each, which shows where every number goes. Small whole numbers have to be exact; of others each
-// group of 64 columns may lose 2^-13 of the largest of its 33 terms for each of them.
+// group of 64 columns may lose 2^-13 of the largest of its 33 terms for each of them (or of 17,
+// twice).
 #include "kernels/block8.h"
 #include "kernels/check/masks24.h"
 #include "kernels/cuda/block24.h"
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { T, N, K, DTYPE, DATA, BIAS, RESIDUAL, RELU2, XPAD, YPAD, ONEHOT, SCALES, FIELDS };
+enum { T, N, K, DTYPE, DATA, BIAS, RESIDUAL, RELU2, XPAD, YPAD, ONEHOT, SCALES, DENSE, FIELDS };
 
 static const char *const dtype_words[] = {"bf16", "f16", NULL};
 static const char *const code_words[] = {"normal", "integers", "any", NULL};
@@ -35,10 +36,13 @@ static const wn__field fields[FIELDS] = {
     WN__FIELD_CHOICE("ypad", 0, 3, 0), // eights of elements
     WN__FIELD_FLAG("onehot", 0),       // x[t,i] is 1 where i = t mod k
     WN__FIELD_WORDS("scales", OF_ROWS, ALL_ONE, scale_words),
+    WN__FIELD_WORDS("dense", WN__DENSE_GAPS, WN__DENSE_NONE, wn__dense_words),
 };
 
 static void settle(wn__problem *p) {
     p->value[N] = wn__ceil_div(p->value[N], 8) * 8;
+    // what multiplies W as it is written out wants rows of whole 16 bytes
+    if (p->value[DENSE] != WN__DENSE_NONE) p->value[K] = wn__ceil_div(p->value[K], 16) * 16;
 }
 
 static int64_t pad_of(int64_t columns, int64_t unit, int64_t more) {
@@ -60,6 +64,11 @@ static void declare(wn__case *c) {
     wn__case_part(c, "w_scale", &p->w_scale, WN__READ,
                   wn__tensor1(NULL, WN_DTYPE_F32, rows ? v[N] : 1));
     if (v[BIAS]) wn__case_part(c, "bias", &p->bias, WN__READ, wn__tensor1(NULL, dtype, v[N]));
+    if (v[DENSE] != WN__DENSE_NONE)
+        wn__case_part(c, "dense", &p->dense, WN__READ,
+                      wn__view2(WN_DTYPE_U8, v[N], v[K],
+                                pad_of(v[K], 16, v[DENSE] == WN__DENSE_GAPS ? 3 : 0)))
+            ->instead = true;
     wn__part *residual = NULL;
     if (v[RESIDUAL] == OTHER)
         wn__case_part(c, "residual", &p->residual, WN__READ,
@@ -93,6 +102,25 @@ static void fill_group(wn__case *c, uint8_t *block, int r, int g, int64_t column
             block[WN_BLOCK8_VALUE(r, (2 * g + slot))] = draw_code(c);
 }
 
+// What the blocks hold.
+static void write_dense(wn__case *c, wn__part *dense) {
+    const int64_t *v = c->problem.value;
+    const wn__part *blocks = wn__case_find(c, "blocks");
+    const int64_t across = blocks->view.shape[1];
+    uint8_t *codes = dense->image;
+    memset(codes, 0, (size_t)dense->count);
+    for (int64_t o = 0; o < v[N]; o++)
+        for (int64_t g = 0; 4 * g < v[K]; g++) {
+            int column[2];
+            uint8_t value[2];
+            wn__block8_group((const uint8_t *)blocks->image +
+                                 (o / 64 * across + g / 32) * WN_BLOCK8_BYTES,
+                             (int)(o % 64), (int)(g % 32), column, value);
+            for (int slot = 0; slot < 2; slot++)
+                if (value[slot] != 0) codes[o * v[K] + 4 * g + column[slot]] = value[slot];
+        }
+}
+
 static void fill(wn__case *c) {
     const int64_t *v = c->problem.value;
     wn__part *x = wn__case_find(c, "x"), *blocks = wn__case_find(c, "blocks");
@@ -106,6 +134,7 @@ static void fill(wn__case *c) {
         for (int64_t g = 0; g < 32 * across; g++)
             fill_group(c, (uint8_t *)blocks->image + (row / 64 * across + g / 32) * WN_BLOCK8_BYTES,
                        (int)(row % 64), (int)(g % 32), row < v[N] ? v[K] - 4 * g : 0);
+    if (v[DENSE] != WN__DENSE_NONE) write_dense(c, wn__case_find(c, "dense"));
     for (int i = 0; i < 2; i++) {
         wn__part *scale = wn__case_find(c, i == 0 ? "x_scale" : "w_scale");
         for (int64_t j = 0; j < scale->count; j++)
@@ -122,6 +151,7 @@ typedef struct sums {
 
 static sums sums_of(const wn__case *c, const uint8_t *x, const uint8_t *panel, int row) {
     const int64_t k = c->problem.value[K];
+    const int cut = c->problem.value[DENSE] == WN__DENSE_NONE ? 33 : 34; // or 17 twice
     sums s = {0};
     for (int64_t g = 0, step = -1; 4 * g < k; g++) {
         int column[2];
@@ -136,7 +166,7 @@ static sums sums_of(const wn__case *c, const uint8_t *x, const uint8_t *panel, i
         }
         if (g / 16 != step) step = g / 16;
         // a term or sum of this step is at most the sum of all magnitudes up to its end
-        if (g % 16 == 15 || 4 * (g + 1) >= k) s.error += 33 * 0x1p-13 * s.size;
+        if (g % 16 == 15 || 4 * (g + 1) >= k) s.error += cut * 0x1p-13 * s.size;
     }
     return s;
 }

@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-// One line for each row of the op; chosen is NULL when nothing runs.
+// One line for each row of the op, with what it took when a choice was made for such arguments on
+// this device; chosen is NULL when nothing runs.
 static void write_rows(FILE *f, const wn__exec *x, const wn__case *c, const wn__kernel *chosen) {
     size_t rows;
     const wn__kernel *table = wn__kernel_table(&rows);
+    const wn__tuned_line *measured = wn__tuned_find(x, c->type->op, c->args);
     for (size_t i = 0; i < rows; i++) {
         const wn__kernel *k = table + i;
         char why[160], needs[80];
@@ -23,6 +25,8 @@ static void write_rows(FILE *f, const wn__exec *x, const wn__case *c, const wn__
         if (k->needs) fprintf(f, "  needs %s", wn__needs_text(k->needs, needs, sizeof needs));
         if (!fits) fprintf(f, "  refused: %s", why);
         if (fits && k != chosen) fprintf(f, "  could run");
+        const double took = measured != NULL ? wn__tuned_seconds(measured, k->variant) : 0;
+        if (took > 0) fprintf(f, "  measured %.4g us", took * 1e6);
         fputc('\n', f);
     }
 }

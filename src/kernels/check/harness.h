@@ -65,6 +65,7 @@ typedef struct wn__part {
     size_t offset; /* of its wn_tensor in the argument struct */
     wn__role role;
     int same;       /* the part whose memory this one is; -1: its own */
+    bool instead;   /* read in place of another part, so no bytes of its own */
     wn_tensor view; /* data NULL */
     int64_t count;
     void *image;    /* elements before the run; poison if written only */

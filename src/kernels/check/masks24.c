@@ -8,6 +8,7 @@
 #include <string.h>
 
 const char *const wn__masks_words[] = {"full", "short", "tile", "bad", NULL};
+const char *const wn__dense_words[] = {"none", "given", "gaps", NULL};
 
 unsigned wn__mask_draw(wn__case *k, int64_t columns, bool full) {
     static const uint8_t pairs[6] = {0x3, 0x5, 0x9, 0x6, 0xA, 0xC};

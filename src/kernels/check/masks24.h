@@ -13,6 +13,10 @@ typedef enum wn__masks {
 } wn__masks;
 extern const char *const wn__masks_words[];
 
+/* A 2:4 matrix that is also given written out, with the least of gaps between its rows or more. */
+typedef enum wn__dense { WN__DENSE_NONE, WN__DENSE_GIVEN, WN__DENSE_GAPS } wn__dense;
+extern const char *const wn__dense_words[];
+
 /* Fills a U8 [r, ceil(c/4)] image with masks of r x c elements. */
 void wn__masks_fill(wn__case *k, wn__part *mask, int64_t c, wn__masks kind);
 /* A mask of at most two among the first `columns` of a group; full: two if there are two. */

@@ -10,7 +10,8 @@ typedef struct wn__timed {
     wn__case *c; /* owned by whoever made it */
     wn__stage stage;
     wn__exec exec;
-    int batch; /* runs in one sample: 1, more on a GPU, whose host waits once */
+    int batch;             /* runs in one sample: 1, more on a GPU, whose host waits once */
+    wn__cuda_graph *graph; /* of some runs there: queueing a short one takes longer than it runs */
 } wn__timed;
 
 /* A case of the op with data, checked by the op's contract. */

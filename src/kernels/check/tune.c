@@ -138,6 +138,10 @@ static wn_status keep_fastest(tuning *t) {
     for (int i = 0; i < t->count; i++)
         tell(t, t->timed[i].kernel, seconds[i], "", i == best);
     wn__tuned_line line = {.seconds = seconds[best]};
+    size_t used = 0;
+    for (int i = 0; i < t->count && used < sizeof line.times; i++)
+        used += (size_t)snprintf(line.times + used, sizeof line.times - used, "%s%s=%.4g",
+                                 i > 0 ? " " : "", t->timed[i].kernel->variant, seconds[i] * 1e6);
     wn__tuned_device(&t->x, &line);
     (void)snprintf(line.op, sizeof line.op, "%s", t->options->op);
     (void)snprintf(line.variant, sizeof line.variant, "%s", t->timed[best].kernel->variant);

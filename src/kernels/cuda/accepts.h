@@ -13,9 +13,9 @@ wn__accepts_fn wn__accepts_gpu_pack24;
 /* F32, BF16 and F16, where cuBLASLt is found. */
 wn__accepts_fn wn__accepts_gpu_matmul;
 wn__workspace_fn wn__workspace_matmul_cublaslt;
-/* The same on unpacked blocks, without relu^2. */
-wn__accepts_fn wn__accepts_gpu_blocks_dense;
-wn__workspace_fn wn__workspace_spmm24_blocks_cublaslt;
+/* The same on W as it is given or unpacked, without relu^2; of 8 bits on W that is given. */
+wn__accepts_fn wn__accepts_gpu_blocks_dense, wn__accepts_gpu_blocks8_dense;
+wn__workspace_fn wn__workspace_spmm24_blocks_cublaslt, wn__workspace_spmm24_blocks8_cublaslt;
 /* The same, in groups of four. */
 wn__accepts_fn wn__accepts_gpu_mvue24;
 /* Elements of 2 and 4 bytes, no more than a grid holds. */

@@ -103,6 +103,9 @@ static bool type_of(wn_dtype dtype, int *out) {
     case WN_DTYPE_F16:
         *out = WN_LT_F16;
         return true;
+    case WN_DTYPE_U8:
+        *out = WN_LT_E4M3;
+        return true;
     default:
         return false;
     }
@@ -167,6 +170,28 @@ bool wn__blaslt_shape(const wn__matmul *p, wn__lt_shape *out, char *why, size_t 
     return false;
 }
 
+wn_status wn__blaslt_scale(wn__blaslt *b, const wn__lt_plan *plan, const void *of_b,
+                           const void *of_a) {
+    WN_TRY(check(b->api, "cublasLtMatmulDescSetAttribute",
+                 b->api->matmul_set(plan->matmul, WN_LT_SCALE_A, &of_b, sizeof of_b)));
+    return check(b->api, "cublasLtMatmulDescSetAttribute",
+                 b->api->matmul_set(plan->matmul, WN_LT_SCALE_B, &of_a, sizeof of_a));
+}
+
+// What 8-bit numbers need beside. The library is asked about scales at some address; each run says
+// where they are.
+static wn_status describe8(wn__blaslt *b, wn__lt_plan *p) {
+    const int8_t fast = 1;
+    const int32_t mode = p->shape.scales;
+    WN_TRY(check(b->api, "cublasLtMatmulDescSetAttribute",
+                 b->api->matmul_set(p->matmul, WN_LT_FAST_SUMS, &fast, sizeof fast)));
+    if (mode == WN_LT_SCALE_ONE) return WN_OK;
+    for (int i = WN_LT_SCALE_MODE_A; i <= WN_LT_SCALE_MODE_B; i++)
+        WN_TRY(check(b->api, "cublasLtMatmulDescSetAttribute",
+                     b->api->matmul_set(p->matmul, i, &mode, sizeof mode)));
+    return wn__blaslt_scale(b, p, p, p);
+}
+
 static wn_status describe(wn__blaslt *b, wn__lt_plan *p) {
     const wn__lt_api *api = b->api;
     const wn__lt_shape *s = &p->shape;
@@ -183,10 +208,7 @@ static wn_status describe(wn__blaslt *b, wn__lt_plan *p) {
     for (size_t i = 0; i < sizeof set / sizeof *set - (s->bias ? 0 : 1); i++)
         WN_TRY(check(api, "cublasLtMatmulDescSetAttribute",
                      api->matmul_set(p->matmul, set[i].attribute, set[i].value, sizeof(int))));
-    const int8_t fast = 1;
-    if (s->in == WN_LT_E4M3)
-        WN_TRY(check(api, "cublasLtMatmulDescSetAttribute",
-                     api->matmul_set(p->matmul, WN_LT_FAST_SUMS, &fast, sizeof fast)));
+    if (s->in == WN_LT_E4M3) WN_TRY(describe8(b, p));
     const uint64_t rows = (uint64_t)s->rows, columns = (uint64_t)s->columns,
                    inner = (uint64_t)s->inner;
     WN_TRY(check(api, "cublasLtMatrixLayoutCreate",

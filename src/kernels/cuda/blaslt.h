@@ -28,11 +28,12 @@ typedef struct wn__lt_shape {
     int in, out;                                    /* types of data */
     int transposed_a, transposed_b;                 /* a is matmul's b and b its a */
     int bias, reductions;                           /* which reductions may be made */
+    int scales;                                     /* of 8 bits: WN_LT_SCALE_ONE or _ROWS */
     uint32_t align_a, align_b, align_c, align_bias; /* the last: 0 without */
     size_t workspace;
 } wn__lt_shape;
 
-/* False and why[n]: what cuBLASLt cannot do, or is not asked to. */
+/* False and why[n]: what cuBLASLt cannot do, or is not asked to. U8 is codes of E4M3. */
 bool wn__blaslt_shape(const wn__matmul *p, wn__lt_shape *out, char *why, size_t n);
 /* Bytes of workspace worth having. */
 size_t wn__blaslt_workspace(const wn__matmul *p);
@@ -50,6 +51,9 @@ typedef struct wn__lt_plan {
  * captured. UNSUPPORTED: it has none. */
 WN_NODISCARD wn_status wn__blaslt_plan(wn__blaslt *b, const wn__lt_shape *s, int wanted,
                                        const wn__lt_plan **out);
+/* The scales of a plan of 8-bit numbers, for the runs that follow: of matmul's b and a. */
+WN_NODISCARD wn_status wn__blaslt_scale(wn__blaslt *b, const wn__lt_plan *plan, const void *of_b,
+                                        const void *of_a);
 /* Queues way i of a plan. */
 WN_NODISCARD wn_status wn__blaslt_run(wn__blaslt *b, const wn__lt_plan *plan, int i,
                                       const wn__matmul *p, void *workspace);

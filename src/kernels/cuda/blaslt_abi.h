@@ -37,9 +37,15 @@ enum { /* of a product */
        WN_LT_TRANSPOSE_B = 4,
        WN_LT_EPILOGUE = 7,
        WN_LT_BIAS = 8,
+       WN_LT_SCALE_A = 17,
+       WN_LT_SCALE_B = 18,
        WN_LT_FAST_SUMS = 25, /* an int8: of 8-bit numbers, as the tensor cores add them */
-       WN_LT_BIAS_TYPE = 26
+       WN_LT_BIAS_TYPE = 26,
+       WN_LT_SCALE_MODE_A = 31,
+       WN_LT_SCALE_MODE_B = 32
 };
+enum { WN_LT_SCALE_ONE = 0, WN_LT_SCALE_ROWS = 3 }; /* one number; one a row of the operand */
+enum { WN_LT_SCALES_ROWS = 120900 };                /* the version that can do the latter */
 
 enum { /* of what is wished for */
        WN_LT_WORKSPACE = 1,

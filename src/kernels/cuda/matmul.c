@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// matmul on a GPU by cuBLASLt, and spmm24_blocks by it on blocks that are written out first: what
-// there is for shapes where sparse tensor cores do not win.
+// matmul on a GPU by cuBLASLt, and 2:4 products by it on W as the caller has it written out, or on
+// blocks that are written out first: what there is where sparse tensor cores do not win.
 #include "kernels/matmul.h"
 
 #include "base/fail.h"
+#include "kernels/block8.h"
 #include "kernels/cuda/args24.h"
 #include "kernels/cuda/blaslt.h"
 #include "kernels/cuda/images.h"
@@ -40,18 +41,27 @@ wn_status wn__matmul_cublaslt(const void *args, wn__exec *x) {
     return multiply(args, x->gpu, x->scratch);
 }
 
-// y = x W^T (+ bias) with W at `dense` (NULL while planning).
-static wn__matmul dense_product(const wn__spmm24_blocks *p, void *dense) {
-    const int64_t lead = 64 * p->blocks.shape[1];
-    wn__matmul m = {.a = p->x, .bias = p->bias, .c = p->y};
-    m.b = wn__tensor2(dense, p->x.dtype, p->x.shape[1], p->y.shape[1]);
-    m.b.stride[0] = 1;
-    m.b.stride[1] = lead;
-    m.b.device = p->x.device;
-    return m;
+// The transpose of W [n,k].
+static wn_tensor turned(const wn_tensor *w) {
+    wn_tensor t = wn__tensor2(w->data, w->dtype, w->shape[1], w->shape[0]);
+    t.stride[0] = w->stride[1];
+    t.stride[1] = w->stride[0];
+    t.device = w->device;
+    return t;
 }
 
+// y = x W^T (+ bias) with W as it is given, or written out at `room` (NULL while planning).
+static wn__matmul dense_product(const wn__spmm24_blocks *p, void *room) {
+    wn_tensor w = wn__tensor2(room, p->x.dtype, p->y.shape[1], p->x.shape[1]);
+    w.stride[0] = 64 * p->blocks.shape[1];
+    w.device = p->x.device;
+    if (wn__given(&p->dense)) w = p->dense;
+    return (wn__matmul){.a = p->x, .b = turned(&w), .bias = p->bias, .c = p->y};
+}
+
+// Of W where it has to be written out.
 static size_t dense_bytes(const wn__spmm24_blocks *p) {
+    if (wn__given(&p->dense)) return 0;
     return (size_t)(64 * p->blocks.shape[0] * 64 * p->blocks.shape[1]) * 2;
 }
 
@@ -92,8 +102,79 @@ wn_status wn__spmm24_blocks_cublaslt(const void *args, wn__exec *x) {
     const wn__spmm24_blocks *p = args;
     const wn__matmul m = dense_product(p, x->scratch);
     if (p->y.shape[0] == 0) return WN_OK;
-    WN_TRY(write_out(&p->blocks, x->scratch, x->gpu));
+    if (!wn__given(&p->dense)) WN_TRY(write_out(&p->blocks, x->scratch, x->gpu));
     return multiply(&m, x->gpu, x->scratch + dense_bytes(p));
+}
+
+// y = x W^T (+ bias) of 8-bit numbers.
+static wn__matmul product8(const wn__spmm24_blocks8 *p) {
+    return (wn__matmul){.a = p->x, .b = turned(&p->dense), .bias = p->bias, .c = p->y};
+}
+
+// False and why: what scales it cannot take.
+static bool scales_of(const wn__spmm24_blocks8 *p, wn__lt_shape *s, char *why, size_t n) {
+    const bool rows = p->x_scale.shape[0] == p->x.shape[0] && p->w_scale.shape[0] > 1;
+    const bool one = p->x_scale.shape[0] == 1 && p->w_scale.shape[0] == 1;
+    const wn__lt_api *api;
+    s->scales = one ? WN_LT_SCALE_ONE : WN_LT_SCALE_ROWS;
+    if (!one && !rows)
+        (void)snprintf(why, n, "cuBLASLt wants scales of rows on both sides or on neither");
+    else if (!one && wn__blaslt_find(&api) == WN_OK && api->version() < WN_LT_SCALES_ROWS)
+        (void)snprintf(why, n, "cuBLASLt before 12.9 has no scales of rows");
+    else
+        return true;
+    return false;
+}
+
+static bool shape8(const wn__spmm24_blocks8 *p, wn__lt_shape *s, char *why, size_t n) {
+    const wn__matmul m = product8(p);
+    const bool gaps = (p->x.shape[0] > 1 && p->x.stride[0] % 16 != 0) ||
+                      (p->dense.shape[0] > 1 && p->dense.stride[0] % 16 != 0) ||
+                      (p->y.shape[0] > 1 && p->y.stride[0] % 8 != 0);
+    if (gaps || p->x.shape[1] % 16 != 0 || p->y.shape[1] % 8 != 0)
+        (void)snprintf(why, n, "cuBLASLt wants rows of whole 16 bytes, that far apart");
+    else
+        return wn__blaslt_shape(&m, s, why, n) && scales_of(p, s, why, n);
+    return false;
+}
+
+bool wn__accepts_gpu_blocks8_dense(const void *args, char *why, size_t n) {
+    const wn__spmm24_blocks8 *p = args;
+    wn__lt_shape s;
+    if (!wn__given(&p->dense))
+        (void)snprintf(why, n, "W is not given written out");
+    else if (p->relu2)
+        (void)snprintf(why, n, "cuBLASLt has no relu^2");
+    else if (wn__given(&p->residual))
+        (void)snprintf(why, n, "cuBLASLt may round a 16-bit product before it adds to it");
+    else if (p->y.dtype != WN_DTYPE_BF16 && p->y.dtype != WN_DTYPE_F16)
+        (void)snprintf(why, n, "y is %s, not BF16 or F16", wn_dtype_name(p->y.dtype));
+    else if (p->x_scale.dtype != WN_DTYPE_F32)
+        (void)snprintf(why, n, "scales are %s, not F32", wn_dtype_name(p->x_scale.dtype));
+    else
+        return shape8(p, &s, why, n);
+    return false;
+}
+
+size_t wn__workspace_spmm24_blocks8_cublaslt(const void *args, int threads) {
+    const wn__matmul m = product8(args);
+    (void)threads;
+    return wn__blaslt_workspace(&m);
+}
+
+wn_status wn__spmm24_blocks8_cublaslt(const void *args, wn__exec *x) {
+    const wn__spmm24_blocks8 *p = args;
+    const wn__matmul m = product8(p);
+    wn__lt_shape s;
+    wn__blaslt *b;
+    const wn__lt_plan *plan;
+    char why[160];
+    if (p->y.shape[0] == 0 || p->y.shape[1] == 0) return WN_OK;
+    if (!shape8(p, &s, why, sizeof why)) return wn__fail(WN_BUG, "cuBLASLt: %s", why);
+    WN_TRY(wn__gpu_blaslt(x->gpu, &b));
+    WN_TRY(wn__blaslt_plan(b, &s, 1, &plan));
+    WN_TRY(wn__blaslt_scale(b, plan, p->w_scale.data, p->x_scale.data));
+    return wn__blaslt_run(b, plan, 0, &m, x->scratch);
 }
 
 // y = x W with W at `dense` (NULL while planning).

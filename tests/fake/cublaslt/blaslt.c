@@ -18,8 +18,8 @@ struct wn__lt_context {
     int unused;
 };
 struct wn__lt_matmul {
-    int compute, transposed[2], epilogue, bias_type;
-    const void *bias;
+    int compute, transposed[2], epilogue, bias_type, mode[2], fast;
+    const void *bias, *scale[2];
 };
 struct wn__lt_layout {
     int type;
@@ -46,7 +46,7 @@ static int bind_driver(void) {
 }
 
 static size_t size_of(int type) {
-    return type == WN_LT_F32 ? 4 : 2;
+    return type == WN_LT_F32 ? 4 : type == WN_LT_E4M3 ? 1 : 2;
 }
 
 static float half_to_float(uint16_t h) {
@@ -73,11 +73,23 @@ static uint16_t half_of(float f) {
     return (uint16_t)(sign | (uint16_t)(((exponent + 13) << 10) + (int)steps));
 }
 
+static float eighth_to_float(uint8_t code) {
+    const int exponent = code >> 3 & 15, fraction = code & 7;
+    float f;
+    if ((code & 0x7F) == 0x7F)
+        f = NAN;
+    else
+        f = ldexpf((float)(exponent > 0 ? 8 + fraction : fraction),
+                   (exponent > 0 ? exponent : 1) - 10);
+    return code >> 7 ? -f : f;
+}
+
 static float get(const void *p, int64_t i, int type) {
     uint32_t bits = 0;
     float f;
     memcpy(&bits, (const char *)p + (size_t)i * size_of(type), size_of(type));
     if (type == WN_LT_F16) return half_to_float((uint16_t)bits);
+    if (type == WN_LT_E4M3) return eighth_to_float((uint8_t)bits);
     if (type == WN_LT_BF16) bits <<= 16;
     memcpy(&f, &bits, sizeof f);
     return f;
@@ -112,6 +124,13 @@ static void line(float *out, const void *p, const struct wn__lt_layout *l, int64
         out[k] = get(p, across ? i + k * l->lead : k + i * l->lead, l->type);
 }
 
+// Of row i of the left operand or column i of the right one.
+static float scale_of(const product *p, int operand, int64_t i) {
+    const float *scale = p->m.scale[operand];
+    if (scale == NULL) return 1;
+    return scale[p->m.mode[operand] == WN_LT_SCALE_ROWS ? i : 0];
+}
+
 static void multiply(const void *data) {
     const product *p = data;
     const int64_t inner = (int64_t)inner_of(p), columns = (int64_t)p->d.columns;
@@ -126,12 +145,27 @@ static void multiply(const void *data) {
             float sum = wrong;
             for (int64_t k = 0; k < inner; k++)
                 sum += a[k] * b[j * inner + k];
+            sum *= scale_of(p, 0, i) * scale_of(p, 1, j);
             if (p->beta != 0) sum += p->beta * get(p->ct, i + j * p->c.lead, p->c.type);
             if (p->m.epilogue == WN_LT_EPILOGUE_BIAS) sum += get(p->m.bias, i, p->m.bias_type);
             put(p->dt, i + j * p->d.lead, p->d.type, sum);
         }
     }
     free(b);
+}
+
+// 8-bit numbers: the left operand transposed, the other not, both of whole 16 bytes, scales of the
+// same kind in the device's memory.
+static int legal8(const product *p) {
+    const size_t left = p->m.mode[0] == WN_LT_SCALE_ROWS ? (size_t)p->d.rows : 1;
+    const size_t right = p->m.mode[1] == WN_LT_SCALE_ROWS ? (size_t)p->d.columns : 1;
+    if (p->a.type != WN_LT_E4M3) return 1;
+    if (!p->m.transposed[0] || p->m.transposed[1] || p->m.mode[0] != p->m.mode[1]) return 0;
+    if (inner_of(p) % 16 != 0 || p->d.rows % 8 != 0 || p->a.lead % 16 != 0 || p->b.lead % 16 != 0 ||
+        p->d.lead % 8 != 0)
+        return 0;
+    return (p->m.scale[0] == NULL || holds(p->m.scale[0], 4 * left)) &&
+           (p->m.scale[1] == NULL || holds(p->m.scale[1], 4 * right));
 }
 
 static int within(const void *p, const struct wn__lt_layout *l) {
@@ -174,6 +208,14 @@ wn__lt_status cublasLtMatmulDescCreate(wn__lt_matmul *out, int compute, int scal
 wn__lt_status cublasLtMatmulDescSetAttribute(wn__lt_matmul m, int attribute, const void *value,
                                              size_t bytes) {
     int number = 0;
+    if (attribute == WN_LT_SCALE_A || attribute == WN_LT_SCALE_B) {
+        memcpy(&m->scale[attribute - WN_LT_SCALE_A], value, sizeof m->scale[0]);
+        return bytes == sizeof m->scale[0] ? 0 : INVALID_VALUE;
+    }
+    if (attribute == WN_LT_FAST_SUMS) {
+        m->fast = *(const int8_t *)value;
+        return bytes == 1 ? 0 : INVALID_VALUE;
+    }
     if (attribute == WN_LT_BIAS) {
         memcpy(&m->bias, value, sizeof m->bias);
         return bytes == sizeof m->bias ? 0 : INVALID_VALUE;
@@ -186,6 +228,8 @@ wn__lt_status cublasLtMatmulDescSetAttribute(wn__lt_matmul m, int attribute, con
         m->epilogue = number;
     else if (attribute == WN_LT_BIAS_TYPE)
         m->bias_type = number;
+    else if (attribute == WN_LT_SCALE_MODE_A || attribute == WN_LT_SCALE_MODE_B)
+        m->mode[attribute - WN_LT_SCALE_MODE_A] = number;
     else
         return INVALID_VALUE;
     return 0;
@@ -268,7 +312,7 @@ wn__lt_status cublasLtMatmul(wn__lt_handle handle, wn__lt_matmul m, const void *
         !holds(workspace, workspace_bytes))
         return INVALID_VALUE;
     const product p = {*m, *la, *lb, *lc, *ld, a, b, c, d, *(const float *)beta};
-    if (!within(a, la) || !within(b, lb) || !within(c, lc) || !within(d, ld) ||
+    if (!legal8(&p) || !within(a, la) || !within(b, lb) || !within(c, lc) || !within(d, ld) ||
         (m->epilogue == WN_LT_EPILOGUE_BIAS &&
          !holds(m->bias, (size_t)ld->rows * size_of(m->bias_type))))
         return INVALID_VALUE;

@@ -52,9 +52,9 @@ static const char *problem_of(wn__op op) {
     case WN__OP_spmm24:
         return "T=3,n=5,k=12,bias=1";
     case WN__OP_spmm24_blocks:
-        return "T=3,n=5,k=12,bias=1,residual=other";
+        return "T=3,n=5,k=12,bias=1,residual=other,dense=given";
     case WN__OP_spmm24_blocks8:
-        return "T=3,n=16,k=12,bias=1,residual=other,scales=rows";
+        return "T=3,n=16,k=12,bias=1,residual=other,scales=rows,dense=given";
     case WN__OP_rows8:
         return "T=3,k=12";
     case WN__OP_block8:
@@ -161,8 +161,6 @@ static bool is_free_size(const wn__case *c, const wn__part *p, int d) {
                                              "rope.x.0",
                                              "rope.x.2",
                                              "colsum.x.0",
-                                             "spmm24_blocks.x.1",
-                                             "spmm24_blocks8.x.1",
                                              "mvue24_blocks.x.0",
                                              "mvue24_blocks.x.1",
                                              "relu24_blocks.x.0",
@@ -303,10 +301,12 @@ static void spoil_presence(wn__case *c, int i) {
                                            "stream.bias",
                                            "spmm24_blocks.bias",
                                            "spmm24_blocks.residual",
+                                           "spmm24_blocks.dense",
                                            "block24.blocks",
                                            "block24.blocks_t",
                                            "spmm24_blocks8.bias",
                                            "spmm24_blocks8.residual",
+                                           "spmm24_blocks8.dense",
                                            "block8.mask",
                                            "squared_error.bias",
                                            "squared_error.gradient",

@@ -7,7 +7,9 @@
 
 #include <cmocka.h>
 
+#include "kernels/block24.h"
 #include "kernels/matmul.h"
+#include "kernels/spmm24_blocks.h"
 #include "kernels/tuned.h"
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,7 @@ static void test_lines(void **state) {
         {"", "f: an empty file of choices"},
         {"winnow choices 2\n", "f:1: a file of choices begins with 'winnow choices 1'"},
         {HEAD "GPU\t13000\tmatmul\n", "f:2: fewer than 7 fields between tabs"},
-        {HEAD "\n# told\nGPU\t1\tmatmul\tc\tref\t1\tx\ty\n", "f:4: more than 7 fields"},
+        {HEAD "\n# told\nGPU\t1\tmatmul\tc\tref\t1\tx\ty\tz\n", "f:4: more than 8 fields"},
         {HEAD LINE "GPU\t\tmatmul\tc\tref\t1\tx\n", "f:3: a field is empty"},
         {HEAD "GPU\t1\tmatmul\tc\tref\tsoon\tx\n", "f:2: 'soon' is not a number of microseconds"},
         {HEAD "GPU\t1\tmatmul\tc\tref\t-1\tx\n", "f:2: '-1' is not a number of microseconds"},
@@ -60,7 +62,8 @@ static void test_round_trip(void **state) {
                         .class = "c",
                         .variant = "ref",
                         .seconds = 3e-6,
-                        .checked = "m=8"};
+                        .checked = "m=8",
+                        .times = "ref=3 cublaslt=4.25"};
     char *text;
     for (int i = 0; i < 9; i++) {
         l.class[0] = (char)('a' + i % 7); // two of them take the place of others
@@ -72,6 +75,10 @@ static void test_round_trip(void **state) {
     assert_int_equal(again.count, 7);
     assert_string_equal(again.line[6].class, "g");
     assert_true(again.line[6].seconds == 3e-6);
+    assert_string_equal(again.line[6].times, "ref=3 cublaslt=4.25");
+    assert_true(wn__tuned_seconds(&again.line[6], "cublaslt") == 4.25e-6);
+    assert_true(wn__tuned_seconds(&again.line[6], "cublas") == 0);
+    assert_true(wn__tuned_seconds(&again.line[6], "re") == 0);
     free(text);
     wn__tuned_free(&t);
     wn__tuned_free(&again);
@@ -112,12 +119,26 @@ static void test_plan(void **state) {
     wn__tuned_free(&t);
 }
 
+// Where W is given written out too, a choice is for these sizes and no others.
+static void test_exact(void **state) {
+    (void)state;
+    char class[WN__CLASS_TEXT];
+    wn__spmm24_blocks p = {.x = wn__tensor2(NULL, WN_DTYPE_BF16, 700, 100),
+                           .blocks = wn__block24_tensor(72, 100),
+                           .y = wn__tensor2(NULL, WN_DTYPE_BF16, 700, 72),
+                           .values = WN_DTYPE_BF16};
+    wn__class_of(WN__OP_spmm24_blocks, &p, class);
+    assert_string_equal(class, "x=BF16:1024x128,blocks=U8:2x2x8192,y=BF16:1024x128");
+    p.dense = wn__tensor2(NULL, WN_DTYPE_BF16, 72, 100);
+    wn__class_of(WN__OP_spmm24_blocks, &p, class);
+    assert_string_equal(class, "x=BF16:700x100,blocks=U8:2x2x4608,dense=BF16:72x100,y=BF16:700x72");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_lines),      cmocka_unit_test(test_names),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
