@@ -20,7 +20,8 @@
 #else
 #define LANES WN_AVX2_LANES
 #endif
-#define VECS (LANES / VF) /* of a whole tile */
+#define VECS          (LANES / VF) /* of a whole tile */
+#define RESULTS_AHEAD 2 /* blocks of VF tokens and a line of outputs that are being fetched */
 
 /* Rows of numbers, one for each output of a block: its sums [outputs][width], or the result. */
 typedef struct rows24 {
@@ -210,9 +211,23 @@ ALWAYS void put_pairs(const lanes24 *job, const float *sums, int64_t width, int6
     }
 }
 
+/* Lines of y that will be written: 16 tokens and 32 outputs, a step of transpose_out_pairs. Their
+ * rows are as far apart as y is wide, and each is asked for before it can be written. */
+ALWAYS void fetch_result(const lanes24 *job, const tile24 *tile, int64_t o0, int64_t outputs,
+                         int64_t step) {
+    const int64_t across = tile->width / VF, o = step / across * 2 * VF, t = step % across * VF;
+    if (o >= outputs) return;
+    const uint16_t *y = (const uint16_t *)job->out.data + (tile->t0 + t) * job->out.stride + o0 + o;
+    for (int64_t i = 0; i < at_most(tile->count - t, VF); i++)
+        __asm__ volatile("prefetchw %0" : : "m"(y[i * job->out.stride]));
+}
+
 /* The same where nothing but bias is added. */
 static void transpose_out_pairs(const lanes24 *job, const tile24 *tile, const float *sums,
                                 int64_t o0, int64_t outputs) {
+    int64_t step = 0;
+    for (int64_t ahead = 0; ahead < RESULTS_AHEAD; ahead++)
+        fetch_result(job, tile, o0, outputs, ahead);
     for (int64_t o = 0; o < outputs; o += 2 * VF) {
         const int64_t n = at_most(outputs - o, 2 * VF);
         const uint16_t *bias = job->bias ? (const uint16_t *)job->bias + o0 + o : NULL;
@@ -220,6 +235,7 @@ static void transpose_out_pairs(const lanes24 *job, const tile24 *tile, const fl
             const float *from = sums + o * tile->width + t;
             uint16_t *y = (uint16_t *)job->out.data + (tile->t0 + t) * job->out.stride + o0 + o;
             const int64_t tokens = at_most(tile->count - t, VF);
+            fetch_result(job, tile, o0, outputs, RESULTS_AHEAD + step++);
             if (n == 2 * VF && tokens == VF)
                 put_pairs(job, from, tile->width, VF, 2 * VF, bias, y);
             else

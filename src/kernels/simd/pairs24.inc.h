@@ -8,7 +8,7 @@
 #include "kernels/simd/pair_slice.h"
 
 #define NO_PAIRS UINT64_C(0x4444444444444444) /* an index that names rows that exist */
-#define AHEAD    4                            /* outputs whose weights are being fetched */
+#define AHEAD    14                           /* outputs whose weights are being fetched */
 
 /* acc += a pair of weights times the row whose bytes begin at `row`, group `g` of a slice. */
 ALWAYS void add_pair(int vecs, __m256i weights, const float *slice, uint64_t bits, int g,
@@ -51,12 +51,52 @@ ALWAYS uint64_t slice_bits(const packed24 *p, int64_t row, int64_t g, int64_t gr
     return (bits & exist) | (NO_PAIRS & ~exist);
 }
 
+/* The weights and the index that are fetched next: those of `left` rows, then of rows that begin
+ * elsewhere. */
+typedef struct fetch24 {
+    const char *values, *index, *then_values, *then_index;
+    int64_t left;
+    bool begins; /* rows of weights need not begin with a line */
+} fetch24;
+
+/* For the slice from group g on of rows o0 .. o0 + outputs - 1: the slice after it follows, after
+ * the last one the first of the rows that come next. */
+ALWAYS fetch24 fetch_after(bool half, const packed24 *p, int64_t o0, int64_t outputs, int64_t g) {
+    const bool last = g + SLICE_GROUPS >= p->groups;
+    const int64_t row = o0 + at_most(AHEAD, outputs - 1), then = last ? o0 + outputs : o0,
+                  then_g = last ? 0 : g + SLICE_GROUPS;
+    return (fetch24){half_at(p->values, half, row * 2 * p->groups + 2 * g),
+                     (const char *)p->index + row * p->bytes + g / 2,
+                     half_at(p->values, half, then * 2 * p->groups + 2 * then_g),
+                     (const char *)p->index + then * p->bytes + then_g / 2,
+                     o0 + outputs - row,
+                     p->groups % SLICE_GROUPS != 0};
+}
+
+/* Rows of a pack are far apart and a line or two of each are wanted in a slice, which no prefetcher
+ * of the hardware foresees, least of all from the last row of a slice to the first of the next. */
+ALWAYS void fetch_weights(bool half, const packed24 *p, fetch24 *f) {
+    const int64_t bytes = SLICE_GROUPS * (half ? 4 : 8);
+    if (f->begins) _mm_prefetch(f->values, _MM_HINT_T0);
+    UNROLL
+    for (int64_t i = 64; i <= bytes; i += 64)
+        _mm_prefetch(f->values + i - 1, _MM_HINT_T0);
+    _mm_prefetch(f->index, _MM_HINT_T0);
+    f->values += p->groups * (half ? 4 : 8);
+    f->index += p->bytes;
+    if (--f->left == 0) {
+        f->values = f->then_values;
+        f->index = f->then_index;
+    }
+}
+
 /* sums (+)= the products of a few rows with a slice. Their index has been read while the rows
  * before them were multiplied; that of rows `next` is read now: loads that wait for their address
  * fill the queue that a load of the index would have to pass. */
 ALWAYS void add_outputs(int outputs, int vecs, bool half, const packed24 *p, const float *slice,
                         int64_t row, int64_t next, int64_t g, int64_t groups, rows24 from,
-                        rows24 to, bool first, const __m256i *lane, uint64_t *bits) {
+                        rows24 to, bool first, const __m256i *lane, uint64_t *bits,
+                        fetch24 *fetch) {
     __m256 acc[SLICE_OUTPUTS][WIDTH_VECS];
     __m256i low[SLICE_OUTPUTS], high[SLICE_OUTPUTS];
     uint64_t now[SLICE_OUTPUTS];
@@ -67,9 +107,7 @@ ALWAYS void add_outputs(int outputs, int vecs, bool half, const packed24 *p, con
         high[i] = _mm512_extracti64x4_epi64(pairs, 1);
         now[i] = bits[i];
         bits[i] = slice_bits(p, next + i, g, groups);
-        _mm_prefetch(half_at(p->values, half, (row + AHEAD + i) * 2 * p->groups + 2 * g),
-                     _MM_HINT_T0);
-        _mm_prefetch((const char *)p->index + (row + AHEAD + i) * p->bytes + g / 2, _MM_HINT_T0);
+        if (fetch) fetch_weights(half, p, fetch);
     }
     EACH_OUTPUT(outputs, take_sums(vecs, first, from.at + o * from.stride, acc[o]))
     add_eight(outputs, vecs, lane, low, now, slice, 0, acc);
@@ -80,7 +118,7 @@ ALWAYS void add_outputs(int outputs, int vecs, bool half, const packed24 *p, con
 /* Rows from `row` to `end` in turns of `outputs`; returns the first that is left over. */
 ALWAYS int64_t add_rows_of(int outputs, int vecs, bool half, const packed24 *p, const float *slice,
                            int64_t row, int64_t end, int64_t g, int64_t groups, rows24 from,
-                           rows24 to, bool first) {
+                           rows24 to, bool first, fetch24 *fetch) {
     uint64_t bits[SLICE_OUTPUTS] = {0};
     __m256i lane[EIGHT];
     if (row + outputs > end) return row;
@@ -95,7 +133,7 @@ ALWAYS int64_t add_rows_of(int outputs, int vecs, bool half, const packed24 *p, 
     for (; row + outputs <= end; row += outputs) {
         int64_t next = row + 2 * outputs <= end ? row + outputs : row;
         add_outputs(outputs, vecs, half, p, slice, row, next, g, groups, from, to, first, lane,
-                    bits);
+                    bits, fetch);
         from.at += outputs * from.stride;
         to.at += outputs * to.stride;
     }
@@ -104,11 +142,13 @@ ALWAYS int64_t add_rows_of(int outputs, int vecs, bool half, const packed24 *p, 
 
 /* A whole slice is a case of its own: its numbers are known. */
 ALWAYS int64_t add_rows(int outputs, int vecs, bool half, const packed24 *p, const float *slice,
-                        int64_t row, int64_t end, int64_t g, rows24 from, rows24 to, bool first) {
+                        int64_t row, int64_t end, int64_t g, rows24 from, rows24 to, bool first,
+                        fetch24 *fetch) {
     if (g + SLICE_GROUPS <= p->groups)
         return add_rows_of(outputs, vecs, half, p, slice, row, end, g, SLICE_GROUPS, from, to,
-                           first);
-    return add_rows_of(outputs, vecs, half, p, slice, row, end, g, p->groups - g, from, to, first);
+                           first, fetch);
+    return add_rows_of(outputs, vecs, half, p, slice, row, end, g, p->groups - g, from, to, first,
+                       fetch);
 }
 
 /* All outputs of a block, slice after slice. */
@@ -121,13 +161,15 @@ ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel
     for (int64_t g = 0; g < p->groups; g += SLICE_GROUPS) {
         write_slice(width, panel + g * 2 * width, at_most(p->groups - g, SLICE_GROUPS), slice.row);
         rows24 to = g + SLICE_GROUPS >= p->groups ? out : sums;
-        int64_t left = add_rows(turns, vecs, half, p, slice.row, o0, last, g, sums, to, g == 0);
+        fetch24 fetch = fetch_after(half, p, o0, outputs, g);
+        int64_t left =
+            add_rows(turns, vecs, half, p, slice.row, o0, last, g, sums, to, g == 0, &fetch);
         add_rows(1, vecs, half, p, slice.row, left, last, g, rows_from(sums, left - o0),
-                 rows_from(to, left - o0), g == 0);
+                 rows_from(to, left - o0), g == 0, &fetch);
         for (int64_t e = extra; e < end; e++) {
             rows24 row = rows_from(to, p->extra[e] - o0);
             add_rows(1, vecs, half, p, slice.row, p->first_extra + e, p->first_extra + e + 1, g,
-                     row, row, false);
+                     row, row, false, NULL);
         }
     }
 }
