@@ -170,16 +170,6 @@ wn_status wn__linear_backward(wn__linear *l, wn__exec *x, const wn_tensor *in, c
     return wn__keep16(l->round16 && wn__given(dx), x, dx);
 }
 
-bool wn__linear_in_pieces(const wn__linear *l) {
-    bool plain = l->watch == NULL && !l->round16;
-    return plain && l->type->in_pieces != NULL && l->type->in_pieces(l);
-}
-
-wn_status wn__linear_input(wn__linear *l, wn__exec *x, const wn_tensor *dy, const wn_tensor *dx,
-                           bool accumulate) {
-    return named(l, l->type->input(l, x, dy, dx, accumulate));
-}
-
 wn_status wn__linear_backward_split(wn__linear *l, wn__exec *x, const wn_tensor *in,
                                     const wn_tensor *dy, const wn_tensor *dx, bool accumulate,
                                     const wn_tensor *in_for_weight,

@@ -49,12 +49,6 @@ typedef struct wn__linear_type {
     /* Adds to the gradients; dx[N,in] = (accumulate ? dx : 0) + dy W, unless absent. */
     wn_status (*backward)(wn__linear *l, wn__exec *x, const wn_tensor *in, const wn_tensor *dy,
                           const wn_tensor *dx, bool accumulate);
-    /* Of a layer that is as fast on rows in pieces as on all of them, since no product packs a
-     * weight or looks at all rows; dx alone, as backward gives it. NULL, or giving false: no such
-     * layer. */
-    bool (*in_pieces)(const wn__linear *l);
-    wn_status (*input)(wn__linear *l, wn__exec *x, const wn_tensor *dy, const wn_tensor *dx,
-                       bool accumulate);
     /* Adds regularisation (masked decay) times factor to the gradients, before the optimizer.
      * NULL: none. */
     wn_status (*regularize)(wn__linear *l, wn__exec *x, double factor);
@@ -162,13 +156,6 @@ WN_NODISCARD wn_status wn__linear_forward(wn__linear *l, wn__exec *x, const wn_t
 WN_NODISCARD wn_status wn__linear_backward(wn__linear *l, wn__exec *x, const wn_tensor *in,
                                            const wn_tensor *dy, const wn_tensor *dx,
                                            bool accumulate);
-/* Whether forward and dx may be asked for in pieces of the rows: in_pieces of the type, and nobody
- * watches or rounds. */
-bool wn__linear_in_pieces(const wn__linear *l);
-/* dx[N,in] = (accumulate ? dx : 0) + dy W of such a layer, without its parameters' gradients: those
- * are backward's where dx is absent. */
-WN_NODISCARD wn_status wn__linear_input(wn__linear *l, wn__exec *x, const wn_tensor *dy,
-                                        const wn_tensor *dx, bool accumulate);
 /* Backward where the weight's gradient is made of other tensors than in and dy (2:4 along tokens,
  * nn/act24.h): dW += dy_for_weight^T in_for_weight. Of factors, y = h M^T with h = in N: dN takes
  * in_for_weight and dy M, dM takes dy_for_weight and h. dx and the bias take dy. NULL or absent:

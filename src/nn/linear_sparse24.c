@@ -264,19 +264,6 @@ static wn_status sparse24_backward(wn__linear *l, wn__exec *x, const wn_tensor *
     return backward_by(l, x, &w, in, dy, dx, accumulate);
 }
 
-// Both packs, of floats, for as long as the layer trains.
-static bool sparse24_in_pieces(const wn__linear *l) {
-    const struct wn__linear_sparse24 *s = l->as.sparse24;
-    return wn__given(&s->weight.values_t) && !wn__given(&s->dense) && !l->structure.fp8;
-}
-
-static wn_status sparse24_input(wn__linear *l, wn__exec *x, const wn_tensor *dy,
-                                const wn_tensor *dx, bool accumulate) {
-    const wn__weight_view w = view_of(l);
-    WN_TRY(wn__linear_check_ready(l, x));
-    return wn__product_input(l, x, &w, dy, dx, accumulate);
-}
-
 static wn_status sparse24_regularize(wn__linear *l, wn__exec *x, double factor) {
     if (l->structure.decay <= 0 || dense_now(l)) return WN_OK;
     const wn__param *p = wn__linear_weight(l);
@@ -349,8 +336,6 @@ const wn__linear_type wn__linear_sparse24 = {
     .prepare = sparse24_prepare,
     .forward = sparse24_forward,
     .backward = sparse24_backward,
-    .in_pieces = sparse24_in_pieces,
-    .input = sparse24_input,
     .regularize = sparse24_regularize,
     .merge = sparse24_merge,
     .restore = sparse24_restore,

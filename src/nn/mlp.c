@@ -63,49 +63,6 @@ int64_t wn__mlp_scratch(const wn__mlp *m) {
     return m->up.out * (split ? 2 : 1);
 }
 
-// ---- rows in pieces ----
-//
-// What a product leaves, the activation or its gradient changes and the next product reads again: 4
-// MiB of floats for a piece of 512 rows and 2048 features, which stay in the last cache. Only where
-// both layers read packs: a dense product would pack its weight for each piece.
-
-#define PIECE 512
-#define LINE  64 // tokens that products take together
-
-typedef struct piece {
-    int64_t begin, rows;
-} piece;
-
-static bool in_pieces(const wn__mlp *m, const wn__exec *x) {
-    bool gate = m->kind != WN_MLP_SWIGLU || wn__linear_in_pieces(&m->gate);
-    if (x->gpu != NULL || m->round16 || wn__act24_given(&m->act)) return false;
-    return gate && wn__linear_in_pieces(&m->up) && wn__linear_in_pieces(&m->down);
-}
-
-// Even pieces of N rows; all of them where there are no pieces.
-static int64_t piece_rows(const wn__mlp *m, const wn__exec *x, int64_t N) {
-    int64_t pieces = (N + PIECE / 2) / PIECE;
-    if (pieces < 2 || !in_pieces(m, x)) return N;
-    return ((N + pieces - 1) / pieces + LINE - 1) / LINE * LINE;
-}
-
-static bool next_piece(int64_t most, int64_t N, piece *p) {
-    p->begin += p->rows;
-    p->rows = N - p->begin < most ? N - p->begin : most;
-    return p->begin < N;
-}
-
-static wn_tensor rows_of(const wn_tensor *t, piece p) {
-    return wn__given(t) ? wn__tensor_slice(t, 0, p.begin, p.rows) : *t;
-}
-
-static wn__mlp_buffers piece_of(const wn__mlp_buffers *all, piece p) {
-    return (wn__mlp_buffers){
-        .gate = rows_of(&all->gate, p), .up = rows_of(&all->up, p), .act = rows_of(&all->act, p)};
-}
-
-// ---- the passes ----
-
 static wn__mlp_buffers buffers_of(const wn__mlp_buffers *all, int64_t rows) {
     wn__mlp_buffers s = *all;
     s.gate = wn__first_rows(&all->gate, rows);
@@ -158,23 +115,9 @@ static const wn_tensor *multiplied(const wn__mlp *m, const wn__mlp_buffers *s) {
     return m->act.sparse ? &s->act24.pruned : wn__linear_reads(&m->down, &s->saved.act, &s->act);
 }
 
-static wn_status forward_pieces(wn__mlp *m, wn__exec *x, const wn_tensor *in,
-                                const wn__mlp_buffers *all, const wn_tensor *out, int64_t most) {
-    m->down.input24 = false;
-    for (piece p = {0}; next_piece(most, in->shape[0], &p);) {
-        const wn__mlp_buffers s = piece_of(all, p);
-        const wn_tensor from = rows_of(in, p), to = rows_of(out, p);
-        WN_TRY(inner_forward(m, x, &from, &s, false));
-        WN_TRY(wn__linear_forward(&m->down, x, &s.act, &to, true));
-    }
-    return WN_OK;
-}
-
 wn_status wn__mlp_forward(wn__mlp *m, wn__exec *x, const wn_tensor *in,
                           const wn__mlp_buffers *buffers, const wn_tensor *out) {
-    int64_t most = piece_rows(m, x, in->shape[0]);
     const wn__mlp_buffers s = buffers_of(buffers, in->shape[0]);
-    if (most < in->shape[0]) return forward_pieces(m, x, in, &s, out, most);
     WN_TRY(inner_forward(m, x, in, &s, false));
     m->down.input24 = m->act.sparse;
     return wn__linear_forward(&m->down, x, multiplied(m, &s), out, true);
@@ -246,32 +189,11 @@ static wn_tensor take(const wn_tensor *scratch, int64_t which, int64_t rows, int
     return wn__tensor_view2(&t, rows, width);
 }
 
-// Weight gradients are sums over all rows and come last; dact is the first rows of the scratch for
-// every piece.
-static wn_status backward_pieces(wn__mlp *m, wn__exec *x, const wn_tensor *in,
-                                 const wn__mlp_buffers *all, const wn_tensor *dout,
-                                 const wn_tensor *din, const wn_tensor *scratch, int64_t most) {
-    bool gated = m->kind == WN_MLP_SWIGLU;
-    for (piece p = {0}; next_piece(most, in->shape[0], &p);) {
-        const wn__mlp_buffers s = piece_of(all, p);
-        const wn_tensor from = rows_of(dout, p), to = rows_of(din, p),
-                        dact = take(scratch, 0, p.rows, m->up.out);
-        WN_TRY(wn__linear_input(&m->down, x, &from, &dact, false));
-        WN_TRY(activate_backward(m, x, &s, &dact));
-        if (gated) WN_TRY(wn__linear_input(&m->gate, x, &s.gate, &to, false));
-        WN_TRY(wn__linear_input(&m->up, x, &s.up, &to, gated));
-    }
-    WN_TRY(wn__linear_backward(&m->down, x, &all->act, dout, NULL, false));
-    if (gated) WN_TRY(wn__linear_backward(&m->gate, x, in, &all->gate, NULL, false));
-    return wn__linear_backward(&m->up, x, in, &all->up, NULL, false);
-}
-
 wn_status wn__mlp_backward(wn__mlp *m, wn__exec *x, int64_t T, const wn_tensor *in,
                            const wn__mlp_buffers *buffers, const wn_tensor *dout,
                            const wn_tensor *din, const wn_tensor *scratch) {
-    int64_t rows = in->shape[0], inner = m->up.out, most = piece_rows(m, x, rows);
+    int64_t rows = in->shape[0], inner = m->up.out;
     const wn__mlp_buffers s = buffers_of(buffers, rows);
-    if (most < rows) return backward_pieces(m, x, in, &s, dout, din, scratch, most);
     const wn_tensor dact = take(scratch, 0, rows, inner);
     wn_tensor tokens = {0};
     if (wn__act24_along_tokens(&m->act, x)) {

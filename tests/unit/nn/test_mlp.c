@@ -8,89 +8,6 @@ static shape shape_of(wn__mlp_kind kind) {
     return (shape){.kind = kind, .C = 8, .I = 16, .B = 3, .T = 6, .base = defaults()};
 }
 
-// ---- rows in pieces ----
-
-static int64_t watched;
-
-static wn_status watch(void *watcher, const wn__linear *l, const wn_tensor *in) {
-    (void)watcher;
-    (void)l;
-    watched += in->shape[0];
-    return WN_OK;
-}
-
-// What a pass leaves, copied: y, dx and all gradients.
-static double *results(rig *r, size_t *count) {
-    const wn_tensor *t[16] = {&r->y, &r->dx};
-    size_t n = 2, at = 0;
-    OK(forward(r, true));
-    OK(backward(r));
-    for (size_t i = 0; i < r->params.count; i++)
-        if (wn__given(&r->params.item[i].g)) t[n++] = &r->params.item[i].g;
-    *count = 0;
-    for (size_t i = 0; i < n; i++)
-        *count += (size_t)wn__tensor_count(t[i]);
-    double *all = malloc(*count * sizeof *all);
-    assert_non_null(all);
-    for (size_t i = 0; i < n; i++) {
-        memcpy(all + at, t[i]->data, wn__tensor_bytes(t[i]));
-        at += (size_t)wn__tensor_count(t[i]);
-    }
-    return all;
-}
-
-// Who is watched sees all rows at once, so a watcher is how a test asks for the pass in one piece.
-static void check_pieces(wn__mlp_kind kind, const char *rule, bool bias) {
-    const shape s = {.kind = kind,
-                     .C = 8,
-                     .I = 16,
-                     .B = 4,
-                     .T = 205,
-                     .bias = bias,
-                     .rules = {rule},
-                     .base = defaults()};
-    rig r;
-    size_t count, same;
-    open_mlp(&r, &s);
-    assert_true(wn__linear_in_pieces(&r.m.up) && wn__linear_in_pieces(&r.m.down));
-    double *pieces = results(&r, &count);
-    r.m.up.watch = watch;
-    watched = 0;
-    assert_false(wn__linear_in_pieces(&r.m.up));
-    plan(&r, true);
-    double *whole = results(&r, &same);
-    assert_int_equal(watched, s.B * s.T);
-    assert_int_equal(count, same);
-    assert_memory_equal(pieces, whole, count * sizeof *whole);
-    free(pieces);
-    free(whole);
-    close_mlp(&r);
-}
-
-static void pieces_change_no_bit(void **state) {
-    (void)state;
-    check_pieces(WN_MLP_RELU2, "*=2:4:tile", false);
-    check_pieces(WN_MLP_RELU2, "*=2:4:tile+mvue", true);
-    check_pieces(WN_MLP_RELU, "*=2:4:greedy", true);
-    check_pieces(WN_MLP_SWIGLU, "*=2:4:tile+mvue", false);
-}
-
-// A product of all rows, or a weight that every product would pack.
-static void some_layers_have_no_pieces(void **state) {
-    (void)state;
-    static const char *const rules[] = {NULL, "*=2:4:row", "*=2:4:sste", "*=lowrank:3"};
-    for (size_t i = 0; i <= sizeof rules / sizeof rules[0]; i++) {
-        bool fp8 = i == sizeof rules / sizeof rules[0];
-        shape s = shape_of(WN_MLP_RELU2);
-        rig r;
-        s.rules[0] = fp8 ? "*=2:4:tile" : rules[i];
-        s.base.fp8 = fp8;
-        open_mlp(&r, &s);
-        assert_false(wn__linear_in_pieces(&r.m.up));
-        close_mlp(&r);
-    }
-}
-
 // ---- kinds ----
 
 static double objective(rig *r) {
@@ -362,8 +279,6 @@ static void every_structure_splits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pieces_change_no_bit),
-        cmocka_unit_test(some_layers_have_no_pieces),
         cmocka_unit_test(gradients_by_differences),
         cmocka_unit_test(a_gate_has_no_sparse_activation),
         cmocka_unit_test(weights_are_passed_straight_through),
