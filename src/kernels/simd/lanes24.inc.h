@@ -119,10 +119,23 @@ ALWAYS vf read_row(bool half, const lanes24 *job, const tile24 *tile, int64_t d,
                     at_most(tile->count - t, VF));
 }
 
+#define COPIED_AHEAD 16 /* rows of a matrix by lanes that are on their way */
+
+/* A tile has a few lines of each row, at a distance that hardware does not foresee. */
+ALWAYS void fetch_row(bool half, const lanes24 *job, const tile24 *tile, int64_t d) {
+    if (d >= job->depth) return;
+    int64_t from = (job->order ? job->order[d] : d) * job->in.stride + tile->t0;
+    for (int64_t t = 0; t < tile->count; t += half ? 32 : 16)
+        _mm_prefetch(half_at(job->in.data, half, from + t), _MM_HINT_T0);
+}
+
 /* The same of such a matrix. */
 ALWAYS void copy_in_of(bool half, const lanes24 *job, const tile24 *tile) {
     for (int64_t d = 0; d < job->plan.rows; d++) {
         float *to = tile->panel + d * tile->width;
+        UNROLL
+        for (int64_t i = 0; i < STEPS; i++)
+            fetch_row(half, job, tile, STEPS * d + i + COPIED_AHEAD);
         for (int64_t t = 0; t < tile->width; t += VF) {
             vf first = read_row(half, job, tile, STEPS * d, t);
 #if PAIRS
