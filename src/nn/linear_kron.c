@@ -4,8 +4,9 @@
 // the rightmost, as [a d c, b]. The forward pass is fused; backward makes what lies between the
 // factors again, in the shared block, or, where a pair of factors is much wider there than on
 // either side, in the caches of one pass that gives both gradients.
-// A model that does not train multiplies by factors that were packed once, when they were loaded;
-// one that does has other factors for every pass, which packs them as it goes.
+// A model that does not train multiplies by factors that were packed once, when they were loaded,
+// those of a butterfly after each three were made one; one that does has other factors for every
+// pass, which packs them as it goes.
 // A head of rank k may be added, W = U V + K_{n-1} ... K_0: V [k, in] is "<name>.head_in", U
 // [out, k] "<name>.head_out". x V^T is made again in backward.
 #include "base/fail.h"
@@ -26,6 +27,7 @@
 #include <stdlib.h>
 
 #define MANY  64 // tokens that do not read factors as they lie, for which they are packed
+#define RADIX 8  // sides of the blocks that factors of a butterfly become
 #define STRIP 64 // rows of the identity that merging multiplies at a time
 // Two factors' gradients in one pass: numbers between them for each on either side, and tokens, at
 // least. Where there are fewer, what is packed and given back once takes longer than it saves.
@@ -34,6 +36,10 @@
 
 struct wn__linear_kron {
     wn__kron_chain chain;
+    // what a layer that does not train multiplies by instead; count 0: nothing else
+    wn__kron_chain merged;
+    wn_tensor merged_w[WN__KRON_MAX];
+    int first[WN__KRON_MAX + 1]; // merged factor t is the product from factor first[t] on
     wn_tensor packed; // absent where they are never packed: nothing here reads such a form
     int64_t lanes;    // for which they are; 0: they are not
 };
@@ -136,22 +142,44 @@ static int64_t scratch_wish(const wn__linear *l, const wn__build *b) {
     return larger(pass, merge);
 }
 
+// The factors that the whole chain is multiplied by.
+static void take_whole(const wn__linear *l, wn__kron_mul *p) {
+    const struct wn__linear_kron *k = l->as.kron;
+    p->count = k->merged.count > 0 ? k->merged.count : k->chain.count;
+    for (int t = 0; t < p->count; t++)
+        p->w[t] = k->merged.count > 0 ? k->merged_w[t] : view_of(l, t, &param_of(l, t)->w);
+}
+
 // The whole chain on so many tokens, without data.
 static wn__kron_mul product_of(const wn__linear *l, int64_t tokens) {
     wn__kron_mul p = {.x = wn__tensor2(NULL, WN_DTYPE_F32, tokens, l->in),
-                      .y = wn__tensor2(NULL, WN_DTYPE_F32, tokens, l->out),
-                      .count = chain_of(l)->count};
-    for (int t = 0; t < p.count; t++)
-        p.w[t] = view_of(l, t, &param_of(l, t)->w);
+                      .y = wn__tensor2(NULL, WN_DTYPE_F32, tokens, l->out)};
+    take_whole(l, &p);
     return p;
 }
 
-static wn_status add_packed(wn__linear *l, wn__build *b) {
-    if (b->training || b->round16 || b->dtype != WN_DTYPE_F32 || chain_of(l)->count < 2)
-        return WN_OK;
+// A butterfly's factors move more numbers than they multiply.
+static wn_status add_merged(wn__linear *l, wn__build *b) {
+    struct wn__linear_kron *k = l->as.kron;
+    if (l->structure.kron_b > 0) return WN_OK;
+    WN_TRY(wn__kron_chain_merged(&k->chain, RADIX, &k->merged, k->first));
+    if (k->merged.count == k->chain.count) k->merged.count = 0;
+    for (int t = 0; t < k->merged.count; t++) {
+        const wn__kron *p = &k->merged.factor[t];
+        wn_tensor numbers;
+        WN_TRY(wn__tensor_alloc1(b->weights, WN_DTYPE_F32, wn__kron_params(p), &numbers));
+        k->merged_w[t] = wn__kron_view(p, WN__KRON_COLUMNS, numbers.data, WN_DTYPE_F32);
+    }
+    return WN_OK;
+}
+
+// What is made of the factors once, where they stay as they are.
+static wn_status add_resident(wn__linear *l, wn__build *b) {
+    if (b->training || b->round16 || b->dtype != WN_DTYPE_F32) return WN_OK;
+    WN_TRY(add_merged(l, b));
     const wn__kron_mul p = product_of(l, MANY);
     const wn__exec any = {0};
-    if (wn__kron_packed_lanes(&any, &p) == 0) return WN_OK;
+    if (p.count < 2 || wn__kron_packed_lanes(&any, &p) == 0) return WN_OK;
     return wn__tensor_alloc1(b->weights, WN_DTYPE_U8, wn__kron_packed_bytes(p.w, p.count),
                              &l->as.kron->packed);
 }
@@ -166,7 +194,7 @@ static wn_status kron_build(wn__linear *l, wn__build *b) {
     wn_status status = make_chain(l, &l->as.kron->chain);
     if (status != WN_OK) return wn__fail_in(status, "%s", l->name);
     WN_TRY(add_factors(l, b));
-    status = add_packed(l, b);
+    status = add_resident(l, b);
     if (status != WN_OK) return wn__fail_in(status, "%s", l->name);
     wn__scratch_wish(b->scratch, scratch_wish(l, b));
     return WN_OK;
@@ -174,7 +202,12 @@ static wn_status kron_build(wn__linear *l, wn__build *b) {
 
 static wn_status kron_prepare(wn__linear *l, wn__exec *x, int64_t step) {
     struct wn__linear_kron *k = l->as.kron;
+    wn_tensor w[WN__KRON_MAX];
     (void)step;
+    for (int t = 0; t < k->chain.count; t++)
+        w[t] = view_of(l, t, &param_of(l, t)->w);
+    for (int t = 0; t < k->merged.count && !x->planning; t++)
+        WN_TRY(wn__kron_merge_all(&w[k->first[t]], k->first[t + 1] - k->first[t], &k->merged_w[t]));
     if (wn__given(&k->packed)) {
         const wn__kron_mul p = product_of(l, MANY);
         wn__kron_pack pack = {.packed = k->packed, .count = p.count};
@@ -198,6 +231,7 @@ static wn_status multiply(const wn__linear *l, wn__exec *x, const wn_tensor *in,
     wn__kron_mul all = {.x = *in, .y = *out, .count = count, .accumulate = accumulate};
     for (int t = 0; t < count; t++)
         all.w[t] = view_of(l, first + t, &param_of(l, first + t)->w);
+    if (count == chain_of(l)->count) take_whole(l, &all);
     if (l->as.kron->lanes > 0 && count == chain_of(l)->count) {
         all.packed = l->as.kron->packed;
         all.lanes = l->as.kron->lanes;
@@ -507,9 +541,11 @@ static int64_t count_params(const wn__linear *l) {
 
 static void kron_bytes(const wn__linear *l, wn__linear_bytes *out) {
     size_t size = wn_dtype_size(param_of(l, 0)->w.dtype), params = (size_t)count_params(l) * size;
-    *out = (wn__linear_bytes){.dense = (size_t)(l->out * l->in) * size,
-                              .master = params,
-                              .forward = params + wn__tensor_bytes(&l->as.kron->packed)};
+    size_t resident = wn__tensor_bytes(&l->as.kron->packed);
+    for (int t = 0; t < l->as.kron->merged.count; t++)
+        resident += wn__tensor_bytes(&l->as.kron->merged_w[t]);
+    *out = (wn__linear_bytes){
+        .dense = (size_t)(l->out * l->in) * size, .master = params, .forward = params + resident};
 }
 
 static void kron_flops(const wn__linear *l, wn__linear_flops *out) {

@@ -86,6 +86,8 @@ WN_NODISCARD wn_status wn__kron_dense(const wn_tensor *w, const wn_tensor *out);
 /* out = the product of two factors as one of wn__kron_product's pattern. */
 WN_NODISCARD wn_status wn__kron_merge(const wn_tensor *left, const wn_tensor *right,
                                       const wn_tensor *out);
+/* out = the product of neighbours, w[0] the rightmost, as one factor. NOMEM. */
+WN_NODISCARD wn_status wn__kron_merge_all(const wn_tensor *w, int count, const wn_tensor *out);
 /* out[rows, columns] = K_{n-1} ... K_0 (+ head_u head_v, [rows,k] and [k,columns], if given).
  * NOMEM.
  */

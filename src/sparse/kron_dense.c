@@ -103,3 +103,32 @@ wn_status wn__kron_chain_dense(const wn_tensor *w, int count, const wn_tensor *h
     free(two);
     return status;
 }
+
+wn_status wn__kron_merge_all(const wn_tensor *w, int count, const wn_tensor *out) {
+    wn_tensor so_far = w[0];
+    double *held = NULL;
+    wn_status status = count == 1 ? wn__kron_copy(&w[0], out) : WN_OK;
+    for (int t = 1; t < count && status == WN_OK; t++) {
+        wn__kron left, right, product;
+        wn_tensor to = *out;
+        double *next = NULL;
+        WN_TRY_OUT(wn__kron_of(&w[t], &left));
+        WN_TRY_OUT(wn__kron_of(&so_far, &right));
+        WN_TRY_OUT(wn__kron_product(&left, &right, &product, NULL));
+        if (t < count - 1) {
+            next = malloc((size_t)wn__kron_params(&product) * sizeof *next);
+            if (next == NULL) {
+                status = wn__fail(WN_NOMEM, "out of memory for a product of factors");
+                break;
+            }
+            to = wn__kron_view(&product, WN__KRON_CANONICAL, next, WN_DTYPE_F64);
+        }
+        status = wn__kron_merge(&w[t], &so_far, &to);
+        free(held);
+        held = next;
+        so_far = to;
+    }
+out:
+    free(held);
+    return status;
+}
