@@ -14,8 +14,9 @@
 #include "kernels/simd/pair_slice.h"
 
 #define MOST_PAIRS WN_PAIRED24_MOST
-#define NO_ROW     4 /* a row that exists */
-#define AHEAD      4 /* columns whose pairs are being fetched */
+#define NO_ROW     4  /* a row that exists */
+#define AHEAD      4  /* columns whose pairs are being fetched */
+#define BATCH      64 /* columns that are paired up where there is one tile */
 
 _Static_assert(WN_COLUMNS24_SLICE == 4 * SLICE_GROUPS, "a slice of lists is one of pairs");
 
@@ -23,115 +24,129 @@ _Static_assert(WN_COLUMNS24_SLICE == 4 * SLICE_GROUPS, "a slice of lists is one 
 typedef struct columns_job {
     const wn__spmm24_columns *p;
     int64_t first, columns;
-    wn__paired24 *lists;  /* [slices][columns], those of a block in order of their lengths */
+    /* [slices][columns], those of a block in order of their lengths; NULL where there is one tile,
+     * for which each is made when its turn comes */
+    wn__paired24 *lists;
     wn__spmm24_plan plan; /* which says what the blocks are */
 } columns_job;
+
+/* The lists of a slice from one of its columns on. */
+typedef struct lists24 {
+    const int32_t *start;
+    const uint16_t *values;
+    const uint8_t *row;
+} lists24;
+
+ALWAYS lists24 lists_of(const columns_job *job, int64_t slice, int64_t j) {
+    const wn__spmm24_columns *p = job->p;
+    int64_t first = slice * p->row.shape[1];
+    return (lists24){(const int32_t *)p->start.data + slice * p->start.shape[1] + job->first + j,
+                     (const uint16_t *)p->values.data + first,
+                     (const uint8_t *)p->row.data + first};
+}
 
 /* The entries of one column of a slice. */
 typedef struct entries24 {
     const uint16_t *values;
     const uint8_t *row;
     int64_t count;
+    uint64_t exist; /* a bit for each */
 } entries24;
 
-ALWAYS entries24 entries_of(const columns_job *job, int64_t slice, int64_t j) {
-    const wn__spmm24_columns *p = job->p;
-    const int32_t *start =
-        (const int32_t *)p->start.data + slice * p->start.shape[1] + job->first + j;
-    int64_t first = slice * p->row.shape[1] + start[0];
-    return (entries24){(const uint16_t *)p->values.data + first,
-                       (const uint8_t *)p->row.data + first, start[1] - start[0]};
+ALWAYS entries24 entries_of(const lists24 *lists, int64_t j) {
+    int64_t first = lists->start[j], n = lists->start[j + 1] - first;
+    return (entries24){lists->values + first, lists->row + first, n,
+                       n > 0 ? ~UINT64_C(0) >> (64 - n) : 0};
 }
 
-/* Bit i: row i is listed. Eight rows at a time may be read beyond the end. */
-ALWAYS uint64_t listed_rows(entries24 e) {
-    const __m512i one = _mm512_set1_epi64(1);
-    __m512i bits = _mm512_setzero_si512();
-    for (int64_t i = 0; i < e.count; i += 8) {
-        __mmask8 exist = (__mmask8)(255 >> (e.count - i < 8 ? 8 - (e.count - i) : 0));
-        __m512i row = _mm512_cvtepu8_epi64(_mm_loadl_epi64((const void *)(e.row + i)));
-        bits = _mm512_or_si512(bits, _mm512_maskz_sllv_epi64(exist, one, row));
-    }
-    return (uint64_t)_mm512_reduce_or_epi64(bits);
+/* Of the entries of a column, those that begin a pair, and those of them that the next one belongs
+ * to: of four rows the first and the second kept ones are a pair, the third and the fourth another.
+ */
+typedef struct marks24 {
+    uint64_t begin, both;
+} marks24;
+
+/* Bit i: entries i and i + ahead are of the same four rows. */
+ALWAYS uint64_t of_same_rows(entries24 e, __m512i row, int64_t ahead) {
+    uint64_t exist = e.exist >> ahead;
+    __m512i other = _mm512_maskz_loadu_epi8(exist, e.row + ahead);
+    return _mm512_mask_cmplt_epu8_mask(exist, _mm512_xor_si512(row, other), _mm512_set1_epi8(4));
 }
 
-/* One for each group that keeps something, one more where it keeps three or four. */
-ALWAYS int count_pairs(uint64_t bits) {
-    const uint64_t ones = UINT64_C(0x1111111111111111);
-    uint64_t two = bits - (bits >> 1 & 5 * ones), four = (two & 3 * ones) + (two >> 2 & 3 * ones);
-    return __builtin_popcountll((four + 3 * ones) >> 2 & ones) +
-           __builtin_popcountll((four + ones) >> 2 & ones);
+ALWAYS marks24 marks_of(entries24 e) {
+    __m512i row = _mm512_maskz_loadu_epi8(e.exist, e.row);
+    uint64_t next = of_same_rows(e, row, 1), second = next << 1,
+             third = of_same_rows(e, row, 2) << 2, fourth = of_same_rows(e, row, 3) << 3;
+    uint64_t begin = e.exist & (~second | (third & ~fourth));
+    return (marks24){begin, begin & next};
 }
 
-/* Of a group, by the nibble of what it keeps: which of its two pairs' four places the numbers take,
- * and the rows of a slice that the first and the second pair meet, 0 where there is none. */
-static const uint8_t group_places[16] = {0, 1, 1, 3, 1, 3, 3, 11, 2, 3, 3, 11, 3, 11, 11, 15};
-static const uint8_t first_row[16] = {0, 4, 9, 4, 14, 8, 9, 4, 12, 12, 13, 4, 14, 8, 9, 4};
-static const uint8_t second_row[16] = {0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 12, 0, 12, 12, 14};
-
-ALWAYS __m128i look_up(const uint8_t table[16], __m128i nibbles) {
-    return _mm_shuffle_epi8(_mm_loadu_si128((const void *)table), nibbles);
+/* The rows of a slice that pairs meet, for the entries that begin them. *upper: single numbers that
+ * are the second of their pair. Of rows 0 to 3 a single number meets (0 1), (1 2), (2 3) and (0 3).
+ */
+ALWAYS __m512i rows_met(entries24 e, marks24 marks, uint64_t *upper) {
+    const __m512i single = _mm512_set1_epi32(4 | 9 << 8 | 14 << 16 | 12 << 24),
+                  three = _mm512_set1_epi8(3);
+    __m512i row = _mm512_maskz_loadu_epi8(e.exist, e.row),
+            next = _mm512_maskz_loadu_epi8(marks.both, e.row + 1), place = vi_and(row, three),
+            four = _mm512_andnot_si512(three, row);
+    __m512i nibble = vi_or(place, _mm512_slli_epi16(vi_and(next, three), 2));
+    nibble = _mm512_mask_blend_epi8(marks.both, _mm512_shuffle_epi8(single, place), nibble);
+    *upper = _mm512_mask_cmpeq_epi8_mask(marks.begin & ~marks.both, place, three);
+    __m512i seven = _mm512_sub_epi8(_mm512_add_epi8(four, four), _mm512_srli_epi16(four, 2));
+    return _mm512_add_epi8(seven, nibble);
 }
 
-/* Sixteen nibbles, a byte each, and back. */
-ALWAYS __m128i nibbles_of(uint64_t bits) {
-    const __m128i low = _mm_set1_epi8(15);
-    __m128i pairs = _mm_cvtsi64_si128((long long)bits);
-    return _mm_unpacklo_epi8(_mm_and_si128(pairs, low),
-                             _mm_and_si128(_mm_srli_epi16(pairs, 4), low));
-}
-ALWAYS uint64_t bits_of(__m128i nibbles) {
-    __m128i pairs = _mm_maddubs_epi16(nibbles, _mm_set1_epi16(0x1001));
-    return (uint64_t)_mm_cvtsi128_si64(_mm_packus_epi16(pairs, pairs));
+/* Which halves of the pairs have a number, two bits a pair. */
+ALWAYS uint64_t halves_of(marks24 marks, uint64_t upper) {
+    const char low = -128, high = 64;
+    __m512i halves = _mm512_mask_blend_epi8(marks.both, _mm512_set1_epi8(low),
+                                            _mm512_set1_epi8((char)(low | high)));
+    halves = _mm512_mask_blend_epi8(upper, halves, _mm512_set1_epi8(high));
+    halves = _mm512_maskz_compress_epi8(marks.begin, halves);
+    halves = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(halves));
+    return _mm512_movepi8_mask(vi_or(halves, _mm512_slli_epi16(halves, 9)));
 }
 
-/* n <= 32 values from place i on, at the places of `bits`. */
-ALWAYS __m512i spread(const uint16_t *values, int64_t n, uint32_t bits) {
+/* n <= 32 values at the places of `halves`. */
+ALWAYS __m512i spread(const uint16_t *values, int64_t n, uint32_t halves) {
     __mmask32 exist = (__mmask32)((UINT64_C(1) << n) - 1);
-    return _mm512_maskz_expand_epi16(bits, _mm512_maskz_loadu_epi16(exist, values));
+    return _mm512_maskz_expand_epi16(halves, _mm512_maskz_loadu_epi16(exist, values));
 }
 
-/* The pairs of a column whose kept rows are `bits`, `pairs` of them, and the rows they meet. */
-ALWAYS void write_list(entries24 e, uint64_t bits, int32_t column, int pairs, wn__paired24 *to) {
-    const __m128i seven =
-        _mm_setr_epi8(0, 7, 14, 21, 28, 35, 42, 49, 56, 63, 70, 77, 84, 91, 98, 105);
-    __m128i nibbles = nibbles_of(bits), first = look_up(first_row, nibbles),
-            second = look_up(second_row, nibbles);
-    uint64_t places = bits_of(look_up(group_places, nibbles));
-    __m256i rows = _mm256_set_m128i(_mm_unpackhi_epi8(first, second),
-                                    _mm_unpacklo_epi8(first, second)),
-            groups =
-                _mm256_set_m128i(_mm_unpackhi_epi8(seven, seven), _mm_unpacklo_epi8(seven, seven));
-    __mmask32 exist = _mm256_test_epi8_mask(rows, rows);
-    int64_t low = __builtin_popcount((uint32_t)places);
-    __m512i head = spread(e.values, low, (uint32_t)places),
-            tail = spread(e.values + low, e.count - low, (uint32_t)(places >> 32));
-    _mm256_storeu_si256((void *)to->row, _mm256_mask_compress_epi8(_mm256_set1_epi8(NO_ROW), exist,
-                                                                   _mm256_add_epi8(rows, groups)));
-    _mm512_storeu_si512(to->pair + MOST_PAIRS / 2, _mm512_setzero_si512());
-    _mm512_storeu_si512(to->pair, _mm512_maskz_compress_epi32((__mmask16)exist, head));
-    _mm512_storeu_si512(to->pair + __builtin_popcount(exist & 0xFFFF),
-                        _mm512_maskz_compress_epi32((__mmask16)(exist >> 16), tail));
+/* The pairs of a column, and the rows they meet. */
+ALWAYS void write_list(entries24 e, marks24 marks, int32_t column, int pairs, wn__paired24 *to) {
+    uint64_t upper;
+    __m512i rows = rows_met(e, marks, &upper);
+    uint64_t halves = halves_of(marks, upper);
+    int64_t low = __builtin_popcount((uint32_t)halves);
+    _mm512_storeu_si512(to->pair, spread(e.values, low, (uint32_t)halves));
+    _mm512_storeu_si512(to->pair + MOST_PAIRS / 2,
+                        spread(e.values + low, e.count - low, (uint32_t)(halves >> 32)));
+    rows = _mm512_mask_compress_epi8(_mm512_set1_epi8(NO_ROW), marks.begin, rows);
+    _mm256_storeu_si256((void *)to->row, _mm512_castsi512_si256(rows));
     to->column = column;
     to->pairs = pairs;
 }
 
-/* The lists of one slice and one block of columns. */
-static void pair_up_block(const columns_job *job, int64_t slice, int64_t j0, int64_t columns) {
-    uint64_t bits[WN_PAIRED24_BLOCK];
-    uint8_t pairs[WN_PAIRED24_BLOCK];
+/* The lists of a slice of some columns from j0 on, which are columns `number` and so on of their
+ * block, in order of how many pairs they have. */
+static void pair_up_columns(const columns_job *job, int64_t slice, int64_t j0, int64_t columns,
+                            int64_t number, wn__paired24 *to) {
+    const lists24 lists = lists_of(job, slice, j0);
+    marks24 marks[WN_PAIRED24_BLOCK];
     int32_t place[MOST_PAIRS + 2] = {0}; /* of the next column that has so many */
-    wn__paired24 *lists = job->lists + slice * job->columns + j0;
     for (int64_t j = 0; j < columns; j++) {
-        bits[j] = listed_rows(entries_of(job, slice, j0 + j));
-        pairs[j] = (uint8_t)count_pairs(bits[j]);
-        place[pairs[j] + 1]++;
+        marks[j] = marks_of(entries_of(&lists, j));
+        place[__builtin_popcountll(marks[j].begin) + 1]++;
     }
     for (int n = 0; n < MOST_PAIRS; n++)
         place[n + 1] += place[n];
-    for (int64_t j = 0; j < columns; j++)
-        write_list(entries_of(job, slice, j0 + j), bits[j], (int32_t)j, pairs[j],
-                   lists + place[pairs[j]]++);
+    for (int64_t j = 0; j < columns; j++) {
+        int pairs = __builtin_popcountll(marks[j].begin);
+        write_list(entries_of(&lists, j), marks[j], (int32_t)(number + j), pairs,
+                   to + place[pairs]++);
+    }
 }
 
 static void pair_up(void *ctx, int64_t begin, int64_t end, int worker) {
@@ -139,9 +154,9 @@ static void pair_up(void *ctx, int64_t begin, int64_t end, int worker) {
     const columns_job *job = ctx;
     int64_t columns = job->columns, blocks = job->plan.blocks;
     for (int64_t i = begin; i < end; i++) {
-        int64_t j0 = wn__spmm24_output(&job->plan, columns, i % blocks);
-        pair_up_block(job, i / blocks, j0,
-                      wn__spmm24_output(&job->plan, columns, i % blocks + 1) - j0);
+        int64_t slice = i / blocks, j0 = wn__spmm24_output(&job->plan, columns, i % blocks);
+        pair_up_columns(job, slice, j0, wn__spmm24_output(&job->plan, columns, i % blocks + 1) - j0,
+                        0, job->lists + slice * columns + j0);
     }
 }
 
@@ -254,8 +269,9 @@ ALWAYS bool is_finite(int64_t width, const float *panel, int64_t groups) {
 /* The same columns as they are listed, number by number: nothing else is read of the panel. */
 static void add_entries(const columns_job *job, int64_t slice, int64_t width, const float *panel,
                         int64_t j0, int64_t columns, rows24 sums) {
+    const lists24 lists = lists_of(job, slice, j0);
     for (int64_t j = 0; j < columns; j++) {
-        entries24 e = entries_of(job, slice, j0 + j);
+        entries24 e = entries_of(&lists, j);
         float *to = sums.at + j * sums.stride;
         if (slice == 0) memset(to, 0, (size_t)width * sizeof *to);
         for (int64_t i = 0; i < e.count; i++) {
@@ -276,6 +292,8 @@ ALWAYS void columns_block(int vecs, const columns_job *job, const float *panel, 
                           int64_t columns, rows24 sums) {
     const int64_t width = HALF_VF * vecs, groups = (job->p->x.shape[1] + 3) / 4;
     const int turns = vecs > WIDTH_VECS / 2 ? 2 : SLICE_OUTPUTS;
+    const int64_t batch = job->lists ? columns : BATCH;
+    wn__paired24 own[BATCH];
     slice24 slice;
     for (int64_t s = 0; s < job->p->start.shape[0]; s++) {
         const float *from = panel + s * SLICE_GROUPS * 2 * width;
@@ -284,10 +302,18 @@ ALWAYS void columns_block(int vecs, const columns_job *job, const float *panel, 
             add_entries(job, s, width, from, j0, columns, sums);
             continue;
         }
-        const wn__paired24 *list = job->lists + s * job->columns + j0, *end = list + columns;
         write_slice(width, from, exist, slice.row);
-        list = add_turns(turns, vecs, list, end, slice.row, sums, s == 0);
-        add_turns(1, vecs, list, end, slice.row, sums, s == 0);
+        for (int64_t j = 0; j < columns; j += batch) {
+            const int64_t n = at_most(columns - j, batch);
+            const wn__paired24 *list = own;
+            if (job->lists)
+                list = job->lists + s * job->columns + j0;
+            else
+                pair_up_columns(job, s, j0 + j, n, j, own);
+            const wn__paired24 *end = list + n;
+            list = add_turns(turns, vecs, list, end, slice.row, sums, s == 0);
+            add_turns(1, vecs, list, end, slice.row, sums, s == 0);
+        }
     }
 }
 
@@ -319,9 +345,10 @@ static wn_status spmm24_columns(const void *args, wn__exec *x) {
     const wn__spmm24_columns *p = args;
     const wn__spmm24_cut cut = {LANES, STEPS};
     const int threads = wn__pool_threads(x->pool);
-    const int64_t columns = p->y.shape[1], slices = p->start.shape[0],
-                  most = wn__paired24_columns(slices, columns);
-    columns_job pairs = {.p = p, .lists = (wn__paired24 *)(void *)x->scratch};
+    const int64_t columns = p->y.shape[1], slices = p->start.shape[0];
+    const bool once = wn__paired24_once(p);
+    const int64_t most = once ? columns : wn__paired24_columns(slices, columns);
+    columns_job pairs = {.p = p, .lists = once ? NULL : (wn__paired24 *)(void *)x->scratch};
     lanes24 job = {.args = &pairs,
                    .block = spmm24_columns_block,
                    .in = {.data = p->x.data, .stride = p->x.stride[0], .half = true},
@@ -330,12 +357,12 @@ static wn_status spmm24_columns(const void *args, wn__exec *x) {
                    .depth = p->x.shape[1],
                    .accumulate = p->accumulate};
     wn__exec rest = *x;
-    rest.scratch += slices * most * (int64_t)sizeof *pairs.lists;
+    if (!once) rest.scratch += slices * most * (int64_t)sizeof *pairs.lists;
     for (; pairs.first < columns; pairs.first += most) {
         pairs.columns = job.outputs = at_most(columns - pairs.first, most);
         pairs.plan = wn__spmm24_plan_for(job.lanes, job.outputs, job.depth, cut, threads);
         job.out.data = (char *)p->y.data + (size_t)pairs.first * wn_dtype_size(p->y.dtype);
-        wn__parallel_for(x->pool, slices * pairs.plan.blocks, 1, pair_up, &pairs);
+        if (!once) wn__parallel_for(x->pool, slices * pairs.plan.blocks, 1, pair_up, &pairs);
         run_lanes(&job, &rest);
     }
     return WN_OK;

@@ -114,6 +114,10 @@ size_t wn__workspace_spmm24_columns_avx2(const void *args, int threads) {
 
 _Static_assert(MOST_SUMS / WN_PAIRS_LANES <= WN_PAIRED24_BLOCK, "a block is one order of lists");
 
+bool wn__paired24_once(const wn__spmm24_columns *p) {
+    return p->x.shape[0] <= WN_PAIRS_LANES;
+}
+
 int64_t wn__paired24_columns(int64_t slices, int64_t columns) {
     int64_t most = MOST_LISTS / (int64_t)sizeof(wn__paired24) / (slices > 0 ? slices : 1);
     if (most >= columns) return columns;
@@ -125,6 +129,7 @@ size_t wn__workspace_spmm24_columns_avx512bf16(const void *args, int threads) {
     const wn__spmm24_columns *p = args;
     int64_t slices = p->start.shape[0], columns = p->y.shape[1], T = p->x.shape[0],
             k = p->x.shape[1], most = wn__paired24_columns(slices, columns);
+    if (wn__paired24_once(p)) return wn__spmm24_plan_bytes(T, columns, k, pairs, threads);
     size_t lists = (size_t)(slices * most) * sizeof(wn__paired24),
            some = wn__spmm24_plan_bytes(T, most, k, pairs, threads),
            last = most > 0 ? wn__spmm24_plan_bytes(T, columns % most, k, pairs, threads) : 0;
