@@ -5,7 +5,7 @@
 #ifndef WN_KERNELS_SIMD_GROUP24_H
 #define WN_KERNELS_SIMD_GROUP24_H
 
-#include "kernels/simd/vec.h"
+#include "kernels/simd/split_columns.h"
 
 #include <string.h>
 
@@ -125,17 +125,6 @@ ALWAYS vm vi_positive(vi a) {
     return _mm512_test_epi32_mask(a, a);
 } /* of a >= 0 */
 
-ALWAYS void split_columns(const vf r[4], vf column[4]) {
-    __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1]));
-    __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
-    __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3]));
-    __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
-    column[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
-    column[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
-    column[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
-    column[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
-}
-
 /* Bytes 4 q + l of each quarter change places with bytes 4 l + q. */
 ALWAYS __m128i turn_4x4(__m128i a) {
     return _mm_shuffle_epi8(a, _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
@@ -209,17 +198,6 @@ ALWAYS vi vi_where_negative(vf a, int32_t bits) {
 }
 ALWAYS vm vi_positive(vi a) {
     return _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, _mm256_setzero_si256()));
-}
-
-ALWAYS void split_columns(const vf r[4], vf column[4]) {
-    __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1]));
-    __m256d b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
-    __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3]));
-    __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
-    column[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
-    column[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
-    column[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
-    column[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
 }
 
 ALWAYS void store_bytes(uint64_t bytes, uint8_t *p, int64_t n) {

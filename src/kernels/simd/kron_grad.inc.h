@@ -144,30 +144,54 @@ ALWAYS vf kron_repeat(const int D, const float *p) {
     return vf_set(*p);
 }
 
-/* What the next tokens hold of x and of dy: a register tile fetches one line of each of them. */
+/* What the next tokens hold of x and of dy. A register tile, which goes through as many tokens as
+ * are there now, fetches a line of each of them; batch last, of as many features. */
 typedef struct kron_ahead {
-    const char *at; /* of the first of the tokens */
-    int64_t row;    /* bytes from token to token */
-    int64_t apart, lines;
+    const char *at;            /* of the first of the tokens */
+    int64_t row;               /* bytes from token to token, or from feature to feature */
+    int64_t apart, each, next; /* from a tile's line to the next's, and after so many of these */
+    int64_t lines;
 } kron_ahead;
 
-static kron_ahead kron_look(const kron_task *job, const wn_tensor *of, int64_t t0, int64_t i,
-                            int64_t l0, int64_t side, int64_t r0, int64_t rows) {
+/* Batch last, features that all lie side by side: the first `tokens` of them, a line of each. */
+static kron_ahead kron_look_last(const wn_tensor *of, int64_t t0, int64_t tokens, int64_t first,
+                                 int64_t count) {
+    const int64_t size = (int64_t)wn_dtype_size(of->dtype), row = of->stride[1] * size;
+    const int64_t each = (kron_few(tokens, of->shape[0] - t0) * size + 63) / 64;
+    return (kron_ahead){.at = (const char *)of->data + first * row + t0 * size,
+                        .row = row,
+                        .apart = 64,
+                        .each = each,
+                        .next = tokens * row,
+                        .lines = (count + tokens - 1) / tokens * each};
+}
+
+static kron_ahead kron_look(const kron_task *job, const wn_tensor *of, int64_t t0, int64_t tokens,
+                            int64_t i, int64_t l0, int64_t side, int64_t r0, int64_t rows) {
     int64_t size = (int64_t)wn_dtype_size(of->dtype), d = job->size.d;
-    if (t0 >= of->shape[0] || of->stride[1] != 1) return (kron_ahead){0};
+    const int64_t first = (i * side + r0) * d + l0;
+    const bool all = job->cut.shared * job->cut.blocks == d;
+    if (t0 >= of->shape[0]) return (kron_ahead){0};
+    if (of->stride[1] != 1 && of->stride[0] == 1 && all)
+        return kron_look_last(of, t0, tokens, first, rows * d);
+    if (of->stride[1] != 1) return (kron_ahead){0};
     const bool shared = job->cut.shared == d;
-    return (kron_ahead){.at = (const char *)of->data +
-                              (t0 * of->stride[0] + (i * side + r0) * d + l0) * size,
+    const int64_t lines = shared ? (rows * d * size + 63) / 64 : rows;
+    return (kron_ahead){.at = (const char *)of->data + (t0 * of->stride[0] + first) * size,
                         .row = of->stride[0] * size,
                         .apart = shared ? 64 : d * size,
-                        .lines = shared ? (rows * d * size + 63) / 64 : rows};
+                        .each = lines,
+                        .lines = lines};
 }
 
 /* Tile q fetches these; when all are taken care of, its own sums again and again. */
 static kron_ahead kron_lines_of(const kron_ahead ahead[2], int64_t q, const float *sum) {
-    for (int i = 0; i < 2; q -= ahead[i++].lines)
-        if (q < ahead[i].lines)
-            return (kron_ahead){.at = ahead[i].at + q * ahead[i].apart, .row = ahead[i].row};
+    for (int i = 0; i < 2; q -= ahead[i++].lines) {
+        const kron_ahead *a = &ahead[i];
+        if (q < a->lines)
+            return (kron_ahead){.at = a->at + q / a->each * a->next + q % a->each * a->apart,
+                                .row = a->row};
+    }
     return (kron_ahead){.at = (const char *)sum};
 }
 
@@ -351,9 +375,10 @@ static void kron_tasks(void *ctx, int64_t begin, int64_t end, int worker) {
                        cut->vectors_x, x);
             kron_bring(&task, &job->p->dy, t, tokens, at.i, at.l0, job->size.b, at.j0, at.rows,
                        cut->vectors_dy, dy);
-            const kron_ahead ahead[2] = {
-                kron_look(job, &job->p->x, t + tokens, at.i, at.l0, job->size.c, at.k0, at.inputs),
-                kron_look(job, &job->p->dy, t + tokens, at.i, at.l0, job->size.b, at.j0, at.rows)};
+            const kron_ahead ahead[2] = {kron_look(job, &job->p->x, t + tokens, tokens, at.i, at.l0,
+                                                   job->size.c, at.k0, at.inputs),
+                                         kron_look(job, &job->p->dy, t + tokens, tokens, at.i,
+                                                   at.l0, job->size.b, at.j0, at.rows)};
             for (int64_t l = 0; l < at.blocks; l++)
                 kron_add(cut, tokens, dy + l * cut->vectors_dy * cut->step,
                          x + l * cut->vectors_x * cut->step, sum + l * block, ahead, l * tiles);

@@ -174,6 +174,8 @@ static void kron_run(void *ctx, int64_t begin, int64_t end, int worker) {
 #include "kernels/simd/kron_one.inc.h"
 #include "kernels/simd/kron_side.inc.h"
 
+#include "kernels/simd/kron_last.inc.h"
+
 static wn_status kron_mul(const void *args, wn__exec *x) {
     const wn__kron_mul *p = args;
     kron_job job = {.p = p, .plan = wn__kron_plan_for(p, LANES)};
@@ -184,6 +186,10 @@ static wn_status kron_mul(const void *args, wn__exec *x) {
     }
     if (job.plan.side.d > 0) {
         kron_side_run(p, &job.plan, x);
+        return WN_OK;
+    }
+    if (job.plan.last.parts_l > 0) {
+        kron_last_run(p, &job.plan, x);
         return WN_OK;
     }
     if (job.plan.one.parts_l > 0) {

@@ -197,6 +197,25 @@ static void one_fetch(one_ahead *a) {
         one_fetch_line(a);
 }
 
+/* Lines of weights that are packed next, of outputs j0 on, inputs k0 on and blocks l0 on, unless
+ * they are scattered; piece: i, and how many of each. */
+static one_ahead one_look_weights(const wn_tensor *w, const wn__kron_size *piece, int64_t j0,
+                                  int64_t k0, int64_t l0, int64_t calls) {
+    const int64_t *stride = w->stride, bytes = (int64_t)wn_dtype_size(w->dtype);
+    if (stride[3] != 1 && stride[1] != 1) return (one_ahead){0};
+    const bool across = stride[3] != 1 || stride[1] < stride[2]; /* outputs lie side by side */
+    const int64_t step = (stride[3] != 1 ? stride[3] : across ? stride[1] : stride[2]) * bytes;
+    const int64_t side = stride[3] != 1 ? piece->d : across ? piece->b : piece->c;
+    const int64_t at = piece->a * stride[0] + j0 * stride[1] + k0 * stride[2] + l0 * stride[3];
+    one_ahead a = {.row = (const char *)w->data + at * bytes,
+                   .row_bytes = (across ? stride[2] : stride[1]) * bytes,
+                   .step = step < 64 ? 64 : step,
+                   .lines = step < 64 ? (side * step + 63) / 64 : side,
+                   .tokens = across ? piece->c : piece->b};
+    a.each = (a.lines * a.tokens + calls - 1) / calls;
+    return a;
+}
+
 /* One slice of inputs of one block in one panel: all tiles of the task. */
 static void one_multiply(const one_job *job, const one_task *t, int64_t g, int64_t slice,
                          int64_t count, const float *x, float *y, one_ahead *ahead) {

@@ -146,6 +146,51 @@ static wn__kron_side side_plan(const wn__kron_mul *p, int64_t vector) {
     return side;
 }
 
+static bool tokens_side_by_side(const wn_tensor *t) {
+    return t->stride[0] == 1 && t->stride[1] >= t->shape[0];
+}
+
+// Of a core's L2: inputs of a block at a time, tokens, floats of inputs of a task.
+typedef struct rows_near {
+    int64_t k, tokens, floats;
+} rows_near;
+static const rows_near rows_avx2 = {128, 256, (int64_t)48 << 10},
+                       rows_avx512 = {192, 256, (int64_t)96 << 10};
+
+static wn__kron_last last_plan(const wn__kron_mul *p, int64_t lanes) {
+    const rows_near *n = lanes == WN_KRON_AVX512_LANES ? &rows_avx512 : &rows_avx2;
+    const int64_t rows = lanes == WN_KRON_AVX512_LANES ? WN_KRON_AVX512_ROWS : WN_KRON_AVX2_ROWS;
+    const wn__kron_size s = wn__kron_size_of(&p->w[0]);
+    const int64_t batch = p->x.shape[0];
+    wn__kron_last last = {.parts_j = 1};
+    if (p->count > 1 || !tokens_side_by_side(&p->x) || !tokens_side_by_side(&p->y)) return last;
+    if (s.c < LINE || s.b < LINE) return last;
+    last.l = s.d % 4 == 0 ? 4 : s.d < 4 ? s.d : 1;
+    last.parts_l = s.d / last.l;
+    last.slices = parts(s.c, n->k);
+    last.k = parts(s.c, last.slices);
+    last.tiles = parts(s.b, rows);
+    last.panels = least(parts(batch, lanes), n->tokens / lanes);
+    while (last.panels > 1 && last.k * last.l * last.panels * lanes > n->floats)
+        last.panels = parts(last.panels, 2);
+    last.chunks = parts(batch, last.panels * lanes);
+    while (s.a * last.parts_l * last.chunks * last.parts_j < WN_KRON_ENOUGH &&
+           last.tiles >= 4 * last.parts_j)
+        last.parts_j *= 2;
+    while (last.panels > 1 &&
+           s.a * last.parts_l * last.chunks * last.parts_j < WN_KRON_ENOUGH / 2) {
+        last.panels = parts(last.panels, 2);
+        last.chunks = parts(batch, last.panels * lanes);
+    }
+    const int64_t quads = parts(rows, 4) * 4, copied = p->x.dtype == WN_DTYPE_F32 ? 1 : last.panels;
+    const int64_t kept =
+        last.slices > 1 ? parts(last.tiles, last.parts_j) * last.l * last.panels : 1;
+    last.weights = wn__kron_line(last.l * quads * last.k);
+    last.copies = last.l * copied * last.k * lanes;
+    last.worker = last.weights + last.copies + kept * rows * lanes;
+    return last;
+}
+
 // Of a worker: inputs, a strip of weights, a register tile, and sums where slices add to them.
 static int64_t side_worker(const wn__kron_side *side, int64_t vector) {
     const int64_t tile = WN_KRON_SIDE_VECTORS * vector;
@@ -161,6 +206,9 @@ wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes) {
     if (side.d > 0)
         return (wn__kron_plan){
             .lanes = lanes, .side = side, .worker = side_worker(&side, lanes / 2)};
+    const wn__kron_last last = last_plan(p, lanes);
+    if (last.parts_l > 0)
+        return (wn__kron_plan){.lanes = lanes, .last = last, .worker = last.worker};
     wn__kron_one one = one_plan(p, lanes);
     if (one.parts_l > 0) {
         wn__kron_size s = wn__kron_size_of(&p->w[0]);

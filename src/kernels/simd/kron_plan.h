@@ -19,6 +19,8 @@
  * the d inputs (k, l), repeated. With vectors of 16 that is faster on AMD's processors, where d is
  * 4 or a multiple of 16, and for small blocks, d = 4, on others.
  *
+ * Batch last, a row of lanes is a row of x or y already: what is read and written are those.
+ *
  * Few vectors are no panel: what is read then is the factors, which go past once as they lie. */
 #ifndef WN_KERNELS_SIMD_KRON_PLAN_H
 #define WN_KERNELS_SIMD_KRON_PLAN_H
@@ -64,6 +66,15 @@ typedef struct wn__kron_side {
     int64_t row;             /* floats of a token's inputs, an odd number of lines */
 } wn__kron_side;
 
+/* One factor, batch last: tasks of blocks, tokens and outputs, k inputs of each block at a time. */
+typedef struct wn__kron_last {
+    int64_t l, parts_l;              /* blocks side by side; 0 parts: it is no such factor */
+    int64_t k, slices;               /* inputs of a block at a time, at most */
+    int64_t tiles, parts_j;          /* register tiles of outputs, shared out among parts */
+    int64_t panels, chunks;          /* that pass together, at most; so many times */
+    int64_t weights, copies, worker; /* floats: a packed tile, copied inputs, all with sums */
+} wn__kron_last;
+
 typedef struct wn__kron_plan {
     int64_t lanes;       /* of a panel */
     int64_t panels;      /* that go through a factor together */
@@ -74,6 +85,7 @@ typedef struct wn__kron_plan {
     int64_t worker;      /* floats of one worker */
     wn__kron_one one;
     wn__kron_side side;
+    wn__kron_last last;
     bool few; /* few vectors; then of one of them */
     int64_t few_width, few_inputs,
         few_outputs; /* floats between factors, into and out of a block */

@@ -379,27 +379,15 @@ static void side_send(const side_job *job, const side_strip *s, int64_t tokens, 
 #undef SEND
 }
 
-/* Lines of the weights that the next strip packs, unless they are scattered. */
+/* Weights of a slice of a strip, a few lines with each tile. */
 static one_ahead side_look_weights(const side_job *job, const side_task *t, const side_strip *s,
                                    int64_t slice) {
     const wn__kron_side *n = &job->side;
-    const wn_tensor *w = &job->p->w[0];
-    const int64_t *stride = w->stride, bytes = (int64_t)wn_dtype_size(w->dtype);
     const int64_t k0 = one_begin(job->size.c, n->slices, slice);
     const int64_t count = one_begin(job->size.c, n->slices, slice + 1) - k0;
-    if (stride[3] != 1 && stride[1] != 1) return (one_ahead){0};
-    const bool across = stride[3] != 1 || stride[1] < stride[2]; /* outputs lie side by side */
-    const int64_t step = (stride[3] != 1 ? stride[3] : across ? stride[1] : stride[2]) * bytes;
-    const int64_t side = stride[3] != 1 ? n->d : across ? s->rows : count;
-    const int64_t at = t->i * stride[0] + s->j0 * stride[1] + k0 * stride[2] + t->l0 * stride[3];
-    one_ahead a = {.row = (const char *)w->data + at * bytes,
-                   .row_bytes = (across ? stride[2] : stride[1]) * bytes,
-                   .step = step < 64 ? 64 : step,
-                   .lines = step < 64 ? (side * step + 63) / 64 : side,
-                   .tokens = across ? count : s->rows};
-    const int64_t tiles = (t->tokens + SIDE_TOKENS - 1) / SIDE_TOKENS;
-    a.each = (a.lines * a.tokens + tiles - 1) / tiles;
-    return a;
+    const wn__kron_size piece = {t->i, s->rows, count, n->d};
+    return one_look_weights(&job->p->w[0], &piece, s->j0, k0, t->l0,
+                            (t->tokens + SIDE_TOKENS - 1) / SIDE_TOKENS);
 }
 
 static one_ahead side_next_weights(const side_job *job, const side_task *t, int64_t slice,
