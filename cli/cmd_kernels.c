@@ -193,6 +193,7 @@ static int tune(const options *o) {
     if (cache && !can_replace_file(cache)) return EXIT_FAILED;
     const wn_tune_options t = {.op = opt_text(o, O_op),
                                .problem = opt_text(o, O_problem),
+                               .variant = opt_text(o, O_variant),
                                .device = device ? device : "cpu",
                                .cache = cache,
                                .threads = (int)opt_int(o, O_threads),
@@ -227,8 +228,6 @@ int command_KERNELS(const options *given) {
     options mine, *o = &mine;
     int code = choose_kernel(given, &mine);
     if (code != EXIT_OK) return code;
-    if (opt_flag(o, O_tune) && opt_text(o, O_variant))
-        return usage_error("--tune tries every variant of --op");
     if (opt_flag(o, O_tune)) return tune(o);
     if (opt_flag(o, O_check)) return check(o);
     if (opt_flag(o, O_time)) return time_variants(o);

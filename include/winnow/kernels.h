@@ -86,6 +86,7 @@ WN_API WN_NODISCARD wn_status wn_kernels_time(const char *op, const char *varian
  * which may be missing. */
 typedef struct wn_tune_options {
     const char *op, *problem; /* as in wn_kernels_time */
+    const char *variant;      /* glob, NULL: all; others are neither checked nor timed */
     const char *device;       /* "cpu" or "cuda" */
     const char *cache;        /* a file of choices to begin with, or NULL */
     int threads, repeats;

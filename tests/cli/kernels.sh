@@ -19,7 +19,9 @@ run 2 kernels --check --kernel spmm24_reff; says "no kernel is called 'spmm24_re
 run 2 kernels --check --kernel spmm24_ref --op matmul; says "leave out --op and --variant"
 run 0 kernels --kernel spmm24_ref --problem T=8,n=16,k=32; prints "* spmm24_ref"
 run 1 kernels --check --quick --op spmm24 --variant nothing; says "no kernel that runs here matches"
-run 2 kernels --tune --op matmul --variant ref; says "--tune tries every variant"
+run 0 kernels --tune --op matmul --problem m=8,n=8,k=8 --variant ref --repeats 1; prints "* matmul_ref"
+grep -q "matmul_[^r]" "$out" && fail "--tune tried more than --variant"
+run 4 kernels --tune --op matmul --variant nothing; says "no variant of matmul"
 export WN_CPU=none
 for what in --check "--time --problem T=8,n=16,k=32"; do
     # shellcheck disable=SC2086

@@ -7,6 +7,7 @@
 #include "kernels/registry.h"
 #include "kernels/tuned.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,13 +99,18 @@ static wn_status add(tuning *t, const wn__kernel *k) {
     return wn__timed_open(t->timed + i, k, t->full, t->x.pool, t->x.gpu);
 }
 
+static bool wanted(const tuning *t, const wn__kernel *k) {
+    const char *glob = t->options->variant;
+    return glob == NULL || fnmatch(glob, k->variant, 0) == 0;
+}
+
 static wn_status gather(tuning *t) {
     size_t rows;
     const wn__kernel *table = wn__kernel_table(&rows);
     for (size_t i = 0; i < rows; i++) {
         const wn__kernel *k = table + i;
         char why[640];
-        if (k->op != t->full->type->op) continue;
+        if (k->op != t->full->type->op || !wanted(t, k)) continue;
         if (!wn__kernel_fits(&t->x, k, t->full->args, why, sizeof why)) {
             tell(t, k, 0, why, false);
             continue;

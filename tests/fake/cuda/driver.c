@@ -327,15 +327,24 @@ wn__cu_result cuMemcpyDtoHAsync_v2(void *to, wn__cu_address from, size_t bytes,
     const void *device = (const void *)(uintptr_t)from;
     return copy(to, device, bytes, device, to);
 }
+typedef struct memset_work {
+    void *to;
+    size_t bytes;
+    unsigned char value;
+} memset_work;
+
+static void run_memset(const void *data) {
+    const memset_work *w = data;
+    memset(w->to, w->value, w->bytes);
+}
+
 wn__cu_result cuMemsetD8Async(wn__cu_address to, unsigned char value, size_t bytes,
                               wn__cu_stream stream) {
     CALL(cuMemsetD8Async);
     (void)stream;
-    NOT_CAPTURED();
-    void *p = (void *)(uintptr_t)to;
-    if (holds(p, bytes) < 0) return INVALID_VALUE;
-    memset(p, value, bytes);
-    return 0;
+    const memset_work w = {(void *)(uintptr_t)to, bytes, value};
+    if (holds(w.to, bytes) < 0) return INVALID_VALUE;
+    return fake_cuda_submit(run_memset, &w, sizeof w);
 }
 wn__cu_result cuStreamCreate(wn__cu_stream *stream, unsigned flags) {
     CALL(cuStreamCreate);
