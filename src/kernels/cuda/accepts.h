@@ -27,7 +27,7 @@ wn__accepts_fn wn__accepts_gpu_spmm24_blocks;
 /* And a multiple of eight results in a row. */
 wn__accepts_fn wn__accepts_gpu_spmm24_bulk;
 /* Parts of sums, of the plan that a variant makes (tiles.h). */
-wn__workspace_fn wn__workspace_spmm24_blocks_sm90a;
+wn__workspace_fn wn__workspace_spmm24_blocks_sm90a, wn__workspace_spmm24_blocks_sm90a_parts;
 #define WN_TILE(rows, tokens, stages)                                                              \
     wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_##rows##x##tokens;                          \
     wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_##rows##x##tokens##x2;
@@ -56,12 +56,13 @@ WN_NARROW_TILES(WN_NARROW)
 /* 8-bit operands: rows and blocks that a grid holds; row strides of x of multiples of 16, of y and
  * residual of 8, and a multiple of eight results in a row. */
 wn__accepts_fn wn__accepts_gpu_rows8, wn__accepts_gpu_block8, wn__accepts_gpu_spmm24_blocks8;
-wn__workspace_fn wn__workspace_spmm24_blocks8_sm90a, wn__workspace_spmm24_blocks8_sm90a_128x256,
-    wn__workspace_spmm24_blocks8_sm90a_256x176, wn__workspace_spmm24_blocks8_sm90a_256x176x2,
-    wn__workspace_spmm24_blocks8_sm90a_256x160, wn__workspace_spmm24_blocks8_sm90a_256x160x2,
-    wn__workspace_spmm24_blocks8_sm90a_256x128, wn__workspace_spmm24_blocks8_sm90a_192x128,
-    wn__workspace_spmm24_blocks8_sm90a_128x160, wn__workspace_spmm24_blocks8_sm90a_128x128,
-    wn__workspace_spmm24_blocks8_sm90a_128x64, wn__workspace_spmm24_blocks8_sm90a_128x128s2;
+wn__workspace_fn wn__workspace_spmm24_blocks8_sm90a, wn__workspace_spmm24_blocks8_sm90a_parts,
+    wn__workspace_spmm24_blocks8_sm90a_128x256, wn__workspace_spmm24_blocks8_sm90a_256x176,
+    wn__workspace_spmm24_blocks8_sm90a_256x176x2, wn__workspace_spmm24_blocks8_sm90a_256x160,
+    wn__workspace_spmm24_blocks8_sm90a_256x160x2, wn__workspace_spmm24_blocks8_sm90a_256x128,
+    wn__workspace_spmm24_blocks8_sm90a_192x128, wn__workspace_spmm24_blocks8_sm90a_128x160,
+    wn__workspace_spmm24_blocks8_sm90a_128x128, wn__workspace_spmm24_blocks8_sm90a_128x64,
+    wn__workspace_spmm24_blocks8_sm90a_128x128s2;
 /* Products of few tokens, where no tile of the larger kind is faster; and of one shape wherever it
  * can run. */
 wn__accepts_fn wn__accepts_gpu_few, wn__accepts_gpu_few8, wn__accepts_gpu_few_shape,

@@ -119,14 +119,14 @@ bool wn__accepts_gpu_spmm24_blocks8(const void *args, char *why, size_t n) {
     return false;
 }
 
-static wn__gpu_plan plan_of(const wn__spmm24_blocks8 *p, wn__gpu_plan_wish wish) {
-    return wn__gpu_plan_of(p->x.shape[0], p->y.shape[1], p->x.shape[1], wish);
+static wn__gpu_plans plans_of(const wn__spmm24_blocks8 *p, wn__gpu_plan_wish wish) {
+    return wn__gpu_plans_of(p->x.shape[0], p->y.shape[1], p->x.shape[1], wish);
 }
 
 static size_t workspace(const void *args, wn__gpu_plan_wish wish) {
     const wn__spmm24_blocks8 *p = args;
-    const wn__gpu_plan plan = plan_of(p, wish);
-    return wn__gpu_plan_workspace(&plan, p->x.shape[0], p->y.shape[1]);
+    const wn__gpu_plans plans = plans_of(p, wish);
+    return wn__gpu_plans_workspace(&plans, p->x.shape[0]);
 }
 
 static wn_status run_sm90a(const wn__spmm24_blocks8 *p, wn__exec *x, wn__gpu_plan_wish wish) {
@@ -149,21 +149,23 @@ static wn_status run_sm90a(const wn__spmm24_blocks8 *p, wn__exec *x, wn__gpu_pla
                                  .residual = &p->residual,
                                  .image = &wn__image_spmm24_blocks8_sm90a,
                                  .prefix = "wn_spmm24_blocks8",
-                                 .plan = plan_of(p, wish),
+                                 .plans = plans_of(p, wish),
                                  .bytes = wish.bytes};
     return wn__spmm24_launch_tiles(x, &l, &a);
 }
 
-#define VARIANT(name, tile, cluster, shared)                                                       \
+#define VARIANT_OF(name, ...)                                                                      \
     size_t wn__workspace_spmm24_blocks8_##name(const void *args, int threads) {                    \
         (void)threads;                                                                             \
-        return workspace(args, (wn__gpu_plan_wish){tile, cluster, shared, 1, 0});                  \
+        return workspace(args, (wn__gpu_plan_wish){__VA_ARGS__});                                  \
     }                                                                                              \
     wn_status wn__spmm24_blocks8_##name(const void *args, wn__exec *x) {                           \
-        return run_sm90a(args, x, (wn__gpu_plan_wish){tile, cluster, shared, 1, 0});               \
+        return run_sm90a(args, x, (wn__gpu_plan_wish){__VA_ARGS__});                               \
     }
+#define VARIANT(name, tile, cluster, shared) VARIANT_OF(name, tile, cluster, shared, 1, 0, 0)
 
 VARIANT(sm90a, WN_TILE_ANY, 0, 0)
+VARIANT_OF(sm90a_parts, WN_TILE_ANY, .bytes = 1, .parts = 2)
 VARIANT(sm90a_128x256, WN_TILE_128X256, 1, 1)
 VARIANT(sm90a_256x176, WN_TILE_256X176, 1, 1)
 VARIANT(sm90a_256x176x2, WN_TILE_256X176, 2, 1)

@@ -167,8 +167,8 @@ static wn__few_plan plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shap
 static bool is_faster(int64_t T, int64_t n, int64_t k, int bytes, const wn__few_plan *few) {
     const double launch = 1.3, cycles = bytes == 1 ? 1400 : 1600;
     if (few->rounds != 1) return false;
-    const wn__gpu_plan tiles =
-        wn__gpu_plan_of(T, n, k, (wn__gpu_plan_wish){WN_TILE_ANY, .bytes = bytes});
+    const wn__gpu_plans tiles =
+        wn__gpu_plans_of(T, n, k, (wn__gpu_plan_wish){WN_TILE_ANY, .bytes = bytes});
     return few->us < launch + tiles.cycles / cycles;
 }
 

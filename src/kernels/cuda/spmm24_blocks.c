@@ -77,14 +77,14 @@ static wn__gpu_spmm24_blocks arguments(const wn__spmm24_blocks *p) {
     };
 }
 
-static wn__gpu_plan plan_of(const wn__spmm24_blocks *p, wn__gpu_plan_wish wish) {
-    return wn__gpu_plan_of(p->x.shape[0], p->y.shape[1], p->x.shape[1], wish);
+static wn__gpu_plans plans_of(const wn__spmm24_blocks *p, wn__gpu_plan_wish wish) {
+    return wn__gpu_plans_of(p->x.shape[0], p->y.shape[1], p->x.shape[1], wish);
 }
 
 static size_t workspace(const void *args, wn__gpu_plan_wish wish) {
     const wn__spmm24_blocks *p = args;
-    const wn__gpu_plan plan = plan_of(p, wish);
-    return wn__gpu_plan_workspace(&plan, p->x.shape[0], p->y.shape[1]);
+    const wn__gpu_plans plans = plans_of(p, wish);
+    return wn__gpu_plans_workspace(&plans, p->x.shape[0]);
 }
 
 static wn_status run_sm90a(const wn__spmm24_blocks *p, wn__exec *x, wn__gpu_plan_wish wish) {
@@ -94,7 +94,7 @@ static wn_status run_sm90a(const wn__spmm24_blocks *p, wn__exec *x, wn__gpu_plan
                                  .residual = &p->residual,
                                  .image = &wn__image_spmm24_blocks_sm90a,
                                  .prefix = "wn_spmm24_blocks",
-                                 .plan = plan_of(p, wish),
+                                 .plans = plans_of(p, wish),
                                  .bytes = wish.bytes};
     return wn__spmm24_launch_tiles(x, &l, &a);
 }
@@ -114,16 +114,19 @@ wn_status wn__spmm24_blocks_sm80(const void *args, wn__exec *x) {
         p->values == WN_DTYPE_BF16 ? "wn_spmm24_blocks_bf16" : "wn_spmm24_blocks_f16", &l, &a);
 }
 
-#define VARIANT(name, tile, cluster, shared, rest)                                                 \
+#define VARIANT_OF(name, ...)                                                                      \
     size_t wn__workspace_spmm24_blocks_##name(const void *args, int threads) {                     \
         (void)threads;                                                                             \
-        return workspace(args, (wn__gpu_plan_wish){tile, cluster, shared, 2, rest});               \
+        return workspace(args, (wn__gpu_plan_wish){__VA_ARGS__});                                  \
     }                                                                                              \
     wn_status wn__spmm24_blocks_##name(const void *args, wn__exec *x) {                            \
-        return run_sm90a(args, x, (wn__gpu_plan_wish){tile, cluster, shared, 2, rest});            \
+        return run_sm90a(args, x, (wn__gpu_plan_wish){__VA_ARGS__});                               \
     }
+#define VARIANT(name, tile, cluster, shared, rest)                                                 \
+    VARIANT_OF(name, tile, cluster, shared, 2, rest, 0)
 
 VARIANT(sm90a, WN_TILE_ANY, 0, 0, 0)
+VARIANT_OF(sm90a_parts, WN_TILE_ANY, .bytes = 2, .parts = 2)
 #define TILE(rows, tokens, stages)                                                                 \
     VARIANT(sm90a_##rows##x##tokens, WN_TILE_##rows##X##tokens, 1, 1, 0)                           \
     VARIANT(sm90a_##rows##x##tokens##x2, WN_TILE_##rows##X##tokens, 2, 1, 0)

@@ -10,44 +10,56 @@
 
 #ifdef WN_HAVE_DEVICE_CODE
 
+// One launch: its plan and its features of what the product reads and writes.
+typedef struct part {
+    const wn__gpu_plan *plan;
+    const wn_tensor *x;
+    wn_tensor y, residual; /* residual may be absent */
+} part;
+
+static int block_of(const wn__spmm24_launch *l) {
+    return l->bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES;
+}
+
 // Those of the last tile along the tokens, where it has fewer than others.
-static wn_status make_last_maps(wn__cuda *d, const wn__spmm24_launch *l, unsigned last,
-                                unsigned chunk, wn__gpu_spmm24_blocks *a) {
-    const unsigned part = WN_SPMM24_PART(last, l->plan.cluster), end = (last - 1) % chunk + 1;
-    WN_TRY(wn__cuda_tensor_map(d, l->x, last < part ? last : part, &a->x_last[0]));
-    if (last > part) WN_TRY(wn__cuda_tensor_map(d, l->x, last - part, &a->x_last[1]));
-    return wn__given(l->residual) ? wn__cuda_tensor_map(d, l->residual, end, &a->residual_last)
-                                  : WN_OK;
+static wn_status make_last_maps(wn__cuda *d, const part *p, unsigned last, unsigned chunk,
+                                wn__gpu_spmm24_blocks *a) {
+    const unsigned own = WN_SPMM24_PART(last, p->plan->cluster), end = (last - 1) % chunk + 1;
+    WN_TRY(wn__cuda_tensor_map(d, p->x, last < own ? last : own, &a->x_last[0]));
+    if (last > own) WN_TRY(wn__cuda_tensor_map(d, p->x, last - own, &a->x_last[1]));
+    return wn__given(&p->residual) ? wn__cuda_tensor_map(d, &p->residual, end, &a->residual_last)
+                                   : WN_OK;
 }
 
-static wn_status make_maps(wn__cuda *d, const wn__spmm24_launch *l, wn__gpu_spmm24_blocks *a) {
-    const int64_t last = wn__gpu_plan_last(&l->plan, l->x->shape[0]);
-    const wn__gpu_tile *t = &wn__gpu_tiles[l->plan.tile];
-    const unsigned cluster = (unsigned)l->plan.cluster, chunk = WN_SPMM24_CHUNK(t->rows, t->tokens);
-    WN_TRY(wn__cuda_tensor_map(d, l->x, (unsigned)t->tokens / cluster, &a->x));
-    if (l->plan.rest > 0)
-        WN_TRY(wn__cuda_tensor_map(d, l->x, (unsigned)l->plan.rest / cluster, &a->x_rest));
-    if (last > 0) WN_TRY(make_last_maps(d, l, (unsigned)last, chunk, a));
+static wn_status make_maps(wn__cuda *d, const part *p, wn__gpu_spmm24_blocks *a) {
+    const int64_t last = wn__gpu_plan_last(p->plan, p->x->shape[0]);
+    const wn__gpu_tile *t = &wn__gpu_tiles[p->plan->tile];
+    const unsigned cluster = (unsigned)p->plan->cluster,
+                   chunk = WN_SPMM24_CHUNK(t->rows, t->tokens);
+    WN_TRY(wn__cuda_tensor_map(d, p->x, (unsigned)t->tokens / cluster, &a->x));
+    if (p->plan->rest > 0)
+        WN_TRY(wn__cuda_tensor_map(d, p->x, (unsigned)p->plan->rest / cluster, &a->x_rest));
+    if (last > 0) WN_TRY(make_last_maps(d, p, (unsigned)last, chunk, a));
     const unsigned tail = (unsigned)WN_SPMM24_TAIL(t->rows, t->tokens);
-    WN_TRY(wn__cuda_tensor_map(d, l->y, chunk, &a->y));
-    if (tail < chunk) WN_TRY(wn__cuda_tensor_map(d, l->y, tail, &a->y_tail));
-    if (!wn__given(l->residual)) return WN_OK;
-    WN_TRY(wn__cuda_tensor_map(d, l->residual, chunk, &a->residual));
-    return tail < chunk ? wn__cuda_tensor_map(d, l->residual, tail, &a->residual_tail) : WN_OK;
+    WN_TRY(wn__cuda_tensor_map(d, &p->y, chunk, &a->y));
+    if (tail < chunk) WN_TRY(wn__cuda_tensor_map(d, &p->y, tail, &a->y_tail));
+    if (!wn__given(&p->residual)) return WN_OK;
+    WN_TRY(wn__cuda_tensor_map(d, &p->residual, chunk, &a->residual));
+    return tail < chunk ? wn__cuda_tensor_map(d, &p->residual, tail, &a->residual_tail) : WN_OK;
 }
 
-wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,
-                                  wn__gpu_spmm24_blocks *a) {
+static wn_status launch(wn__exec *x, const wn__spmm24_launch *l, const part *p,
+                        wn__gpu_spmm24_blocks *a) {
     enum { ROWS_WALKED_TOGETHER = 4096, WARPGROUP = 128 };
     wn__cuda *d = wn__gpu_device(x->gpu);
-    const wn__gpu_plan *plan = &l->plan;
+    const wn__gpu_plan *plan = p->plan;
     const wn__gpu_tile *t = &wn__gpu_tiles[plan->tile];
     const int cluster = plan->cluster * plan->shared;
     int64_t tiles[3];
+    const int block = block_of(l);
     char symbol[64];
-    if (l->y->shape[0] == 0 || l->y->shape[1] == 0) return WN_OK;
-    WN_TRY(make_maps(d, l, a));
-    wn__gpu_plan_tiles(plan, l->y->shape[0], l->y->shape[1], tiles);
+    WN_TRY(make_maps(d, p, a));
+    wn__gpu_plan_tiles(plan, p->y.shape[0], p->y.shape[1], tiles);
     a->tiles_m = (int)tiles[0];
     a->tiles_n = (int)tiles[1];
     a->rest = plan->rest;
@@ -67,17 +79,39 @@ wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,
     int64_t fit = plan->crowd ? 2 : wn__cuda_info(d)->multiprocessors / plan->cluster;
     if (fit < 1) fit = 1; // the driver says what it thinks of a cluster that cannot stay
     const int64_t clusters = work < fit || plan->shared > 1 ? work : fit;
-    const wn__cuda_launch launch = {.grid = {(unsigned)(clusters * cluster), 1, 1},
-                                    .block = {(unsigned)((t->warpgroups + 1) * WARPGROUP), 1, 1},
-                                    .shared_bytes = (unsigned)WN_SPMM24_SHARED(
-                                        t->rows, t->tokens, t->warpgroups,
-                                        wn__gpu_tile_stages(plan->tile, l->bytes),
-                                        l->bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES),
-                                    .cluster = (unsigned)cluster,
-                                    .overlap = true};
+    const wn__cuda_launch launch = {
+        .grid = {(unsigned)(clusters * cluster), 1, 1},
+        .block = {(unsigned)((t->warpgroups + 1) * WARPGROUP), 1, 1},
+        .shared_bytes = (unsigned)WN_SPMM24_SHARED(
+            t->rows, t->tokens, t->warpgroups, wn__gpu_tile_stages(plan->tile, l->bytes), block),
+        .cluster = (unsigned)cluster,
+        .overlap = true};
     (void)snprintf(symbol, sizeof symbol, "%s_%s_%s", l->prefix, t->name,
-                   l->y->dtype == WN_DTYPE_BF16 ? "bf16" : "f16");
+                   p->y.dtype == WN_DTYPE_BF16 ? "bf16" : "f16");
     return wn__gpu_launch(x->gpu, l->image, symbol, &launch, a);
+}
+
+wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,
+                                  const wn__gpu_spmm24_blocks *a) {
+    int64_t before = 0;
+    if (l->y->shape[0] == 0 || l->y->shape[1] == 0) return WN_OK;
+    for (int i = 0; i < l->plans.count; i++) {
+        const int64_t features = l->plans.features[i], panels = before / WN_BLOCK24_ROWS;
+        part p = {.plan = &l->plans.part[i],
+                  .x = l->x,
+                  .y = wn__tensor_slice(l->y, 1, before, features),
+                  .residual = *l->residual};
+        wn__gpu_spmm24_blocks its = *a;
+        if (wn__given(l->residual)) p.residual = wn__tensor_slice(l->residual, 1, before, features);
+        its.rows = (int)features;
+        its.panels -= (int)panels;
+        its.blocks += (size_t)(panels * a->steps * block_of(l));
+        if (a->bias != NULL) its.bias += before;
+        if (a->w_scale != NULL) its.w_scale += before * a->w_scale_stride;
+        WN_TRY(launch(x, l, &p, &its));
+        before += features;
+    }
+    return WN_OK;
 }
 
 #endif

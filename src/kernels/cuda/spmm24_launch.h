@@ -12,12 +12,12 @@ typedef struct wn__spmm24_launch {
     const wn_tensor *x, *y, *residual; /* residual may be absent */
     const wn__cuda_image *image;
     const char *prefix; /* of the functions' names: "wn_spmm24_blocks" */
-    wn__gpu_plan plan;
+    wn__gpu_plans plans;
     int bytes; /* of a number of x */
 } wn__spmm24_launch;
 
-/* Fills the rest of a, whose operands, sizes and epilogue are there, and queues the product. */
+/* Queues the product: a has its operands, sizes and epilogue, all else is filled in. */
 WN_NODISCARD wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,
-                                               wn__gpu_spmm24_blocks *a);
+                                               const wn__gpu_spmm24_blocks *a);
 
 #endif

@@ -196,31 +196,86 @@ static wn__gpu_plan fastest(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish w
     return best;
 }
 
-// A thread remembers what it asked for lately: a plan takes some four microseconds, and a launch
-// asks for it twice.
-wn__gpu_plan wn__gpu_plan_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish) {
+static wn__gpu_plans two_of(int64_t T, int64_t n, int64_t k, int64_t first, wn__gpu_plan p,
+                            wn__gpu_plan_wish wish) {
+    wn__gpu_plans two = {
+        .count = 2, .part = {p, fastest(T, n - first, k, wish)}, .features = {first, n - first}};
+    two.cycles = p.cycles + two.part[1].cycles;
+    return two;
+}
+
+// Tiles of one kind for as many features as fill whole waves, another plan for those behind them,
+// where that saves more than the model is wrong by and than a launch costs the host.
+static wn__gpu_plans fastest_two(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish,
+                                 wn__gpu_plans one) {
+    const double share = 0.97, launch = 3000;
+    const int64_t steps = wn__ceil_div(k, wish.bytes == 1 ? WN_BLOCK8_COLUMNS : WN_BLOCK24_COLUMNS);
+    const int block = wish.bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES;
+    wn__gpu_plans best = one;
+    double most = share * one.cycles;
+    if (most > one.cycles - launch) most = one.cycles - launch;
+    for (int i = 0; i < 2 * WN_TILE_COUNT; i++) {
+        wn__gpu_plan p = {.tile = i / 2, .cluster = 1 + i % 2, .split = 1, .shared = 1};
+        const int64_t high = (int64_t)wn__gpu_tiles[p.tile].rows * p.cluster;
+        int64_t tiles[3];
+        if (wn__gpu_tile_stages(p.tile, wish.bytes) == 0) continue;
+        wn__gpu_plan_tiles(&p, T, n, tiles);
+        const int64_t waves = tiles[0] * tiles[1] / room(&p);
+        const int64_t first = waves * room(&p) / tiles[1] * high;
+        if (first == 0 || first >= n) continue;
+        p.cycles = predict(&p, T, first, steps, block);
+        if (p.cycles >= most) continue;
+        const wn__gpu_plans two = two_of(T, n, k, first, p, wish);
+        if (two.cycles >= most) continue;
+        best = two;
+        most = two.cycles;
+    }
+    return best;
+}
+
+static wn__gpu_plans plans_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish) {
+    const int64_t half = wn__ceil_div(wn__ceil_div(n, WN_BLOCK24_ROWS), 2) * WN_BLOCK24_ROWS;
+    if (wish.parts == 2 && half < n) return two_of(T, n, k, half, fastest(T, half, k, wish), wish);
+    wn__gpu_plans one = {.count = 1, .part = {fastest(T, n, k, wish)}, .features = {n}};
+    one.cycles = one.part[0].cycles;
+    return wish.tile == WN_TILE_ANY && T > 0 ? fastest_two(T, n, k, wish, one) : one;
+}
+
+// A thread remembers what it asked for lately: plans take some four microseconds or more, and a
+// launch asks for them twice.
+wn__gpu_plans wn__gpu_plans_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish) {
     static _Thread_local struct {
         int64_t size[3];
         wn__gpu_plan_wish wish; // bytes 0: nothing yet
-        wn__gpu_plan plan;
+        wn__gpu_plans plans;
     } all[WN_SLOTS];
     const int64_t size[3] = {T, n, k};
-    const int64_t asked[] = {T, n, k, wish.tile, wish.cluster, wish.shared, wish.bytes, wish.rest};
+    const int64_t asked[] = {T,           n,          k,         wish.tile, wish.cluster,
+                             wish.shared, wish.bytes, wish.rest, wish.parts};
     const size_t at = wn__slot_of(asked, sizeof asked / sizeof *asked);
     if (memcmp(all[at].size, size, sizeof size) != 0 ||
         memcmp(&all[at].wish, &wish, sizeof wish) != 0) {
         memcpy(all[at].size, size, sizeof size);
         all[at].wish = wish;
-        all[at].plan = fastest(T, n, k, wish);
+        all[at].plans = plans_of(T, n, k, wish);
     }
-    return all[at].plan;
+    return all[at].plans;
 }
 
-size_t wn__gpu_plan_workspace(const wn__gpu_plan *p, int64_t T, int64_t n) {
+static size_t workspace(const wn__gpu_plan *p, int64_t T, int64_t n) {
     const wn__gpu_tile *t = &wn__gpu_tiles[p->tile];
     int64_t tiles[3];
     if (p->split == 1) return 0;
     wn__gpu_plan_tiles(p, T, n, tiles);
     return sizeof(float) * (size_t)(tiles[0] * tiles[1] * p->cluster * p->split) *
            (size_t)(t->rows * t->tokens);
+}
+
+size_t wn__gpu_plans_workspace(const wn__gpu_plans *p, int64_t T) {
+    size_t most = 0;
+    for (int i = 0; i < p->count; i++) {
+        const size_t bytes = workspace(&p->part[i], T, p->features[i]);
+        if (bytes > most) most = bytes;
+    }
+    return most;
 }

@@ -6,7 +6,8 @@
  * Tiles are given out in waves, one to a processor (two neighbours along the features to a
  * cluster). A step of 64 columns takes the longer of its instructions and of its copies from L2; a
  * tile has a start, and an epilogue for each 32 tokens. Where the last wave would have few tiles,
- * the last tokens are cut into narrower ones, which give all processors something to do. A sum cut
+ * the last tokens are cut into narrower ones, which give all processors something to do, or the
+ * last features get a launch with a plan of their own behind whole waves of the others. A sum cut
  * into parts fills processors that would have no tile, and pays for writing all parts and reading
  * them again; or a cluster shares it, whose blocks send each other what they do not finish.
  * Clusters that share tokens make the largest tiles a little faster, and take longer to launch. The
@@ -56,22 +57,31 @@ typedef struct wn__gpu_plan {
     double cycles;
 } wn__gpu_plan;
 
+/* One launch, or two, of which the second takes the features behind those of the first. */
+typedef struct wn__gpu_plans {
+    int count;
+    wn__gpu_plan part[2];
+    int64_t features[2]; /* of each: multiples of a block's but for the last */
+    double cycles;
+} wn__gpu_plans;
+
 /* Which plans there are to choose from: of one tile or of all, of one cluster or (0) of both, of
  * one sharing or (0) of all; numbers of 2 bytes or of 1. rest: half of the tiles along T are
- * narrower ones of so many tokens, and two clusters take all of them (for checks). */
+ * narrower ones of so many tokens, and two clusters take all of them (for checks). parts: 2: two
+ * launches of half the features each where there are two blocks of them (for checks). */
 typedef struct wn__gpu_plan_wish {
-    int tile, cluster, shared, bytes, rest;
+    int tile, cluster, shared, bytes, rest, parts;
 } wn__gpu_plan_wish;
 
 /* Stages of a tile of such numbers, 0: there is none. */
 int wn__gpu_tile_stages(int tile, int bytes);
-/* The fastest plan for T x n results of k columns. */
-wn__gpu_plan wn__gpu_plan_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish);
+/* The fastest plans for T x n results of k columns. */
+wn__gpu_plans wn__gpu_plans_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish);
 /* Tiles of a cluster along n, tiles along T, narrower ones along T. */
 void wn__gpu_plan_tiles(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t out[3]);
 /* Tokens of its last tile along T, where that has fewer than the others of its kind; else 0. */
 int64_t wn__gpu_plan_last(const wn__gpu_plan *p, int64_t T);
-/* Bytes of its parts of sums. */
-size_t wn__gpu_plan_workspace(const wn__gpu_plan *p, int64_t T, int64_t n);
+/* Bytes of parts of sums: of the launch that has most. */
+size_t wn__gpu_plans_workspace(const wn__gpu_plans *p, int64_t T);
 
 #endif

@@ -137,37 +137,69 @@ static void test_product(void **state) {
     free(straight.data);
 }
 
-// A plan covers its shape, its parts fit the counters, and it is the fastest of those of one tile.
+// A plan covers its shape and its parts fit the counters.
+static void check_plan(const wn__gpu_plan *p, int64_t t, int64_t n, int64_t k) {
+    const wn__gpu_tile *tile = &wn__gpu_tiles[p->tile];
+    int64_t tiles[3];
+    wn__gpu_plan_tiles(p, t, n, tiles);
+    assert_true(tiles[0] * p->cluster * tile->rows >= n);
+    assert_true(tiles[1] * tile->tokens + tiles[2] * p->rest >= t);
+    const int64_t width = p->rest > 0 ? p->rest : tile->tokens, last = wn__gpu_plan_last(p, t);
+    assert_int_equal(tiles[1] * tile->tokens + tiles[2] * p->rest - t,
+                     last == 0 ? 0 : width - last);
+    assert_true(p->rest == 0 || (p->split == 1 && p->tile == WN_TILE_256X192));
+    assert_true(p->split >= 1 && p->split <= (k + 63) / 64);
+    assert_true(p->split == 1 || !WN_SPMM24_WHOLE(tile->rows, tile->tokens));
+    assert_true(p->split == 1 || 2 * tiles[0] * tiles[1] * p->cluster <= 1024);
+}
+
+// Launches take all features, whole blocks of them but for the last.
+static void check_plans(const wn__gpu_plans *p, int64_t t, int64_t n, int64_t k) {
+    bool split = false;
+    assert_in_range(p->count, 1, 2);
+    assert_int_equal(p->features[0] + (p->count == 2 ? p->features[1] : 0), n);
+    for (int i = 0; i < p->count; i++) {
+        assert_true(p->features[i] > 0);
+        if (i + 1 < p->count) assert_int_equal(p->features[i] % 64, 0);
+        check_plan(&p->part[i], t, p->features[i], k);
+        split = split || p->part[i].split > 1;
+    }
+    assert_int_equal(wn__gpu_plans_workspace(p, t) > 0, split);
+}
+
+// And they are the fastest of those of one tile.
 static void test_plans(void **state) {
     (void)state;
-    static const int64_t sizes[] = {1, 16, 64, 65, 256, 1000, 4096, 28672};
-    const wn__gpu_plan_wish any = {WN_TILE_ANY, 0, 0, 2, 0};
+    static const int64_t sizes[] = {1, 16, 64, 65, 256, 1000, 1664, 4096, 28672};
+    const wn__gpu_plan_wish any = {WN_TILE_ANY, .bytes = 2},
+                            parts = {WN_TILE_ANY, .bytes = 2, .parts = 2};
     enum { SIZES = sizeof sizes / sizeof *sizes };
+    int two = 0;
     for (int i = 0; i < SIZES * SIZES * SIZES; i++) {
         const int64_t t = sizes[i % SIZES], n = sizes[i / SIZES % SIZES],
                       k = sizes[i / SIZES / SIZES];
-        const wn__gpu_plan best = wn__gpu_plan_of(t, n, k, any);
-        int64_t tiles[3];
-        wn__gpu_plan_tiles(&best, t, n, tiles);
-        assert_true(tiles[0] * best.cluster * wn__gpu_tiles[best.tile].rows >= n);
-        assert_true(tiles[1] * wn__gpu_tiles[best.tile].tokens + tiles[2] * best.rest >= t);
-        const int64_t width = best.rest > 0 ? best.rest : wn__gpu_tiles[best.tile].tokens;
-        const int64_t last = wn__gpu_plan_last(&best, t);
-        assert_int_equal(tiles[1] * wn__gpu_tiles[best.tile].tokens + tiles[2] * best.rest - t,
-                         last == 0 ? 0 : width - last);
-        assert_true(best.rest == 0 || (best.split == 1 && best.tile == WN_TILE_256X192));
-        assert_true(best.split >= 1 && best.split <= (k + 63) / 64);
-        assert_true(best.split == 1 || !WN_SPMM24_WHOLE(wn__gpu_tiles[best.tile].rows,
-                                                        wn__gpu_tiles[best.tile].tokens));
-        assert_true(best.split == 1 || 2 * tiles[0] * tiles[1] * best.cluster <= 1024);
-        assert_int_equal(wn__gpu_plan_workspace(&best, t, n) == 0, best.split == 1);
-        for (int tile = 0; tile < WN_TILE_COUNT; tile++)
-            assert_true(wn__gpu_plan_of(t, n, k, (wn__gpu_plan_wish){tile, 0, 0, 2, 0}).cycles >=
-                        best.cycles);
+        const wn__gpu_plans best = wn__gpu_plans_of(t, n, k, any);
+        check_plans(&best, t, n, k);
+        two += best.count == 2;
+        for (int tile = 0; tile < WN_TILE_COUNT; tile++) {
+            const wn__gpu_plan_wish one = {tile, .bytes = 2};
+            const wn__gpu_plans its = wn__gpu_plans_of(t, n, k, one);
+            assert_int_equal(its.count, 1);
+            assert_true(its.cycles >= best.cycles);
+        }
+        const wn__gpu_plans halves = wn__gpu_plans_of(t, n, k, parts);
+        check_plans(&halves, t, n, k);
+        assert_int_equal(halves.count, n > 64 ? 2 : 1);
     }
-    const wn__gpu_plan large = wn__gpu_plan_of(16384, 8192, 8192, any);
-    assert_true(wn__gpu_tiles[large.tile].rows * wn__gpu_tiles[large.tile].tokens >= 128 * 256);
-    assert_int_equal(large.split, 1);
+    assert_true(two > 0);
+    const wn__gpu_plans large = wn__gpu_plans_of(16384, 8192, 8192, any);
+    const wn__gpu_tile *tile = &wn__gpu_tiles[large.part[0].tile];
+    assert_true(tile->rows * tile->tokens >= 128 * 256);
+    assert_int_equal(large.part[0].split, 1);
+    // six and a half tiles of 256 features: the half has a launch of its own
+    const wn__gpu_plans narrow = wn__gpu_plans_of(4096, 1664, 6656, any);
+    assert_int_equal(narrow.count, 2);
+    assert_int_equal(wn__gpu_plans_of(0, 1664, 6656, any).count, 1); // no tokens
 }
 
 int main(void) {

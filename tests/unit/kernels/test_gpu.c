@@ -167,6 +167,7 @@ static void test_launch_path(void **state) {
     // every op's own choice, and of the tiles that are to be forced some of each kind
     static const char *const variants[] = {"sm80",
                                            "sm90a",
+                                           "sm90a_parts",
                                            "sm90a_256x208x2",
                                            "sm90a_256x192x2",
                                            "sm90a_256x192x2r64",
