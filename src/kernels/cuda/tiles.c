@@ -196,24 +196,28 @@ static wn__gpu_plan fastest(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish w
     return best;
 }
 
+// Between two kinds of tiles some time is lost.
 static wn__gpu_plans two_of(int64_t T, int64_t n, int64_t k, int64_t first, wn__gpu_plan p,
                             wn__gpu_plan_wish wish) {
+    enum { BETWEEN = 5000, BETWEEN_8BIT = 12000 };
     wn__gpu_plans two = {
         .count = 2, .part = {p, fastest(T, n - first, k, wish)}, .features = {first, n - first}};
-    two.cycles = p.cycles + two.part[1].cycles;
+    two.cycles = p.cycles + two.part[1].cycles + (wish.bytes == 1 ? BETWEEN_8BIT : BETWEEN);
     return two;
 }
 
 // Tiles of one kind for as many features as fill whole waves, another plan for those behind them,
-// where that saves more than the model is wrong by and than a launch costs the host.
+// where that is faster by enough for a second launch; not of more tokens than L2 keeps about, all
+// of which are read again.
 static wn__gpu_plans fastest_two(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish,
                                  wn__gpu_plans one) {
-    const double share = 0.97, launch = 3000;
+    enum { MOST_BYTES = 56 << 20 };
+    const double enough = 0.98;
     const int64_t steps = wn__ceil_div(k, wish.bytes == 1 ? WN_BLOCK8_COLUMNS : WN_BLOCK24_COLUMNS);
     const int block = wish.bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES;
     wn__gpu_plans best = one;
-    double most = share * one.cycles;
-    if (most > one.cycles - launch) most = one.cycles - launch;
+    double most = enough * one.cycles;
+    if (T * k * wish.bytes > MOST_BYTES) return one;
     for (int i = 0; i < 2 * WN_TILE_COUNT; i++) {
         wn__gpu_plan p = {.tile = i / 2, .cluster = 1 + i % 2, .split = 1, .shared = 1};
         const int64_t high = (int64_t)wn__gpu_tiles[p.tile].rows * p.cluster;
@@ -241,8 +245,8 @@ static wn__gpu_plans plans_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish
     return wish.tile == WN_TILE_ANY && T > 0 ? fastest_two(T, n, k, wish, one) : one;
 }
 
-// A thread remembers what it asked for lately: plans take some four microseconds or more, and a
-// launch asks for them twice.
+// A thread remembers what it asked for lately: plans take tens of microseconds, and a launch asks
+// for them twice.
 wn__gpu_plans wn__gpu_plans_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish) {
     static _Thread_local struct {
         int64_t size[3];
