@@ -46,7 +46,8 @@ ALWAYS uint64_t slice_bits(const packed24 *p, int64_t row, int64_t g, int64_t gr
         memcpy(&bits, index, sizeof bits);
         return bits;
     }
-    memcpy(&bits, index, (size_t)(groups + 1) / 2);
+    __mmask16 bytes = (__mmask16)((1U << (groups + 1) / 2) - 1);
+    bits = (uint64_t)_mm_cvtsi128_si64(_mm_maskz_loadu_epi8(bytes, index));
     uint64_t exist = (UINT64_C(1) << (4 * groups)) - 1;
     return (bits & exist) | (NO_PAIRS & ~exist);
 }
@@ -111,7 +112,7 @@ ALWAYS void add_outputs(int outputs, int vecs, bool half, const packed24 *p, con
     }
     EACH_OUTPUT(outputs, take_sums(vecs, first, from.at + o * from.stride, acc[o]))
     add_eight(outputs, vecs, lane, low, now, slice, 0, acc);
-    add_eight(outputs, vecs, lane, high, now, slice, EIGHT, acc);
+    if (groups > EIGHT) add_eight(outputs, vecs, lane, high, now, slice, EIGHT, acc);
     EACH_OUTPUT(outputs, put_sums(vecs, acc[o], to.at + o * to.stride))
 }
 
