@@ -111,7 +111,14 @@ ALWAYS vm vm_nan(vf a, vf b) {
     return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q);
 }
 ALWAYS vm vm_or(vm a, vm b) {
-    return (vm)(a | b);
+    return _kor_mask16(a, b);
+}
+ALWAYS vm vm_and(vm a, vm b) {
+    return _kand_mask16(a, b);
+}
+/* a and not b */
+ALWAYS vm vm_without(vm a, vm b) {
+    return _kandn_mask16(b, a);
 }
 /* a > b */
 ALWAYS vm vm_more(vi a, vi b) {
@@ -188,6 +195,12 @@ ALWAYS vm vm_nan(vf a, vf b) {
 }
 ALWAYS vm vm_or(vm a, vm b) {
     return _mm256_or_ps(a, b);
+}
+ALWAYS vm vm_and(vm a, vm b) {
+    return _mm256_and_ps(a, b);
+}
+ALWAYS vm vm_without(vm a, vm b) {
+    return _mm256_andnot_ps(b, a);
 }
 ALWAYS vm vm_more(vi a, vi b) {
     return _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b));

@@ -34,30 +34,42 @@ ALWAYS void find(const vd length[4], vd v, vb hit[4]) {
     }
 }
 
-/* What becomes of VF/2 groups: element j stays as it is, or takes the magnitude of the first or of
- * the second draw, or becomes +0. */
+/* What becomes of VF/2 groups under EXACT, and of VF: element j is short where it does not exceed
+ * half of the group's sum; the others stay. Laid end to end, short ones end beyond the first draw's
+ * point, or they do not (passed), and likewise the second's. Whoever is hit takes the size. */
+typedef struct half_fate {
+    vb shorter[4], passed[2][4], finite;
+    vd size;
+} half_fate;
+
+ALWAYS half_fate prune_half(const vd a[4], vd u) {
+    half_fate f;
+    vd length[4], sum = sum4(a), half = vd_mul(sum, vd_set(0.5));
+    f.finite = vd_le(vd_sub(sum, sum), vd_zero());
+    UNROLL
+    for (int j = 0; j < 4; j++) {
+        f.shorter[j] = vd_le(a[j], half);
+        length[j] = vd_keep(f.shorter[j], a[j]);
+    }
+    vb all = vb_and(vb_and(f.shorter[0], f.shorter[1]), vb_and(f.shorter[2], f.shorter[3]));
+    f.size = vd_select(all, half, sum4(length));
+    vd first = vd_mul(u, f.size), second = vd_add(first, vd_keep(all, f.size)), end = length[0];
+    UNROLL
+    for (int j = 0; j < 4; j++) {
+        if (j > 0) end = vd_add(end, length[j]);
+        f.passed[0][j] = vd_le(end, first);
+        f.passed[1][j] = vd_le(end, second);
+    }
+    return f;
+}
+
+/* What becomes of VF/2 groups under APPROX: element j stays as it is, or takes the magnitude of the
+ * first or of the second draw, or becomes +0. */
 typedef struct fate {
     vb stays[4], first[4], second[4];
     vd first_size, second_size;
     vb finite;
 } fate;
-
-ALWAYS fate prune_exact(const vd a[4], vd u) {
-    fate f;
-    vd length[4], sum = sum4(a), half = vd_mul(sum, vd_set(0.5));
-    f.finite = vd_le(vd_sub(sum, sum), vd_zero());
-    UNROLL
-    for (int j = 0; j < 4; j++) {
-        f.stays[j] = vd_lt(half, a[j]);
-        length[j] = vd_drop(f.stays[j], a[j]);
-    }
-    vb capped = vb_or(vb_or(f.stays[0], f.stays[1]), vb_or(f.stays[2], f.stays[3]));
-    vd step = vd_select(capped, sum4(length), half), v = vd_mul(u, step);
-    find(length, v, f.first);
-    find(length, vd_add(v, vd_drop(capped, step)), f.second);
-    f.first_size = f.second_size = step;
-    return f;
-}
 
 /* The sums of three of four, in order: out[j] leaves a[j] out. */
 ALWAYS void sums_without(const vd a[4], vd out[4]) {
@@ -86,7 +98,7 @@ ALWAYS void keep_few(const vd a[4], vb stays[4]) {
         stays[j] = vb_and(some[j], vb_not(many));
 }
 
-ALWAYS fate prune_approx(const vd a[4], vd u, vd v) {
+ALWAYS fate prune_half_approx(const vd a[4], vd u, vd v) {
     fate f;
     vd sum = sum4(a), one = vd_set(1), rest[4], ratio[4], ratios[4], others[4];
     f.finite = vd_le(vd_sub(sum, sum), vd_zero());
@@ -106,21 +118,58 @@ ALWAYS fate prune_approx(const vd a[4], vd u, vd v) {
     return f;
 }
 
-/* VF groups, one in each lane of four columns, with the draws u (and v) of each half. Two non-zeros
- * or fewer need no case of their own under EXACT: one is longer than half, or both are half. */
-ALWAYS void prune(wn__mvue24_method method, vf column[4], const vd u[2], const vd v[2]) {
+ALWAYS void halves_of(const vf column[4], int h, vd a[4]) {
+    UNROLL
+    for (int j = 0; j < 4; j++)
+        a[j] = h ? vd_high(vf_abs(column[j])) : vd_low(vf_abs(column[j]));
+}
+
+ALWAYS void refuse_groups(vm finite, vf column[4]) {
+    if (vm_bits(finite) == (1U << VF) - 1U) return;
+    UNROLL
+    for (int j = 0; j < 4; j++)
+        column[j] = vf_select(finite, column[j], vf_set(NAN));
+}
+
+/* Two non-zeros or fewer need no case of their own: one is longer than half, or both are half. */
+ALWAYS void prune_exact(vf column[4], const vd u[2]) {
+    half_fate f[2];
+    vm passed[2][4];
+    UNROLL
+    for (int h = 0; h < 2; h++) {
+        vd a[4];
+        halves_of(column, h, a);
+        f[h] = prune_half(a, u[h]);
+    }
+    vf size = vf_of_doubles(f[0].size, f[1].size);
+    UNROLL
+    for (int j = 0; j < 4; j++) {
+        vf sized = vf_with_sign(size, vf_sign(column[j]));
+        UNROLL
+        for (int d = 0; d < 2; d++)
+            passed[d][j] = vm_of_halves(f[0].passed[d][j], f[1].passed[d][j]);
+        if (j == 0)
+            sized = vf_select(vm_and(passed[0][0], passed[1][0]), vf_zero(), sized);
+        else
+            sized = vf_keep(vm_or(vm_without(passed[0][j - 1], passed[0][j]),
+                                  vm_without(passed[1][j - 1], passed[1][j])),
+                            sized);
+        vm shorter = vm_of_halves(f[0].shorter[j], f[1].shorter[j]);
+        column[j] = vf_select(shorter, sized, column[j]);
+    }
+    refuse_groups(vm_of_halves(f[0].finite, f[1].finite), column);
+}
+
+ALWAYS void prune_approx(vf column[4], const vd u[2], const vd v[2]) {
     fate f[2];
     UNROLL
     for (int h = 0; h < 2; h++) {
         vd a[4];
-        UNROLL
-        for (int j = 0; j < 4; j++)
-            a[j] = h ? vd_high(vf_abs(column[j])) : vd_low(vf_abs(column[j]));
-        f[h] = method == WN_MVUE24_EXACT ? prune_exact(a, u[h]) : prune_approx(a, u[h], v[h]);
+        halves_of(column, h, a);
+        f[h] = prune_half_approx(a, u[h], v[h]);
     }
     vf first = vf_of_doubles(f[0].first_size, f[1].first_size);
     vf second = vf_of_doubles(f[0].second_size, f[1].second_size);
-    vm finite = vm_of_halves(f[0].finite, f[1].finite);
     UNROLL
     for (int j = 0; j < 4; j++) {
         vm stays = vm_of_halves(f[0].stays[j], f[1].stays[j]);
@@ -131,10 +180,15 @@ ALWAYS void prune(wn__mvue24_method method, vf column[4], const vd u[2], const v
         vf y = vf_select(stays, column[j], vf_keep(vm_or(one, two), vf_with_sign(size, sign)));
         column[j] = y;
     }
-    if (vm_bits(finite) == (1U << VF) - 1U) return;
-    UNROLL
-    for (int j = 0; j < 4; j++)
-        column[j] = vf_select(finite, column[j], vf_set(NAN));
+    refuse_groups(vm_of_halves(f[0].finite, f[1].finite), column);
+}
+
+/* VF groups, one in each lane of four columns, with the draws u (and v) of each half. */
+ALWAYS void prune(wn__mvue24_method method, vf column[4], const vd u[2], const vd v[2]) {
+    if (method == WN_MVUE24_EXACT)
+        prune_exact(column, u);
+    else
+        prune_approx(column, u, v);
 }
 
 /* ---- draws */

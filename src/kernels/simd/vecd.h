@@ -24,7 +24,7 @@ ALWAYS vb vd_le(vd a, vd b) {
     return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ);
 }
 ALWAYS vb vb_and(vb a, vb b) {
-    return (vb)(a & b);
+    return _kand_mask8(a, b);
 }
 ALWAYS vb vb_or(vb a, vb b) {
     return (vb)(a | b);
