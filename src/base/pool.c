@@ -332,6 +332,10 @@ int wn__pool_step(const wn__pool *pool) {
     return pool != NULL ? (pool->threads + pool->share_count - 1) / pool->share_count : 1;
 }
 
+bool wn__pool_looks_out(const wn__pool *pool) {
+    return atomic_load_explicit(&pool->spins, memory_order_relaxed) > 0;
+}
+
 // A pool that was created by a bound thread took that thread's processors for all there are.
 void wn__pool_pin(wn__pool *pool, const int *cpu, int count) {
     if (pool != NULL && count > 0) choose_spins(pool, count);

@@ -27,6 +27,9 @@ int wn__pool_step(const wn__pool *pool);
  * system is no error: the thread stays where it may. Idle workers look out for the next call where
  * count is enough for all of them, whatever there was when the pool was made. */
 void wn__pool_pin(wn__pool *pool, const int *cpu, int count);
+/* Whether idle workers look out for the next call a while before they sleep: where each thread has
+ * a processor. */
+bool wn__pool_looks_out(const wn__pool *pool);
 /* Runs and waits. grain >= 1. A NULL pool, one block, or a call from inside a block runs inline in
  * order. Calls from several outside threads at once are serialised. A nested call keeps its block's
  * worker number (0 when it names another pool). Blocks run in the default floating-point

@@ -179,6 +179,41 @@ static void test_create(void **state) {
         wn__pool_free(make_pool(1 + i % 4)); // workers may not even have started
 }
 
+static void check_looks_out(int threads, bool expected) {
+    wn__pool *pool = make_pool(threads);
+    assert_int_equal(wn__pool_looks_out(pool), expected);
+    wn__pool_free(pool);
+}
+
+// Only where no thread takes a processor from another: by what the creator may use, then by what
+// the pool is bound to.
+static void test_who_looks_out(void **state) {
+    (void)state;
+    const int cpus = wn__cpu_count();
+    check_looks_out(cpus, true);
+    check_looks_out(cpus + 1, false);
+    cpu_set_t before, one;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    const int here = sched_getcpu(), twice[] = {here, here};
+    assert_true(here >= 0);
+    CPU_ZERO(&one);
+    CPU_SET((size_t)here, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    check_looks_out(1, true);
+    check_looks_out(2, false);
+    wn__pool *pool = make_pool(2);
+    wn__pool_pin(pool, twice, 2); // two processors, whichever they are
+    assert_true(wn__pool_looks_out(pool));
+    wn__pool_pin(pool, twice, 0); // nothing is said
+    assert_true(wn__pool_looks_out(pool));
+    wn__pool_pin(pool, twice, 1);
+    assert_false(wn__pool_looks_out(pool));
+    check_visit(pool, 1000, 7);
+    wn__pool_free(pool);
+    wn__pool_pin(NULL, twice, 2);
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+}
+
 static void test_many_small_calls(void **state) {
     (void)state;
     for
@@ -442,6 +477,7 @@ int main(void) {
         cmocka_unit_test(test_same_bits_with_any_threads),
         cmocka_unit_test(test_edges),
         cmocka_unit_test(test_create),
+        cmocka_unit_test(test_who_looks_out),
         cmocka_unit_test(test_many_small_calls),
         cmocka_unit_test(test_calls_are_ordered),
         cmocka_unit_test(test_blocks_run_at_once),
