@@ -23,11 +23,6 @@ WN_NODISCARD wn_status wn__ks_weight(const char *path, const char *tensor, float
  * model. */
 struct wn__ks;
 WN_NODISCARD wn_status wn__ks_calibrate(struct wn__ks *k, const char *path);
-/* w [out, in] times what makes errors in all directions weigh the same, as far as the rightmost
- * factor can take it back: S, or the roots of H's diagonal. */
-void wn__ks_whiten(const struct wn__ks *k, double *w);
-/* Takes it back: the rightmost factor, canonical. */
-void wn__ks_unwhiten(const struct wn__ks *k, double *factor);
 /* The vectors of a calibration: columns of S, scaled so that the mean loss is the objective over
  * the outputs, and turned around. */
 void wn__ks_columns(const struct wn__ks *k, float *to);

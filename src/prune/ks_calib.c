@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Fits that know what a layer's inputs look like: their second moments H, a root S of them, and
-// what a chain's rightmost factor can absorb of it (Wang et al., "SVD-LLM", 2024, for all of S).
+// Fits that know what a layer's inputs look like: their second moments H, and a root S of them.
 #include "base/fail.h"
 #include "base/file.h"
 #include "prune/ks.h"
@@ -119,52 +118,6 @@ wn_status wn__ks_calibrate(wn__ks *k, const char *path) {
     WN_TRY(text ? from_text(k, path) : from_inputs(k, path));
     factorize(k->root, k->in);
     return WN_OK;
-}
-
-// Whether the rightmost factor is a dense matrix.
-static bool dense_right(const wn__ks *k) {
-    return k->chain.factor[0].a == 1 && k->chain.factor[0].d == 1;
-}
-
-static double diagonal(const wn__ks *k, int64_t i) {
-    double sum = 0;
-    for (int64_t j = 0; j <= i; j++)
-        sum += k->root[i * k->in + j] * k->root[i * k->in + j];
-    return sqrt(sum);
-}
-
-void wn__ks_whiten(const wn__ks *k, double *w) {
-    int64_t in = k->in;
-    const double *s = k->root;
-    for (int64_t c = 0; c < in; c++) { // column c of w S needs w's from c on
-        double scale = dense_right(k) ? 0 : diagonal(k, c);
-        for (int64_t r = 0; r < k->out; r++) {
-            double sum = 0;
-            for (int64_t q = c; dense_right(k) && q < in; q++)
-                sum += w[r * in + q] * s[q * in + c];
-            w[r * in + c] = dense_right(k) ? sum : w[r * in + c] * scale;
-        }
-    }
-}
-
-void wn__ks_unwhiten(const wn__ks *k, double *factor) {
-    const wn__kron *p = &k->chain.factor[0];
-    int64_t in = k->in;
-    const double *s = k->root;
-    if (dense_right(k)) { // v S = factor, row by row from the last column
-        for (int64_t r = 0; r < p->b; r++, factor += in)
-            for (int64_t c = in; c-- > 0;) {
-                for (int64_t q = c + 1; q < in; q++)
-                    factor[c] -= factor[q] * s[q * in + c];
-                factor[c] /= s[c * in + c];
-            }
-        return;
-    }
-    for (int64_t i = 0; i < p->a; i++)
-        for (int64_t j = 0; j < p->b; j++)
-            for (int64_t c = 0; c < p->c; c++)
-                for (int64_t l = 0; l < p->d; l++)
-                    *factor++ /= diagonal(k, (i * p->c + c) * p->d + l);
 }
 
 void wn__ks_columns(const wn__ks *k, float *to) {

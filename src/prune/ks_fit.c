@@ -7,6 +7,8 @@
 #include "kernels/matmul.h"
 #include "prune/ks_gpu.h"
 #include "sparse/kron_head.h"
+#include "sparse/kron_inputs.h"
+#include "sparse/linalg.h"
 #include "winnow/kernels.h"
 
 #include <errno.h>
@@ -225,6 +227,23 @@ static wn_status make_data(wn__ks *k, method m) {
 
 // ---- where to start
 
+// The closed form that knows the inputs: whitened by the blocks of H that the rightmost factor
+// reads, never above the plain one.
+static wn_status fit_outputs(wn__ks *k, const double *w, double *const *factor) {
+    const int64_t in = k->in;
+    wn__kron_inputs report;
+    double *h = malloc((size_t)(in * in) * sizeof *h);
+    if (h == NULL) return wn__fail(WN_NOMEM, "out of memory");
+    const wn_tensor s = wn__tensor2(k->root, WN_DTYPE_F64, in, in), t = wn__tensor_transpose(&s);
+    const wn_tensor to = wn__tensor2(h, WN_DTYPE_F64, in, in);
+    wn__exec x = {.pool = k->pool};
+    wn_status status = wn__linalg_product(wn__linalg_reference(), &x, &s, &t, &to);
+    if (status == WN_OK)
+        status = wn__kron_fit_inputs(NULL, &x, &k->chain, w, h, 0, factor, &report);
+    free(h);
+    return status;
+}
+
 static wn_status start_closed(wn__ks *k, wn_ks_result *out) {
     double *factor[WN__KRON_MAX] = {NULL}, *w = malloc((size_t)(k->out * k->in) * sizeof *w);
     wn__kron_fit report = {0};
@@ -232,15 +251,15 @@ static wn_status start_closed(wn__ks *k, wn_ks_result *out) {
     if (w == NULL) status = wn__fail(WN_NOMEM, "out of memory");
     for (int64_t i = 0; status == WN_OK && i < k->out * k->in; i++)
         w[i] = (double)k->w[i];
-    if (status == WN_OK && k->root != NULL) wn__ks_whiten(k, w);
     for (int t = 0; status == WN_OK && t < k->chain.count; t++) {
         factor[t] = malloc((size_t)wn__kron_params(&k->chain.factor[t]) * sizeof(double));
         if (factor[t] == NULL) status = wn__fail(WN_NOMEM, "out of memory");
     }
     bool bound = k->chain.count > 2;
     if (status == WN_OK)
-        status = wn__kron_fit_dense(NULL, &k->x, &k->chain, w, factor, bound, &report);
-    if (status == WN_OK && k->root != NULL) wn__ks_unwhiten(k, factor[0]);
+        status = k->root != NULL
+                     ? fit_outputs(k, w, factor)
+                     : wn__kron_fit_dense(NULL, &k->x, &k->chain, w, factor, bound, &report);
     for (int t = 0; status == WN_OK && t < k->chain.count; t++) {
         const wn__kron *p = &k->chain.factor[t];
         wn_tensor from = wn__kron_view(p, WN__KRON_CANONICAL, factor[t], WN_DTYPE_F64);
