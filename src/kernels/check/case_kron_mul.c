@@ -103,6 +103,7 @@ static void settle(wn__problem *p) {
         v[COUNT] = v[S] = v[R] = 1;
         v[A] = 1;
         v[FORM] = 0;
+        v[BATCH] = v[N] % 2;
         v[T] += 230;
         v[C] += 190;
         v[D] = 1 + v[D] % 5;

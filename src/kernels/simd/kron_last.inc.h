@@ -16,7 +16,8 @@
 
 enum { LAST_QUAD = 4, LAST_QUADS = (ROWS + LAST_QUAD - 1) / LAST_QUAD };
 /* Inputs k from those in use to those on their way from L2: rows may be a power of two apart, which
- * leaves the few ways of two sets of L1 to all of them. */
+ * leaves the few ways of two sets of L1 to all of them. With vectors of 32 bytes, two products of
+ * which are done in a cycle, there is no time for that. */
 enum { LAST_AHEAD = 4 };
 
 typedef struct last_job {
@@ -291,8 +292,10 @@ ALWAYS void last_tile(const int J, int64_t c, const float *w, const float *x, in
         if (k < then->weights.each) one_fetch_line(&then->weights);
 #endif
         const vf x0 = vf_load(x), x1 = vf_load(x + VF);
+#if VF == 16
         _mm_prefetch((const char *)(x + LAST_AHEAD * row), _MM_HINT_T0);
-        if (VF == 16) _mm_prefetch((const char *)(x + LAST_AHEAD * row + VF), _MM_HINT_T0);
+        _mm_prefetch((const char *)(x + LAST_AHEAD * row + VF), _MM_HINT_T0);
+#endif
         UNROLL
         for (int j = 0; j < J; j++) {
             const vf weight = vf_set(part[j / LAST_QUAD][k * LAST_QUAD + j % LAST_QUAD]);

@@ -150,12 +150,13 @@ static bool tokens_side_by_side(const wn_tensor *t) {
     return t->stride[0] == 1 && t->stride[1] >= t->shape[0];
 }
 
-// Of a core's L2: inputs of a block at a time, tokens, floats of inputs of a task.
+// Of a core's L2: inputs of a block that are taken whole, and at a time where there are more (so
+// that more tokens share packed weights), tokens, floats of inputs of a task.
 typedef struct rows_near {
-    int64_t k, tokens, floats;
+    int64_t whole, k, tokens, floats;
 } rows_near;
-static const rows_near rows_avx2 = {128, 256, (int64_t)48 << 10},
-                       rows_avx512 = {192, 256, (int64_t)96 << 10};
+static const rows_near rows_avx2 = {128, 96, 256, (int64_t)64 << 10},
+                       rows_avx512 = {192, 128, 256, (int64_t)128 << 10};
 
 static wn__kron_last last_plan(const wn__kron_mul *p, int64_t lanes) {
     const rows_near *n = lanes == WN_KRON_AVX512_LANES ? &rows_avx512 : &rows_avx2;
@@ -167,7 +168,7 @@ static wn__kron_last last_plan(const wn__kron_mul *p, int64_t lanes) {
     if (s.c < LINE || s.b < LINE) return last;
     last.l = s.d % 4 == 0 ? 4 : s.d < 4 ? s.d : 1;
     last.parts_l = s.d / last.l;
-    last.slices = parts(s.c, n->k);
+    last.slices = s.c > n->whole ? parts(s.c, n->k) : 1;
     last.k = parts(s.c, last.slices);
     last.tiles = parts(s.b, rows);
     last.panels = least(parts(batch, lanes), n->tokens / lanes);
