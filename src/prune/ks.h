@@ -23,6 +23,8 @@ WN_NODISCARD wn_status wn__ks_weight(const char *path, const char *tensor, float
  * model. */
 struct wn__ks;
 WN_NODISCARD wn_status wn__ks_calibrate(struct wn__ks *k, const char *path);
+/* H = S S^T, the same on both sides of its diagonal. */
+WN_NODISCARD wn_status wn__ks_square(const struct wn__ks *k, wn__exec *x, double *h);
 /* The vectors of a calibration: columns of S, scaled so that the mean loss is the objective over
  * the outputs, and turned around. */
 void wn__ks_columns(const struct wn__ks *k, float *to);

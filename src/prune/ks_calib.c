@@ -120,6 +120,17 @@ wn_status wn__ks_calibrate(wn__ks *k, const char *path) {
     return WN_OK;
 }
 
+wn_status wn__ks_square(const wn__ks *k, wn__exec *x, double *h) {
+    const wn_tensor s = wn__tensor2(k->root, WN_DTYPE_F64, k->in, k->in);
+    const wn_tensor t = wn__tensor_transpose(&s);
+    const wn_tensor all = wn__tensor2(h, WN_DTYPE_F64, k->in, k->in);
+    WN_TRY(wn__linalg_product(NULL, x, &s, &t, &all));
+    for (int64_t i = 0; i < k->in; i++)
+        for (int64_t j = 0; j < i; j++)
+            h[j * k->in + i] = h[i * k->in + j];
+    return WN_OK;
+}
+
 void wn__ks_columns(const wn__ks *k, float *to) {
     int64_t in = k->in;
     double scale = sqrt((double)in);

@@ -8,7 +8,6 @@
 #include "prune/ks_gpu.h"
 #include "sparse/kron_head.h"
 #include "sparse/kron_inputs.h"
-#include "sparse/linalg.h"
 #include "winnow/kernels.h"
 
 #include <errno.h>
@@ -234,10 +233,8 @@ static wn_status fit_outputs(wn__ks *k, const double *w, double *const *factor) 
     wn__kron_inputs report;
     double *h = malloc((size_t)(in * in) * sizeof *h);
     if (h == NULL) return wn__fail(WN_NOMEM, "out of memory");
-    const wn_tensor s = wn__tensor2(k->root, WN_DTYPE_F64, in, in), t = wn__tensor_transpose(&s);
-    const wn_tensor to = wn__tensor2(h, WN_DTYPE_F64, in, in);
     wn__exec x = {.pool = k->pool};
-    wn_status status = wn__linalg_product(wn__linalg_reference(), &x, &s, &t, &to);
+    wn_status status = wn__ks_square(k, &x, h);
     if (status == WN_OK)
         status = wn__kron_fit_inputs(NULL, &x, &k->chain, w, h, 0, factor, &report);
     free(h);

@@ -7,7 +7,6 @@
 #include "formats/pth.h"
 #include "prune/ks.h"
 #include "sparse/kron_head.h"
-#include "sparse/linalg.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -32,18 +31,6 @@ static wn_status reserve(wn__ks *k, double **w, double **h, double **factor, dou
         ok = ok && head[i] != NULL && k->head[i] != NULL;
     }
     return ok ? WN_OK : wn__fail(WN_NOMEM, "out of memory for a head");
-}
-
-// H = S S^T, the same on both sides of its diagonal.
-static wn_status square_root(const wn__ks *k, wn__exec *x, double *h) {
-    const wn_tensor s = wn__tensor2(k->root, WN_DTYPE_F64, k->in, k->in);
-    const wn_tensor t = wn__tensor_transpose(&s);
-    const wn_tensor all = wn__tensor2(h, WN_DTYPE_F64, k->in, k->in);
-    WN_TRY(wn__linalg_product(NULL, x, &s, &t, &all));
-    for (int64_t i = 0; i < k->in; i++)
-        for (int64_t j = 0; j < i; j++)
-            h[j * k->in + i] = h[i * k->in + j];
-    return WN_OK;
 }
 
 // W becomes what the head, as it is saved, leaves of it.
@@ -138,7 +125,7 @@ wn_status wn__ks_make_head(wn__ks *k) {
     for (int64_t i = 0; i < k->out * k->in && status == WN_OK; i++)
         w[i] = (double)k->w[i];
     if (status == WN_OK && h != NULL) {
-        status = square_root(k, &x, h);
+        status = wn__ks_square(k, &x, h);
         if (status == WN_OK) status = wn__kron_inputs_square(&x, k->out, k->in, w, h, &k->outputs);
     }
     if (status == WN_OK) status = k->o->resume != NULL ? take_saved(k) : fit(k, w, h, factor, head);
