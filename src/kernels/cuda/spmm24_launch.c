@@ -104,7 +104,7 @@ wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,
         wn__gpu_spmm24_blocks its = *a;
         if (wn__given(l->residual)) p.residual = wn__tensor_slice(l->residual, 1, before, features);
         its.rows = (int)features;
-        its.panels -= (int)panels;
+        its.panels = (int)wn__ceil_div(features, WN_BLOCK24_ROWS);
         its.blocks += (size_t)(panels * a->steps * block_of(l));
         if (a->bias != NULL) its.bias += before;
         if (a->w_scale != NULL) its.w_scale += before * a->w_scale_stride;

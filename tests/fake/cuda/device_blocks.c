@@ -3,6 +3,7 @@
 // after the other.
 #include "device_blocks.h"
 
+#include "fake_cuda.h"
 #include "fake_map.h"
 #include "kernels/cuda/args_blocks.h"
 #include "kernels/cuda/args_rows.h"
@@ -127,6 +128,9 @@ static int open_map(const wn__cu_tensor_map *map, const wn__gpu_spmm24_blocks *p
 int fake_blocks_sound(const wn__gpu_spmm24_blocks *p, int rows, int tokens) {
     const int64_t all = (int64_t)p->tiles_m * p->tiles_n * p->cluster;
     const int64_t narrow = p->rest > 0 ? (int64_t)p->rest_tiles_n * p->rest : 0;
+    const size_t room = sizeof(float) * (size_t)(all * p->split) * (size_t)(rows * tokens);
+    // features of a tile beyond the last panel are read from it
+    if (p->panels != (p->rows + 63) / 64) return 0;
     if (p->rest != 0 && (p->rest < 0 || p->rest >= tokens || p->rest_tiles_m != p->tiles_m ||
                          p->split > 1 || p->shared > 1))
         return 0;
@@ -136,8 +140,8 @@ int fake_blocks_sound(const wn__gpu_spmm24_blocks *p, int rows, int tokens) {
         p->shared > p->steps || (p->shared > 1 && p->split * p->cluster > 1))
         return 0;
     if (p->split == 1) return 1;
-    if (WN_SPMM24_WHOLE(rows, tokens)) return 0;
-    memset(p->partial, 0xA5, sizeof(float) * (size_t)(all * p->split) * (size_t)(rows * tokens));
+    if (WN_SPMM24_WHOLE(rows, tokens) || !fake_cuda_holds(p->partial, room)) return 0;
+    memset(p->partial, 0xA5, room);
     for (int64_t i = 0; i < (rows == 192 ? 3 : 2) * all; i++)
         if (p->arrived[i] != 0) return 0;
     return 1;
