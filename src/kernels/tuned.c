@@ -50,15 +50,16 @@ static const wn_tensor *operand_of(size_t i, wn__op op, const void *args) {
     return operands[i].op == op && wn__given(t) ? t : NULL;
 }
 
-void wn__class_of(wn__op op, const void *args, char out[WN__CLASS_TEXT]) {
+// True where an operand is given that may be read in place of another; plain: as if none were.
+static bool write_class(wn__op op, const void *args, bool plain, char out[WN__CLASS_TEXT]) {
     size_t used = 0;
     bool exact = false;
     out[0] = '\0';
     for (size_t i = 0; i < sizeof operands / sizeof *operands; i++)
-        exact = exact || (operands[i].times == 0 && operand_of(i, op, args) != NULL);
+        exact = exact || (!plain && operands[i].times == 0 && operand_of(i, op, args) != NULL);
     for (size_t i = 0; i < sizeof operands / sizeof *operands; i++) {
         const wn_tensor *t = operand_of(i, op, args);
-        if (t == NULL) continue;
+        if (t == NULL || (plain && operands[i].times == 0)) continue;
 #define PUT(...)                                                                                   \
     if (used < WN__CLASS_TEXT)                                                                     \
     used += (size_t)snprintf(out + used, WN__CLASS_TEXT - used, __VA_ARGS__)
@@ -69,6 +70,11 @@ void wn__class_of(wn__op op, const void *args, char out[WN__CLASS_TEXT]) {
         if (t->ndim == 2 && t->stride[1] != 1) PUT("t");
 #undef PUT
     }
+    return exact;
+}
+
+void wn__class_of(wn__op op, const void *args, char out[WN__CLASS_TEXT]) {
+    (void)write_class(op, args, false, out);
 }
 
 void wn__tuned_device(const wn__exec *x, wn__tuned_line *out) {
@@ -108,15 +114,22 @@ void wn__tuned_free(wn__tuned *t) {
     *t = (wn__tuned){0};
 }
 
+static const wn__tuned_line *find(const wn__tuned *t, const wn__tuned_line *key) {
+    for (size_t i = 0; i < t->count; i++)
+        if (same_key(&t->line[i], key)) return &t->line[i];
+    return NULL;
+}
+
 const wn__tuned_line *wn__tuned_find(const wn__exec *x, wn__op op, const void *args) {
     wn__tuned_line key = {0};
     if (x->tuned == NULL) return NULL;
     wn__tuned_device(x, &key);
     (void)snprintf(key.op, sizeof key.op, "%s", wn__op_name(op));
-    wn__class_of(op, args, key.class);
-    for (size_t i = 0; i < x->tuned->count; i++)
-        if (same_key(&x->tuned->line[i], &key)) return &x->tuned->line[i];
-    return NULL;
+    const bool exact = write_class(op, args, false, key.class);
+    const wn__tuned_line *l = find(x->tuned, &key);
+    if (l != NULL || !exact) return l;
+    (void)write_class(op, args, true, key.class);
+    return find(x->tuned, &key);
 }
 
 double wn__tuned_seconds(const wn__tuned_line *l, const char *variant) {

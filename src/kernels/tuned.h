@@ -43,7 +43,8 @@ void wn__tuned_device(const wn__exec *x, wn__tuned_line *out);
  * given that may be read in place of another (0 times in costs.def) sizes are as they are: which of
  * the two is faster changes from one tile to the next. */
 void wn__class_of(wn__op op, const void *args, char out[WN__CLASS_TEXT]);
-/* The choice for these arguments on x, NULL if there is none. */
+/* The choice for these arguments on x, else, where an operand is given that may be read in place of
+ * another, that for the others alone; NULL if there is none. */
 const wn__tuned_line *wn__tuned_find(const wn__exec *x, wn__op op, const void *args);
 /* Seconds of a variant when the choice was made, 0: it was not timed. */
 double wn__tuned_seconds(const wn__tuned_line *l, const char *variant);

@@ -134,11 +134,37 @@ static void test_exact(void **state) {
     assert_string_equal(class, "x=BF16:700x100,blocks=U8:2x2x4608,dense=BF16:72x100,y=BF16:700x72");
 }
 
+// What was chosen without W written out is heeded where nothing was chosen with it.
+static void test_without(void **state) {
+    (void)state;
+    wn__tuned t = {0};
+    const wn__exec x = {.tuned = &t};
+    wn__spmm24_blocks p = {.x = wn__tensor2(NULL, WN_DTYPE_BF16, 700, 100),
+                           .blocks = wn__block24_tensor(72, 100),
+                           .y = wn__tensor2(NULL, WN_DTYPE_BF16, 700, 72),
+                           .values = WN_DTYPE_BF16};
+    wn__tuned_line with, without = {.op = "spmm24_blocks", .variant = "ref", .checked = "-"};
+    wn__tuned_device(&x, &without);
+    with = without;
+    wn__class_of(WN__OP_spmm24_blocks, &p, without.class);
+    p.dense = wn__tensor2(NULL, WN_DTYPE_BF16, 72, 100);
+    wn__class_of(WN__OP_spmm24_blocks, &p, with.class);
+    assert_int_equal(wn__tuned_put(&t, &without), WN_OK);
+    assert_non_null(wn__tuned_find(&x, WN__OP_spmm24_blocks, &p));
+    assert_string_equal(wn__tuned_find(&x, WN__OP_spmm24_blocks, &p)->class, without.class);
+    assert_int_equal(wn__tuned_put(&t, &with), WN_OK);
+    assert_string_equal(wn__tuned_find(&x, WN__OP_spmm24_blocks, &p)->class, with.class);
+    p.dense = (wn_tensor){0}; // and never the other way round
+    t.line[0].op[0] = '-';
+    assert_null(wn__tuned_find(&x, WN__OP_spmm24_blocks, &p));
+    wn__tuned_free(&t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),      cmocka_unit_test(test_names),
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_exact),      cmocka_unit_test(test_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
