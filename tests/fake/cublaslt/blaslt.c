@@ -12,13 +12,13 @@
 
 enum { INVALID_VALUE = 7, INTERNAL = 14, ALGORITHM = 0x51 };
 
-fake_cublaslt_state fake_cublaslt = {.found = 8};
+fake_cublaslt_state fake_cublaslt = {.found = 8, .version = 130100};
 
 struct wn__lt_context {
     int unused;
 };
 struct wn__lt_matmul {
-    int compute, transposed[2], epilogue, bias_type, mode[2], fast;
+    int compute, transposed[2], epilogue, bias_type, mode[2];
     const void *bias, *scale[2];
 };
 struct wn__lt_layout {
@@ -178,7 +178,7 @@ WN_LT_MAP(ENTRY)
 #undef ENTRY
 
 size_t cublasLtGetVersion(void) {
-    return 130100;
+    return fake_cublaslt.version;
 }
 const char *cublasLtGetStatusName(wn__lt_status status) {
     return status == WN_LT_NOT_SUPPORTED ? "CUBLAS_STATUS_NOT_SUPPORTED"
@@ -212,10 +212,7 @@ wn__lt_status cublasLtMatmulDescSetAttribute(wn__lt_matmul m, int attribute, con
         memcpy(&m->scale[attribute - WN_LT_SCALE_A], value, sizeof m->scale[0]);
         return bytes == sizeof m->scale[0] ? 0 : INVALID_VALUE;
     }
-    if (attribute == WN_LT_FAST_SUMS) {
-        m->fast = *(const int8_t *)value;
-        return bytes == 1 ? 0 : INVALID_VALUE;
-    }
+    if (attribute == WN_LT_FAST_SUMS) return bytes == 1 ? 0 : INVALID_VALUE;
     if (attribute == WN_LT_BIAS) {
         memcpy(&m->bias, value, sizeof m->bias);
         return bytes == sizeof m->bias ? 0 : INVALID_VALUE;

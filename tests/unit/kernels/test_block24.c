@@ -202,12 +202,30 @@ static void test_plans(void **state) {
     assert_int_equal(wn__gpu_plans_of(0, 1664, 6656, any).count, 1); // no tokens
 }
 
+// Two launches where they were measured to pay, and not where they were not.
+static void test_launches(void **state) {
+    (void)state;
+    static const struct {
+        int bytes, launches;
+        int64_t T, n, k;
+    } known[] = {
+        {2, 2, 4096, 1664, 6656}, {2, 2, 1024, 14336, 4096},
+        {2, 2, 512, 28672, 8192}, {2, 1, 700, 14336, 4096},
+        {2, 1, 700, 11008, 4096}, {2, 1, 8192, 1664, 6656}, // the second would read 109 MB again
+        {1, 2, 512, 28672, 8192}, {1, 1, 4096, 1664, 6656},
+        {1, 1, 4096, 6656, 1664}, {1, 1, 512, 14336, 4096}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const wn__gpu_plan_wish any = {WN_TILE_ANY, .bytes = known[i].bytes};
+        const wn__gpu_plans p = wn__gpu_plans_of(known[i].T, known[i].n, known[i].k, any);
+        assert_int_equal(p.count, known[i].launches);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_places),
-        cmocka_unit_test(test_magnitudes),
-        cmocka_unit_test(test_product),
-        cmocka_unit_test(test_plans),
+        cmocka_unit_test(test_places),   cmocka_unit_test(test_magnitudes),
+        cmocka_unit_test(test_product),  cmocka_unit_test(test_plans),
+        cmocka_unit_test(test_launches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,9 +10,13 @@
 
 #include "fake/cublaslt/fake_cublaslt.h"
 #include "fake/cuda/open.h"
+#include "kernels/block24.h"
+#include "kernels/block8.h"
 #include "kernels/cuda/images.h"
 #include "kernels/matmul.h"
 #include "kernels/op.h"
+#include "kernels/registry.h"
+#include "kernels/spmm24_blocks.h"
 #include <string.h>
 
 static fake_cuda_state *fake;
@@ -151,6 +155,85 @@ static void test_errors(void **state) {
     end(&s);
 }
 
+static wn_tensor planned(wn_tensor t) {
+    t.device.kind = WN_DEVICE_CUDA;
+    return t;
+}
+
+static void refuses(const wn__exec *x, const wn__spmm24_blocks8 *p, const char *why) {
+    const wn__kernel *k;
+    assert_int_equal(wn__plan(x, WN__OP_spmm24_blocks8, p, &k), WN_UNSUPPORTED);
+    assert_non_null(strstr(wn_last_error(), why));
+}
+
+// What the library cannot do with 8-bit numbers is said before it is asked.
+static void test_eights(void **state) {
+    (void)state;
+    scene s;
+    const wn__kernel *k;
+    if (!wn__device_code_built()) skip();
+    begin(&s);
+    const wn__exec x = {
+        .gpu = s.gpu, .device = {.kind = WN_DEVICE_CUDA}, .force = "spmm24_blocks8:cublaslt"};
+    const wn_tensor one = planned(wn__tensor1(NULL, WN_DTYPE_F32, 1));
+    const wn__spmm24_blocks8 good = {.x = planned(wn__tensor2(NULL, WN_DTYPE_U8, 3, 48)),
+                                     .x_scale = planned(wn__tensor1(NULL, WN_DTYPE_F32, 3)),
+                                     .blocks = planned(wn__block8_tensor(72, 48)),
+                                     .w_scale = planned(wn__tensor1(NULL, WN_DTYPE_F32, 72)),
+                                     .dense = planned(wn__tensor2(NULL, WN_DTYPE_U8, 72, 48)),
+                                     .y = planned(wn__tensor2(NULL, WN_DTYPE_BF16, 3, 72))};
+    wn__spmm24_blocks8 p = good;
+    assert_int_equal(wn__plan(&x, WN__OP_spmm24_blocks8, &p, &k), WN_OK);
+    p.dense = (wn_tensor){0};
+    refuses(&x, &p, "W is not given written out");
+    p = good;
+    p.x_scale = one;
+    refuses(&x, &p, "scales of rows on both sides or on neither");
+    p = good;
+    p.w_scale = one;
+    refuses(&x, &p, "scales of rows on both sides or on neither");
+    p = good;
+    p.dense.stride[0] = 56;
+    refuses(&x, &p, "rows of whole 16 bytes");
+    p = good;
+    p.x.stride[0] = 56;
+    refuses(&x, &p, "rows of whole 16 bytes");
+    p = good;
+    p.y.stride[0] = 76;
+    refuses(&x, &p, "rows of whole 16 bytes");
+    p = good;
+    p.x.shape[1] = p.dense.shape[1] = 40;
+    refuses(&x, &p, "rows of whole 16 bytes");
+    p = good;
+    library->version = 120800;
+    refuses(&x, &p, "cuBLASLt before 12.9 has no scales of rows");
+    p.x_scale = p.w_scale = one;
+    assert_int_equal(wn__plan(&x, WN__OP_spmm24_blocks8, &p, &k), WN_OK);
+    library->version = 130100;
+    end(&s);
+}
+
+// W that is given takes no room to be written out.
+static void test_room(void **state) {
+    (void)state;
+    scene s;
+    const wn__kernel *k;
+    if (!wn__device_code_built()) skip();
+    begin(&s);
+    const wn__exec x = {
+        .gpu = s.gpu, .device = {.kind = WN_DEVICE_CUDA}, .force = "spmm24_blocks:cublaslt"};
+    wn__spmm24_blocks p = {.x = planned(wn__tensor2(NULL, WN_DTYPE_BF16, 3, 100)),
+                           .blocks = planned(wn__block24_tensor(72, 100)),
+                           .y = planned(wn__tensor2(NULL, WN_DTYPE_BF16, 3, 72)),
+                           .values = WN_DTYPE_BF16};
+    assert_int_equal(wn__plan(&x, WN__OP_spmm24_blocks, &p, &k), WN_OK);
+    const size_t without = k->workspace(&p, 1);
+    p.dense = planned(wn__tensor2(NULL, WN_DTYPE_BF16, 72, 100));
+    assert_int_equal(wn__plan(&x, WN__OP_spmm24_blocks, &p, &k), WN_OK);
+    assert_int_equal(without - k->workspace(&p, 1), 2 * 128 * 128);
+    end(&s);
+}
+
 static int set_up(void **state) {
     (void)state;
     const char *path = WN_FAKES "/libfake_cublaslt.so";
@@ -163,9 +246,8 @@ static int set_up(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),
-        cmocka_unit_test(test_plans),
-        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_cases),  cmocka_unit_test(test_plans), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_eights), cmocka_unit_test(test_room),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
