@@ -63,7 +63,7 @@ static void test_round_trip(void **state) {
                         .variant = "ref",
                         .seconds = 3e-6,
                         .checked = "m=8",
-                        .times = "ref=3 cublaslt=4.25"};
+                        .times = "ref_few=2 ref=3 cublaslt=4.25"};
     char *text;
     for (int i = 0; i < 9; i++) {
         l.class[0] = (char)('a' + i % 7); // two of them take the place of others
@@ -75,7 +75,8 @@ static void test_round_trip(void **state) {
     assert_int_equal(again.count, 7);
     assert_string_equal(again.line[6].class, "g");
     assert_true(again.line[6].seconds == 3e-6);
-    assert_string_equal(again.line[6].times, "ref=3 cublaslt=4.25");
+    assert_string_equal(again.line[6].times, "ref_few=2 ref=3 cublaslt=4.25");
+    assert_true(wn__tuned_seconds(&again.line[6], "ref") == 3e-6);
     assert_true(wn__tuned_seconds(&again.line[6], "cublaslt") == 4.25e-6);
     assert_true(wn__tuned_seconds(&again.line[6], "cublas") == 0);
     assert_true(wn__tuned_seconds(&again.line[6], "re") == 0);
