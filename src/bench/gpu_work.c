@@ -75,11 +75,11 @@ static size_t span_bytes(const wn_tensor *t) {
     return wn__tensor_count(t) == 0 ? 0 : (size_t)(last + 1) * wn_dtype_size(t->dtype);
 }
 
-// The largest input.
+// The largest input that is not there in place of another.
 static int find_weight(const job *j) {
     int best = -1;
     for (int i = 0; i < j->c->parts; i++)
-        if (j->c->part[i].role == WN__READ &&
+        if (j->c->part[i].role == WN__READ && !j->c->part[i].instead &&
             (best < 0 || span_bytes(tensor_of(j, i)) > span_bytes(tensor_of(j, best))))
             best = i;
     return best;
