@@ -37,6 +37,14 @@ int wn__gpu_tile_stages(int tile, int bytes) {
     }
 }
 
+static int64_t steps_of(int64_t k, int bytes) {
+    return wn__ceil_div(k, bytes == 1 ? WN_BLOCK8_COLUMNS : WN_BLOCK24_COLUMNS);
+}
+
+static int block_of(int bytes) {
+    return bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES;
+}
+
 // Bytes that a processor gets from L2 in a cycle, and that it writes and reads of parts.
 static const double copied = 79, gathered = 22;
 
@@ -151,7 +159,7 @@ static void try_narrower(int64_t T, int64_t n, int64_t steps, wn__gpu_plan p, in
 // Of the plans of one tile, those that the wish allows.
 static void try_tile(int64_t T, int64_t n, int64_t steps, wn__gpu_plan_wish wish, int tile,
                      wn__gpu_plan *best) {
-    const int block = wish.bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES;
+    const int block = block_of(wish.bytes);
     for (int c = 1; c <= 2; c++)
         for (int shared = 1; shared <= 4; shared *= 2)
             for (int split = 1; split <= MOST_PARTS; split++) {
@@ -178,7 +186,7 @@ static void try_tile(int64_t T, int64_t n, int64_t steps, wn__gpu_plan_wish wish
 }
 
 static wn__gpu_plan fastest(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish) {
-    const int64_t steps = wn__ceil_div(k, wish.bytes == 1 ? WN_BLOCK8_COLUMNS : WN_BLOCK24_COLUMNS);
+    const int64_t steps = steps_of(k, wish.bytes);
     wn__gpu_plan best = {.cycles = -1};
     if (wish.rest > 0) {
         const wn__gpu_tile *t = &wn__gpu_tiles[wish.tile];
@@ -213,8 +221,8 @@ static wn__gpu_plans fastest_two(int64_t T, int64_t n, int64_t k, wn__gpu_plan_w
                                  wn__gpu_plans one) {
     enum { MOST_BYTES = 56 << 20 };
     const double enough = 0.98;
-    const int64_t steps = wn__ceil_div(k, wish.bytes == 1 ? WN_BLOCK8_COLUMNS : WN_BLOCK24_COLUMNS);
-    const int block = wish.bytes == 1 ? WN_BLOCK8_BYTES : WN_BLOCK24_BYTES;
+    const int64_t steps = steps_of(k, wish.bytes);
+    const int block = block_of(wish.bytes);
     wn__gpu_plans best = one;
     double most = enough * one.cycles;
     if (T * k * wish.bytes > MOST_BYTES) return one;
