@@ -116,7 +116,7 @@ static wn_status set_window(wn__ks_text *t) {
             wn__log(WN_LOG_INFO, "windows of %" PRId64 " tokens: %s has no more positions",
                     t->o.seq, t->dir);
     }
-    if (t->o.seq <= most) return WN_OK;
+    if (t->o.seq > 0 && t->o.seq <= most) return WN_OK;
     return wn__fail(WN_INVALID,
                     "%s: windows of %" PRId64 " tokens (--seq-len), the model has %" PRId64
                     " positions",
