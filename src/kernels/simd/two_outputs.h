@@ -65,11 +65,14 @@ _Static_assert(offsetof(two_outputs, values) == 0x08 && offsetof(two_outputs, in
     "vshuff32x4 $" half ", %%ymm" b ", %%ymm" b ", %%ymm21\n\t" WEIGHT(turn0, "0x00", group0)      \
         WEIGHT(turn1, "0x55", group0) WEIGHT(turn2, "0xaa", group1) WEIGHT(turn3, "0xff", group1)
 
-#define SUMS_0_TO_15(x)                                                                            \
-    x(0) x(1) x(2) x(3) x(4) x(5) x(6) x(7) x(8) x(9) x(10) x(11) x(12) x(13) x(14) x(15)
-#define ZERO_SUM(i)    "vpxor %%xmm" #i ", %%xmm" #i ", %%xmm" #i "\n\t"
-#define TAKE_SUM(i)    "vmovups 32*" #i "(%%rdi), %%ymm" #i "\n\t"
-#define PUT_SUM(i, at) "vmovups %%ymm" #i ", " #at "(%%rax)\n\t"
+#define SUMS_0_TO_7(x)  x(0) x(1) x(2) x(3) x(4) x(5) x(6) x(7)
+#define SUMS_8_TO_15(x) x(8) x(9) x(10) x(11) x(12) x(13) x(14) x(15)
+#define SUMS_0_TO_15(x) SUMS_0_TO_7(x) SUMS_8_TO_15(x)
+#define ZERO_SUM(i)     "vpxor %%xmm" #i ", %%xmm" #i ", %%xmm" #i "\n\t"
+#define TAKE_SUM(i)     "vmovups 32*" #i "(%%rdi), %%ymm" #i "\n\t"
+/* Of the first output and of the second, which rax points to. */
+#define PUT_SUM(i)    "vmovups %%ymm" #i ", 32*" #i "(%%rax)\n\t"
+#define PUT_SECOND(i) "vmovups %%ymm" #i ", 32*" #i "-0x100(%%rax)\n\t"
 
 #define LAST_WEIGHT(turn, at)                                                                      \
     ROWS(turn)                                                                                     \
@@ -86,7 +89,7 @@ _Static_assert(offsetof(two_outputs, values) == 0x08 && offsetof(two_outputs, in
 
 /* rsi: the panel, 4096 bytes on; r10, r11: values and r12, r13: index of the two outputs; r14:
  * bytes of four rows of values; rdi: sums before the slice; r15: sums two pairs on. */
-#define TAKE_SUMS                                                                                  \
+#define BEGIN_PAIR                                                                                 \
     "movq 0x00(%%rbx), %%rsi\n\t"                                                                  \
     "movq 0x28(%%rbx), %%rcx\n\t"                                                                  \
     "movq 0x20(%%rbx), %%rax\n\t"                                                                  \
@@ -95,9 +98,16 @@ _Static_assert(offsetof(two_outputs, values) == 0x08 && offsetof(two_outputs, in
     "prefetcht0 (%%r12,%%rax,4)\n\t"                                                               \
     "prefetcht0 (%%r13,%%rax,4)\n\t"                                                               \
     "cmpq $0, 0x58(%%rbx)\n\t"                                                                     \
-    "jnz 1f\n\t" SUMS_0_TO_15(TAKE_SUM) "jmp 2f\n"                                                 \
-                                        "1:\n\t" SUMS_0_TO_15(ZERO_SUM) "2:\n\t"
-#define ADD_CHUNKS                                                                                 \
+    "jnz 1f\n\t"
+#define ELSE_ZEROS                                                                                 \
+    "jmp 2f\n"                                                                                     \
+    "1:\n\t"
+#define END_SUMS "2:\n\t"
+#define TAKE_SUMS                                                                                  \
+    BEGIN_PAIR SUMS_0_TO_15(TAKE_SUM)                                                              \
+    ELSE_ZEROS SUMS_0_TO_15(ZERO_SUM) END_SUMS
+
+#define EACH_CHUNK                                                                                 \
     "testq %%rcx, %%rcx\n\t"                                                                       \
     "jz 4f\n\t"                                                                                    \
     ".p2align 5\n"                                                                                 \
@@ -107,101 +117,59 @@ _Static_assert(offsetof(two_outputs, values) == 0x08 && offsetof(two_outputs, in
     "vmovups 0x00(%%r10), %%ymm16\n\t"                                                             \
     "vmovups 0x20(%%r10), %%ymm17\n\t"                                                             \
     "vmovups 0x00(%%r11), %%ymm18\n\t"                                                             \
-    "vmovups 0x20(%%r11), %%ymm19\n\t" WEIGHTS(                                                    \
-        "0", "16", "18", "24", "26", "28", "30", "-0x1000",                                        \
-        "-0x0c00") "prefetcht0 (%%r10,%%r14)\n\t"                                                  \
-                   "prefetcht0 (%%r11,%%r14)\n\t" WEIGHTS(                                         \
-                       "3", "16", "18", "0", "2", "4", "6", "-0x0800",                             \
-                       "-0x0400") "prefetcht0 0x00(%%r15)\n\t" WEIGHTS("0", "17", "19", "8", "10", \
-                                                                       "12", "14", "0x000",        \
-                                                                       "0x400") "prefetcht0 "      \
-                                                                                "0x40(%%r15)\n\t"  \
-                                                                                "prefetcht0 "      \
-                                                                                "0x80(%%r15)"      \
-                                                                                "\n\t" WEIGHTS(    \
-                                                                                    "3", "17",     \
-                                                                                    "19", "16",    \
-                                                                                    "18", "20",    \
-                                                                                    "22", "0x800", \
-                                                                                    "0xc00") "add" \
-                                                                                             "q "  \
-                                                                                             "$0x" \
-                                                                                             "c0," \
-                                                                                             " %%" \
-                                                                                             "r15" \
-                                                                                             "\n"  \
-                                                                                             "\t"  \
-                                                                                             "add" \
-                                                                                             "q "  \
-                                                                                             "$0x" \
-                                                                                             "200" \
-                                                                                             "0, " \
-                                                                                             "%%"  \
-                                                                                             "rsi" \
-                                                                                             "\n"  \
-                                                                                             "\t"  \
-                                                                                             "add" \
-                                                                                             "q "  \
-                                                                                             "$0x" \
-                                                                                             "40," \
-                                                                                             " %%" \
-                                                                                             "r10" \
-                                                                                             "\n"  \
-                                                                                             "\t"  \
-                                                                                             "add" \
-                                                                                             "q "  \
-                                                                                             "$0x" \
-                                                                                             "40," \
-                                                                                             " %%" \
-                                                                                             "r11" \
-                                                                                             "\n"  \
-                                                                                             "\t"  \
-                                                                                             "add" \
-                                                                                             "q "  \
-                                                                                             "$4," \
-                                                                                             " %%" \
-                                                                                             "r12" \
-                                                                                             "\n"  \
-                                                                                             "\t"  \
-                                                                                             "add" \
-                                                                                             "q "  \
-                                                                                             "$4," \
-                                                                                             " %%" \
-                                                                                             "r13" \
-                                                                                             "\n"  \
-                                                                                             "\t"  \
-                                                                                             "dec" \
-                                                                                             "q "  \
-                                                                                             "%%"  \
-                                                                                             "rcx" \
-                                                                                             "\n"  \
-                                                                                             "\t"  \
-                                                                                             "jnz" \
-                                                                                             " 3b" \
-                                                                                             "\n"  \
-                                                                                             "4:"  \
-                                                                                             "\n"  \
-                                                                                             "\t"
+    "vmovups 0x20(%%r11), %%ymm19\n\t"
+#define GROUPS_0_1 WEIGHTS("0", "16", "18", "24", "26", "28", "30", "-0x1000", "-0x0c00")
+#define GROUPS_2_3 WEIGHTS("3", "16", "18", "0", "2", "4", "6", "-0x0800", "-0x0400")
+#define GROUPS_4_5 WEIGHTS("0", "17", "19", "8", "10", "12", "14", "0x000", "0x400")
+#define GROUPS_6_7 WEIGHTS("3", "17", "19", "16", "18", "20", "22", "0x800", "0xc00")
+#define FETCH_WEIGHTS                                                                              \
+    "prefetcht0 (%%r10,%%r14)\n\t"                                                                 \
+    "prefetcht0 (%%r11,%%r14)\n\t"
+#define FETCH_A_SUM "prefetcht0 0x00(%%r15)\n\t"
+#define FETCH_TWO_SUMS                                                                             \
+    "prefetcht0 0x40(%%r15)\n\t"                                                                   \
+    "prefetcht0 0x80(%%r15)\n\t"
+#define NEXT_CHUNK                                                                                 \
+    "addq $0xc0, %%r15\n\t"                                                                        \
+    "addq $0x2000, %%rsi\n\t"                                                                      \
+    "addq $0x40, %%r10\n\t"                                                                        \
+    "addq $0x40, %%r11\n\t"                                                                        \
+    "addq $4, %%r12\n\t"                                                                           \
+    "addq $4, %%r13\n\t"                                                                           \
+    "decq %%rcx\n\t"                                                                               \
+    "jnz 3b\n"                                                                                     \
+    "4:\n\t"
+#define ADD_CHUNKS                                                                                 \
+    EACH_CHUNK GROUPS_0_1 FETCH_WEIGHTS GROUPS_2_3 FETCH_A_SUM GROUPS_4_5 FETCH_TWO_SUMS           \
+        GROUPS_6_7 NEXT_CHUNK
+
 /* The groups after the last chunk, two of a byte of the index. */
-#define ADD_GROUPS                                                                                 \
+#define EACH_BYTE                                                                                  \
     "movq 0x30(%%rbx), %%rcx\n\t"                                                                  \
     "testq %%rcx, %%rcx\n\t"                                                                       \
-    "jz 6f\n"                                                                                      \
+    "jz 6f\n\t"                                                                                    \
     "5:\n\t"                                                                                       \
     "movzbl (%%r12), %%r8d\n\t"                                                                    \
-    "movzbl (%%r13), %%r9d\n\t" ADD_GROUP("24", "26") "jz 6f\n\t"                                  \
-                                                      "incq %%r12\n\t"                             \
-                                                      "incq %%r13\n\t" ADD_GROUP("28",             \
-                                                                                 "30") "jnz 5b\n"  \
-                                                                                       "6:\n\t"
-#define PUT_SUMS                                                                                   \
+    "movzbl (%%r13), %%r9d\n\t"
+#define UNLESS_LAST                                                                                \
+    "jz 6f\n\t"                                                                                    \
+    "incq %%r12\n\t"                                                                               \
+    "incq %%r13\n\t"
+#define NEXT_BYTE                                                                                  \
+    "jnz 5b\n"                                                                                     \
+    "6:\n\t"
+#define ADD_GROUPS EACH_BYTE ADD_GROUP("24", "26") UNLESS_LAST ADD_GROUP("28", "30") NEXT_BYTE
+
+#define WHERE_SUMS_GO                                                                              \
     "movq 0x40(%%rbx), %%rax\n\t"                                                                  \
-    "movq 0x48(%%rbx), %%rdx\n\t" PUT_SUM(0, 0x00) PUT_SUM(1, 0x20) PUT_SUM(2, 0x40)               \
-        PUT_SUM(3, 0x60) PUT_SUM(4, 0x80) PUT_SUM(5, 0xa0) PUT_SUM(6, 0xc0)                        \
-            PUT_SUM(7, 0xe0) "addq %%rdx, %%rax\n\t" PUT_SUM(8, 0x00) PUT_SUM(9, 0x20)             \
-                PUT_SUM(10, 0x40) PUT_SUM(11, 0x60) PUT_SUM(12, 0x80) PUT_SUM(13, 0xa0)            \
-                    PUT_SUM(14, 0xc0) PUT_SUM(15, 0xe0) "addq %%rdx, %%rax\n\t"                    \
-                                                        "movq %%rax, 0x40(%%rbx)\n\t"
+    "movq 0x48(%%rbx), %%rdx\n\t"
+#define NEXT_SUMS  "addq %%rdx, %%rax\n\t"
+#define KEEP_WHERE "movq %%rax, 0x40(%%rbx)\n\t"
+#define PUT_SUMS                                                                                   \
+    WHERE_SUMS_GO SUMS_0_TO_7(PUT_SUM)                                                             \
+    NEXT_SUMS SUMS_8_TO_15(PUT_SECOND)                                                             \
+    NEXT_SUMS KEEP_WHERE
+
 /* Where the pair's values, index and sums are, from those of the first of the two. */
 #define PLACES                                                                                     \
     "leaq (%%r10,%%rax), %%r11\n\t"                                                                \
