@@ -138,6 +138,44 @@ static void test_layouts(void **state) {
     free(x), free(xt), free(w), free(wt), free(y), free(yt);
 }
 
+// One factor, batch last, added to what is there: whole panels and a rest of tokens, outputs that
+// no register tile divides, inputs that are taken at once and in slices. In whole numbers exactly.
+static void check_added(int64_t c) {
+    enum { N = 70, B = 21, D = 4 };
+    float *x = zeros((size_t)(c * D * N) * sizeof *x), *w = zeros((size_t)(B * c * D) * sizeof *w);
+    float *y = zeros(sizeof(float) * B * D * N);
+    for (int64_t i = 0; i < c * D * N; i++)
+        x[i] = (float)(i * 7 % 11 - 5);
+    for (int64_t i = 0; i < B * c * D; i++)
+        w[i] = (float)(i * 5 % 13 - 6);
+    const wn_tensor in = wn__tensor2(x, WN_DTYPE_F32, c * D, N);
+    const wn_tensor out = wn__tensor2(y, WN_DTYPE_F32, B * D, N);
+    const wn__kron_mul p = {.x = wn__tensor_transpose(&in),
+                            .y = wn__tensor_transpose(&out),
+                            .w = {factor(w, 1, B, c, D)},
+                            .count = 1,
+                            .accumulate = true};
+    for (int v = 0; variant(WN__OP_kron_mul, &p, v) != NULL; v++) {
+        for (int i = 0; i < B * D * N; i++)
+            y[i] = (float)(i % 17);
+        assert_ok(run_row(variant(WN__OP_kron_mul, &p, v), &p, NULL));
+        for (int i = 0; i < B * D * N; i++) {
+            const int64_t l = i / N % D, j = i / N / D;
+            float want = (float)(i % 17);
+            for (int64_t k = 0; k < c; k++)
+                want += w[(j * c + k) * D + l] * x[(k * D + l) * N + i % N];
+            assert_true(y[i] == want);
+        }
+    }
+    free(x), free(w), free(y);
+}
+
+static void test_last_added(void **state) {
+    (void)state;
+    check_added(17);
+    check_added(401);
+}
+
 typedef struct chain {
     int count;
     int64_t size[5][4];
@@ -407,10 +445,10 @@ static void test_large(void **state) {
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_example),  cmocka_unit_test(test_layouts),
-    cmocka_unit_test(test_adjoint),  cmocka_unit_test(test_few_beside),
-    cmocka_unit_test(test_large),    cmocka_unit_test(test_packed),
-    cmocka_unit_test(test_refusals),
+    cmocka_unit_test(test_example),    cmocka_unit_test(test_layouts),
+    cmocka_unit_test(test_last_added), cmocka_unit_test(test_adjoint),
+    cmocka_unit_test(test_few_beside), cmocka_unit_test(test_large),
+    cmocka_unit_test(test_packed),     cmocka_unit_test(test_refusals),
 };
 
 int main(void) {
