@@ -5,10 +5,6 @@
 #include "kernels/simd/lanes24.inc.h"
 #include "kernels/simd/packed24.h"
 #include "kernels/simd/pick8.h"
-#define BY_PAIRS (VF == 8 && VECTOR_REGISTERS == 32)
-#if BY_PAIRS
-#include "kernels/simd/two_outputs.h"
-#endif
 
 #define SLICE_OUTPUTS 4 /* that take turns, at most */
 #define AHEAD         4 /* outputs whose weights are being fetched */
@@ -260,48 +256,17 @@ ALWAYS int64_t add_rows(int count, int vecs, bool half, const packed24 *p, const
     return row;
 }
 
-#if BY_PAIRS
-/* Rows from `row` on of a whole tile of floats, two at a time; returns the first that is left over.
- */
-ALWAYS int64_t add_pairs(const packed24 *p, const float *panel, int64_t row, int64_t end, int64_t g,
-                         int64_t groups, rows24 from, rows24 to, bool first) {
-    two_outputs job = {.panel = panel + g * 4 * LANES,
-                       .values = (const float *)p->values + 2 * (row * p->groups + g),
-                       .values_stride = 2 * p->groups * (int64_t)sizeof(float),
-                       .index = p->index + row * p->bytes + g / 2,
-                       .index_stride = p->bytes,
-                       .chunks = groups / CHUNK_GROUPS,
-                       .groups = groups % CHUNK_GROUPS,
-                       .from = from.at,
-                       .to = WRITES_ROWS ? to.at : from.at,
-                       .to_stride = (WRITES_ROWS ? to.stride : LANES) * (int64_t)sizeof(float),
-                       .pairs = (end - row) / 2,
-                       .first = first};
-    if (job.pairs > 0) add_two_outputs(&job);
-    return row + (end - row) / 2 * 2;
-}
-#endif
-
-/* Rows from `row` on that can take turns; returns the first that is left over. */
-ALWAYS int64_t add_turns(int vecs, bool half, const packed24 *p, const float *panel, int64_t row,
-                         int64_t end, int64_t g, int64_t groups, rows24 from, rows24 to,
-                         bool first) {
-#if BY_PAIRS
-    if (vecs == VECS && !half) return add_pairs(p, panel, row, end, g, groups, from, to, first);
-#endif
-    return add_rows(TURNS(vecs), vecs, half, p, panel, row, end, g, groups, from, to, first);
-}
-
 /* All outputs of a block, slice after slice. A narrow tile has longer slices, and outputs in turns.
  */
 ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel, int64_t o0,
                       int64_t outputs, rows24 sums, rows24 out) {
     const int64_t slice = SLICE_GROUPS * VECS / vecs / CHUNK_GROUPS * CHUNK_GROUPS;
+    const int turns = TURNS(vecs);
     int64_t extra, end = extras_of(p, o0, outputs, &extra);
     for (int64_t g = 0; g < p->groups; g += slice) {
         int64_t groups = at_most(p->groups - g, slice), last = o0 + outputs;
         rows24 to = WRITES_ROWS && g + groups == p->groups ? out : sums;
-        int64_t left = add_turns(vecs, half, p, panel, o0, last, g, groups, sums, to, g == 0);
+        int64_t left = add_rows(turns, vecs, half, p, panel, o0, last, g, groups, sums, to, g == 0);
         add_rows(1, vecs, half, p, panel, left, last, g, groups, rows_from(sums, left - o0),
                  rows_from(to, left - o0), g == 0);
         for (int64_t e = extra; e < end; e++) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Variants of a processor read nothing outside what they are given, where no sanitizer sees it:
-// assembler, masked loads. Every input lies between pages that may not be touched, at the end of
-// its own and then at their beginning, and results are those of the reference.
+// Variants of a processor read nothing outside what they are given, in builds without sanitizers
+// too, and where none sees it: masked loads. Every input lies between pages that may not be
+// touched, at the end of its own and then at their beginning, and results are those of the
+// reference.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
