@@ -192,6 +192,7 @@ ALWAYS void prefetch_output(bool half, const void *values, const uint8_t *index)
     UNROLL
     for (int64_t i = 0; i < 2 * SLICE_GROUPS; i += half ? 32 : 16)
         _mm_prefetch(half_at(values, half, i), _MM_HINT_T0);
+    _mm_prefetch((const char *)half_at(values, half, 2 * SLICE_GROUPS) - 1, _MM_HINT_T0);
     _mm_prefetch((const char *)index, _MM_HINT_T0);
 }
 
