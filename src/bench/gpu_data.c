@@ -117,7 +117,7 @@ static wn_status prune(wn__suite *s, const wn_tensor *w, wn__arena *arena, wn_te
 static wn_status fill_blocks8(wn__suite *s, const wn_tensor *blocks, const wn_tensor *scale,
                               const wn_tensor *dense, int64_t columns, uint64_t seed) {
     wn__arena arena = {0}, masks = {0};
-    wn_tensor w, mask;
+    wn_tensor w, mask = {0};
     wn_status status = random_matrix(s, WN_DTYPE_BF16, scale->shape[0], columns, seed, &arena, &w);
     if (status == WN_OK) status = prune(s, &w, &masks, &mask);
     const wn__block8 p = {.w = w, .mask = mask, .scale = *scale, .blocks = *blocks};

@@ -16,7 +16,7 @@
 #define MOST_PAIRS WN_PAIRED24_MOST
 #define NO_ROW     4  /* a row that exists */
 #define AHEAD      4  /* columns whose pairs are being fetched */
-#define BATCH      64 /* columns that are paired up where there is one tile */
+#define BATCH      64 /* columns that are paired up where they are multiplied */
 
 _Static_assert(WN_COLUMNS24_SLICE == 4 * SLICE_GROUPS, "a slice of lists is one of pairs");
 
@@ -24,8 +24,8 @@ _Static_assert(WN_COLUMNS24_SLICE == 4 * SLICE_GROUPS, "a slice of lists is one 
 typedef struct columns_job {
     const wn__spmm24_columns *p;
     int64_t first, columns;
-    /* [slices][columns], those of a block in order of their lengths; NULL where there is one tile,
-     * for which each is made when its turn comes */
+    /* [slices][columns], those of a block in order of their lengths; NULL where each is
+     * made when its turn comes, once for each tile (wn__paired24_once) */
     wn__paired24 *lists;
     wn__spmm24_plan plan; /* which says what the blocks are */
 } columns_job;
@@ -149,14 +149,16 @@ static void pair_up_columns(const columns_job *job, int64_t slice, int64_t j0, i
     }
 }
 
+/* Block after block, as they are multiplied where panels of all tiles stay in L2: each worker then
+ * reads the lists that it wrote. */
 static void pair_up(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const columns_job *job = ctx;
-    int64_t columns = job->columns, blocks = job->plan.blocks;
+    const int64_t columns = job->columns, slices = job->p->start.shape[0];
     for (int64_t i = begin; i < end; i++) {
-        int64_t slice = i / blocks, j0 = wn__spmm24_output(&job->plan, columns, i % blocks);
-        pair_up_columns(job, slice, j0, wn__spmm24_output(&job->plan, columns, i % blocks + 1) - j0,
-                        0, job->lists + slice * columns + j0);
+        int64_t slice = i % slices, j0 = wn__spmm24_output(&job->plan, columns, i / slices);
+        int64_t after = wn__spmm24_output(&job->plan, columns, i / slices + 1);
+        pair_up_columns(job, slice, j0, after - j0, 0, job->lists + slice * columns + j0);
     }
 }
 

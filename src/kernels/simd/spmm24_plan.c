@@ -115,7 +115,9 @@ size_t wn__workspace_spmm24_columns_avx2(const void *args, int threads) {
 _Static_assert(MOST_SUMS / WN_PAIRS_LANES <= WN_PAIRED24_BLOCK, "a block is one order of lists");
 
 bool wn__paired24_once(const wn__spmm24_columns *p) {
-    return p->x.shape[0] <= WN_PAIRS_LANES;
+    const wn__spmm24_plan plan =
+        wn__spmm24_plan_for(p->x.shape[0], p->y.shape[1], p->x.shape[1], pairs, 1);
+    return plan.tiles <= 1 || (plan.tiles == 2 && !plan.keeps);
 }
 
 int64_t wn__paired24_columns(int64_t slices, int64_t columns) {

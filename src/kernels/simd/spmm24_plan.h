@@ -59,7 +59,8 @@ wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t dept
                                     wn__spmm24_cut cut, int threads);
 /* The first output of a block; of the block after the last: all of them. */
 int64_t wn__spmm24_output(const wn__spmm24_plan *plan, int64_t outputs, int64_t block);
-/* Whether there is one tile of tokens: then lists are paired up right where they are multiplied. */
+/* Whether lists are paired up right where they are multiplied: where there is one tile of tokens,
+ * or two, each of a worker that would else read lists which another one wrote. */
 bool wn__paired24_once(const wn__spmm24_columns *p);
 /* Columns whose lists are pairs at a time: all, or even parts of them. */
 int64_t wn__paired24_columns(int64_t slices, int64_t columns);
