@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from torch_peer import ks_chosen, ks_sizes, ks_times, ks_work, row
+from torch_peer import ks_chosen, ks_sizes, ks_times, ks_work, library, row
 
 
 def arguments():
@@ -124,8 +124,7 @@ def main():
                 machine, found = turns(torch, a, cpus, of, name, factors, t)
                 new = [{**joined(rows), "threads": a.threads} for rows in found.values()]
                 rows = [r for r in result["rows"] if not any(same(r, q) and r["name"] == q["name"] for q in new)] + new
-                library = {"name": "torch", "found": True, "version": torch.__version__, "path": os.path.dirname(torch.__file__)}
-                result = {**machine, "libraries": machine.get("libraries", []) + [library], "rows": rows,
+                result = {**machine, "libraries": machine.get("libraries", []) + [library(torch)], "rows": rows,
                           "notes": ["bench/peers/ks_turns.py: PyTorch and winnow in turns, rows of all; seconds of a row: median of the turns' medians, least and most of all"]}
                 if a.json:
                     with open(a.json, "w", encoding="utf-8") as f:

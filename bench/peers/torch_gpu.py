@@ -6,12 +6,11 @@ A call costs here what it costs a user: PyTorch makes a plan in every one, so sm
 its own, so its repetitions lie beside nothing of ours: winnow compares medians and never calls it the best peer."""
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
 
-from torch_peer import ks_chosen, ks_runs, ks_sizes, ks_work
+from torch_peer import ks_chosen, ks_runs, ks_sizes, ks_work, library
 
 SHAPES = {"gemm": "2048x768,6656x1664,1664x6656,4096x4096,11008x4096,4096x11008,28672x8192", "decode": "4096x4096,11008x4096,28672x8192", "prune": "4096x4096,11008x4096,8192x8192", "mlp": "3072x768,8192x2048,16384x4096", "ks": ""}
 ROWS = {"gemm": "256,1024,4096,16384", "decode": "1,8,16,32,64", "prune": "0", "mlp": "8192,32768", "ks": "25088"}
@@ -191,7 +190,7 @@ def main():
     for note in dict.fromkeys(notes):
         print("note:", note)
     result = {"format": "winnow bench 1", "machine": torch.cuda.get_device_name(0), "device": "cuda", "protocol": "burst", "date": time.strftime("%Y-%m-%d", time.gmtime()),
-              "threads": 0, "libraries": [{"name": "torch", "found": True, "version": torch.__version__, "path": os.path.dirname(torch.__file__)}], "notes": list(dict.fromkeys(notes)), "rows": rows}
+              "threads": 0, "libraries": [library(torch)], "notes": list(dict.fromkeys(notes)), "rows": rows}
     with open(a.json, "w", encoding="utf-8") as f:
         json.dump(result, f)
 

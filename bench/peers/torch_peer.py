@@ -224,6 +224,11 @@ def ks_rows(torch, a, dtype, repeats):
     return rows
 
 
+def library(torch):
+    """PyTorch among the libraries of a result; where it was installed is nobody else's business."""
+    return {"name": "torch", "found": True, "version": torch.__version__, "path": os.path.join(*torch.__file__.split(os.sep)[-3:-1])}
+
+
 def main():
     a = arguments()
     cpus = sorted(os.sched_getaffinity(0))
@@ -241,7 +246,7 @@ def main():
     make, usual = makers.get(a.suite, (product_rows, 9))
     rows = make(torch, a, dtype, int(a.repeats or 0) or usual)
     result = {"format": "winnow bench 1", "machine": "", "date": time.strftime("%Y-%m-%d", time.gmtime()), "threads": threads,
-              "libraries": [{"name": "torch", "found": True, "version": torch.__version__, "path": os.path.dirname(torch.__file__)}], "notes": [], "rows": rows}
+              "libraries": [library(torch)], "notes": [], "rows": rows}
     with open(a.json, "w", encoding="utf-8") as f:
         json.dump(result, f)
 

@@ -27,11 +27,11 @@ static void on_result(void *ctx, const wn_check_result *r) {
     if (!r->passed) print_error("%s %s: %s\n", r->name, r->problem, r->message);
 }
 
-static void check(const char *op) {
+static void check(const char *op, int64_t least) {
     const wn_check_options o = {.op = op, .variant = "cublaslt", .seed = 5, .quick = true};
     int64_t cases = 0, failed = 1;
     assert_int_equal(wn_kernels_check(&o, on_result, NULL, &cases, &failed), WN_OK);
-    assert_true(cases > 10);
+    assert_true(cases > least);
     assert_int_equal(failed, 0);
     assert_int_equal(fake->alive, 0);
     assert_int_equal(library->alive, 0);
@@ -41,9 +41,9 @@ static void test_cases(void **state) {
     (void)state;
     if (!wn__device_code_built()) skip();
     fake->memory_bytes = (size_t)1 << 30;
-    check("matmul");
-    check("spmm24_blocks");
-    check("spmm24_blocks8");
+    check("matmul", 20);
+    check("spmm24_blocks", 20);
+    check("spmm24_blocks8", 10); // most want scales or a k that it does not take
 }
 
 typedef struct scene {
