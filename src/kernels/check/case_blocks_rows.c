@@ -4,18 +4,14 @@
 // of one 1 each, which shows where every number goes. Bound: as spmm24_blocks, with the old c as a
 // term.
 #include "kernels/block24.h"
-#include "kernels/check/masks24.h"
+#include "kernels/check/blocks24.h"
 #include "kernels/contract.h"
-#include "kernels/cuda/block24.h"
-#include "kernels/element.h"
-#include "kernels/pack24.h"
 #include "kernels/relu24_blocks.h"
 #include "kernels/spmm24_blocks_columns.h"
 #include "kernels/spmm24_blocks_rows.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { N, M, K, DTYPE, DATA, MASKS, BT, SUMS, ACCUMULATE, BPAD, CPAD, ONEHOT, FIELDS };
 
@@ -74,66 +70,20 @@ static void declare(wn__case *c) {
                   wn__view2(v[SUMS] ? WN_DTYPE_F32 : p->values, v[N], v[M], pad_of(v[M], v[CPAD])));
 }
 
-// One group of a row: its kept places, its values, zeros in free slots.
-static void fill_group(wn__case *c, uint8_t *block, int r, int g, int64_t columns) {
+// The blocks of n x k numbers, as drawn.
+static void fill_blocks(wn__case *c) {
     const int64_t *v = c->problem.value;
-    const unsigned mask = columns > 0 ? wn__mask_draw(c, columns, v[MASKS] == WN__MASKS_FULL) : 0;
-    const uint32_t nibble = wn__nibble_of_mask24[mask];
-    uint8_t *at = block + WN_BLOCK24_VALUES + 4 * WN_BLOCK24_WORD(r, g / 4);
-    uint32_t word;
-    memcpy(&word, at, sizeof word);
-    word |= nibble << (16 * (r / 8 % 2) + 4 * (g % 4));
-    memcpy(at, &word, sizeof word);
-    for (int slot = 0; slot < 2; slot++) {
-        if (!(mask >> (nibble >> (2 * slot) & 3) & 1)) continue;
-        wn_tensor one = wn__tensor1(block + WN_BLOCK24_VALUE(r, 2 * g + slot), dtype_of(c), 1);
-        wn__set(&one, 0, wn__case_value(c, (wn__data)v[DATA], dtype_of(c)));
-    }
-}
-
-// rows x columns numbers in blocks, as drawn.
-static void fill_blocks(wn__case *c, wn__part *blocks, int64_t rows, int64_t columns) {
-    const int64_t across = blocks->view.shape[1];
-    memset(blocks->image, 0, (size_t)blocks->count);
-    for (int64_t row = 0; row < 64 * blocks->view.shape[0]; row++)
-        for (int64_t g = 0; g < 16 * across; g++)
-            fill_group(c,
-                       (uint8_t *)blocks->image + (row / 64 * across + g / 16) * WN_BLOCK24_BYTES,
-                       (int)(row % 64), (int)(g % 16), row < rows ? columns - 4 * g : 0);
+    wn__blocks24_fill(c, wn__case_find(c, "blocks"), v[N], v[K], dtype_of(c), (wn__data)v[DATA],
+                      v[MASKS] == WN__MASKS_FULL);
 }
 
 static void fill(wn__case *c) {
     const int64_t *v = c->problem.value;
     wn__part *b = wn__case_find(c, "b");
     wn__case_fill(c, (wn__data)v[DATA]);
-    fill_blocks(c, wn__case_find(c, "blocks"), v[N], v[K]);
+    fill_blocks(c);
     for (int64_t i = 0; v[ONEHOT] && i < b->count; i++)
         wn__part_set(b, i, i / v[M] == i % v[M] % v[K] ? 1 : 0);
-}
-
-// A kept number of a row of S.
-typedef struct kept {
-    int64_t place;
-    double value;
-} kept;
-
-// Row i of S[n,k] as a list of at most k + 3 numbers, whose count is returned.
-static int64_t row_of(const wn__case *c, const wn__part *blocks, int64_t k, int64_t i, kept *out) {
-    const int64_t across = blocks->view.shape[1];
-    int64_t count = 0;
-    for (int64_t g = 0; g < wn__ceil_div(k, 4); g++) {
-        int place[2];
-        uint16_t value[2];
-        wn__block24_group((const uint8_t *)blocks->image +
-                              (i / 64 * across + g / 16) * WN_BLOCK24_BYTES,
-                          (int)(i % 64), (int)(g % 16), place, value);
-        for (int slot = 0; slot < 2; slot++) {
-            const wn_tensor one = wn__tensor1(&value[slot], dtype_of(c), 1);
-            if (4 * g + place[slot] < k)
-                out[count++] = (kept){4 * g + place[slot], wn__get(&one, 0)};
-        }
-    }
-    return count;
 }
 
 static double bound_of(const wn__case *c, const wn__round *r, double size, double want) {
@@ -149,7 +99,7 @@ static void bound(wn__case *c, const wn__round *r) {
     const wn__part *b = wn__case_find(c, "b"), *blocks = wn__case_find(c, "blocks");
     wn__part *out = wn__case_find(c, "c");
     const wn__round stored = wn__round_stored(r, out);
-    kept *row = calloc((size_t)v[K] + 4, sizeof *row);
+    wn__kept *row = calloc((size_t)v[K] + 4, sizeof *row);
     bool *finite = calloc((size_t)v[M] + 1, sizeof *finite);
     for (int64_t j = 0; j < v[M] && finite != NULL; j++) {
         finite[j] = true;
@@ -157,12 +107,12 @@ static void bound(wn__case *c, const wn__round *r) {
             finite[j] = finite[j] && isfinite(b->before[l * v[M] + j]);
     }
     for (int64_t i = 0; i < v[N] && row != NULL && finite != NULL; i++) {
-        const int64_t count = row_of(c, blocks, v[K], i, row);
+        const int64_t count = wn__blocks24_row(blocks, i, v[K], dtype_of(c), row);
         for (int64_t j = 0; j < v[M]; j++) {
             const int64_t at = i * v[M] + j;
             double size = v[ACCUMULATE] ? fabs(out->before[at]) : 0;
             for (int64_t l = 0; l < count; l++)
-                size += fabs(b->before[row[l].place * v[M] + j] * row[l].value);
+                size += fabs(b->before[row[l].column * v[M] + j] * row[l].value);
             out->bound[at] = bound_of(c, &stored, size, out->want[at]);
             if (!finite[j]) out->bound[at] = -out->bound[at]; // or a NaN
         }
@@ -215,7 +165,7 @@ static void columns_declare(wn__case *c) {
 static void columns_fill(wn__case *c) {
     const int64_t *v = c->problem.value;
     wn__case_fill(c, (wn__data)v[DATA]);
-    fill_blocks(c, wn__case_find(c, "blocks"), v[N], v[K]);
+    fill_blocks(c);
 }
 
 // The sums of magnitudes grow in the bound itself: row by row of W, all tokens.
@@ -223,14 +173,14 @@ static void columns_bound(wn__case *c, const wn__round *r) {
     const int64_t *v = c->problem.value;
     const wn__part *x = wn__case_find(c, "x"), *blocks = wn__case_find(c, "blocks");
     wn__part *y = wn__case_find(c, "y");
-    kept *row = calloc((size_t)v[K] + 4, sizeof *row);
+    wn__kept *row = calloc((size_t)v[K] + 4, sizeof *row);
     for (int64_t i = 0; i < y->count; i++)
         y->bound[i] = 0;
     for (int64_t o = 0; o < v[N] && row != NULL; o++) {
-        const int64_t count = row_of(c, blocks, v[K], o, row);
+        const int64_t count = wn__blocks24_row(blocks, o, v[K], dtype_of(c), row);
         for (int64_t t = 0; t < v[M]; t++)
             for (int64_t l = 0; l < count; l++)
-                y->bound[t * v[K] + row[l].place] += fabs(x->before[t * v[N] + o] * row[l].value);
+                y->bound[t * v[K] + row[l].column] += fabs(x->before[t * v[N] + o] * row[l].value);
     }
     for (int64_t i = 0; i < y->count; i++) {
         const double size = y->bound[i];
@@ -295,7 +245,7 @@ static void relu_fill(wn__case *c) {
     const int64_t *v = c->problem.value;
     wn__part *x = wn__case_find(c, "x");
     wn__case_fill(c, (wn__data)v[DATA]);
-    fill_blocks(c, wn__case_find(c, "blocks"), v[N], v[K]);
+    fill_blocks(c);
     for (int64_t i = 0; v[RELU_ONEHOT] && i < x->count; i++)
         wn__part_set(x, i, i % v[K] == i / v[K] % v[K] ? 1 : 0);
 }

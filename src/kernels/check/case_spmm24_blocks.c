@@ -3,15 +3,11 @@
 // which shows where every number goes. The bound follows a result through its epilogue: the sum of
 // the packed terms and the bias, relu^2, the residual, and storing.
 #include "kernels/block24.h"
-#include "kernels/check/masks24.h"
-#include "kernels/cuda/block24.h"
-#include "kernels/element.h"
-#include "kernels/pack24.h"
+#include "kernels/check/blocks24.h"
 #include "kernels/spmm24_blocks.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     T,
@@ -54,6 +50,10 @@ static const wn__field fields[FIELDS] = {
     WN__FIELD_WORDS("dense", WN__DENSE_GAPS, WN__DENSE_NONE, wn__dense_words),
 };
 
+static wn_dtype dtype_of(const wn__case *c) {
+    return c->problem.value[DTYPE] == 0 ? WN_DTYPE_BF16 : WN_DTYPE_F16;
+}
+
 // Odd strides are for the reference alone, so only a few cases have them; bulk stores move eights
 // of results, so half of the cases have whole ones.
 static void settle(wn__problem *p) {
@@ -69,7 +69,7 @@ static int64_t pad_of(const int64_t *v, int64_t columns, int64_t eights) {
 static void declare(wn__case *c) {
     wn__spmm24_blocks *p = c->args;
     const int64_t *v = c->problem.value;
-    const wn_dtype dtype = v[DTYPE] == 0 ? WN_DTYPE_BF16 : WN_DTYPE_F16;
+    const wn_dtype dtype = dtype_of(c);
     const wn_tensor y = wn__view2(dtype, v[T], v[N], pad_of(v, v[N], v[YPAD]));
     p->values = dtype;
     p->relu2 = v[RELU2];
@@ -91,68 +91,15 @@ static void declare(wn__case *c) {
     if (residual != NULL) wn__part_share(c, out, residual);
 }
 
-// One group of a row: its kept columns, its values, zeros in free slots.
-static void fill_group(wn__case *c, uint8_t *block, int r, int g, int64_t columns) {
-    const int64_t *v = c->problem.value;
-    const wn_dtype dtype = v[DTYPE] == 0 ? WN_DTYPE_BF16 : WN_DTYPE_F16;
-    const unsigned mask = columns > 0 ? wn__mask_draw(c, columns, v[MASKS] == WN__MASKS_FULL) : 0;
-    const uint32_t nibble = wn__nibble_of_mask24[mask];
-    uint8_t *at = block + WN_BLOCK24_VALUES + 4 * WN_BLOCK24_WORD(r, g / 4);
-    uint32_t word;
-    memcpy(&word, at, sizeof word);
-    word |= nibble << (16 * (r / 8 % 2) + 4 * (g % 4));
-    memcpy(at, &word, sizeof word);
-    for (int slot = 0; slot < 2; slot++) {
-        if (!(mask >> (nibble >> (2 * slot) & 3) & 1)) continue;
-        wn_tensor one = wn__tensor1(block + WN_BLOCK24_VALUE(r, 2 * g + slot), dtype, 1);
-        wn__set(&one, 0, wn__case_value(c, (wn__data)v[DATA], dtype));
-    }
-}
-
-static void fill_blocks(wn__case *c, wn__part *p) {
-    const int64_t *v = c->problem.value, across = p->view.shape[1];
-    memset(p->image, 0, (size_t)p->count);
-    for (int64_t row = 0; row < 64 * p->view.shape[0]; row++)
-        for (int64_t g = 0; g < 16 * across; g++)
-            fill_group(c, (uint8_t *)p->image + (row / 64 * across + g / 16) * WN_BLOCK24_BYTES,
-                       (int)(row % 64), (int)(g % 16), row < v[N] ? v[K] - 4 * g : 0);
-}
-
-// A kept number of a row of W.
-typedef struct kept {
-    int64_t column;
-    double value;
-} kept;
-
-// Row o of W as a list of at most k + 3 numbers, which is returned.
-static int64_t row_of(const wn__case *c, const wn__part *blocks, int64_t o, kept *out) {
-    const int64_t *v = c->problem.value, across = blocks->view.shape[1];
-    const wn_dtype dtype = v[DTYPE] == 0 ? WN_DTYPE_BF16 : WN_DTYPE_F16;
-    int64_t count = 0;
-    for (int64_t g = 0; g < wn__ceil_div(v[K], 4); g++) {
-        int column[2];
-        uint16_t value[2];
-        wn__block24_group((const uint8_t *)blocks->image +
-                              (o / 64 * across + g / 16) * WN_BLOCK24_BYTES,
-                          (int)(o % 64), (int)(g % 16), column, value);
-        for (int slot = 0; slot < 2; slot++) {
-            const wn_tensor one = wn__tensor1(&value[slot], dtype, 1);
-            if (4 * g + column[slot] < v[K])
-                out[count++] = (kept){4 * g + column[slot], wn__get(&one, 0)};
-        }
-    }
-    return count;
-}
-
 // What the blocks hold.
 static void write_dense(wn__case *c, wn__part *dense) {
     const int64_t *v = c->problem.value;
     const wn__part *blocks = wn__case_find(c, "blocks");
-    kept *row = calloc((size_t)v[K] + 4, sizeof *row);
+    wn__kept *row = calloc((size_t)v[K] + 4, sizeof *row);
     for (int64_t i = 0; i < dense->count; i++)
         wn__part_set(dense, i, 0);
     for (int64_t o = 0; o < v[N] && row != NULL; o++) {
-        const int64_t count = row_of(c, blocks, o, row);
+        const int64_t count = wn__blocks24_row(blocks, o, v[K], dtype_of(c), row);
         for (int64_t i = 0; i < count; i++)
             if (row[i].value != 0) wn__part_set(dense, o * v[K] + row[i].column, row[i].value);
     }
@@ -163,7 +110,8 @@ static void fill(wn__case *c) {
     const int64_t *v = c->problem.value;
     wn__part *x = wn__case_find(c, "x");
     wn__case_fill(c, (wn__data)v[DATA]);
-    fill_blocks(c, wn__case_find(c, "blocks"));
+    wn__blocks24_fill(c, wn__case_find(c, "blocks"), v[N], v[K], dtype_of(c), (wn__data)v[DATA],
+                      v[MASKS] == WN__MASKS_FULL);
     if (v[DENSE] != WN__DENSE_NONE) write_dense(c, wn__case_find(c, "dense"));
     wn__part *residual = wn__case_find(c, "residual");
     for (int64_t i = 0; v[GATE] && i < residual->count; i++) // squares
@@ -177,7 +125,7 @@ typedef struct sums {
     double z, size;
 } sums;
 
-static sums sums_of(const double *x, const kept *row, int64_t count, double bias) {
+static sums sums_of(const double *x, const wn__kept *row, int64_t count, double bias) {
     sums s = {bias, fabs(bias)};
     for (int64_t i = 0; i < count; i++) {
         const double term = x[row[i].column] * row[i].value;
@@ -212,7 +160,7 @@ static void bound(wn__case *c, const wn__round *r) {
     const wn__part *x = wn__case_find(c, "x"), *blocks = wn__case_find(c, "blocks");
     const wn__part *bias = wn__case_find(c, "bias"), *residual = wn__case_find(c, "residual");
     wn__part *y = wn__case_find(c, "y");
-    kept *row = calloc((size_t)v[K] + 4, sizeof *row);
+    wn__kept *row = calloc((size_t)v[K] + 4, sizeof *row);
     bool *finite = calloc((size_t)v[T] + 1, sizeof *finite);
     for (int64_t t = 0; t < v[T] && finite != NULL; t++) {
         finite[t] = true;
@@ -220,7 +168,7 @@ static void bound(wn__case *c, const wn__round *r) {
             finite[t] = finite[t] && isfinite(x->before[t * v[K] + k]);
     }
     for (int64_t o = 0; o < v[N] && row != NULL && finite != NULL; o++) {
-        const int64_t count = row_of(c, blocks, o, row);
+        const int64_t count = wn__blocks24_row(blocks, o, v[K], dtype_of(c), row);
         for (int64_t t = 0; t < v[T]; t++) {
             const int64_t i = t * v[N] + o;
             const sums s =
