@@ -148,10 +148,11 @@ static void last_pack(const last_job *job, const last_task *t, const last_piece 
 
 /* ---- inputs */
 
-/* Of a slice: where they are, and floats from one input, block and panel to the next. */
+/* Of a slice: where they are from panel `first` on, and floats from one input, block and panel to
+ * the next. */
 typedef struct last_inputs {
     const float *at;
-    int64_t row, block, panel;
+    int64_t row, block, panel, first;
 } last_inputs;
 
 /* Panels `first` on of a task's inputs. */
@@ -184,9 +185,10 @@ static void last_inputs_of(const last_job *job, const last_task *t, int64_t k0, 
     const wn_tensor *x = &job->p->x;
     const int64_t column = x->stride[1], row = (t->i * job->size.c + k0) * job->size.d + t->l0;
     const int64_t copied = t->panels - whole;
-    of[0] = (last_inputs){(const float *)x->data + row * column + t->t0, job->size.d * column,
-                          column, LANES};
-    of[1] = (last_inputs){to - whole * count * LANES, LANES, copied * count * LANES, count * LANES};
+    if (whole > 0)
+        of[0] = (last_inputs){(const float *)x->data + row * column + t->t0, job->size.d * column,
+                              column, LANES, 0};
+    of[1] = (last_inputs){to, LANES, copied * count * LANES, count * LANES, whole};
     if (copied > 0) last_bring(job, t, k0, count, whole, to);
 }
 
@@ -385,7 +387,7 @@ static void last_panel(const last_job *job, const last_task *t, const last_piece
         to.stream =
             job->stream && (((uintptr_t)to.at | (uintptr_t)to.row * sizeof(float)) % 64) == 0;
     }
-    last_tile_of(p->rows, p->count, w, x->at + l * x->block + panel * x->panel, x->row,
+    last_tile_of(p->rows, p->count, w, x->at + l * x->block + (panel - x->first) * x->panel, x->row,
                  first ? &none : &kept, &to, then);
     if (last && !direct) last_send(job, p->rows, lanes, at, sums);
 }
@@ -398,7 +400,7 @@ static void last_run_task(const last_job *job, int64_t task, float *scratch) {
     for (int64_t slice = 0; slice < n->slices; slice++) {
         const last_piece all = last_piece_at(job, t.begin, slice);
         last_then then = {.inputs = last_next(job, &t, slice, task + job->step)};
-        last_inputs x[2];
+        last_inputs x[2] = {0};
         last_inputs_of(job, &t, all.k0, all.count, whole, copies, x);
         for (int64_t tile = t.begin; tile < t.end; tile++) {
             const last_piece p = last_piece_at(job, tile, slice);
