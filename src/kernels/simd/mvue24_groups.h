@@ -36,7 +36,8 @@ ALWAYS void find(const vd length[4], vd v, vb hit[4]) {
 
 /* What becomes of VF/2 groups under EXACT, and of VF: element j is short where it does not exceed
  * half of the group's sum; the others stay. Laid end to end, short ones end beyond the first draw's
- * point, or they do not (passed), and likewise the second's. Whoever is hit takes the size. */
+ * point, or they do not (passed), and likewise the second's, which lies a size further: beyond all
+ * of them where one is not short. Whoever is hit takes the size. */
 typedef struct half_fate {
     vb shorter[4], passed[2][4], finite;
     vd size;
@@ -53,7 +54,7 @@ ALWAYS half_fate prune_half(const vd a[4], vd u) {
     }
     vb all = vb_and(vb_and(f.shorter[0], f.shorter[1]), vb_and(f.shorter[2], f.shorter[3]));
     f.size = vd_select(all, half, sum4(length));
-    vd first = vd_mul(u, f.size), second = vd_add(first, vd_keep(all, f.size)), end = length[0];
+    vd first = vd_mul(u, f.size), second = vd_add(first, f.size), end = length[0];
     UNROLL
     for (int j = 0; j < 4; j++) {
         if (j > 0) end = vd_add(end, length[j]);
