@@ -36,9 +36,6 @@ static inline int64_t wn__kron_columns(const wn__kron *p) {
 static inline int64_t wn__kron_params(const wn__kron *p) {
     return p->a * p->b * p->c * p->d;
 }
-static inline wn__kron wn__kron_transpose(const wn__kron *p) {
-    return (wn__kron){p->a, p->c, p->b, p->d};
-}
 static inline bool wn__kron_same(const wn__kron *p, const wn__kron *q) {
     return p->a == q->a && p->b == q->b && p->c == q->c && p->d == q->d;
 }

@@ -30,11 +30,6 @@ static __device__ __forceinline__ uint64_t keep_half_in_l2() {
     return policy;
 }
 
-static __device__ __forceinline__ uint32_t cluster_size() {
-    uint32_t n;
-    asm volatile("mov.u32 %0, %%cluster_nctarank;" : "=r"(n));
-    return n;
-}
 static __device__ __forceinline__ uint32_t cluster_index() {
     uint32_t i;
     asm volatile("mov.u32 %0, %%clusterid.x;" : "=r"(i));
