@@ -6,7 +6,9 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "kernels/contracts.h"
+#include "kernels/cuda/images.h"
 #include "kernels/registry.h"
+#include "winnow/printable.h"
 
 #include <errno.h>
 #include <math.h>
@@ -16,7 +18,7 @@
 #include <string.h>
 
 #define HEADER  "winnow choices 1"
-#define LARGEST ((size_t)16 << 20)
+#define LARGEST ((size_t)4 << 20) // of a file: some ten thousand choices
 
 enum { FIELDS = 8, FIELDS_BEFORE = 7 };
 
@@ -152,18 +154,20 @@ static wn_status take(const char **at, const char *end, char *out, size_t n, boo
     if (last ? tab != NULL : tab == NULL)
         return wn__fail(WN_FORMAT, "%s:%ld: %s than %d fields between tabs", path, number,
                         last ? "more" : "fewer", last ? FIELDS : FIELDS_BEFORE);
-    if (length == 0 || length >= n || memchr(*at, '\0', length) != NULL)
+    if (length == 0 || length >= n)
         return wn__fail(WN_FORMAT, "%s:%ld: a field is %s", path, number,
-                        length == 0   ? "empty"
-                        : length >= n ? "too long"
-                                      : "not text");
+                        length == 0 ? "empty" : "too long");
     memcpy(out, *at, length);
     out[length] = '\0';
+    char shown[WN__TIMES_TEXT]; // they are printed
+    if (strlen(out) != length || strcmp(wn_printable(out, shown, sizeof shown), out) != 0)
+        return wn__fail(WN_FORMAT, "%s:%ld: a field is not text of one line", path, number);
     *at += length + (last ? 0 : 1);
     return WN_OK;
 }
 
-// The op and the variant are those of this program's table.
+// The op and the variant are those of this program's table; without device code there are no
+// variants of GPUs in it, whose choices are there to be shown.
 static wn_status check_names(const wn__tuned_line *l, const char *path, long number) {
     char force[96];
     const wn__kernel *k;
@@ -172,7 +176,8 @@ static wn_status check_names(const wn__tuned_line *l, const char *path, long num
         strchr(force, ',') != NULL ? wn__fail(WN_INVALID, "'%.60s' names no kernel", force) : WN_OK;
     wn__op op = WN__OP_COUNT;
     if (status == WN_OK) status = wn__op_find(l->op, strlen(l->op), &op);
-    if (status == WN_OK) status = wn__force_find(force, op, &k);
+    const bool shown = strcmp(l->driver, "-") != 0 && !wn__device_code_built();
+    if (status == WN_OK && !shown) status = wn__force_find(force, op, &k);
     if (status == WN_OK) return WN_OK;
     char why[400];
     (void)snprintf(why, sizeof why, "%s", wn_last_error());

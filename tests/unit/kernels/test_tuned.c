@@ -8,11 +8,14 @@
 #include <cmocka.h>
 
 #include "kernels/block24.h"
+#include "kernels/cuda/images.h"
 #include "kernels/matmul.h"
 #include "kernels/spmm24_blocks.h"
 #include "kernels/tuned.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HEAD "winnow choices 1\n"
 #define LINE "GPU\t13000\tmatmul\ta=BF16:16x64\tcublaslt\t12.5\tm=8\n"
@@ -31,8 +34,10 @@ static void test_lines(void **state) {
         {HEAD "GPU\t1\tmatmul\tc\tref\t-1\tx\n", "f:2: '-1' is not a number of microseconds"},
         {HEAD "GPU\t1\tmatmul\tc\tref\tnan\tx\n", "f:2: 'nan' is not a number of microseconds"},
         {HEAD "GPU\t1\tmatmull\tc\tref\t1\tx\n", "f:2: "},
-        {HEAD "GPU\t1\tmatmul\tc\treff\t1\tx\n", "f:2: "},
-        {HEAD "GPU\t1\tmatmul\tc\tref,x\t1\tx\n", "f:2: "},
+        {HEAD "CPU\t-\tmatmul\tc\treff\t1\tx\n", "f:2: "},
+        {HEAD "CPU\t-\tmatmul\tc\tref,x\t1\tx\n", "f:2: "},
+        {HEAD "GPU\t1\tmatmul\tc\tref\t1\tx\x1b[31m\n", "f:2: a field is not text of one line"},
+        {HEAD "GPU\xff\t1\tmatmul\tc\tref\t1\tx\n", "f:2: a field is not text of one line"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         wn__tuned t = {0};
@@ -42,6 +47,40 @@ static void test_lines(void **state) {
         assert_int_equal(strncmp(wn_last_error(), bad[i].why, strlen(bad[i].why)), 0);
         wn__tuned_free(&t);
     }
+}
+
+// What a GPU's variants are called is known with device code alone; without it a file of choices
+// made elsewhere can be read all the same.
+static void test_gpu(void **state) {
+    (void)state;
+    wn__tuned t = {0};
+    const wn_status wrong = wn__device_code_built() ? WN_FORMAT : WN_OK;
+    assert_int_equal(wn__tuned_parse(&t, HEAD LINE, "f"), WN_OK);
+    assert_int_equal(t.count, 1);
+    assert_int_equal(wn__tuned_parse(&t, HEAD "GPU\t1\tmatmul\tc\treff\t1\tx\n", "f"), wrong);
+    assert_int_equal(wn__tuned_parse(&t, HEAD "GPU\t1\tmatmull\tc\tref\t1\tx\n", "f"), WN_FORMAT);
+    assert_int_equal(wn__tuned_parse(&t, HEAD "GPU\t1\tmatmul\tc\tref,x\t1\tx\n", "f"), WN_FORMAT);
+    wn__tuned_free(&t);
+}
+
+// A file that is too long for looking through it line by line is refused at once.
+static void test_large(void **state) {
+    (void)state;
+    char path[] = "/tmp/winnow-choices-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    FILE *f = fdopen(fd, "w");
+    assert_non_null(f);
+    fputs(HEAD, f);
+    for (int i = 0; i < 100000; i++)
+        fprintf(f, "GPU\t1\tmatmul\tc%d\tref\t1\ta problem of some length\n", i);
+    assert_int_equal(fclose(f), 0);
+    wn__tuned t = {0};
+    const wn_status status = wn__tuned_read(&t, path);
+    (void)unlink(path);
+    assert_int_equal(status, WN_FORMAT);
+    assert_int_equal(t.count, 0);
+    wn__tuned_free(&t);
 }
 
 // The nearest name is said.
@@ -164,6 +203,7 @@ static void test_without(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),      cmocka_unit_test(test_names),
+        cmocka_unit_test(test_gpu),        cmocka_unit_test(test_large),
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_plan),
         cmocka_unit_test(test_exact),      cmocka_unit_test(test_without),
     };
