@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <winnow/printable.h>
 
 typedef struct table {
     bench_rows kept;
@@ -89,14 +90,14 @@ static void title(table *t, const wn_bench_row *r) {
 }
 
 static void gpu_row(const wn_bench_row *r) {
-    char dense[40], peer[40], power[32] = "";
+    char name[160], dense[40], peer[40], power[32] = "";
     const wn_bench_spread *other = strcmp(r->suite, "ks") == 0 ? &r->bmm : &r->peer;
     double seconds = r->seconds.median;
     if (r->watts > 0)
         snprintf(power, sizeof power, "%.0f, %.0f", r->watts, r->megahertz);
     else if (r->megahertz > 0)
         snprintf(power, sizeof power, "%.0f", r->megahertz);
-    printf("  %-48s %9.2f", r->name, seconds * 1e6);
+    printf("  %-48s %9.2f", wn_printable(r->name, name, sizeof name), seconds * 1e6);
     number(r->flops / seconds, 1e12, " %8.1f");
     number(r->peak_share, 0.01, " %7.1f%%");
     number(r->bytes / seconds, 1e12, " %8.2f");
@@ -108,7 +109,7 @@ static void gpu_row(const wn_bench_row *r) {
 
 static void on_row(void *ctx, const wn_bench_row *r) {
     table *t = ctx;
-    char dense[40], peer[40], bmm[40];
+    char name[160], dense[40], peer[40], bmm[40];
     bench_keep_row(&t->kept, r);
     title(t, r);
     if (t->gpu) {
@@ -116,7 +117,7 @@ static void on_row(void *ctx, const wn_bench_row *r) {
         return;
     }
     double seconds = r->seconds.median;
-    printf("  %-46s %9.3f", r->name, seconds * 1e3);
+    printf("  %-46s %9.3f", wn_printable(r->name, name, sizeof name), seconds * 1e3);
     number(r->flops / seconds, 1e9, " %8.1f");
     number(r->peak_share, 0.01, " %7.1f%%");
     number(r->bytes / seconds, 1e9, " %8.1f");
@@ -131,33 +132,65 @@ static void on_row(void *ctx, const wn_bench_row *r) {
     fflush(stdout);
 }
 
-/* The command line, as kept in the result. */
-static void command_text(const options *o, char *out, size_t n) {
-    size_t used = (size_t)snprintf(out, n, "winnow bench %s", o->argument[0]);
-    for (int i = 0; i < O_COUNT; i++) {
-        const option_row *row = option_at((option_id)i);
-        const option_value *v = &o->value[i];
-        char name[OPTION_NAME_MAX];
-        bool kept = v->given && (row->commands & C_BENCH) && i != O_json_file && i != O_svg &&
-                    i != O_commit && i != O_merge && used < n;
-        if (!kept) continue;
-        option_name((option_id)i, name);
-        if (row->type == TEXT)
-            used += (size_t)snprintf(out + used, n - used, " --%s %s", name, v->text);
-        else if (row->type != LIST)
-            used += (size_t)snprintf(out + used, n - used, " --%s %.12g", name, v->number);
-        for (size_t j = 0; j < v->count && used < n; j++)
-            used += (size_t)snprintf(out + used, n - used, " --%s '%s'", name, v->list[j]);
+/* A word as a shell takes it back. */
+static void put_word(FILE *f, const char *word) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_./,:@%+=-";
+    if (*word && word[strspn(word, plain)] == '\0') {
+        fputs(word, f);
+        return;
+    }
+    fputc('\'', f);
+    for (; *word; word++) {
+        if (*word == '\'')
+            fputs("'\\''", f);
+        else
+            fputc(*word, f);
+    }
+    fputc('\'', f);
+}
+
+static void put_option(FILE *f, option_id id, const option_value *v) {
+    const option_type type = option_at(id)->type;
+    char name[OPTION_NAME_MAX];
+    option_name(id, name);
+    if (type == FLAG) fprintf(f, " --%s%s", v->number ? "" : "no-", name);
+    if (type != FLAG && type != TEXT && type != LIST) fprintf(f, " --%s %.12g", name, v->number);
+    for (size_t i = 0; i < (type == TEXT ? 1 : v->count); i++) {
+        fprintf(f, " --%s ", name);
+        put_word(f, type == TEXT ? v->text : v->list[i]);
     }
 }
 
+/* The command line, as kept in the result, to be given again; malloc'ed, or NULL. */
+static char *command_text(const options *o) {
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return NULL;
+    fprintf(f, "winnow bench %s", o->argument[0]);
+    for (int i = 0; i < O_COUNT; i++) {
+        const bool kept = o->value[i].given && (option_at((option_id)i)->commands & C_BENCH) &&
+                          i != O_json_file && i != O_svg && i != O_commit && i != O_merge;
+        if (kept) put_option(f, (option_id)i, &o->value[i]);
+    }
+    const bool bad = ferror(f) != 0;
+    if (fclose(f) == 0 && !bad) return text;
+    free(text);
+    return NULL;
+}
+
 static int run_suite(const options *o) {
-    char command[1000], *json = NULL;
-    command_text(o, command, sizeof command);
+    char *json = NULL;
     table t = {.chains = strcmp(o->argument[0], "ks") == 0};
     const char *file = opt_text(o, O_json_file), *picture = opt_text(o, O_svg);
     if ((file && !can_replace_file(file)) || (picture && !can_replace_file(picture)))
         return EXIT_FAILED; /* an hour's figures are not to be lost for a folder's name */
+    char *command = command_text(o);
+    if (!command) {
+        fputs("winnow: out of memory\n", stderr);
+        return EXIT_FAILED;
+    }
     const wn_bench_options b = {.protocol = opt_text(o, O_protocol),
                                 .tuned = opt_text(o, O_tuned),
                                 .suite = o->argument[0],
@@ -191,6 +224,7 @@ static int run_suite(const options *o) {
     if (code == EXIT_OK && t.kept.failed) fputs("winnow: out of memory\n", stderr);
     bench_rows_free(&t.kept);
     free(json);
+    free(command);
     return code != EXIT_OK ? code : ok ? EXIT_OK : EXIT_FAILED;
 }
 

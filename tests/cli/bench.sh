@@ -80,8 +80,17 @@ cat >"$dir/other.json" <<'END'
 {"suite": "ks", "work": "forward factor (4,64,64,4)", "dtype": "f32", "name": "other, bmm", "role": "peer", "out": 1024, "in": 1024, "rows": 2, "seconds": {"median": 1000, "least": 1000, "most": 1000}},
 {"suite": "ks", "work": "forward factor (4,64,64,4)", "dtype": "f32", "name": "other, bmm, batch last", "role": "peer", "out": 1024, "in": 1024, "rows": 2, "seconds": {"median": 1e-12, "least": 1e-12, "most": 1e-12}}]}
 END
-run 0 bench ks --shapes 1024x1024 --rows 2 --work 'forward factor (4,64,64,4)' --peers none --repeats 1 --threads 1 --no-dense --merge "$dir/other.json"
+run 0 bench ks --shapes 1024x1024 --rows 2 --work 'forward factor (4,64,64,4)' --peers none --repeats 1 --threads 1 --no-dense --merge "$dir/other.json" --json "$dir/said.json"
 prints_not matmul
+# what was asked for is kept as a shell takes it back
+"$python" - "$dir/said.json" >"$out.said" 2>"$err" <<'PY' || fail "the result's command is not what was given"
+import json, shlex, sys
+words = shlex.split(json.load(open(sys.argv[1]))["command"])
+assert words[:3] == ["winnow", "bench", "ks"], words
+rest = words[3:]
+assert "--no-dense" in rest and rest[rest.index("--work") + 1] == "forward factor (4,64,64,4)", rest
+assert sorted(rest) == sorted(["--no-dense", "--shapes", "1024x1024", "--rows", "2", "--work", "forward factor (4,64,64,4)", "--peers", "none", "--repeats", "1", "--threads", "1"]), rest
+PY
 prints "as fast as permuted and batched products of another process, both batch last (0.00 to 0.00)"
 grep -E "as fast as permuted and batched products of another process \([0-9]{4,}" "$out" >/dev/null || fail "batch first is not beside batch first"
 run 1 bench ks --shapes 1024x1024 --rows 2 --work '64,64,4)'; says "nothing of these shapes"
@@ -104,10 +113,10 @@ prints "only the reference"
 # another process's result joins as a peer of the same work
 "$python" - "$dir/other.json" <<'PY'
 import json, sys
-row = {"suite": "gemm", "work": "forward", "dtype": "f32", "name": "other 1.0", "role": "peer", "out": 16, "in": 16, "rows": 8, "seconds": {"median": 1e-3, "least": 1e-3, "most": 1e-3}}
+row = {"suite": "gemm", "work": "forward", "dtype": "f32", "name": "other 1.0\x1b[2J", "role": "peer", "out": 16, "in": 16, "rows": 8, "seconds": {"median": 1e-3, "least": 1e-3, "most": 1e-3}}
 json.dump({"format": "winnow bench 1", "machine": "", "date": "", "threads": 1, "libraries": [{"name": "other", "found": True, "version": "1.0", "path": ""}], "rows": [row]}, open(sys.argv[1], "w"))
 PY
-run 0 bench gemm --shapes 16x16 --rows 8,9 --work forward --repeats 2 --peers none --merge "$dir/other.json"; prints "other 1.0"
+run 0 bench gemm --shapes 16x16 --rows 8,9 --work forward --repeats 2 --peers none --merge "$dir/other.json"; prints "other 1.0?[2J"
 [ "$(grep -c 'other 1.0' "$out")" = 1 ] || fail "merged where it does not belong"
 
 run 0 bench summary "$dir/gemm.json" "$dir/decode.json" "$dir/prune.json" "$dir/layer.json" "$dir/train.json" "$dir/ks.json" --svg "$dir/all.svg"
