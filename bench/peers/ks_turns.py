@@ -5,7 +5,11 @@
     python3 bench/peers/ks_turns.py --winnow build/winnow --work 'forward factor' --rows 256,1024 --threads 2 --json ks.json
 
 Each turn samples PyTorch here and then runs `winnow bench ks` on the same work, so that a disturbance of the machine falls on all. A ratio is that of the fastest sample of all turns,
-PyTorch's of the fastest way to write it, batch first beside batch first and batch last beside batch last. FILE of --json keeps what it has of other works, rows and threads."""
+PyTorch's of the fastest way to write it, batch first beside batch first and batch last beside batch last. FILE of --json keeps what it has of other works, rows and threads.
+
+    python3 bench/peers/ks_turns.py --work 'forward factor (8,192,192,4)' --rows 25088 --kept --turns 2 --repeats 1
+
+--kept: PyTorch also with all results into memory that is there, in huge pages, as ours are: with a large batch it spends most of its time on new pages otherwise."""
 import argparse
 import json
 import os
@@ -27,6 +31,7 @@ def arguments():
         p.add_argument("--" + name, default=value)
     for name, value in dict(threads=2, turns=3, repeats=3).items():
         p.add_argument("--" + name, type=int, default=value)
+    p.add_argument("--kept", action="store_true", help="PyTorch also into memory that is there, of one factor forward")
     return p.parse_args()
 
 
@@ -49,7 +54,7 @@ def turns(torch, a, cpus, of, name, factors, t):
     out, n_in = ks_sizes(factors)
     found, machine, kind = {}, {}, torch.float32 if a.dtype == "f32" else torch.bfloat16
     for _ in range(a.turns):
-        for _, way, seconds, flops in ks_times(torch, factors, t, kind, [of], a.repeats):
+        for _, way, seconds, flops in ks_times(torch, factors, t, kind, [of], a.repeats, a.kept):
             r = row(torch, "ks", of + " " + ks_work(name), a.dtype, seconds, out=out, rows=t, flops=flops, **{"in": n_in})
             r["name"] += ", " + way
             found.setdefault(r["name"], []).append(r)
@@ -80,7 +85,7 @@ def beside(rows, r):
         if not same(q, r) or q["role"] == "dense" or q is r:
             continue
         if "bmm" in q["name"] and ("batch last" in q["name"]) == last:
-            ratios["torch"] = q["seconds"]["least"] / r["seconds"]["least"]
+            ratios["torch, kept" if "kept" in q["name"] else "torch"] = q["seconds"]["least"] / r["seconds"]["least"]
         if "cblas" in q["name"] and not last:
             ratios["cblas"] = q["seconds"]["least"] / r["seconds"]["least"]
     return ratios

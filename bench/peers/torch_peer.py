@@ -5,6 +5,8 @@
 It runs in a process of its own, so its repetitions lie beside nothing of ours: winnow compares medians and never calls it the best peer."""
 import argparse
 import json
+import math
+import mmap
 import os
 import re
 import statistics
@@ -18,6 +20,7 @@ KS_BLOCK = 64  # of the chains of two factors
 MODEL = {"hidden-size": 512, "layers": 6, "heads": 8, "vocab-size": 4096, "seq-len": 256, "batch-size": 8}
 FLUSH = 256 << 20
 ENOUGH = 200e-6  # seconds of a sample
+LONG = 50e-3  # and of one that needs no call before it to be warm
 
 
 def arguments():
@@ -62,7 +65,11 @@ def sample(run, flush):
         run()
         return time.perf_counter() - start
     loops = 1
+    start = time.perf_counter()
     run()
+    seconds = time.perf_counter() - start
+    if seconds >= LONG:
+        return seconds
     while True:
         start = time.perf_counter()
         for _ in range(loops):
@@ -179,24 +186,64 @@ def bmm_last(torch, x, w, p):
     return torch.bmm(w, groups).view(a, d, b, -1).transpose(1, 2).reshape(a * b * d, -1)
 
 
-def ks_forward(torch, factors, t, kind):
-    """name -> functions, the fastest of which counts: a factor forward in the ways that there are to write it."""
+def there(torch, kind, *shape):
+    """Zeros in huge pages, as winnow has its memory, written once."""
+    of = mmap.mmap(-1, max(math.prod(shape) * kind.itemsize, 1))
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        of.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(of, dtype=kind, count=math.prod(shape)).zero_().view(shape)
+
+
+def kept_bmm(torch, x, turned, p):
+    """The three ways above, as functions of the weights, into memory that is there."""
+    a, b, c, d = p
+    t = x.shape[0]
+    groups, made, y = (there(torch, x.dtype, t * a * side * d) for side in (c, b, b))
+
+    def whole(w):
+        groups.view(a, d, t, c).copy_(x.view(t, a, c, d).permute(1, 3, 0, 2))
+        torch.bmm(groups.view(a * d, t, c), w, out=made.view(a * d, t, b))
+        y.view(t, a, b, d).copy_(made.view(a, d, t, b).permute(2, 0, 3, 1))
+
+    def by_vector(w):
+        groups.view(t, a, d, c).copy_(x.view(t, a, c, d).transpose(2, 3))
+        torch.bmm(groups.view(t, a * d, c).transpose(0, 1), w, out=made.view(t, a * d, b).transpose(0, 1))
+        y.view(t, a, b, d).copy_(made.view(t, a, d, b).transpose(2, 3))
+
+    def last(w):
+        groups.view(a, d, c, t).copy_(turned.view(a, c, d, t).transpose(1, 2))
+        torch.bmm(w, groups.view(a * d, c, t), out=made.view(a * d, b, t))
+        y.view(a, b, d, t).copy_(made.view(a, d, b, t).transpose(1, 2))
+
+    return whole, by_vector, last
+
+
+def ks_forward(torch, factors, t, kind, kept=False):
+    """name -> functions, the fastest of which counts: a factor forward in the ways that there are to write it, and (kept) with results into memory that is there."""
     (p,) = factors
-    x = torch.randn(t, p[0] * p[2] * p[3], dtype=kind)
-    turned, w = x.t().contiguous(), torch.randn(p[0] * p[3], p[2], p[1], dtype=kind)
+    x, turned = there(torch, kind, t, p[0] * p[2] * p[3]).normal_(), there(torch, kind, p[0] * p[2] * p[3], t)
+    turned.copy_(x.t())
+    w = torch.randn(p[0] * p[3], p[2], p[1], dtype=kind)
     other = w.transpose(1, 2).contiguous()
-    first = [lambda v=v, f=f: f(torch, x, v, p) for f in (bmm, bmm_by_vector) for v in (w, other.transpose(1, 2))]
-    return {"bmm": first, "bmm, batch last": [lambda: bmm_last(torch, turned, other, p), lambda: bmm_last(torch, turned, w.transpose(1, 2), p)]}
+    either, last = (w, other.transpose(1, 2)), (other, w.transpose(1, 2))
+    ways = {"bmm": [lambda v=v, f=f: f(torch, x, v, p) for f in (bmm, bmm_by_vector) for v in either],
+            "bmm, batch last": [lambda v=v: bmm_last(torch, turned, v, p) for v in last]}
+    if kept:
+        *first, turned_bmm = kept_bmm(torch, x, turned, p)
+        ways["kept bmm"] = [lambda v=v, f=f: f(v) for f in first for v in either]
+        ways["kept bmm, batch last"] = [lambda v=v: turned_bmm(v) for v in last]
+    return ways
 
 
-def ks_times(torch, factors, t, kind, passes, repeats):
-    """pass, name, seconds: the median, the least and the most of the fastest way."""
-    runs, flops = ks_runs(torch, factors, t, kind)
+def ks_times(torch, factors, t, kind, passes, repeats, kept=False):
+    """pass, name, seconds: the median, the least and the most of the fastest way. No gradients, no memory for them."""
+    alone, flops = len(factors) == 1, 2.0 * t * sum(math.prod(p) for p in factors)
+    runs = {"forward": None} if alone and passes == ["forward"] else ks_runs(torch, factors, t, kind)[0]
     for of in (p for p in passes if p in runs):
         names = {"bmm": [runs[of]]}
         with torch.no_grad() if of == "forward" else torch.enable_grad():
-            if of == "forward" and len(factors) == 1:
-                names = ks_forward(torch, factors, t, kind)
+            if of == "forward" and alone:
+                names = ks_forward(torch, factors, t, kind, kept)
             for name, ways in names.items():
                 times = [[sample(way, None) for _ in range(repeats + 1)][1:] for way in ways]
                 yield of, name, min(times, key=statistics.median), flops

@@ -183,9 +183,11 @@ static wn_tensor view_of(wn_dtype dtype, wn__kron_size s, int64_t layout) {
     return w;
 }
 
+// Lines apart where floats fill them, as those of a batch in use begin at lines.
 static wn_tensor batch_of(wn_dtype dtype, int64_t n, int64_t features, bool last) {
-    return last ? wn__view2_transposed(dtype, n, features, 3)
-                : wn__view2(dtype, n, features, features % 8 == 0 ? 8 : 5);
+    const bool lines = dtype == WN_DTYPE_F32 && (last ? n : features) % 16 == 0;
+    if (last) return wn__view2_transposed(dtype, n, features, lines ? 16 : 3);
+    return wn__view2(dtype, n, features, lines ? 16 : features % 8 == 0 ? 8 : 5);
 }
 
 static wn_tensor packed_view(const wn_tensor *w, int count) {

@@ -3,10 +3,12 @@
  * lanes are tokens as they lie in x and in y: nothing is taken apart, and floats are read where
  * they are and written where they belong. A task takes neighbouring blocks l for some tokens, packs
  * the weights of one register tile of outputs of all of them at a time, and goes through its tokens
- * with them. Beside the products it fetches what the next slice or task reads of x, and the weights
- * of the next tile, into L2.
+ * with them. Where there are many tokens all weights are packed before, and tasks of the same
+ * blocks follow each other. Beside the products a task fetches what the next slice or task reads of
+ * x, and the weights of the next tile, into L2.
  *
- *   weights  of a tile: block after block, in each 4 outputs after 4, in those [k][4]
+ *   weights  of a tile: block after block, in each 4 outputs after 4, in those [k][4]. Of all:
+ *            blocks after blocks, in those slice after slice, in each tile after tile
  *   copies   of inputs that are no floats, and of the last tokens that fill no panel: block after
  *            block, panel after panel, [k][LANES]
  *   sums     where there is more than one slice of inputs: tile after tile, block after block,
@@ -24,6 +26,7 @@ typedef struct last_job {
     const wn__kron_mul *p;
     wn__kron_last last;
     wn__kron_size size;
+    float *weights; /* of all, where they are packed before */
     float *workers;
     int64_t worker, tasks, step; /* from a task of a thread to its next one */
     bool in_place, direct, stream;
@@ -41,12 +44,21 @@ typedef struct last_piece {
 
 static last_task last_task_at(const last_job *job, int64_t task) {
     const wn__kron_last *n = &job->last;
+    int64_t chunk = 0;
+    if (n->all > 0) {
+        chunk = task % n->chunks;
+        task /= n->chunks;
+    }
     const int64_t part = task % n->parts_j;
     task /= n->parts_j;
     last_task t = {.l0 = task % n->parts_l * n->l};
     task /= n->parts_l;
-    t.t0 = task % n->chunks * n->panels * LANES;
-    t.i = task / n->chunks;
+    if (n->all == 0) {
+        chunk = task % n->chunks;
+        task /= n->chunks;
+    }
+    t.i = task;
+    t.t0 = chunk * n->panels * LANES;
     t.tokens = kron_least(n->panels * LANES, job->p->x.shape[0] - t.t0);
     t.panels = (t.tokens + LANES - 1) / LANES;
     t.begin = one_begin(n->tiles, n->parts_j, part);
@@ -144,6 +156,27 @@ static void last_pack(const last_job *job, const last_task *t, const last_piece 
 #define PACK(dtype) last_pack_as(dtype, job, t, p, to)
     NUM_SWITCH(job->p->w[0].dtype, PACK)
 #undef PACK
+}
+
+/* A tile's, of a slice of blocks (i, l0) on. */
+static float *last_packed(const last_job *job, int64_t i, int64_t l0, int64_t slice, int64_t tile) {
+    const wn__kron_last *n = &job->last;
+    const int64_t blocks = i * n->parts_l + l0 / n->l;
+    return job->weights + ((blocks * n->slices + slice) * n->tiles + tile) * n->weights;
+}
+
+static void last_pack_all(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const last_job *job = ctx;
+    const wn__kron_last *n = &job->last;
+    for (int64_t at = begin; at < end; at++) {
+        const int64_t blocks = at / n->tiles, tile = at % n->tiles;
+        const last_task t = {.i = blocks / n->parts_l, .l0 = blocks % n->parts_l * n->l};
+        for (int64_t slice = 0; slice < n->slices; slice++) {
+            const last_piece p = last_piece_at(job, tile, slice);
+            last_pack(job, &t, &p, last_packed(job, t.i, t.l0, slice, tile));
+        }
+    }
 }
 
 /* ---- inputs */
@@ -250,8 +283,12 @@ static one_ahead last_next_weights(const last_job *job, const last_task *t, int6
         tile = of.begin;
     }
     const last_piece p = last_piece_at(job, tile, slice);
+    const int64_t calls = job->last.l * t->panels;
+    if (job->last.all > 0)
+        return one_look_lines(last_packed(job, of.i, of.l0, slice, tile),
+                              job->last.l * LAST_QUADS * LAST_QUAD * p.count, calls);
     const wn__kron_size piece = {of.i, p.rows, p.count, job->last.l};
-    return one_look_weights(&job->p->w[0], &piece, p.j0, p.k0, of.l0, job->last.l * t->panels);
+    return one_look_weights(&job->p->w[0], &piece, p.j0, p.k0, of.l0, calls);
 }
 
 /* ---- products */
@@ -396,7 +433,7 @@ static void last_run_task(const last_job *job, int64_t task, float *scratch) {
     const wn__kron_last *n = &job->last;
     const last_task t = last_task_at(job, task);
     const int64_t whole = job->in_place ? t.tokens / LANES : 0;
-    float *w = scratch, *copies = w + n->weights, *sums = copies + n->copies;
+    float *w = scratch, *copies = n->all > 0 ? w : w + n->weights, *sums = copies + n->copies;
     for (int64_t slice = 0; slice < n->slices; slice++) {
         const last_piece all = last_piece_at(job, t.begin, slice);
         last_then then = {.inputs = last_next(job, &t, slice, task + job->step)};
@@ -407,7 +444,10 @@ static void last_run_task(const last_job *job, int64_t task, float *scratch) {
             const int64_t block = LAST_QUADS * LAST_QUAD * p.count;
             float *sum = sums;
             if (n->slices > 1) sum += (tile - t.begin) * n->l * n->panels * ROWS * LANES;
-            last_pack(job, &t, &p, w);
+            if (n->all > 0)
+                w = last_packed(job, t.i, t.l0, slice, tile);
+            else
+                last_pack(job, &t, &p, w);
             then.weights = last_next_weights(job, &t, tile, slice, task + job->step);
             for (int64_t l = 0; l < n->l; l++)
                 for (int64_t panel = 0; panel < t.panels; panel++) {
@@ -431,12 +471,15 @@ static void kron_last_run(const wn__kron_mul *p, const wn__kron_plan *plan, wn__
     last_job job = {.p = p,
                     .last = *n,
                     .size = wn__kron_size_of(&p->w[0]),
-                    .workers = (float *)(void *)x->scratch,
+                    .weights = (float *)(void *)x->scratch,
                     .worker = plan->worker,
                     .step = wn__pool_step(x->pool),
                     .in_place = p->x.dtype == WN_DTYPE_F32,
                     .direct = p->y.dtype == WN_DTYPE_F32,
                     .stream = kron_streams(p)};
+    job.workers = job.weights + plan->weights;
     job.tasks = job.size.a * n->chunks * n->parts_l * n->parts_j;
+    if (n->all > 0)
+        wn__parallel_for(x->pool, job.size.a * n->parts_l * n->tiles, 1, last_pack_all, &job);
     wn__parallel_for(x->pool, job.tasks, 1, last_run, &job);
 }

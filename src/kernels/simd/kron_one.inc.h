@@ -216,6 +216,13 @@ static one_ahead one_look_weights(const wn_tensor *w, const wn__kron_size *piece
     return a;
 }
 
+/* The same of weights that are packed already: `count` floats from `at` on. */
+static one_ahead one_look_lines(const float *at, int64_t count, int64_t calls) {
+    one_ahead a = {(const char *)at, 0, 64, 0, (count + 15) / 16, 1, 0};
+    a.each = (a.lines + calls - 1) / calls;
+    return a;
+}
+
 /* One slice of inputs of one block in one panel: all tiles of the task. */
 static void one_multiply(const one_job *job, const one_task *t, int64_t g, int64_t slice,
                          int64_t count, const float *x, float *y, one_ahead *ahead) {

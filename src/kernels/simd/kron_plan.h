@@ -37,6 +37,7 @@ enum {
     WN_KRON_ENOUGH = 16,      /* pieces to share out among threads */
     WN_KRON_STREAM = 1 << 20, /* numbers that go out past the caches, at least */
     WN_KRON_FEW = 16,         /* vectors at most that are few */
+    WN_KRON_OFTEN = 4,        /* tasks with the same weights, at least, to pack all before */
     WN_KRON_BLOCK = 64        /* numbers of a block at least, for that */
 };
 
@@ -64,6 +65,8 @@ typedef struct wn__kron_side {
     int64_t strips, parts_j; /* of outputs, shared out among parts */
     int64_t tokens, chunks;  /* of a task, at most; parts of the batch */
     int64_t row;             /* floats of a token's inputs, an odd number of lines */
+    int64_t strip, all;      /* floats of a strip's weights; of all, where they are packed before */
+    bool as_they_lie;        /* weights are read so and not packed */
 } wn__kron_side;
 
 /* One factor, batch last: tasks of blocks, tokens and outputs, k inputs of each block at a time. */
@@ -73,6 +76,7 @@ typedef struct wn__kron_last {
     int64_t tiles, parts_j;          /* register tiles of outputs, shared out among parts */
     int64_t panels, chunks;          /* that pass together, at most; so many times */
     int64_t weights, copies, worker; /* floats: a packed tile, copied inputs, all with sums */
+    int64_t all;                     /* of all weights, where they are packed before; else 0 */
 } wn__kron_last;
 
 typedef struct wn__kron_plan {
