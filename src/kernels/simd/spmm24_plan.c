@@ -15,6 +15,7 @@
 #define KEPT_TILES  64
 #define MOST_LISTS  (32 << 20) // bytes of column lists as pairs
 #define EACH        4          // pieces of work for each thread, if there can be that many
+#define WORTH_PAIRS 256        // outputs of a block for which slices of pairs are worth writing
 
 static const wn__spmm24_cut vectors64 = {WN_AVX512_LANES, 1}, vectors32 = {WN_AVX2_LANES, 1},
                             pairs = {WN_PAIRS_LANES, WN_PAIR_STEPS};
@@ -30,11 +31,20 @@ bool wn__accepts_spmm24_tiles(const void *args, char *why, size_t n) {
     return false;
 }
 
+// Blocks of pairs that are wanted at most: each writes all slices of a panel for itself, which
+// takes as long as a dozen outputs. But one for each thread.
+static int64_t worth_writing(int64_t tiles, int64_t outputs, int threads) {
+    int64_t each = wn__ceil_div(threads, tiles), blocks = outputs / WORTH_PAIRS / each * each;
+    return blocks > each ? blocks : each;
+}
+
 // Blocks of a tile: few, since each reads the panel again, but so many that threads end together.
-static int64_t blocks_of(int64_t tiles, int64_t outputs, int64_t most, int threads) {
+static int64_t blocks_of(int64_t tiles, int64_t outputs, wn__spmm24_cut cut, int threads) {
     int64_t lines = wn__ceil_div(outputs, LINE), finest = wn__ceil_div(outputs, LEAST_BLOCK);
-    int64_t least = wn__ceil_div(lines, most / LINE);
+    int64_t least = wn__ceil_div(lines, MOST_SUMS / cut.lanes / LINE);
     int64_t blocks = wn__ceil_div((int64_t)EACH * threads, tiles);
+    if (cut.steps > 1 && blocks > worth_writing(tiles, outputs, threads))
+        blocks = worth_writing(tiles, outputs, threads);
     if (blocks > finest) blocks = finest;
     if (blocks < least) blocks = least;
     for (int64_t even = blocks; even < blocks + threads && even <= finest; even++)
@@ -44,12 +54,12 @@ static int64_t blocks_of(int64_t tiles, int64_t outputs, int64_t most, int threa
 
 wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t depth,
                                     wn__spmm24_cut cut, int threads) {
-    int64_t tile = cut.lanes, tiles = wn__ceil_div(lanes, tile), most = MOST_SUMS / tile;
+    int64_t tile = cut.lanes, tiles = wn__ceil_div(lanes, tile);
     wn__spmm24_plan plan = {.lanes = tile, .rows = wn__ceil_div(depth, 4) * 4 / cut.steps};
     plan.tiles = tiles;
     plan.keeps = tiles <= KEPT_TILES && tiles * tile * plan.rows <= KEPT_FLOATS;
     if (outputs > 0 && tiles > 0) {
-        plan.blocks = blocks_of(plan.keeps ? 1 : tiles, outputs, most, threads);
+        plan.blocks = blocks_of(plan.keeps ? 1 : tiles, outputs, cut, threads);
         plan.block = wn__ceil_div(wn__ceil_div(outputs, LINE), plan.blocks) * LINE;
     }
     size_t floats = (size_t)((plan.block + (plan.keeps ? tiles : 1) * plan.rows) * tile);
