@@ -24,9 +24,11 @@
 #endif
 
 #define MAX_THREADS 1024
-// Looks at the gate before sleeping: some microseconds, the usual time between two calls of a
-// training step.
-#define SPINS 400
+// Seconds that an idle thread looks out before it sleeps: longer than what lies between two calls
+// of a training step, or between the ends of two threads' shares of a small product, and some ten
+// times what waking it costs the caller.
+#define LOOK_OUT  100e-6
+#define LOOK_EACH 64 // looks between two at the clock
 // Shares at most. More threads have one together, so that looking for work stays short.
 #define MOST_SHARES 16
 
@@ -54,9 +56,9 @@ typedef struct worker {
 } worker;
 
 struct wn__pool {
-    int threads; // workers and the caller, who is number 0
-    int started; // entries of workers[] that run
-    atomic_int spins;
+    int threads;           // workers and the caller, who is number 0
+    int started;           // entries of workers[] that run
+    atomic_bool looks_out; // idle threads, before they sleep
     _Alignas(64) _Atomic uint64_t gate;
     _Alignas(64) job job; // this and the shares: written only while the gate is closed and empty
     share shares[MOST_SHARES];
@@ -93,14 +95,25 @@ static bool enter_environment(bool flushing) {
     return true;
 }
 
-static void spin_pause(int i) {
-    if (i % 64 == 63) {
+// How long a thread has been looking out.
+typedef struct watch {
+    int looks;
+    double end;
+} watch;
+
+// Lets a little time pass, and others run who need the processor; false where it is time to sleep.
+static bool look_out(const wn__pool *pool, watch *w) {
+    if (!atomic_load_explicit(&pool->looks_out, memory_order_relaxed)) return false;
+    if (++w->looks % LOOK_EACH == 0) {
+        double now = wn__clock();
+        if (w->end <= 0) w->end = now + LOOK_OUT;
+        if (now >= w->end) return false;
         (void)sched_yield();
-        return;
     }
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #endif
+    return true;
 }
 
 static void run_block(const job *j, int64_t block, int number) {
@@ -153,14 +166,12 @@ static void sleep_until_called(wn__pool *pool, uint64_t seen) {
 
 // Waits for a call after `seen` and joins it; returns its number, or 0 to stop.
 static uint64_t join_call(wn__pool *pool, uint64_t seen) {
-    int spin = 0;
+    watch w = {0};
     while (!atomic_load(&pool->stop)) {
         uint64_t gate = atomic_load(&pool->gate);
         if (gate_calls(gate, seen)) {
             if (atomic_compare_exchange_weak(&pool->gate, &gate, gate + 1)) return gate / GATE_CALL;
-        } else if (spin < atomic_load_explicit(&pool->spins, memory_order_relaxed)) {
-            spin_pause(spin++);
-        } else {
+        } else if (!look_out(pool, &w)) {
             sleep_until_called(pool, seen);
         }
     }
@@ -208,12 +219,11 @@ static bool gate_empty(wn__pool *pool) {
 }
 
 static void close_gate(wn__pool *pool) {
-    int spins = atomic_load_explicit(&pool->spins, memory_order_relaxed);
+    watch w = {0};
     atomic_fetch_sub(&pool->gate, GATE_OPEN);
-    for (int spin = 0; spin < spins; spin++) {
+    do {
         if (gate_empty(pool)) return;
-        spin_pause(spin);
-    }
+    } while (look_out(pool, &w));
     pthread_mutex_lock(&pool->sleep);
     while (!gate_empty(pool))
         pthread_cond_wait(&pool->empty, &pool->sleep);
@@ -275,9 +285,9 @@ static int start_workers(wn__pool *pool) {
     return error;
 }
 
-// Threads never spin on a processor that another one needs.
-static void choose_spins(wn__pool *pool, int cpus) {
-    atomic_store_explicit(&pool->spins, pool->threads <= cpus ? SPINS : 0, memory_order_relaxed);
+// Threads never look out on a processor that another one needs.
+static void choose_looking(wn__pool *pool, int cpus) {
+    atomic_store_explicit(&pool->looks_out, pool->threads <= cpus, memory_order_relaxed);
 }
 
 wn_status wn__pool_create(int threads, wn__pool **out) {
@@ -293,7 +303,7 @@ wn_status wn__pool_create(int threads, wn__pool **out) {
     memset(pool, 0, bytes);
     pool->threads = threads;
     pool->share_count = threads < MOST_SHARES ? threads : MOST_SHARES;
-    choose_spins(pool, cpus);
+    choose_looking(pool, cpus);
     pthread_mutex_init(&pool->calls, NULL);
     pthread_mutex_init(&pool->sleep, NULL);
     pthread_cond_init(&pool->wake, NULL);
@@ -333,12 +343,12 @@ int wn__pool_step(const wn__pool *pool) {
 }
 
 bool wn__pool_looks_out(const wn__pool *pool) {
-    return atomic_load_explicit(&pool->spins, memory_order_relaxed) > 0;
+    return atomic_load_explicit(&pool->looks_out, memory_order_relaxed);
 }
 
 // A pool that was created by a bound thread took that thread's processors for all there are.
 void wn__pool_pin(wn__pool *pool, const int *cpu, int count) {
-    if (pool != NULL && count > 0) choose_spins(pool, count);
+    if (pool != NULL && count > 0) choose_looking(pool, count);
     for (int i = 0; count > 0 && i < wn__pool_threads(pool); i++) {
         cpu_set_t one;
         CPU_ZERO(&one);

@@ -242,7 +242,7 @@ static wn_status prepare(wn__suite *s, wn__pin *pin, int threads) {
 // Pinned threads cannot step aside for a neighbour, so times of a busy machine say little.
 static wn_status note_load(wn__suite *s, double load) {
     int threads = wn__pool_threads(s->pool);
-    if (threads > s->cpus)
+    if (!wn__pool_looks_out(s->pool))
         WN_TRY(wn__suite_note(s, "%d threads share %d processors", threads, s->cpus));
     if (load < 0.5 * s->cpus) return WN_OK;
     return wn__suite_note(s,
