@@ -62,7 +62,10 @@ wn__workspace_fn wn__workspace_spmm24_blocks8_sm90a, wn__workspace_spmm24_blocks
     wn__workspace_spmm24_blocks8_sm90a_256x160x2, wn__workspace_spmm24_blocks8_sm90a_256x128,
     wn__workspace_spmm24_blocks8_sm90a_192x128, wn__workspace_spmm24_blocks8_sm90a_128x160,
     wn__workspace_spmm24_blocks8_sm90a_128x128, wn__workspace_spmm24_blocks8_sm90a_128x64,
-    wn__workspace_spmm24_blocks8_sm90a_128x128s2;
+    wn__workspace_spmm24_blocks8_sm90a_128x128s2, wn__workspace_spmm24_blocks8_sm90a_256x208,
+    wn__workspace_spmm24_blocks8_sm90a_256x208x2, wn__workspace_spmm24_blocks8_sm90a_256x192,
+    wn__workspace_spmm24_blocks8_sm90a_256x192x2, wn__workspace_spmm24_blocks8_sm90a_256x192r64,
+    wn__workspace_spmm24_blocks8_sm90a_256x192x2r128, wn__workspace_spmm24_blocks8_sm90a_128x208;
 /* Products of few tokens, where no tile of the larger kind is faster; and of one shape wherever it
  * can run. */
 wn__accepts_fn wn__accepts_gpu_few, wn__accepts_gpu_few8, wn__accepts_gpu_few_shape,

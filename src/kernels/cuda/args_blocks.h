@@ -3,6 +3,7 @@
 #ifndef WN_KERNELS_CUDA_ARGS_BLOCKS_H
 #define WN_KERNELS_CUDA_ARGS_BLOCKS_H
 
+#include "kernels/cuda/block24.h"
 #include "tensor/tensor_map.h"
 #include <stdint.h>
 
@@ -42,24 +43,31 @@ typedef struct wn__gpu_block8 {
 /* Tokens of a last tile that the first of `cluster` processors brings: of two, whole swizzles of
  * eight rows; the second has the rest. */
 #define WN_SPMM24_PART(tokens, cluster) ((cluster) == 1 ? (tokens) : ((tokens) + 15) / 16 * 8)
-/* What a warpgroup of a tile stores at once: so many tokens of 64 features, from one of so many
- * buffers. */
-#define WN_SPMM24_LARGE(rows, tokens) ((rows) * (tokens) >= 256 * 128)
-#define WN_SPMM24_CHUNK(rows, tokens) (WN_SPMM24_LARGE(rows, tokens) ? 64 : 32)
-/* The last chunk of a tile may have fewer tokens. */
-#define WN_SPMM24_TAIL(rows, tokens)   (((tokens)-1) % WN_SPMM24_CHUNK(rows, tokens) + 1)
-#define WN_SPMM24_CHUNKS(rows, tokens) (WN_SPMM24_LARGE(rows, tokens) ? 3 : 2)
 /* Whether a tile has so many sums that no registers are left for anything but whole sums. */
-#define WN_SPMM24_WHOLE(rows, tokens) ((rows) * (tokens) > 256 * 192)
+#define WN_SPMM24_WHOLE(rows, tokens, block)                                                       \
+    ((rows) * (tokens) > ((int)(block) == WN_BLOCK8_BYTES ? 256 * 176 : 256 * 192))
+/* What a warpgroup of a tile stores at once: so many tokens of 64 features, from one of so many
+ * buffers. Two where the stages leave no room for more. */
+#define WN_SPMM24_LARGE(rows, tokens) ((rows) * (tokens) >= 256 * 128)
+#define WN_SPMM24_TIGHT(rows, tokens, block)                                                       \
+    ((int)(block) == WN_BLOCK8_BYTES && (rows) * (tokens) > 256 * 192)
+#define WN_SPMM24_CHUNK(rows, tokens, block)                                                       \
+    (WN_SPMM24_TIGHT(rows, tokens, block) ? 80 : WN_SPMM24_LARGE(rows, tokens) ? 64 : 32)
+/* The last chunk of a tile may have fewer tokens. */
+#define WN_SPMM24_TAIL(rows, tokens, block)                                                        \
+    (((tokens)-1) % WN_SPMM24_CHUNK(rows, tokens, block) + 1)
+#define WN_SPMM24_CHUNKS(rows, tokens, block)                                                      \
+    (WN_SPMM24_LARGE(rows, tokens) && !WN_SPMM24_TIGHT(rows, tokens, block) ? 3 : 2)
 #define WN_SPMM24_SCALES(rows, tokens, warpgroups, block)                                          \
-    ((block) == WN_BLOCK8_BYTES && (rows) > 64 * (warpgroups) ? 4 * (tokens) : 0)
+    ((int)(block) == WN_BLOCK8_BYTES && (rows) > 64 * (warpgroups) ? 4 * (tokens) : 0)
 /* Bytes of shared memory of a tile on sm_90a, which device code divides (common/spmm24_tile.cuh):
  * stages of 128 bytes a token and of `block` bytes for 64 rows, two barriers a stage, and for each
  * warpgroup its chunks with a barrier each, one barrier more, a word and, in 8 bits where it has
  * two panels, the scales of the tokens. */
 #define WN_SPMM24_SHARED(rows, tokens, warpgroups, stages, block)                                  \
     (((stages) * (128 * (tokens) + (rows) / 64 * (block)) + 1023) / 1024 * 1024 + 16 * (stages) +  \
-     (warpgroups) * (WN_SPMM24_CHUNKS(rows, tokens) * (WN_SPMM24_CHUNK(rows, tokens) * 128 + 8) +  \
+     (warpgroups) * (WN_SPMM24_CHUNKS(rows, tokens, block) *                                       \
+                         (WN_SPMM24_CHUNK(rows, tokens, block) * 128 + 8) +                        \
                      12 + WN_SPMM24_SCALES(rows, tokens, warpgroups, block)))
 
 /* The product. One matrix of the work is `rows` x `tokens`, tiles are given to blocks of threads in

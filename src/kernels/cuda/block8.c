@@ -148,6 +148,7 @@ static wn_status run_sm90a(const wn__spmm24_blocks8 *p, wn__exec *x, wn__gpu_pla
                                  .y = &p->y,
                                  .residual = &p->residual,
                                  .image = &wn__image_spmm24_blocks8_sm90a,
+                                 .wide = &wn__image_spmm24_blocks8_wide_sm90a,
                                  .prefix = "wn_spmm24_blocks8",
                                  .plans = plans_of(p, wish),
                                  .bytes = wish.bytes};
@@ -167,12 +168,19 @@ static wn_status run_sm90a(const wn__spmm24_blocks8 *p, wn__exec *x, wn__gpu_pla
 VARIANT(sm90a, WN_TILE_ANY, 0, 0)
 VARIANT_OF(sm90a_parts, WN_TILE_ANY, .bytes = 1, .parts = 2)
 VARIANT(sm90a_128x256, WN_TILE_128X256, 1, 1)
+VARIANT(sm90a_256x208, WN_TILE_256X208, 1, 1)
+VARIANT(sm90a_256x208x2, WN_TILE_256X208, 2, 1)
+VARIANT(sm90a_256x192, WN_TILE_256X192, 1, 1)
+VARIANT(sm90a_256x192x2, WN_TILE_256X192, 2, 1)
+VARIANT_OF(sm90a_256x192r64, WN_TILE_256X192, 1, 1, 1, 64, 0)
+VARIANT_OF(sm90a_256x192x2r128, WN_TILE_256X192, 2, 1, 1, 128, 0)
 VARIANT(sm90a_256x176, WN_TILE_256X176, 1, 1)
 VARIANT(sm90a_256x176x2, WN_TILE_256X176, 2, 1)
 VARIANT(sm90a_256x160, WN_TILE_256X160, 1, 1)
 VARIANT(sm90a_256x160x2, WN_TILE_256X160, 2, 1)
 VARIANT(sm90a_256x128, WN_TILE_256X128, 1, 1)
 VARIANT(sm90a_192x128, WN_TILE_192X128, 1, 1)
+VARIANT(sm90a_128x208, WN_TILE_128X208, 1, 1)
 VARIANT(sm90a_128x160, WN_TILE_128X160, 1, 1)
 VARIANT(sm90a_128x128, WN_TILE_128X128, 1, 1)
 VARIANT(sm90a_128x64, WN_TILE_128X64, 1, 1)

@@ -93,6 +93,7 @@ static wn_status run_sm90a(const wn__spmm24_blocks *p, wn__exec *x, wn__gpu_plan
                                  .y = &p->y,
                                  .residual = &p->residual,
                                  .image = &wn__image_spmm24_blocks_sm90a,
+                                 .wide = &wn__image_spmm24_blocks_wide_sm90a,
                                  .prefix = "wn_spmm24_blocks",
                                  .plans = plans_of(p, wish),
                                  .bytes = wish.bytes};

@@ -31,16 +31,16 @@ static wn_status make_last_maps(wn__cuda *d, const part *p, unsigned last, unsig
                                    : WN_OK;
 }
 
-static wn_status make_maps(wn__cuda *d, const part *p, wn__gpu_spmm24_blocks *a) {
+static wn_status make_maps(wn__cuda *d, const part *p, int block, wn__gpu_spmm24_blocks *a) {
     const int64_t last = wn__gpu_plan_last(p->plan, p->x->shape[0]);
     const wn__gpu_tile *t = &wn__gpu_tiles[p->plan->tile];
     const unsigned cluster = (unsigned)p->plan->cluster,
-                   chunk = WN_SPMM24_CHUNK(t->rows, t->tokens);
+                   chunk = WN_SPMM24_CHUNK(t->rows, t->tokens, block);
     WN_TRY(wn__cuda_tensor_map(d, p->x, (unsigned)t->tokens / cluster, &a->x));
     if (p->plan->rest > 0)
         WN_TRY(wn__cuda_tensor_map(d, p->x, (unsigned)p->plan->rest / cluster, &a->x_rest));
     if (last > 0) WN_TRY(make_last_maps(d, p, (unsigned)last, chunk, a));
-    const unsigned tail = (unsigned)WN_SPMM24_TAIL(t->rows, t->tokens);
+    const unsigned tail = (unsigned)WN_SPMM24_TAIL(t->rows, t->tokens, block);
     WN_TRY(wn__cuda_tensor_map(d, &p->y, chunk, &a->y));
     if (tail < chunk) WN_TRY(wn__cuda_tensor_map(d, &p->y, tail, &a->y_tail));
     if (!wn__given(&p->residual)) return WN_OK;
@@ -58,7 +58,7 @@ static wn_status launch(wn__exec *x, const wn__spmm24_launch *l, const part *p,
     int64_t tiles[3];
     const int block = block_of(l);
     char symbol[64];
-    WN_TRY(make_maps(d, p, a));
+    WN_TRY(make_maps(d, p, block, a));
     wn__gpu_plan_tiles(plan, p->y.shape[0], p->y.shape[1], tiles);
     a->tiles_m = (int)tiles[0];
     a->tiles_n = (int)tiles[1];
@@ -88,7 +88,8 @@ static wn_status launch(wn__exec *x, const wn__spmm24_launch *l, const part *p,
         .overlap = true};
     (void)snprintf(symbol, sizeof symbol, "%s_%s_%s", l->prefix, t->name,
                    p->y.dtype == WN_DTYPE_BF16 ? "bf16" : "f16");
-    return wn__gpu_launch(x->gpu, l->image, symbol, &launch, a);
+    return wn__gpu_launch(x->gpu, wn__gpu_tile_wide(plan->tile, l->bytes) ? l->wide : l->image,
+                          symbol, &launch, a);
 }
 
 wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,

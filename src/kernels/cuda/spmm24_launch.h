@@ -9,9 +9,9 @@
 #include "kernels/op.h"
 
 typedef struct wn__spmm24_launch {
-    const wn_tensor *x, *y, *residual; /* residual may be absent */
-    const wn__cuda_image *image;
-    const char *prefix; /* of the functions' names: "wn_spmm24_blocks" */
+    const wn_tensor *x, *y, *residual;  /* residual may be absent */
+    const wn__cuda_image *image, *wide; /* all tiles' but those that are wn__gpu_tile_wide */
+    const char *prefix;                 /* of the functions' names: "wn_spmm24_blocks" */
     wn__gpu_plans plans;
     int bytes; /* of a number of x */
 } wn__spmm24_launch;

@@ -14,16 +14,19 @@ const wn__gpu_tile wn__gpu_tiles[WN_TILE_COUNT] = {WN_TILES(TILE)};
 
 enum { PROCESSORS = 132, MOST_PARTS = 8, LEAST_STEPS = 8, CLUSTERS_OF_4 = 30 };
 
-// Tiles of 8-bit numbers take a little more of shared memory; those whose sums leave no registers
-// for more words and scales were not built.
+// Tiles of 8-bit numbers take a little more of shared memory.
 int wn__gpu_tile_stages(int tile, int bytes) {
     if (bytes == 2) return wn__gpu_tiles[tile].stages;
     switch (tile) {
     case WN_TILE_128X256:
+    case WN_TILE_256X208:
+    case WN_TILE_256X192:
     case WN_TILE_256X176:
     case WN_TILE_256X160:
     case WN_TILE_256X128:
         return 4;
+    case WN_TILE_128X208:
+        return 5;
     case WN_TILE_192X128:
         return 6;
     case WN_TILE_128X160:
@@ -35,6 +38,11 @@ int wn__gpu_tile_stages(int tile, int bytes) {
     default:
         return 0;
     }
+}
+
+bool wn__gpu_tile_wide(int tile, int bytes) {
+    const int rows = wn__gpu_tiles[tile].rows, tokens = wn__gpu_tiles[tile].tokens;
+    return bytes == 1 ? tokens == 208 || tokens == 192 : tokens == 208 && rows < 256;
 }
 
 static int64_t steps_of(int64_t k, int bytes) {
@@ -174,7 +182,7 @@ static void try_tile(int64_t T, int64_t n, int64_t steps, wn__gpu_plan_wish wish
                     continue;
                 wn__gpu_plan_tiles(&p, T, n, tiles);
                 if (split > 1 &&
-                    WN_SPMM24_WHOLE(wn__gpu_tiles[tile].rows, wn__gpu_tiles[tile].tokens))
+                    WN_SPMM24_WHOLE(wn__gpu_tiles[tile].rows, wn__gpu_tiles[tile].tokens, block))
                     continue;
                 if (split > 1 && (tiles[0] * tiles[1] * c * split > 2 * PROCESSORS ||
                                   steps < (int64_t)LEAST_STEPS * split))

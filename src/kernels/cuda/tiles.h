@@ -20,13 +20,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* X(rows, tokens, stages): what sm90a/spmm24_blocks.cu is built for. */
+/* X(rows, tokens, stages): what sm90a/spmm24_blocks.cu and spmm24_blocks_wide.cu are built for. */
 #define WN_TILES(X)                                                                                \
     X(128, 256, 4)                                                                                 \
     X(256, 208, 4)                                                                                 \
     X(256, 192, 4)                                                                                 \
     X(256, 176, 4)                                                                                 \
-    X(256, 160, 4) X(256, 128, 5) X(192, 128, 6) X(128, 160, 7) X(128, 128, 8) X(128, 64, 12)
+    X(256, 160, 4)                                                                                 \
+    X(256, 128, 5)                                                                                 \
+    X(192, 128, 6)                                                                                 \
+    X(128, 208, 6) X(128, 160, 7) X(128, 128, 8) X(128, 64, 12)
 /* Tiles whose sum a cluster may share: X(rows, tokens, blocks of threads). */
 #define WN_SHARED_TILES(X) X(128, 128, 2) X(128, 128, 4) X(128, 64, 2) X(128, 64, 4)
 /* Narrower tiles that may stand behind those of 256 x 192: X(tokens). */
@@ -75,6 +78,8 @@ typedef struct wn__gpu_plan_wish {
 
 /* Stages of a tile of such numbers, 0: there is none. */
 int wn__gpu_tile_stages(int tile, int bytes);
+/* Whether its device code is in the second image of such numbers. */
+bool wn__gpu_tile_wide(int tile, int bytes);
 /* The fastest plans for T x n results of k columns. */
 wn__gpu_plans wn__gpu_plans_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish);
 /* Tiles of a cluster along n, tiles along T, narrower ones along T. */

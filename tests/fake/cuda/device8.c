@@ -86,7 +86,8 @@ int fake_product8(const void *argument, const char *name) {
     char text[8];
     if (sscanf(name, "wn_spmm24_blocks8_%dx%d_%7s", &rows, &tokens, text) != 3) return 1;
     const int bf16 = strcmp(text, "bf16") == 0, type = bf16 ? 9 : 6;
-    const int chunk = WN_SPMM24_CHUNK(rows, tokens), tail = WN_SPMM24_TAIL(rows, tokens);
+    const int chunk = WN_SPMM24_CHUNK(rows, tokens, WN_BLOCK8_BYTES);
+    const int tail = WN_SPMM24_TAIL(rows, tokens, WN_BLOCK8_BYTES);
     const wn_dtype dtype = bf16 ? WN_DTYPE_BF16 : WN_DTYPE_F16;
     wn__spmm24_blocks8 p = {.x_scale = scales(a->x_scale, a->tokens, a->x_scale_stride),
                             .w_scale = scales(a->w_scale, a->rows, a->w_scale_stride),
@@ -95,7 +96,7 @@ int fake_product8(const void *argument, const char *name) {
                             .relu2 = a->relu2 != 0};
     p.blocks.data = (void *)(uintptr_t)a->blocks;
     if (a->bias != NULL) p.bias = wn__tensor1((void *)(uintptr_t)a->bias, dtype, a->rows);
-    if (!fake_blocks_sound(a, rows, tokens) ||
+    if (!fake_blocks_sound(a, rows, tokens, WN_BLOCK8_BYTES) ||
         !open_map(&a->x, a->tokens, a->columns, tokens / a->cluster, 0, WN_DTYPE_U8, &p.x) ||
         !open_map(&a->y, a->tokens, a->rows, chunk, type, dtype, &p.y) ||
         (a->residual_given &&

@@ -125,7 +125,7 @@ static int open_map(const wn__cu_tensor_map *map, const wn__gpu_spmm24_blocks *p
 }
 
 // What the device code takes for granted: tiles that cover the result, room for parts, zeros.
-int fake_blocks_sound(const wn__gpu_spmm24_blocks *p, int rows, int tokens) {
+int fake_blocks_sound(const wn__gpu_spmm24_blocks *p, int rows, int tokens, int block) {
     const int64_t all = (int64_t)p->tiles_m * p->tiles_n * p->cluster;
     const int64_t narrow = p->rest > 0 ? (int64_t)p->rest_tiles_n * p->rest : 0;
     const size_t room = sizeof(float) * (size_t)(all * p->split) * (size_t)(rows * tokens);
@@ -140,7 +140,7 @@ int fake_blocks_sound(const wn__gpu_spmm24_blocks *p, int rows, int tokens) {
         p->shared > p->steps || (p->shared > 1 && p->split * p->cluster > 1))
         return 0;
     if (p->split == 1) return 1;
-    if (WN_SPMM24_WHOLE(rows, tokens) || !fake_cuda_holds(p->partial, room)) return 0;
+    if (WN_SPMM24_WHOLE(rows, tokens, block) || !fake_cuda_holds(p->partial, room)) return 0;
     memset(p->partial, 0xA5, room);
     for (int64_t i = 0; i < (rows == 192 ? 3 : 2) * all; i++)
         if (p->arrived[i] != 0) return 0;
@@ -183,9 +183,10 @@ int fake_blocks_multiply_maps(const void *argument, const char *name) {
     int rows, tokens;
     char type[8];
     if (sscanf(name, "wn_spmm24_blocks_%dx%d_%7s", &rows, &tokens, type) != 3) return 1;
-    const int bf16 = strcmp(type, "bf16") == 0, chunk = WN_SPMM24_CHUNK(rows, tokens);
-    const int tail = WN_SPMM24_TAIL(rows, tokens);
-    if (!fake_blocks_sound(p, rows, tokens) ||
+    const int bf16 = strcmp(type, "bf16") == 0,
+              chunk = WN_SPMM24_CHUNK(rows, tokens, WN_BLOCK24_BYTES);
+    const int tail = WN_SPMM24_TAIL(rows, tokens, WN_BLOCK24_BYTES);
+    if (!fake_blocks_sound(p, rows, tokens, WN_BLOCK24_BYTES) ||
         !open_map(&p->x, p, p->columns, tokens / p->cluster, bf16, &x) ||
         !open_map(&p->y, p, p->rows, chunk, bf16, &y) ||
         (p->residual_given && !open_map(&p->residual, p, p->rows, chunk, bf16, &residual)))
@@ -204,7 +205,7 @@ int fake_blocks_multiply(const void *argument, int bf16) {
     const matrix x = {(char *)(uintptr_t)p->x_data, 2 * p->x_stride};
     const matrix y = {(char *)p->y_data, 2 * p->y_stride};
     const matrix residual = {(char *)(uintptr_t)p->residual_data, 2 * p->residual_stride};
-    if (!fake_blocks_sound(p, 128, 128)) return 1;
+    if (!fake_blocks_sound(p, 128, 128, WN_BLOCK24_BYTES)) return 1;
     return multiply(p, &x, &y, &residual, bf16);
 }
 

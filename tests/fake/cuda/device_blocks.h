@@ -12,7 +12,7 @@ int fake_blocks_pack(const void *argument, int both);
 /* Matrices through maps: the kernel's name says the tile and the type. */
 int fake_blocks_multiply_maps(const void *argument, const char *name);
 /* Tiles that cover the result, room for parts, counters that are zero. */
-int fake_blocks_sound(const struct wn__gpu_spmm24_blocks *p, int rows, int tokens);
+int fake_blocks_sound(const struct wn__gpu_spmm24_blocks *p, int rows, int tokens, int block);
 /* Rows of the boxes of x that the blocks of a cluster copy of a last tile that has fewer tokens
  * than others, and of its last box of the residual, in chunks of so many: 0 where there is none. */
 void fake_blocks_last(const struct wn__gpu_spmm24_blocks *p, int tokens, int chunk, int64_t out[3]);

@@ -15,322 +15,7 @@
 #ifndef WN_KERNELS_CUDA_COMMON_SPMM24_TILE_CUH
 #define WN_KERNELS_CUDA_COMMON_SPMM24_TILE_CUH
 
-#include "kernels/cuda/args_blocks.h"
-#include "kernels/cuda/block24.h"
-#include "kernels/cuda/common/ahead.cuh"
-#include "kernels/cuda/common/wgmma_sp.cuh"
-
-enum { WARPGROUP = 128, WARPS = 4 };
-
-// What a tile is: the type of its operands (wgmma_sp.cuh) and its sizes.
-//
-// Shared memory, in bytes from its first: tokens of all stages, blocks of all stages, chunks,
-// barriers (full and empty ones of stages, those of residuals, one a warpgroup for sums that come),
-// a word for each warpgroup, in 8 bits scales of its tokens. Sums that are sent and those that
-// come take the place of stages.
-template <class OPERAND, int WARPGROUPS, int PANELS_OF_EACH, int TOKENS_OF_TILE, int STAGES_OF_RING>
-struct tile {
-    typedef OPERAND operand;
-    typedef typename OPERAND::out out;
-    enum {
-        CONSUMERS = WARPGROUPS,
-        PANELS = PANELS_OF_EACH,
-        TOKENS = TOKENS_OF_TILE,
-        STAGES = STAGES_OF_RING,
-        THREADS = (CONSUMERS + 1) * WARPGROUP,
-        BLOCKS = CONSUMERS * PANELS,
-        CHUNK = WN_SPMM24_CHUNK(64 * BLOCKS, TOKENS),   // tokens that are stored at once
-        CHUNKS = WN_SPMM24_CHUNKS(64 * BLOCKS, TOKENS), // buffers of a warpgroup
-        CHUNK_BYTES = CHUNK * 128,
-        CHUNK_SUMS = CHUNK * 64 * 4,                // bytes
-        TAIL = WN_SPMM24_TAIL(64 * BLOCKS, TOKENS), // tokens of a panel's last chunk
-        EACH = (TOKENS + CHUNK - 1) / CHUNK,        // chunks of a panel
-        ALL = PANELS * EACH,                        // of a warpgroup
-        WORDS = OPERAND::WORDS,
-        SHARES = CONSUMERS == 2 && PANELS == 1 && TOKENS <= 128,
-        WHOLE = WN_SPMM24_WHOLE(64 * BLOCKS, TOKENS), // no sum is cut into parts
-        COPIED = WHOLE ? 1 : BLOCKS,                  // blocks of a step that a thread copies
-        RESTS = PANELS == 2 && TOKENS == 192,         // takes narrower ones, of 64 or 128 tokens
-        TOKEN_BYTES = TOKENS * 128,
-        BLOCK_BYTES = BLOCKS * OPERAND::BLOCK,
-        BLOCK_AT = STAGES * TOKEN_BYTES,
-        CHUNK_AT = (BLOCK_AT + STAGES * BLOCK_BYTES + 1023) / 1024 * 1024,
-        BARRIER_AT = CHUNK_AT + CONSUMERS * CHUNKS * CHUNK_BYTES,
-        RESIDUAL_AT = BARRIER_AT + 16 * STAGES,
-        PARTS_AT = RESIDUAL_AT + 8 * CONSUMERS * CHUNKS,
-        WORD_AT = PARTS_AT + 8 * CONSUMERS,
-        SCALE_AT = WORD_AT + 4 * CONSUMERS, // of tokens, for each warpgroup
-        SCALE_BYTES = WN_SPMM24_SCALES(64 * BLOCKS, TOKENS, CONSUMERS, OPERAND::BLOCK),
-        NARROW = 0
-    };
-    static_assert(SCALE_AT + CONSUMERS * SCALE_BYTES ==
-                      WN_SPMM24_SHARED(64 * BLOCKS, TOKENS, CONSUMERS, STAGES, OPERAND::BLOCK),
-                  "the host asks for other bytes");
-};
-
-// The same with fewer tokens, in the same places.
-template <class at, int TOKENS_OF_TILE> struct narrower : at {
-    typedef at wide;
-    enum {
-        TOKENS = TOKENS_OF_TILE,
-        TAIL = at::CHUNK,
-        EACH = TOKENS / at::CHUNK,
-        ALL = at::PANELS * EACH,
-        SHARES = 0,
-        RESTS = 0,
-        NARROW = 1
-    };
-};
-
-// Where a piece of work lies: a tile of features and tokens, and the steps of its sum.
-struct work {
-    int m, token, tokens, tile, part, first, steps;
-};
-
-template <class at>
-static __device__ __forceinline__ work work_of(const wn__gpu_spmm24_blocks &p, int index,
-                                               int rank) {
-    work w = {0, 0, at::TOKENS, index, 0, 0, p.steps};
-    if (at::RESTS && index >= p.tiles_m * p.tiles_n * p.split) { // split is 1
-        index -= p.tiles_m * p.tiles_n;
-        w.m = index % p.rest_tiles_m * p.cluster + rank;
-        w.tokens = p.rest;
-        w.token = p.tiles_n * at::TOKENS + index / p.rest_tiles_m * p.rest;
-        return w;
-    }
-    if (!at::WHOLE && p.shared > 1) {
-        w.first = p.steps * rank / p.shared;
-        w.steps = p.steps * (rank + 1) / p.shared - w.first;
-        rank = 0;
-    } else if (!at::WHOLE &&
-               p.split > 1) { // a division takes longer than most of what is done for a tile
-        w.part = index % p.split;
-        w.tile = index / p.split;
-        w.first = p.steps * w.part / p.split;
-        w.steps = p.steps * (w.part + 1) / p.split - w.first;
-    }
-    // groups of `group` tiles along the features, all tokens of a group before the next
-    const int in_group = p.group * p.tiles_n, group = w.tile / in_group, first = group * p.group;
-    const int left = p.tiles_m - first, wide = left < p.group ? left : p.group;
-    const int slot = w.tile - group * in_group;
-    w.m = (first + slot % wide) * p.cluster + rank;
-    w.token = slot / wide * at::TOKENS;
-    w.tile = w.tile * p.cluster + rank;
-    return w;
-}
-
-// The ring of stages, as both sides walk it.
-struct ring {
-    uint32_t stage, phase;
-    template <int STAGES> __device__ __forceinline__ void next() {
-        if (++stage == STAGES) {
-            stage = 0;
-            phase ^= 1;
-        }
-    }
-};
-
-// The blocks of a step, and what will have arrived when its stage is full.
-template <class at>
-static __device__ __forceinline__ void fetch_blocks(uint32_t base, uint32_t stage,
-                                                    const uint8_t *(&from)[at::COPIED], int first,
-                                                    int by, int tokens, uint64_t policy) {
-    enum { BLOCK = at::operand::BLOCK };
-    const uint32_t barrier = base + at::BARRIER_AT + 8 * stage;
-    const uint32_t to = base + at::BLOCK_AT + stage * at::BLOCK_BYTES;
-    if (first == 0) barrier_expect(barrier, tokens * 128 + at::BLOCK_BYTES);
-#pragma unroll
-    for (int b = 0; b < at::COPIED; b++) { // one thread does all this: little arithmetic
-        copy_bytes(to + (first + b) * BLOCK, from[b], BLOCK, barrier, policy);
-        from[b] += by * BLOCK;
-    }
-}
-
-// What a thread copies: blocks of a step (its `first` and those behind), the box of tokens, or
-// both.
-enum { COPIES_BLOCKS = 1, COPIES_TOKENS = 2, COPIES_ALL = 3 };
-
-template <class at, int COPIES>
-static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, uint32_t base,
-                                               int rank, int first) {
-    const uint32_t full = base + at::BARRIER_AT, empty = full + 8 * at::STAGES;
-    const uint64_t policy = keep_in_l2();
-    const int cluster = p.cluster * p.shared, clusters = (int)gridDim.x / cluster;
-    const int count = p.tiles_m * p.tiles_n * p.split + p.rest_tiles_m * p.rest_tiles_n;
-    const int BLOCK = at::operand::BLOCK;
-    const size_t panel = (size_t)p.steps * BLOCK;
-    ring r = {0, 1};
-    int turn = 0, ahead = 0; // steps whose blocks are on their way
-    if (at::WHOLE) wait_for_ahead();
-    for (int i = (int)blockIdx.x / cluster; i < count; i += clusters, turn ^= 1) {
-        const work w = work_of<at>(p, i, rank);
-        const bool last = w.token + w.tokens > p.tokens; // with a box of its own
-        const int tokens = last ? p.tokens - w.token : w.tokens;
-        // a cluster of two copies a part each
-        const int own = p.cluster == 1 ? 0 : rank * WN_SPMM24_PART(tokens, 2);
-        const void *map = last                                  ? &p.x_last[own != 0]
-                          : at::RESTS && w.tokens != at::TOKENS ? &p.x_rest
-                                                                : &p.x;
-        asm volatile("" : "+l"(map)); // an address, not found again in each step
-        const uint32_t to = base + own * 128;
-        const int token = own < tokens ? w.token + own : -1; // -1: no part is left
-        // every second tile from the last step backwards: what L2 holds is used again
-        const int by = turn != 0 ? -1 : 1;
-        int k = turn != 0 ? w.first + w.steps - 1 : w.first;
-        // features beyond the last panel: any numbers, nothing stores what comes of them
-        const uint8_t *from[at::COPIED];
-#pragma unroll
-        for (int b = 0; b < at::COPIED; b++)
-            from[b] = p.blocks + min(w.m * at::BLOCKS + first + b, p.panels - 1) * panel +
-                      (size_t)k * BLOCK;
-        // blocks that nothing ahead writes do not wait for it
-        if (!at::WHOLE && p.early && i == (int)blockIdx.x / cluster) {
-            ahead = min((int)at::STAGES, w.steps);
-#pragma unroll 1
-            for (int s = 0; s < ahead; s++)
-                fetch_blocks<at>(base, s, from, first, by, tokens, policy);
-        }
-        if (!at::WHOLE && i == (int)blockIdx.x / cluster) wait_for_ahead();
-#pragma unroll 1
-        for (int s = 0; s < w.steps; s++, k += by) {
-            const uint32_t barrier = full + 8 * r.stage;
-            if (ahead > 0) {
-                ahead--;
-            } else {
-                barrier_wait(empty + 8 * r.stage, r.phase);
-                if (COPIES & COPIES_BLOCKS)
-                    fetch_blocks<at>(base, r.stage, from, first, by, tokens, policy);
-            }
-            if ((COPIES & COPIES_TOKENS) && token >= 0) {
-                if (p.cluster == 1)
-                    copy_box(to + r.stage * at::TOKEN_BYTES, map, barrier, k * at::operand::COLUMNS,
-                             token);
-                else
-                    copy_box_to(to + r.stage * at::TOKEN_BYTES, map, barrier,
-                                k * at::operand::COLUMNS, token, 3);
-            }
-            r.next<at::STAGES>();
-        }
-    }
-}
-
-// A warpgroup that multiplies: its place in shared memory and among its threads.
-struct consumer {
-    uint32_t base;
-    uint32_t place; // in a chunk, of the 16 bytes that this thread addresses for stmatrix
-    int which, thread, rank;
-    uint32_t phases; // of the barriers of residual chunks, a bit for each buffer
-
-    template <class at> __device__ __forceinline__ uint32_t chunk(int n) const {
-        return base + at::CHUNK_AT + (which * at::CHUNKS + n % at::CHUNKS) * at::CHUNK_BYTES;
-    }
-    template <class at> __device__ __forceinline__ uint32_t arrived(int n) const { // a residual
-        return base + at::RESIDUAL_AT + (which * at::CHUNKS + n % at::CHUNKS) * 8;
-    }
-    template <class at> __device__ __forceinline__ uint32_t parts() const { // sums that come
-        return base + at::PARTS_AT + which * 8;
-    }
-    template <class at> __device__ __forceinline__ uint32_t word() const {
-        return base + at::WORD_AT + which * 4;
-    }
-    template <class at> __device__ __forceinline__ uint32_t scales() const {
-        return base + at::SCALE_AT + which * at::SCALE_BYTES;
-    }
-};
-
-// One step: words of what is kept, then PANELS products of two halves each. The registers of the
-// words belong to products that are still running, so steps take turns with two sets.
-template <class at>
-static __device__ __forceinline__ void
-step(const consumer &c, float (&d)[at::PANELS][at::TOKENS / 2],
-     uint32_t (&e)[at::PANELS][at::WORDS], const ring &r, bool first) {
-    enum { BLOCK = at::operand::BLOCK };
-    const uint32_t a =
-        c.base + at::BLOCK_AT + r.stage * at::BLOCK_BYTES + c.which * at::PANELS * BLOCK;
-    const uint32_t b = c.base + r.stage * at::TOKEN_BYTES;
-    barrier_wait(c.base + at::BARRIER_AT + 8 * r.stage, r.phase);
-#pragma unroll
-    for (int i = 0; i < at::PANELS; i++)
-#pragma unroll
-        for (int j = 0; j < at::WORDS; j++)
-            asm volatile("ld.shared.u32 %0, [%1];"
-                         : "=r"(e[i][j])
-                         : "r"(a + i * BLOCK + WN_BLOCK24_VALUES + 4 * (c.thread + j * WARPGROUP)));
-    products_begin();
-#pragma unroll
-    for (int i = 0; i < at::PANELS; i++) {
-        typedef sparse_product<typename at::operand, at::TOKENS> product;
-        const uint32_t block = a + i * BLOCK;
-        product::template run<0>(d[i], matrix_of(block, 512, 2), matrix_of(b, 1024, 1), e[i][0],
-                                 !first);
-        product::template run<1>(d[i], matrix_of(block + 32, 512, 2), matrix_of(b + 64, 1024, 1),
-                                 e[i][at::WORDS - 1], 1);
-    }
-    products_commit();
-}
-
-// No warp of this warpgroup reads a stage any more: said to the producers of the cluster.
-template <class at>
-static __device__ __forceinline__ void release(const consumer &c, uint32_t stage, int cluster) {
-    const uint32_t barrier = c.base + at::BARRIER_AT + 8 * (at::STAGES + stage);
-    const int lane = c.thread & 31;
-    __syncwarp();
-    if (cluster == 1) {
-        if (lane == 0) barrier_arrive(barrier);
-    } else if (lane < cluster) {
-        barrier_arrive_at(barrier, (uint32_t)lane);
-    }
-}
-
-static __device__ __forceinline__ void put_matrices(uint32_t to, uint32_t a, uint32_t b, uint32_t c,
-                                                    uint32_t d) {
-    asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to),
-                 "r"(a), "r"(b), "r"(c), "r"(d)
-                 : "memory");
-}
-
-// What was stored has been read: every buffer of the warpgroup is free.
-template <class at> static __device__ __forceinline__ void all_free(const consumer &c) {
-    if (c.thread == 0) stores_read<0>();
-    __syncwarp();
-    warpgroup_sync(c.which);
-}
-
-// A chunk that all threads have written goes out. The buffer of the next one is free.
-template <class at>
-static __device__ __forceinline__ void hand_over(const consumer &c, const wn__cu_tensor_map &y,
-                                                 uint32_t chunk, int feature, int token) {
-    writes_to_copies();
-    if (c.thread == 0) stores_read<at::CHUNKS - 2>();
-    __syncwarp();
-    warpgroup_sync(c.which);
-    if (c.thread == 0) store_box(&y, chunk, feature, token);
-}
-
-template <class at>
-static __device__ __forceinline__ void multiply(const consumer &c,
-                                                float (&d)[at::PANELS][at::TOKENS / 2], ring *r,
-                                                int steps, int cluster) {
-    uint32_t odd[at::PANELS][at::WORDS], even[at::PANELS][at::WORDS], before = 0;
-    int s = 0;
-#pragma unroll 1
-    while (s < steps) {
-        step<at>(c, d, even, *r, s == 0);
-        products_wait<1>();
-        if (s > 0) release<at>(c, before, cluster);
-        before = r->stage;
-        r->template next<at::STAGES>();
-        if (++s == steps) break;
-        step<at>(c, d, odd, *r, false);
-        products_wait<1>();
-        release<at>(c, before, cluster);
-        before = r->stage;
-        r->template next<at::STAGES>();
-        s++;
-    }
-    products_wait<0>();
-    release<at>(c, before, cluster);
-}
+#include "kernels/cuda/common/spmm24_steps.cuh"
 
 // Sixteen sums of a thread and chunk to or from shared memory.
 static __device__ __forceinline__ void put_chunk(uint32_t to, const float *v) {
@@ -452,6 +137,31 @@ static __device__ __forceinline__ bool gather(const wn__gpu_spmm24_blocks &p, co
     return true;
 }
 
+static __device__ __forceinline__ void put_matrices(uint32_t to, uint32_t a, uint32_t b, uint32_t c,
+                                                    uint32_t d) {
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to),
+                 "r"(a), "r"(b), "r"(c), "r"(d)
+                 : "memory");
+}
+
+// What was stored has been read: every buffer of the warpgroup is free.
+template <class at> static __device__ __forceinline__ void all_free(const consumer &c) {
+    if (c.template self<at>() == 0) stores_read<0>();
+    __syncwarp();
+    warpgroup_sync(c.which);
+}
+
+// A chunk that all threads have written goes out. The buffer of the next one is free.
+template <class at>
+static __device__ __forceinline__ void hand_over(const consumer &c, const wn__cu_tensor_map &y,
+                                                 uint32_t chunk, int feature, int token) {
+    writes_to_copies();
+    if (c.template self<at>() == 0) stores_read<at::CHUNKS - 2>();
+    __syncwarp();
+    warpgroup_sync(c.which);
+    if (c.template self<at>() == 0) store_box(&y, chunk, feature, token);
+}
+
 // Chunk `chunk` of a tile's residual into its buffer; one thread calls it.
 template <class at>
 static __device__ __forceinline__ void load_residual(const wn__gpu_spmm24_blocks &p,
@@ -477,7 +187,7 @@ template <class at, bool PLAIN>
 static __device__ __forceinline__ void
 first_residuals(const wn__gpu_spmm24_blocks &p, const consumer &c, const work &w, chunks own) {
     if (PLAIN) return;
-    if (p.residual_given != 0 && c.thread == 0) {
+    if (p.residual_given != 0 && c.template self<at>() == 0) {
         stores_read<0>();
         for (int chunk = own.first; chunk < own.first + at::CHUNKS && chunk < own.end; chunk++)
             load_residual<at>(p, c, w, chunk);
@@ -502,7 +212,7 @@ template <class at>
 static __device__ __forceinline__ void fetch_scales(const wn__gpu_spmm24_blocks &p,
                                                     const consumer &c, const work &w) {
 #pragma unroll
-    for (int t = c.thread; at::SCALE_BYTES > 0 && t < at::TOKENS; t += WARPGROUP) {
+    for (int t = c.template self<at>(); at::SCALE_BYTES > 0 && t < at::TOKENS; t += WARPGROUP) {
         const float *from = &p.x_scale[(int64_t)min(w.token + t, p.tokens - 1) * p.x_scale_stride];
         asm volatile(
             "cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(c.template scales<at>() + 4 * t),
@@ -578,11 +288,12 @@ static __device__ __forceinline__ void finish(const wn__gpu_spmm24_blocks &p, co
     }
 }
 
-// Adds 16 x 16 of the residual, or multiplies by its gate.
+// Adds 16 x 16 of the residual, or multiplies by its gate, which products of 8 bits do not have.
 template <class at>
 static __device__ __forceinline__ void add_residual(const wn__gpu_spmm24_blocks &p, uint32_t from,
                                                     float (&v)[8]) {
     typedef typename at::out T;
+    const bool gate = at::WORDS == 1 && p.gate != 0;
     uint32_t r[4];
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -591,8 +302,8 @@ static __device__ __forceinline__ void add_residual(const wn__gpu_spmm24_blocks 
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const float low = T::wide((uint16_t)r[i]), high = T::wide((uint16_t)(r[i] >> 16));
-        v[2 * i] = p.gate != 0 ? v[2 * i] * (2 * root(low)) : v[2 * i] + low;
-        v[2 * i + 1] = p.gate != 0 ? v[2 * i + 1] * (2 * root(high)) : v[2 * i + 1] + high;
+        v[2 * i] = gate ? v[2 * i] * (2 * root(low)) : v[2 * i] + low;
+        v[2 * i + 1] = gate ? v[2 * i + 1] * (2 * root(high)) : v[2 * i + 1] + high;
     }
 }
 
@@ -608,8 +319,10 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
 #pragma unroll
     for (int i = 0; i < at::PANELS; i++) {
         const int feature = ((w.m * at::CONSUMERS + c->which) * at::PANELS + i) * 64;
+        const int thread = c->template self<at>();
+        const uint32_t place = at::ONE_SET ? place_of(thread) : c->place;
         const factors f =
-            factors_of<at, PLAIN>(p, feature + 16 * (c->thread >> 5) + (c->thread >> 2 & 7));
+            factors_of<at, PLAIN>(p, feature + 16 * (thread >> 5) + (thread >> 2 & 7));
 #pragma unroll
         for (int n = 0; n < at::EACH; n++) {
             const int chunk = i * at::EACH + n;
@@ -623,19 +336,19 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
             }
 #pragma unroll
             for (int j = 0; j < (tail ? at::TAIL : at::CHUNK) / 16; j++) {
-                const uint32_t place = to + c->place + j * 16 * 128;
+                const uint32_t at_chunk = to + place + j * 16 * 128;
                 float v[8];
-                const int mine = 16 * j + 2 * (c->thread & 3); // token of the chunk
-                finish<at, PLAIN>(p, &d[i][n * (at::CHUNK / 2) + 8 * j], f, first + mine,
-                                  c->template scales<at>() + 4 * (n * at::CHUNK + mine), v);
-                if (!PLAIN && p.residual_given != 0) add_residual<at>(p, place, v);
-                put_matrices(place, T::pair(v[0], v[1]), T::pair(v[2], v[3]), T::pair(v[4], v[5]),
-                             T::pair(v[6], v[7]));
+                const int token = 16 * j + 2 * (c->template self<at>() & 3); // of the chunk
+                finish<at, PLAIN>(p, &d[i][n * (at::CHUNK / 2) + 8 * j], f, first + token,
+                                  c->template scales<at>() + 4 * (n * at::CHUNK + token), v);
+                if (!PLAIN && p.residual_given != 0) add_residual<at>(p, at_chunk, v);
+                put_matrices(at_chunk, T::pair(v[0], v[1]), T::pair(v[2], v[3]),
+                             T::pair(v[4], v[5]), T::pair(v[6], v[7]));
             }
             hand_over<at>(*c, tail ? p.y_tail : p.y, to, feature, first);
             const int next = chunk - LAG + at::CHUNKS;
-            if (!PLAIN && p.residual_given != 0 && c->thread == 0 && chunk - LAG >= own.first &&
-                next < own.end) {
+            if (!PLAIN && p.residual_given != 0 && c->template self<at>() == 0 &&
+                chunk - LAG >= own.first && next < own.end) {
                 stores_read<LAG>();
                 load_residual<at>(p, *c, w, next);
             }
@@ -724,11 +437,8 @@ static __device__ __forceinline__ void spmm24_blocks(const wn__gpu_spmm24_blocks
         asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(at::CONSUMERS > 2 ? 152
                                                                  : at::WHOLE       ? 240
                                                                                    : 232));
-        const int which = group - 1, thread = (int)threadIdx.x % WARPGROUP, lane = thread & 31;
-        const int token = 8 * (lane >> 4) + (lane & 7);
-        const int column = 2 * (thread >> 5) + (lane >> 3 & 1);
-        consumer c = {
-            base, (uint32_t)(token * 128 + ((column ^ (token & 7)) << 4)), which, thread, rank, 0};
+        const int thread = (int)threadIdx.x % WARPGROUP;
+        consumer c = {base, place_of(thread), group - 1, thread, rank, 0};
         ring r = {0, 0};
         const bool plain = p.bias == nullptr && p.relu2 == 0 && p.residual_given == 0;
         const int i = plain ? consume<at, true>(p, &c, &r) : consume<at, false>(p, &c, &r);
@@ -739,7 +449,7 @@ static __device__ __forceinline__ void spmm24_blocks(const wn__gpu_spmm24_blocks
             else if (p.rest == 128)
                 rest<narrower<at, 128>>(p, &c, &r, i, count);
         }
-        if (c.thread == 0) stores_done();
+        if (c.template self<at>() == 0) stores_done();
     }
     __syncwarp();
     cluster_sync(); // nobody's shared memory goes while another block may write to it
