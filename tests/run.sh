@@ -21,10 +21,10 @@ one() {
         p=0 f=0 k=0
         case $code in 0) p=1 ;; 77) k=1 note=": $(tail -n 1 "$log")" ;; *) f=1 ;; esac
         ;;
-    *) # cmocka's closing lines; a program that dies, or runs nothing, counts as one failure
+    *) # cmocka's closing lines, in which newer ones name the group; a program that dies, or runs nothing, counts as one failure
         p=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" | awk '{s += $1} END {print s + 0}')
-        f=$(sed -n 's/^\[  FAILED  \] [^:]*: \([0-9]*\) test.*/\1/p' "$log" | awk '{s += $1} END {print s + 0}')
-        k=$(sed -n 's/^\[  SKIPPED \] [^:]*: \([0-9]*\) test.*/\1/p' "$log" | awk '{s += $1} END {print s + 0}')
+        f=$(sed -n 's/^\[  FAILED  \] \([^:]*: \)\{0,1\}\([0-9]\{1,\}\) test(s), listed.*/\2/p' "$log" | awk '{s += $1} END {print s + 0}')
+        k=$(sed -n 's/^\[  SKIPPED \] \([^:]*: \)\{0,1\}\([0-9]\{1,\}\) test(s), listed.*/\2/p' "$log" | awk '{s += $1} END {print s + 0}')
         [ "$code" = 0 ] || [ "$f" -gt 0 ] || f=1
         [ "$code" != 0 ] || [ "$((p + k))" -gt 0 ] || f=1
         ;;
