@@ -83,6 +83,21 @@ static void test_large(void **state) {
     wn__tuned_free(&t);
 }
 
+// A file that went through an editor of other line ends.
+static void test_line_ends(void **state) {
+    (void)state;
+    wn__tuned t = {0};
+    assert_int_equal(wn__tuned_parse(&t,
+                                     "winnow choices 1\r\n# told\r\n\r\n"
+                                     "CPU\t-\tmatmul\tc\tref\t2\tm=8\tref=2\r\n"
+                                     "CPU\t-\tmatmul\td\tref\t2\tm=8",
+                                     "f"),
+                     WN_OK);
+    assert_int_equal(t.count, 2);
+    assert_string_equal(t.line[0].times, "ref=2");
+    wn__tuned_free(&t);
+}
+
 // The nearest name is said.
 static void test_names(void **state) {
     (void)state;
@@ -202,10 +217,11 @@ static void test_without(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),      cmocka_unit_test(test_names),
-        cmocka_unit_test(test_gpu),        cmocka_unit_test(test_large),
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_exact),      cmocka_unit_test(test_without),
+        cmocka_unit_test(test_lines),     cmocka_unit_test(test_names),
+        cmocka_unit_test(test_gpu),       cmocka_unit_test(test_large),
+        cmocka_unit_test(test_line_ends), cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_plan),      cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
