@@ -394,6 +394,7 @@ bool options_parse_file(options *o, const char *text, const char *name, char *er
     for (int i = 0; i < O_COUNT; i++)
         fixed[i] = o->value[i].given;
     int number = 1;
+    if (strncmp(text, "\xEF\xBB\xBF", 3) == 0) text += 3; /* what some editors begin with */
     for (const char *line = text; *line; number++) {
         size_t size = strcspn(line, "\n");
         char where[300];

@@ -107,6 +107,11 @@ static void test_configuration_file(void **state) {
     assert_non_null(strstr(error, "run.conf: line 1: expected 'name = value'"));
     assert_false(options_parse_file(&o, "\nlayer = 3\n", "run.conf", error, sizeof error));
     assert_non_null(strstr(error, "line 2: unknown option 'layer'; the nearest is 'layers'"));
+    /* a mark of byte order is no part of the first name, as of none behind it */
+    assert_true(
+        options_parse_file(&o, "\xEF\xBB\xBFwarmup = 7\n", "run.conf", error, sizeof error));
+    assert_int_equal(opt_int(&o, O_warmup), 7);
+    assert_false(options_parse_file(&o, "\n\xEF\xBB\xBFlr = 1\n", "run.conf", error, sizeof error));
     options_free(&o);
 }
 
