@@ -126,11 +126,14 @@ static void the_wrong_axis_is_told(void **state) {
     expect_one(dir, "it is 2:4 along columns, the other way round");
 }
 
+#define NORM "model.layers.1.input_layernorm.weight"
+
 static void spoil(const char *tensor, wn_tensor *view) {
     float *w = view->data;
     if (strcmp(tensor, "model.norm.weight") == 0) w[7] = NAN;
     if (strcmp(tensor, UP ".weight") == 0) w[40] = w[41] = INFINITY;
     if (strcmp(tensor, DOWN ".weight") == 0) *view = wn__tensor2(w, WN_DTYPE_F32, 8, 48);
+    if (strcmp(tensor, NORM) == 0) *view = wn__tensor2(w, WN_DTYPE_F32, 16, 1);
     if (strcmp(tensor, "lm_head.weight") == 0) *view = wn__tensor2(w, WN_DTYPE_I32, 19, 16);
 }
 
@@ -139,9 +142,10 @@ static void every_reason_is_given(void **state) {
         "model.norm.weight: 1 of 16 values are NaN or infinite, the first at row 0, column 7",
         UP ".weight: 2 of 384 values are NaN or infinite, the first at row 2, column 8",
         DOWN ".weight: shape [8, 48], the configuration says [16, 24]",
+        NORM ": shape [16, 1], the configuration says [16]",
         "lm_head.weight: dtype I32; weights are F64, F32, BF16 or F16"};
     const wn__model_config c = small_config();
-    expect(make_model(state, "d", &c, WN_DTYPE_NONE, 2000, spoil), 4, want, COUNT(want));
+    expect(make_model(state, "d", &c, WN_DTYPE_NONE, 2000, spoil), 5, want, COUNT(want));
 }
 
 static void names_are_those_of_the_configuration(void **state) {
