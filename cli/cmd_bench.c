@@ -154,7 +154,7 @@ static void put_option(FILE *f, option_id id, const option_value *v) {
     const option_type type = option_at(id)->type;
     char name[OPTION_NAME_MAX];
     option_name(id, name);
-    if (type == FLAG) fprintf(f, " --%s%s", v->number ? "" : "no-", name);
+    if (type == FLAG) fprintf(f, " --%s%s", v->number != 0 ? "" : "no-", name);
     if (type != FLAG && type != TEXT && type != LIST) fprintf(f, " --%s %.12g", name, v->number);
     for (size_t i = 0; i < (type == TEXT ? 1 : v->count); i++) {
         fprintf(f, " --%s ", name);
