@@ -25,7 +25,7 @@
 #if PAIRS
 #define CUT wn__sddmm24_pairs
 #elif VF == 16
-#define CUT wn__sddmm24_vectors64
+#define CUT wn__sddmm24_vectors64()
 #else
 #define CUT wn__sddmm24_vectors32
 #endif

@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: MIT
 // The cut of a product at kept places, and the workspace that follows from it.
 #include "kernels/simd/sddmm24_plan.h"
+#include "base/cpu.h"
 #include "kernels/contract.h"
 #include "kernels/simd/accepts.h"
 #include "kernels/simd/matmul_plan.h"
 
-#define MOST_TOKENS 1024
 #define DY_FLOATS   (128 * 1024) // of a block: 512 KiB
 #define LEAST_BLOCK 256          // since each block brings in x again
 #define MOST_BLOCK  1024
 #define FEW         40 // tokens, at most, that columns are lanes for
 #define FEW_TILES   16 // of a block
 
-const wn__sddmm24_cut wn__sddmm24_vectors64 = {16, 1, 8192}, wn__sddmm24_vectors32 = {8, 1, 8192},
-                      wn__sddmm24_pairs = {16, WN_PAIR_STEPS, 8192};
+const wn__sddmm24_cut wn__sddmm24_vectors32 = {8, 1, 8192, 1024},
+                      wn__sddmm24_pairs = {16, WN_PAIR_STEPS, 8192, 1024};
+
+// AMD's first processors with AVX-512 have 32 KiB of the first cache, of which 8192 floats leave
+// nothing for dy.
+wn__sddmm24_cut wn__sddmm24_vectors64(void) {
+    static const wn__sddmm24_cut whole = {16, 1, 8192, 1024}, split = {16, 1, 4096, 256};
+    return (wn__cpu_flags() & WN_CPU_AVX512SPLIT) != 0 ? split : whole;
+}
 
 static int64_t smaller(int64_t a, int64_t b) {
     return a < b ? a : b;
@@ -23,7 +30,7 @@ static int64_t smaller(int64_t a, int64_t b) {
 wn__sddmm24_plan wn__sddmm24_plan_for(const wn__sddmm24 *p, wn__sddmm24_cut cut) {
     int64_t n = p->dy.shape[1], T = p->x.shape[0], turn = WN_SDDMM24_TURN * cut.vec * cut.steps;
     wn__sddmm24_plan plan = {.chunk = cut.floats / (2 * cut.vec) * cut.steps,
-                             .tokens = p->v.dtype == WN_DTYPE_BF16 ? T : smaller(T, MOST_TOKENS),
+                             .tokens = p->v.dtype == WN_DTYPE_BF16 ? T : smaller(T, cut.tokens),
                              .slices = wn__ceil_div(p->x.shape[1], 2 * cut.vec)};
     int64_t floats = wn__ceil_div(plan.tokens, turn) * turn / cut.steps;
     int64_t most = floats > 0 ? DY_FLOATS / floats : MOST_BLOCK;
@@ -45,7 +52,7 @@ bool wn__sddmm24_is_few(const wn__sddmm24 *p) {
 }
 
 wn__sddmm24_few wn__sddmm24_few_for(const wn__sddmm24 *p) {
-    const int64_t vec = wn__sddmm24_vectors64.vec;
+    const int64_t vec = wn__sddmm24_vectors64().vec;
     wn__sddmm24_few plan = {.vecs = wn__ceil_div(p->x.shape[1], vec),
                             .tiles = wn__ceil_div(p->dy.shape[1], WN_SDDMM24_FEW_OUTPUTS)};
     plan.slices = wn__ceil_div(plan.vecs, WN_SDDMM24_FEW_VECS);
@@ -65,7 +72,7 @@ size_t wn__workspace_sddmm24_avx2(const void *args, int threads) {
 size_t wn__workspace_sddmm24_avx512(const void *args, int threads) {
     size_t each = wn__sddmm24_is_few(args)
                       ? wn__sddmm24_few_for(args).worker_bytes
-                      : wn__sddmm24_plan_for(args, wn__sddmm24_vectors64).worker_bytes;
+                      : wn__sddmm24_plan_for(args, wn__sddmm24_vectors64()).worker_bytes;
     return (size_t)threads * each;
 }
 

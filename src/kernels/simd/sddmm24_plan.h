@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* How sddmm24 is cut: parts of tokens, and in them blocks of outputs and slices of columns. Only
- * the shapes decide. */
+ * the shapes and the kind of processor decide. */
 #ifndef WN_KERNELS_SIMD_SDDMM24_PLAN_H
 #define WN_KERNELS_SIMD_SDDMM24_PLAN_H
 
@@ -16,12 +16,14 @@
 #define WN_SDDMM24_TURN 4
 
 /* What a variant makes of the tokens: floats of a vector (twice as many columns make a slice, whose
- * kept places fill one), tokens of a float, and floats of a slice in a chunk of tokens. */
+ * kept places fill one), tokens of a float, floats of a slice in a chunk of tokens, and tokens of a
+ * part at most: the fewer, the more outputs make a block, and the fewer times is x brought in. */
 typedef struct wn__sddmm24_cut {
-    int64_t vec, steps, floats;
+    int64_t vec, steps, floats, tokens;
 } wn__sddmm24_cut;
 
-extern const wn__sddmm24_cut wn__sddmm24_vectors64, wn__sddmm24_vectors32, wn__sddmm24_pairs;
+extern const wn__sddmm24_cut wn__sddmm24_vectors32, wn__sddmm24_pairs;
+wn__sddmm24_cut wn__sddmm24_vectors64(void);
 
 typedef struct wn__sddmm24_plan {
     int64_t chunk;                           /* tokens that a slice is in the first cache for */
