@@ -180,9 +180,10 @@ static int time_variants(const options *o) {
 static void on_tune(void *ctx, const wn_tune_result *r) {
     (void)ctx;
     if (*r->refused)
-        printf("  %-28s %s\n", r->name, r->refused);
+        printf("  %-28s %s%s%s\n", r->name, r->way, *r->way ? ": " : "", r->refused);
     else
-        printf("%c %-28s %10.2f us\n", r->chosen ? '*' : ' ', r->name, r->seconds * 1e6);
+        printf("%c %-28s %10.2f us%s%s\n", r->chosen ? '*' : ' ', r->name, r->seconds * 1e6,
+               *r->way ? "  " : "", r->way);
 }
 
 static int tune(const options *o) {

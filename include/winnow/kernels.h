@@ -93,6 +93,7 @@ typedef struct wn_tune_options {
 } wn_tune_options;
 typedef struct wn_tune_result {
     const char *name;    /* of the row */
+    const char *way;     /* that of a library's which it took; "": as it does by itself */
     double seconds;      /* median; 0: it was not timed, */
     const char *refused; /* for this reason; "" when it was */
     bool chosen;

@@ -20,6 +20,7 @@ enum { ACTIONS = 16, MATRICES = 32 };
 typedef struct action {
     wn__op op;
     const wn__kernel *kernel;
+    const char *way;
     wn__gpu_best best;
     union {
         wn__matmul matmul;
@@ -68,6 +69,7 @@ static wn_status run(void *ctx) {
     for (int i = 0; i < j->actions; i++) {
         action *a = &j->action[i];
         if (a->op == WN__OP_mvue24_blocks) a->p.draw.counter++;
+        j->x.way = a->way;
         WN_TRY(a->kernel != NULL ? wn__run_kernel(&j->x, a->kernel, &a->p)
                                  : wn__gpu_best_run(&a->best, &a->p.matmul, j->workspace));
     }
@@ -215,6 +217,7 @@ static wn_status plan(mlp *j) {
             continue;
         }
         WN_TRY(wn__plan(&j->x, a->op, &a->p, &a->kernel));
+        a->way = wn__plan_way(&j->x, a->kernel, &a->p);
         WN_TRY(wn__run_kernel(&j->x, a->kernel, &a->p));
     }
     WN_TRY(wn__cuda_arena(j->s->gpu->d, "workspace", j->x.need + WN_CUDA_ALIGN, &j->work));

@@ -145,6 +145,7 @@ static wn_status open_job(wn__cell *c, wn__op op, const char *text, bool gaps, b
                       .tuned = &s->gpu->tuned,
                       .planning = true};
     WN_TRY(wn__plan(&j->x, op, j->c->args, &j->kernel));
+    j->x.way = wn__plan_way(&j->x, j->kernel, j->c->args);
     WN_TRY(wn__run_kernel(&j->x, j->kernel, j->c->args));
     WN_TRY(place(j, s->gpu, cold));
     j->x.planning = false;

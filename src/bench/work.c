@@ -127,7 +127,7 @@ static wn_status add_step(wn__cell *c, const wn__work *l, chain *ch, const char 
         return wn__suite_note(c->suite, "%s: %s has only the reference for %s here; left out",
                               c->work, name, c->suite->dtype);
     *fit = true;
-    WN_TRY(wn__timed_open(ch->timed + i, k, ch->c[i], c->suite->pool, NULL));
+    WN_TRY(wn__timed_open(ch->timed + i, k, NULL, ch->c[i], c->suite->pool, NULL));
     forget(ch->timed + i, ch->c[i]);
     ch->count++;
     return WN_OK;

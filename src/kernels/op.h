@@ -38,12 +38,25 @@ typedef size_t wn__workspace_fn(const void *args, int threads);
  * message. One for each op, in <op>.c beside its header: wn__check_<op>. */
 typedef wn_status wn__check_fn(const void *args);
 
+/* The rank of rows that exist to be checked: they run where they are forced, and are neither chosen
+ * nor tuned to. */
+enum { WN__CHECKED_ONLY = -1 };
+
+/* Ways that a variant has for the arguments of a run, each a text without blanks that names it
+ * again on another start; a library's own, so only rows that call one have any. */
+enum { WN__WAY_TEXT = 64, WN__MOST_WAYS = 8 };
+typedef struct wn__ways {
+    int count;
+    char text[WN__MOST_WAYS][WN__WAY_TEXT];
+    int taken; /* by the last run; -1: that which the library chooses */
+} wn__ways;
+
 typedef struct wn__kernel {
     wn__op op;
     const char *name;    /* "spmm24_avx512": op, '_', variant; symbol and file */
     const char *variant; /* "avx512" */
     uint32_t needs;      /* WN_CPU_* flags, or WN_GPU_* ones of a row that runs on a GPU */
-    int rank;            /* the highest accepted rank wins */
+    int rank;            /* the highest accepted rank wins; or WN__CHECKED_ONLY */
     wn__kernel_fn *run;
     wn__accepts_fn *accepts;
     wn__workspace_fn *workspace;
@@ -82,12 +95,18 @@ struct wn__exec {
     size_t scratch_size;
     uint8_t *used; /* optional, one byte for each row of the table, set when the row was chosen */
     struct wn__profile *profile; /* borrowed; NULL: nothing is timed (kernels/profile.h) */
+    const char *way; /* borrowed; that of the variant that runs, NULL: as it does by itself. wn__run
+                        takes it from a measured choice; what runs a stated row sets it */
+    wn__ways *ways;  /* borrowed; what a variant with ways lists them in; NULL: it is not asked */
 };
 
 /* Checks the contract and selects: the variant that would run, with the reasons of those refused
  * available through wn_plan_explain (winnow/kernels.h). UNSUPPORTED lists every refusal. */
 WN_NODISCARD wn_status wn__plan(const wn__exec *x, wn__op op, const void *args,
                                 const wn__kernel **out);
+/* The way in which a measured choice has k run these (checked) arguments, NULL: none does. What is
+ * forced on x runs as it does by itself. */
+const char *wn__plan_way(const wn__exec *x, const wn__kernel *k, const void *args);
 /* Checks, selects, and (unless planning) runs. BUG if the workspace is smaller than planned. */
 WN_NODISCARD wn_status wn__run(wn__exec *x, wn__op op, const void *args);
 /* As wn__run with a stated row of the table (tests, benches). */

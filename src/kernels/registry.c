@@ -178,6 +178,7 @@ static const wn__kernel *best(const wn__exec *x, wn__op op, const void *args, bo
         if (k->op != op) continue;
         char why[160];
         if (!is_ref(k)) *only_ref = false;
+        if (k->rank == WN__CHECKED_ONLY) continue;
         if (!wn__kernel_fits(x, k, args, why, sizeof why))
             append(refused, n, k->variant, why);
         else if (!chosen || wn__kernel_rank(k) > wn__kernel_rank(chosen))
@@ -197,8 +198,17 @@ static const wn__kernel *measured(const wn__exec *x, wn__op op, const void *args
     const wn__tuned_line *l = wn__tuned_find(x, op, args);
     for (const wn__kernel *k = table; l != NULL && k < table + ROWS; k++)
         if (k->op == op && strcmp(k->variant, l->variant) == 0)
-            return wn__kernel_fits(x, k, args, why, sizeof why) ? k : NULL;
+            return k->rank != WN__CHECKED_ONLY && wn__kernel_fits(x, k, args, why, sizeof why)
+                       ? k
+                       : NULL;
     return NULL;
+}
+
+const char *wn__plan_way(const wn__exec *x, const wn__kernel *k, const void *args) {
+    const wn__kernel *forced;
+    if (wn__force_find(x->force, k->op, &forced) != WN_OK || forced != NULL) return NULL;
+    const wn__tuned_line *l = wn__tuned_find(x, k->op, args);
+    return l != NULL && *l->way != '\0' && strcmp(l->variant, k->variant) == 0 ? l->way : NULL;
 }
 
 // As wn__plan, with arguments that passed the check.
@@ -242,9 +252,11 @@ static wn__pool *pool_of(const wn__exec *x, const wn__kernel *k, const void *arg
 }
 
 // Counts the workspace and runs, with arguments that k accepted, on a pool of x or alone.
-static wn_status run(wn__exec *x, wn__pool *pool, const wn__kernel *k, const void *args) {
+static wn_status run(wn__exec *x, wn__pool *pool, const wn__kernel *k, const char *way,
+                     const void *args) {
     wn__exec with = *x;
     with.pool = pool;
+    with.way = way;
     size_t need = k->workspace ? k->workspace(args, wn__pool_threads(pool)) : 0;
     if (need > x->need) x->need = need;
     if (x->used) x->used[k - table] = 1;
@@ -264,7 +276,8 @@ static wn_status run(wn__exec *x, wn__pool *pool, const wn__kernel *k, const voi
 wn_status wn__run(wn__exec *x, wn__op op, const void *args) {
     const wn__kernel *k;
     WN_TRY(wn__plan(x, op, args, &k));
-    return run(x, pool_of(x, k, args), k, args);
+    const char *way = x->planning || x->tuned == NULL ? NULL : wn__plan_way(x, k, args);
+    return run(x, pool_of(x, k, args), k, way, args);
 }
 
 wn_status wn__run_kernel(wn__exec *x, const wn__kernel *k, const void *args) {
@@ -272,7 +285,7 @@ wn_status wn__run_kernel(wn__exec *x, const wn__kernel *k, const void *args) {
     WN_TRY(check(k->op, args));
     if (!wn__kernel_fits(x, k, args, why, sizeof why))
         return wn__fail(WN_UNSUPPORTED, "%s: %s", k->name, why);
-    return run(x, x->pool, k, args);
+    return run(x, x->pool, k, x->way, args);
 }
 
 size_t wn_kernel_count(void) {

@@ -17,10 +17,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADER  "winnow choices 1"
-#define LARGEST ((size_t)4 << 20) // of a file: some ten thousand choices
+#define HEADER        "winnow choices 2"
+#define HEADER_BEFORE "winnow choices 1"
+#define LARGEST       ((size_t)4 << 20) // of a file: some ten thousand choices
+#define NOTHING       "-"               // in place of a field that says nothing
 
-enum { FIELDS = 8, FIELDS_BEFORE = 7 };
+// A line's place in a file, and how many fields it may have.
+typedef struct place {
+    const char *path;
+    long number;
+    int least, most;
+} place;
 
 // Ops that share the arguments of another.
 typedef wn__reduce wn__sum;
@@ -147,30 +154,30 @@ double wn__tuned_seconds(const wn__tuned_line *l, const char *variant) {
 
 // One field of a line, which must be there and fit.
 static wn_status take(const char **at, const char *end, char *out, size_t n, bool last,
-                      const char *path, long number) {
+                      const place *p) {
     const size_t left = (size_t)(end - *at);
     const char *tab = memchr(*at, '\t', left);
     const size_t length = last || tab == NULL ? left : (size_t)(tab - *at);
     if (last ? tab != NULL : tab == NULL)
-        return wn__fail(WN_FORMAT, "%s:%ld: %s than %d fields between tabs", path, number,
-                        last ? "more" : "fewer", last ? FIELDS : FIELDS_BEFORE);
+        return wn__fail(WN_FORMAT, "%s:%ld: %s than %d fields between tabs", p->path, p->number,
+                        last ? "more" : "fewer", last ? p->most : p->least);
     if (length == 0 || length >= n)
-        return wn__fail(WN_FORMAT, "%s:%ld: a field is %s", path, number,
+        return wn__fail(WN_FORMAT, "%s:%ld: a field is %s", p->path, p->number,
                         length == 0 ? "empty" : "too long");
     memcpy(out, *at, length);
     out[length] = '\0';
     char shown[WN__TIMES_TEXT]; // they are printed
     if (strlen(out) != length || strcmp(wn_printable(out, shown, sizeof shown), out) != 0)
-        return wn__fail(WN_FORMAT, "%s:%ld: a field is not text of one line", path, number);
+        return wn__fail(WN_FORMAT, "%s:%ld: a field is not text of one line", p->path, p->number);
     *at += length + (last ? 0 : 1);
     return WN_OK;
 }
 
-// The op and the variant are those of this program's table; without device code there are no
-// variants of GPUs in it, whose choices are there to be shown.
-static wn_status check_names(const wn__tuned_line *l, const char *path, long number) {
+// The op and the variant are those of this program's table, and only a library has ways; without
+// device code there are no variants of GPUs in it, whose choices are there to be shown.
+static wn_status check_names(const wn__tuned_line *l, const place *p) {
     char force[96];
-    const wn__kernel *k;
+    const wn__kernel *k = NULL;
     (void)snprintf(force, sizeof force, "%s:%s", l->op, l->variant);
     wn_status status =
         strchr(force, ',') != NULL ? wn__fail(WN_INVALID, "'%.60s' names no kernel", force) : WN_OK;
@@ -178,50 +185,63 @@ static wn_status check_names(const wn__tuned_line *l, const char *path, long num
     if (status == WN_OK) status = wn__op_find(l->op, strlen(l->op), &op);
     const bool shown = strcmp(l->driver, "-") != 0 && !wn__device_code_built();
     if (status == WN_OK && !shown) status = wn__force_find(force, op, &k);
+    if (status == WN_OK && *l->way != '\0' && k != NULL && (k->needs & WN_GPU_LIBRARY) == 0)
+        status = wn__fail(WN_INVALID, "%s has no ways, as '%s'", k->name, l->way);
     if (status == WN_OK) return WN_OK;
     char why[400];
     (void)snprintf(why, sizeof why, "%s", wn_last_error());
-    return wn__fail(WN_FORMAT, "%s:%ld: %s", path, number, why);
+    return wn__fail(WN_FORMAT, "%s:%ld: %s", p->path, p->number, why);
 }
 
-static wn_status parse_line(wn__tuned *t, const char *at, const char *end, const char *path,
-                            long number) {
+static void clear_nothing(char *text) {
+    if (strcmp(text, NOTHING) == 0) *text = '\0';
+}
+
+static wn_status parse_line(wn__tuned *t, const char *at, const char *end, const place *p) {
     wn__tuned_line l = {0};
     char time[32], *stop;
-    WN_TRY(take(&at, end, l.device, sizeof l.device, false, path, number));
-    WN_TRY(take(&at, end, l.driver, sizeof l.driver, false, path, number));
-    WN_TRY(take(&at, end, l.op, sizeof l.op, false, path, number));
-    WN_TRY(take(&at, end, l.class, sizeof l.class, false, path, number));
-    WN_TRY(take(&at, end, l.variant, sizeof l.variant, false, path, number));
-    WN_TRY(take(&at, end, time, sizeof time, false, path, number));
-    const bool before = memchr(at, '\t', (size_t)(end - at)) == NULL;
-    WN_TRY(take(&at, end, l.checked, sizeof l.checked, before, path, number));
-    if (!before) WN_TRY(take(&at, end, l.times, sizeof l.times, true, path, number));
+    const bool ways = p->least > 7; // as of format 2
+    WN_TRY(take(&at, end, l.device, sizeof l.device, false, p));
+    WN_TRY(take(&at, end, l.driver, sizeof l.driver, false, p));
+    WN_TRY(take(&at, end, l.op, sizeof l.op, false, p));
+    WN_TRY(take(&at, end, l.class, sizeof l.class, false, p));
+    WN_TRY(take(&at, end, l.variant, sizeof l.variant, false, p));
+    if (ways) WN_TRY(take(&at, end, l.way, sizeof l.way, false, p));
+    WN_TRY(take(&at, end, time, sizeof time, false, p));
+    const bool last = !ways && memchr(at, '\t', (size_t)(end - at)) == NULL;
+    WN_TRY(take(&at, end, l.checked, sizeof l.checked, last, p));
+    if (!last) WN_TRY(take(&at, end, l.times, sizeof l.times, true, p));
+    clear_nothing(l.way);
+    clear_nothing(l.times);
     l.seconds = strtod(time, &stop) / 1e6;
     if (*stop != '\0' || !(l.seconds > 0) || !isfinite(l.seconds))
-        return wn__fail(WN_FORMAT, "%s:%ld: '%s' is not a number of microseconds", path, number,
-                        time);
-    WN_TRY(check_names(&l, path, number));
+        return wn__fail(WN_FORMAT, "%s:%ld: '%s' is not a number of microseconds", p->path,
+                        p->number, time);
+    WN_TRY(check_names(&l, p));
     return wn__tuned_put(t, &l);
 }
 
+static bool is_line(const char *at, const char *end, const char *text) {
+    return (size_t)(end - at) == strlen(text) && strncmp(at, text, strlen(text)) == 0;
+}
+
 wn_status wn__tuned_parse(wn__tuned *t, const char *text, const char *path) {
-    long number = 0;
+    place p = {.path = path, .least = 9, .most = 9};
     for (const char *at = text; *at != '\0';) {
         const char *end = at + strcspn(at, "\n");
         const char *line_end = end > at && end[-1] == '\r' ? end - 1 : end;
-        number++;
-        if (number == 1) {
-            if ((size_t)(line_end - at) != strlen(HEADER) ||
-                strncmp(at, HEADER, strlen(HEADER)) != 0)
-                return wn__fail(WN_FORMAT, "%s:1: a file of choices begins with '%s'", path,
-                                HEADER);
-        } else if (line_end > at && *at != '#') {
-            WN_TRY(parse_line(t, at, line_end, path, number));
+        p.number++;
+        if (p.number == 1 && is_line(at, line_end, HEADER_BEFORE)) {
+            p.least = 7;
+            p.most = 8;
+        } else if (p.number == 1 && !is_line(at, line_end, HEADER)) {
+            return wn__fail(WN_FORMAT, "%s:1: a file of choices begins with '%s'", path, HEADER);
+        } else if (p.number > 1 && line_end > at && *at != '#') {
+            WN_TRY(parse_line(t, at, line_end, &p));
         }
         at = *end == '\0' ? end : end + 1;
     }
-    return number > 0 ? WN_OK : wn__fail(WN_FORMAT, "%s: an empty file of choices", path);
+    return p.number > 0 ? WN_OK : wn__fail(WN_FORMAT, "%s: an empty file of choices", path);
 }
 
 wn_status wn__tuned_read(wn__tuned *t, const char *path) {
@@ -241,12 +261,15 @@ wn_status wn__tuned_text(const wn__tuned *t, char **out) {
     *out = NULL;
     FILE *f = open_memstream(&text, &size);
     if (f == NULL) return wn__fail_errno("cannot write text to memory");
-    fprintf(f, "%s\n# device, driver, op, class, variant, microseconds, checked on, times of all\n",
+    fprintf(f,
+            "%s\n# device, driver, op, class, variant, way, microseconds, checked on, times of "
+            "all\n",
             HEADER);
     for (size_t i = 0; i < t->count; i++) {
         const wn__tuned_line *l = &t->line[i];
-        fprintf(f, "%s\t%s\t%s\t%s\t%s\t%.4g\t%s%s%s\n", l->device, l->driver, l->op, l->class,
-                l->variant, l->seconds * 1e6, l->checked, *l->times != '\0' ? "\t" : "", l->times);
+        fprintf(f, "%s\t%s\t%s\t%s\t%s\t%s\t%.4g\t%s\t%s\n", l->device, l->driver, l->op, l->class,
+                l->variant, *l->way != '\0' ? l->way : NOTHING, l->seconds * 1e6, l->checked,
+                *l->times != '\0' ? l->times : NOTHING);
     }
     const bool bad = ferror(f) != 0;
     if (fclose(f) != 0 || bad) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Choices of variants that were measured, by device, driver, op and class of arguments. They are
- * kept in a text file, which another machine can read: one choice a line, fields between tabs. */
+ * kept in a text file, which another machine can read: one choice a line, fields between tabs.
+ * Files of format 1, which have no ways and may lack the times, are read as well. */
 #ifndef WN_KERNELS_TUNED_H
 #define WN_KERNELS_TUNED_H
 
@@ -14,8 +15,9 @@ typedef struct wn__tuned_line {
     char driver[24]; /* "13000", "-" */
     char op[40];     /* "matmul" */
     char class[WN__CLASS_TEXT];
-    char variant[40];  /* "cublaslt" */
-    double seconds;    /* of it */
+    char variant[40];       /* "cublaslt" */
+    char way[WN__WAY_TEXT]; /* of it, "": as it does by itself */
+    double seconds;         /* of it */
     char checked[320]; /* the problems on which it agreed with ref, each cut at 90 characters */
     char times[WN__TIMES_TEXT]; /* microseconds of all that were timed: "cublaslt=4.9 sm80=11.2";
                                    empty in files of before */

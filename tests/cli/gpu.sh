@@ -76,12 +76,12 @@ run 0 bench gemm --device cuda --work forward --shapes 64x64 --rows 16 --repeats
 WN_LIBCUDA="$dir/none.so" "$WINNOW" kernels --op matmul --problem m=15,n=60,k=64,bt=1,dtype=bf16 --cache "$dir/choices" >"$out" 2>"$err" || fail "replay"
 prints "measured on Fake GPU 0, driver 13000: matmul_cublaslt"
 run 0 kernels --op matmul --problem m=15,n=60,k=64,bt=1,dtype=bf16 --cache "$dir/choices" --device cuda; prints "* matmul_cublaslt"
-run 0 kernels --tune --op matmul --problem m=8,n=8,k=8 --repeats 2; prints "winnow choices 1"; prints "* matmul_"
+run 0 kernels --tune --op matmul --problem m=8,n=8,k=8 --repeats 2; prints "winnow choices 2"; prints "* matmul_"
 # W written out beside its blocks: what multiplies it needs no room to write it, is timed with the others, and a choice is for these sizes only
 case="T=16,n=64,k=64,dtype=bf16,dense=given"
 run 0 kernels --tune --op spmm24_blocks --problem $case --device cuda --repeats 2 --cache "$dir/dense"
 prints "spmm24_blocks_cublaslt"
-sed -i 's/\tspmm24_blocks\t\([^\t]*\)\t[a-z0-9_]*\t/\tspmm24_blocks\t\1\tcublaslt\t/' "$dir/dense"
+sed -i 's/\tspmm24_blocks\t\([^\t]*\)\t[a-z0-9_]*\t[^\t]*\t/\tspmm24_blocks\t\1\tcublaslt\t-\t/' "$dir/dense"
 run 0 kernels --op spmm24_blocks --problem $case --cache "$dir/dense" --device cuda
 grep -q "^\* spmm24_blocks_cublaslt .* measured .* us" "$out" || fail "a measured choice of dense: $(cat "$out")"
 grep -q "^  spmm24_blocks_sm90a_few .* could run  measured .* us" "$out" || fail "what 2:4 took: $(cat "$out")"
@@ -92,8 +92,31 @@ run 0 kernels --op spmm24_blocks8 --problem T=16,n=64,k=64 --device cuda; prints
 run 0 kernels --op spmm24_blocks8 --problem T=16,n=64,k=64,dense=given,scales=rows --device cuda; prints "* spmm24_blocks8_sm90a_few"
 run 0 bench gemm --device cuda --work forward --dtype e4m3 --shapes 64x64 --rows 16 --repeats 1 --peers none --kernel spmm24_blocks8_cublaslt; prints "spmm24_blocks8_cublaslt"
 echo "x	y" >>"$dir/choices"
-run 1 kernels --op matmul --problem m=8,n=8,k=8 --cache "$dir/choices"; says "choices:5: fewer than 7 fields"
+run 1 kernels --op matmul --problem m=8,n=8,k=8 --cache "$dir/choices"; says "choices:5: fewer than 9 fields"
 run 2 kernels --tune; says "--op"
+# the library's own choices are tried: the fastest is kept by its text, runs again on another start, and is said where this library has it not
+export FAKE_CUBLASLT_FAST=3
+run 0 kernels --tune --op matmul --problem m=16,n=64,k=64,bt=1,dtype=bf16 --device cuda --repeats 2 --cache "$dir/ways"
+grep -q "^\* matmul_cublaslt .* us  cublaslt/130100/3/" "$out" || fail "a way: $(cat "$out")"
+unset FAKE_CUBLASLT_FAST
+WN_LIBCUDA="$dir/none.so" "$WINNOW" kernels --op matmul --problem m=16,n=64,k=64,bt=1,dtype=bf16 --cache "$dir/ways" >"$out" 2>"$err" || fail "replay of a way"
+prints "matmul_cublaslt cublaslt/130100/3/"
+run 0 kernels --op matmul --problem m=16,n=64,k=64,bt=1,dtype=bf16 --cache "$dir/ways" --device cuda
+grep -q "^\* matmul_cublaslt .* way cublaslt/130100/3/[0-9a-f]*$" "$out" || fail "the way of a plan: $(cat "$out")"
+export FAKE_CUBLASLT_VERSION=130200
+run 0 kernels --op matmul --problem m=16,n=64,k=64,bt=1,dtype=bf16 --cache "$dir/ways" --device cuda; prints "but cuBLASLt is 130200 here"
+unset FAKE_CUBLASLT_VERSION
+# what is there to be checked is not tuned to, nor taken from a file
+run 0 kernels --tune --op spmm24_blocks --problem T=16,n=256,k=64,dtype=bf16 --variant 'sm90a*[a-z]' --device cuda --repeats 2 --cache "$dir/parts"
+grep -q "^  spmm24_blocks_sm90a_parts .*there to be checked" "$out" || fail "parts: $(cat "$out")"
+sed -i 's/\tsm90a[a-z_]*\t/\tsm90a_parts\t/' "$dir/parts"
+run 0 kernels --op spmm24_blocks --problem T=16,n=256,k=64,dtype=bf16 --cache "$dir/parts" --device cuda
+prints "* spmm24_blocks_sm90a_few"
+grep -q "^  spmm24_blocks_sm90a_parts .*to be checked" "$out" || fail "parts in a file: $(cat "$out")"
+# 8-bit W of a row that is not of whole 16 bytes: the library refuses, 2:4 does not mind
+run 0 kernels --op spmm24_blocks8 --problem T=5,n=16,k=37,dense=given --device cuda
+grep -q "^  spmm24_blocks8_cublaslt .*rows of whole 16 bytes" "$out" || fail "k=37: $(cat "$out")"
+run 0 kernels --check --op spmm24_blocks8 --variant 'sm90a*[a-z]' --problem T=5,n=16,k=37,dense=given
 
 # a variant whose results are wrong is not chosen, however fast: another is, or none
 export FAKE_CUBLASLT_WRONG=1

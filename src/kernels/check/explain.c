@@ -3,12 +3,22 @@
 // of.
 #include "base/fail.h"
 #include "kernels/check/harness.h"
+#include "kernels/cuda/blaslt.h"
 #include "kernels/registry.h"
 #include "kernels/tuned.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+// The way that a measured choice has a library take, and whether it is one of this library's.
+static void write_way(FILE *f, const char *way) {
+    char why[120];
+    if (way == NULL) return;
+    fprintf(f, "  way %s", way);
+    if (!wn__blaslt_knows(way, why, sizeof why))
+        fprintf(f, ", but %s: what it chooses itself is taken", why);
+}
 
 // One line for each row of the op, with what it took when a choice was made for such arguments on
 // this device; chosen is NULL when nothing runs.
@@ -24,9 +34,11 @@ static void write_rows(FILE *f, const wn__exec *x, const wn__case *c, const wn__
         fprintf(f, "%c %-24s rank %-3d", k == chosen ? '*' : ' ', k->name, wn__kernel_rank(k));
         if (k->needs) fprintf(f, "  needs %s", wn__needs_text(k->needs, needs, sizeof needs));
         if (!fits) fprintf(f, "  refused: %s", why);
-        if (fits && k != chosen) fprintf(f, "  could run");
+        if (fits && k != chosen)
+            fprintf(f, k->rank == WN__CHECKED_ONLY ? "  to be checked" : "  could run");
         const double took = measured != NULL ? wn__tuned_seconds(measured, k->variant) : 0;
         if (took > 0) fprintf(f, "  measured %.4g us", took * 1e6);
+        if (k == chosen) write_way(f, wn__plan_way(x, k, c->args));
         fputc('\n', f);
     }
 }
@@ -50,8 +62,9 @@ static void write_choices(FILE *f, const wn__tuned *t, const wn__case *c) {
     for (size_t i = 0; i < t->count; i++) {
         const wn__tuned_line *l = &t->line[i];
         if (strcmp(l->op, wn__op_name(c->type->op)) != 0 || strcmp(l->class, class) != 0) continue;
-        fprintf(f, "measured on %s, driver %s: %s_%s, %.4g us, checked on %s\n", l->device,
-                l->driver, l->op, l->variant, l->seconds * 1e6, l->checked);
+        fprintf(f, "measured on %s, driver %s: %s_%s%s%s, %.4g us, checked on %s\n", l->device,
+                l->driver, l->op, l->variant, *l->way != '\0' ? " " : "", l->way, l->seconds * 1e6,
+                l->checked);
         shown++;
     }
     if (shown == 0) fprintf(f, "nothing was measured for %s\n", class);

@@ -210,7 +210,9 @@ typedef struct wn__stage {
         char *on_gpu;
     } memory[WN__MAX_PARTS];
     char *scratch;
-    wn__gpu *gpu;      /* set by the caller, for kernels that run on it */
+    wn__gpu *gpu;      /* set by the caller, for kernels that run on it, */
+    const char *way;   /* the way that one of them takes, or NULL, */
+    wn__ways *ways;    /* and where it lists what it has, or NULL */
     wn__arena on_gpu;  /* copies of every allocation while it is there */
     wn__exec gpu_exec; /* runs them */
 } wn__stage;
@@ -262,6 +264,12 @@ typedef struct wn__check_pools {
     wn__gpu *gpu;
 } wn__check_pools;
 
+/* The way that a kernel takes, or NULL, and where it lists what it has, or NULL. */
+typedef struct wn__check_way {
+    const char *way;
+    wn__ways *ways;
+} wn__check_way;
+
 /* Nothing that runs here was selected by the globs (NULL: all), as `what` says: INVALID, or
  * UNSUPPORTED with what this machine lacks if they name rows and all of those need it. */
 wn_status wn__fail_selection(const char *op, const char *variant, const char *what);
@@ -274,8 +282,10 @@ WN_NODISCARD wn_status wn__check_kernel(wn__case *c, const wn__kernel *k,
 /* As many rows of a case as ref does in that many FLOPs, with the same numbers; NULL where it has
  * none that go alone, or one is too much. */
 WN_NODISCARD wn_status wn__case_rows(const wn__case *all, double flops, wn__case **out);
-/* Runs all of a case, and compares those rows with ref. why[n] is "" when they agree. */
+/* Runs all of a case, in some way, and compares those rows with ref. why[n] is "" when they agree.
+ */
 WN_NODISCARD wn_status wn__check_rows(wn__case *few, const wn__case *all, const wn__kernel *k,
-                                      const wn__check_pools *pools, char *why, size_t n);
+                                      wn__check_way way, const wn__check_pools *pools, char *why,
+                                      size_t n);
 
 #endif

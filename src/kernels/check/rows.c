@@ -48,7 +48,7 @@ wn_status wn__case_rows(const wn__case *all, double flops, wn__case **out) {
     const int at = field_of(all->type);
     wn__problem p = all->problem;
     *out = NULL;
-    if (at < 0 || p.value[at] < 2) return WN_OK;
+    if (at < 0 || p.value[at] < 1) return WN_OK;
     p.value[at] = 1;
     const double rows = flops / all->type->flops(&p);
     if (rows < 1) return WN_OK;
@@ -81,7 +81,7 @@ static wn_status take_rows(const wn__case *few, const wn__case *all, const wn__o
     return WN_OK;
 }
 
-wn_status wn__check_rows(wn__case *few, const wn__case *all, const wn__kernel *k,
+wn_status wn__check_rows(wn__case *few, const wn__case *all, const wn__kernel *k, wn__check_way way,
                          const wn__check_pools *pools, char *why, size_t n) {
     wn__stage s;
     wn__outputs outputs = {0}, picked = {0};
@@ -90,6 +90,8 @@ wn_status wn__check_rows(wn__case *few, const wn__case *all, const wn__kernel *k
     WN_TRY(wn__case_reference(few));
     WN_TRY(wn__stage_create(all, 0, &s));
     s.gpu = wn__kernel_on_gpu(k) ? pools->gpu : NULL;
+    s.way = way.way;
+    s.ways = way.ways;
     wn_status status = wn__stage_run(&s, k, pools->many);
     if (status == WN_OK) status = wn__outputs_take(&s, &outputs);
     if (status == WN_OK && wn__stage_intact(&s, why, n)) {

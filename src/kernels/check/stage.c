@@ -167,7 +167,11 @@ static wn_status take_memory(wn__stage *s, size_t scratch) {
 
 // Guards and gaps travel too, so what is written there is seen afterwards.
 wn_status wn__stage_to_gpu(wn__stage *s, const wn__kernel *k) {
-    s->gpu_exec = (wn__exec){.gpu = s->gpu, .device = {.kind = WN_DEVICE_CUDA}, .planning = true};
+    s->gpu_exec = (wn__exec){.gpu = s->gpu,
+                             .device = {.kind = WN_DEVICE_CUDA},
+                             .planning = true,
+                             .way = s->way,
+                             .ways = s->ways};
     WN_TRY(wn__run_kernel(&s->gpu_exec, k, s->args));
     wn_status status = take_memory(s, s->gpu_exec.need);
     if (status == WN_OK) status = copy_blocks(s, true);

@@ -27,7 +27,7 @@ static wn_status add_lane(timing *t, const wn__kernel *k, wn__case *c) {
     t->lane[i] = (wn__lane){.run = wn__timed_run, .ctx = t->timed + i};
     t->lane[i].seconds = calloc((size_t)t->repeats, sizeof(double));
     if (!t->lane[i].seconds) return wn__fail(WN_NOMEM, "no memory for %d samples", t->repeats);
-    return wn__timed_open(t->timed + i, k, c, t->pool, t->gpu);
+    return wn__timed_open(t->timed + i, k, NULL, c, t->pool, t->gpu);
 }
 
 // Whether the row is of this op and wanted, and runs here; opens the GPU for the first that needs

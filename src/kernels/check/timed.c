@@ -34,11 +34,12 @@ static wn_status capture(wn__timed *t) {
     return WN_OK;
 }
 
-wn_status wn__timed_open(wn__timed *t, const wn__kernel *k, wn__case *c, wn__pool *pool,
-                         wn__gpu *gpu) {
+wn_status wn__timed_open(wn__timed *t, const wn__kernel *k, const char *way, wn__case *c,
+                         wn__pool *pool, wn__gpu *gpu) {
     *t = (wn__timed){.kernel = k, .c = c, .batch = 1};
     WN_TRY(wn__stage_create(c, 0, &t->stage));
     t->stage.gpu = gpu;
+    t->stage.way = way;
     WN_TRY(wn__stage_run(&t->stage, k, pool));
     if (wn__kernel_on_gpu(k)) {
         WN_TRY(wn__stage_to_gpu(&t->stage, k));

@@ -16,10 +16,10 @@ typedef struct wn__timed {
 
 /* A case of the op with data, checked by the op's contract. */
 WN_NODISCARD wn_status wn__timed_case(wn__op op, const char *problem, wn__case **out);
-/* Stages c for k and runs it once, which touches the memory and makes the workspace. gpu: for
- * kernels that run on one, where the case then stays. */
-WN_NODISCARD wn_status wn__timed_open(wn__timed *t, const wn__kernel *k, wn__case *c,
-                                      wn__pool *pool, wn__gpu *gpu);
+/* Stages c for k and runs it once, which touches the memory and makes the workspace. way: that it
+ * takes, borrowed, or NULL. gpu: for kernels that run on one, where the case then stays. */
+WN_NODISCARD wn_status wn__timed_open(wn__timed *t, const wn__kernel *k, const char *way,
+                                      wn__case *c, wn__pool *pool, wn__gpu *gpu);
 void wn__timed_close(wn__timed *t); /* safe on a zeroed struct; the case stays */
 /* A batch; ctx is a wn__timed. */
 WN_NODISCARD wn_status wn__timed_run(void *ctx);

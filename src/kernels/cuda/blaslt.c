@@ -3,9 +3,11 @@
 #include "kernels/cuda/blaslt.h"
 
 #include "base/fail.h"
+#include "base/log.h"
 #include "kernels/cuda/libraries.h"
 #include "tensor/cuda_driver.h"
 #include <dlfcn.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -279,6 +281,87 @@ wn_status wn__blaslt_plan(wn__blaslt *b, const wn__lt_shape *s, int wanted,
     b->plans = p;
     *out = p;
     return WN_OK;
+}
+
+// FNV-1a of an algorithm's words.
+static uint64_t hash_of(const wn__lt_algorithm *a) {
+    uint64_t h = UINT64_C(0xCBF29CE484222325);
+    for (size_t i = 0; i < sizeof a->data; i++)
+        h = (h ^ (a->data[i / 8] >> (i % 8 * 8) & 0xFF)) * UINT64_C(0x100000001B3);
+    return h;
+}
+
+// Which of a plan's ways a text names; -1: none of them.
+static int named(const wn__lt_plan *p, const char *way) {
+    uint64_t hash;
+    int place, end = 0;
+    if (sscanf(way, "cublaslt/%*u/%d/%16" SCNx64 "%n", &place, &hash, &end) != 2 || end == 0 ||
+        way[end] != '\0')
+        return -1;
+    for (int i = 0; i < p->found; i++)
+        if (p->choice[i].state == 0 && hash_of(&p->choice[i].algorithm) == hash) return i;
+    return -1;
+}
+
+static void list_ways(const wn__lt_api *api, const wn__lt_plan *p, wn__ways *out) {
+    out->count = 0;
+    for (int i = 0; i < p->found; i++) {
+        if (p->choice[i].state != 0) continue;
+        char *text = out->text[out->count++];
+        (void)snprintf(text, WN__WAY_TEXT, "cublaslt/%zu/%d/%016" PRIx64, api->version(), i,
+                       hash_of(&p->choice[i].algorithm));
+    }
+}
+
+static bool same_version(const wn__lt_api *api, const char *way) {
+    size_t version;
+    return sscanf(way, "cublaslt/%zu/", &version) == 1 && version == api->version();
+}
+
+bool wn__blaslt_knows(const char *way, char *why, size_t n) {
+    const wn__lt_api *api;
+    if (wn__blaslt_find(&api) != WN_OK)
+        (void)snprintf(why, n, "%s", wn_last_error());
+    else if (!same_version(api, way))
+        (void)snprintf(why, n, "cuBLASLt is %zu here", api->version());
+    else
+        return true;
+    return false;
+}
+
+// What the library chooses, in place of a way that is not there.
+static wn_status first_instead(wn__blaslt *b, const wn__lt_shape *s, const char *way,
+                               const wn__lt_plan **plan) {
+    WN_TRY(wn__blaslt_plan(b, s, 1, plan));
+    for (wn__lt_plan *p = b->plans; p != NULL; p = p->next)
+        if (p == *plan && !p->said) {
+            p->said = true;
+            wn__log(WN_LOG_WARN,
+                    "cuBLASLt %zu has no way '%s' to multiply [%lld, %lld] by [%lld, %lld]: what "
+                    "it chooses itself is taken",
+                    b->api->version(), way, (long long)s->columns, (long long)s->inner,
+                    (long long)s->inner, (long long)s->rows);
+        }
+    return WN_OK;
+}
+
+wn_status wn__blaslt_way(wn__blaslt *b, const wn__lt_shape *s, const wn__exec *x,
+                         const wn__lt_plan **plan, int *i) {
+    const bool asks = x->ways != NULL || (x->way != NULL && same_version(b->api, x->way));
+    int at = -1;
+    *i = 0;
+    *plan = NULL;
+    if (asks) WN_TRY(wn__blaslt_plan(b, s, WN_LT_CHOICES, plan));
+    if (asks && x->way != NULL) at = named(*plan, x->way);
+    if (x->ways != NULL) {
+        list_ways(b->api, *plan, x->ways);
+        x->ways->taken = at;
+    }
+    if (at >= 0) {
+        *i = at;
+        return WN_OK;
+    }
+    return x->way != NULL ? first_instead(b, s, x->way, plan) : wn__blaslt_plan(b, s, 1, plan);
 }
 
 wn_status wn__blaslt_run(wn__blaslt *b, const wn__lt_plan *plan, int i, const wn__matmul *p,

@@ -5,9 +5,9 @@
 
 #include "kernels/cuda/blaslt_abi.h"
 #include "kernels/matmul.h"
-#include "tensor/cuda.h"
+#include "kernels/op.h"
 
-enum { WN_LT_CHOICES = 8 };
+enum { WN_LT_CHOICES = WN__MOST_WAYS };
 
 /* The functions of the library, opened once a process. UNSUPPORTED says why there are none. */
 WN_NODISCARD wn_status wn__blaslt_find(const wn__lt_api **out);
@@ -44,6 +44,7 @@ typedef struct wn__lt_plan {
     wn__lt_choice choice[WN_LT_CHOICES]; /* the library's first choice first */
     wn__lt_matmul matmul;
     wn__lt_layout a, b, c;
+    bool said; /* that it is taken in place of a way that is not there */
     struct wn__lt_plan *next;
 } wn__lt_plan;
 
@@ -51,6 +52,16 @@ typedef struct wn__lt_plan {
  * captured. UNSUPPORTED: it has none. */
 WN_NODISCARD wn_status wn__blaslt_plan(wn__blaslt *b, const wn__lt_shape *s, int wanted,
                                        const wn__lt_plan **out);
+/* Way *i of *plan: the one that x->way names, one of the first WN_LT_CHOICES that the library
+ * proposes for the product, as "cublaslt/130200/3/9f3ac17be0d24c11": its version, the place among
+ * them, and a hash of the algorithm's words, which NVIDIA lets programs keep for the version. One
+ * of another version, or that is not among them, is said once, and what the library chooses is
+ * taken, as without x->way. Lists them in x->ways. */
+WN_NODISCARD wn_status wn__blaslt_way(wn__blaslt *b, const wn__lt_shape *s, const wn__exec *x,
+                                      const wn__lt_plan **plan, int *i);
+/* Whether a way is of this library's version; if not, says why in why[n]. That it is among what the
+ * library proposes for a product is seen when that runs. */
+bool wn__blaslt_knows(const char *way, char *why, size_t n);
 /* The scales of a plan of 8-bit numbers, for the runs that follow: of matmul's b and a. */
 WN_NODISCARD wn_status wn__blaslt_scale(wn__blaslt *b, const wn__lt_plan *plan, const void *of_b,
                                         const void *of_a);

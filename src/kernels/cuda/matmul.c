@@ -25,20 +25,21 @@ size_t wn__workspace_matmul_cublaslt(const void *args, int threads) {
     return wn__blaslt_workspace(args);
 }
 
-static wn_status multiply(const wn__matmul *p, wn__gpu *gpu, void *workspace) {
+static wn_status multiply(const wn__matmul *p, const wn__exec *x, void *workspace) {
     wn__lt_shape s;
     wn__blaslt *b;
     const wn__lt_plan *plan;
     char why[160];
+    int i;
     if (p->c.shape[0] == 0 || p->c.shape[1] == 0) return WN_OK;
     if (!wn__blaslt_shape(p, &s, why, sizeof why)) return wn__fail(WN_BUG, "cuBLASLt: %s", why);
-    WN_TRY(wn__gpu_blaslt(gpu, &b));
-    WN_TRY(wn__blaslt_plan(b, &s, 1, &plan));
-    return wn__blaslt_run(b, plan, 0, p, workspace);
+    WN_TRY(wn__gpu_blaslt(x->gpu, &b));
+    WN_TRY(wn__blaslt_way(b, &s, x, &plan, &i));
+    return wn__blaslt_run(b, plan, i, p, workspace);
 }
 
 wn_status wn__matmul_cublaslt(const void *args, wn__exec *x) {
-    return multiply(args, x->gpu, x->scratch);
+    return multiply(args, x, x->scratch);
 }
 
 // The transpose of W [n,k].
@@ -103,7 +104,7 @@ wn_status wn__spmm24_blocks_cublaslt(const void *args, wn__exec *x) {
     const wn__matmul m = dense_product(p, x->scratch);
     if (p->y.shape[0] == 0) return WN_OK;
     if (!wn__given(&p->dense)) WN_TRY(write_out(&p->blocks, x->scratch, x->gpu));
-    return multiply(&m, x->gpu, x->scratch + dense_bytes(p));
+    return multiply(&m, x, x->scratch + dense_bytes(p));
 }
 
 // y = x W^T (+ bias) of 8-bit numbers.
@@ -169,12 +170,13 @@ wn_status wn__spmm24_blocks8_cublaslt(const void *args, wn__exec *x) {
     wn__blaslt *b;
     const wn__lt_plan *plan;
     char why[160];
+    int i;
     if (p->y.shape[0] == 0 || p->y.shape[1] == 0) return WN_OK;
     if (!shape8(p, &s, why, sizeof why)) return wn__fail(WN_BUG, "cuBLASLt: %s", why);
     WN_TRY(wn__gpu_blaslt(x->gpu, &b));
-    WN_TRY(wn__blaslt_plan(b, &s, 1, &plan));
+    WN_TRY(wn__blaslt_way(b, &s, x, &plan, &i));
     WN_TRY(wn__blaslt_scale(b, plan, p->w_scale.data, p->x_scale.data));
-    return wn__blaslt_run(b, plan, 0, &m, x->scratch);
+    return wn__blaslt_run(b, plan, i, &m, x->scratch);
 }
 
 // y = x W with W at `dense` (NULL while planning).
@@ -211,7 +213,7 @@ wn_status wn__spmm24_blocks_columns_cublaslt(const void *args, wn__exec *x) {
     const wn__matmul m = dense_columns(p, x->scratch);
     if (p->y.shape[0] == 0) return WN_OK;
     WN_TRY(write_out(&p->blocks, x->scratch, x->gpu));
-    return multiply(&m, x->gpu, x->scratch + written_bytes(p));
+    return multiply(&m, x, x->scratch + written_bytes(p));
 }
 
 #endif

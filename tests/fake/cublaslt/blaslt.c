@@ -7,12 +7,14 @@
 #include "kernels/cuda/blaslt_abi.h"
 #include <dlfcn.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { INVALID_VALUE = 7, INTERNAL = 14, ALGORITHM = 0x51 };
 
-fake_cublaslt_state fake_cublaslt = {.found = 8, .version = 130100};
+fake_cublaslt_state fake_cublaslt = {.found = 8, .version = 130100, .fast = -1, .wrong = -1};
 
 struct wn__lt_context {
     int unused;
@@ -111,7 +113,14 @@ typedef struct product {
     const void *at, *bt, *ct;
     void *dt;
     float beta;
+    int choice;
 } product;
+
+// A number of the environment, for a program that is no test itself, else what the test said.
+static int asked(const char *variable, int said) {
+    const char *text = getenv(variable);
+    return text != NULL ? atoi(text) : said;
+}
 
 static uint64_t inner_of(const product *p) {
     return p->m.transposed[0] ? p->a.rows : p->a.columns;
@@ -136,7 +145,10 @@ static void multiply(const void *data) {
     const int64_t inner = (int64_t)inner_of(p), columns = (int64_t)p->d.columns;
     float *b = calloc((size_t)((columns + 1) * inner), sizeof *b), *a = b + columns * inner;
     if (b == NULL) abort();
-    const float wrong = getenv("FAKE_CUBLASLT_WRONG") != NULL ? 1 : 0; // of every element
+    const bool bad = getenv("FAKE_CUBLASLT_WRONG") != NULL || p->choice == fake_cublaslt.wrong;
+    const float wrong = bad ? 1 : 0; // of every element
+    const int fast = asked("FAKE_CUBLASLT_FAST", fake_cublaslt.fast);
+    if (fast >= 0 && p->choice != fast) (void)usleep(200);
     for (int64_t j = 0; j < columns; j++)
         line(b + j * inner, p->bt, &p->b, j, p->m.transposed[1], inner);
     for (int64_t i = 0; i < (int64_t)p->d.rows; i++) {
@@ -178,7 +190,7 @@ WN_LT_MAP(ENTRY)
 #undef ENTRY
 
 size_t cublasLtGetVersion(void) {
-    return fake_cublaslt.version;
+    return (size_t)asked("FAKE_CUBLASLT_VERSION", (int)fake_cublaslt.version);
 }
 const char *cublasLtGetStatusName(wn__lt_status status) {
     return status == WN_LT_NOT_SUPPORTED ? "CUBLAS_STATUS_NOT_SUPPORTED"
@@ -285,12 +297,11 @@ wn__lt_status cublasLtMatmulAlgoGetHeuristic(wn__lt_handle handle, wn__lt_matmul
         (m->transposed[1] ? b->rows : b->columns) != d->columns ||
         (m->transposed[1] ? b->columns : b->rows) != inner)
         return INVALID_VALUE;
-    const char *few = getenv("FAKE_CUBLASLT_CHOICES"); // of a program that is no test itself
-    const int most = few != NULL ? atoi(few) : fake_cublaslt.found;
+    const int most = asked("FAKE_CUBLASLT_CHOICES", fake_cublaslt.found);
     *found = wanted < most ? wanted : most;
     for (int i = 0; i < *found; i++)
         out[i] = (wn__lt_choice){.algorithm = {{ALGORITHM, p->align[0], p->align[1], p->align[2],
-                                                p->align[3], p->workspace}},
+                                                p->align[3], p->workspace, (uint64_t)i}},
                                  .workspace = p->workspace};
     return 0;
 }
@@ -308,11 +319,12 @@ wn__lt_status cublasLtMatmul(wn__lt_handle handle, wn__lt_matmul m, const void *
         (uintptr_t)c % made[3] != 0 || (uintptr_t)d % made[4] != 0 || workspace_bytes < made[5] ||
         !holds(workspace, workspace_bytes))
         return INVALID_VALUE;
-    const product p = {*m, *la, *lb, *lc, *ld, a, b, c, d, *(const float *)beta};
+    const product p = {*m, *la, *lb, *lc, *ld, a, b, c, d, *(const float *)beta, (int)made[6]};
     if (!legal8(&p) || !within(a, la) || !within(b, lb) || !within(c, lc) || !within(d, ld) ||
         (m->epilogue == WN_LT_EPILOGUE_BIAS &&
          !holds(m->bias, (size_t)ld->rows * size_of(m->bias_type))))
         return INVALID_VALUE;
     fake_cublaslt.run++;
+    fake_cublaslt.ran = p.choice;
     return submit(multiply, &p, sizeof p) == 0 ? 0 : INTERNAL;
 }

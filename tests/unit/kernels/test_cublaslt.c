@@ -17,6 +17,9 @@
 #include "kernels/op.h"
 #include "kernels/registry.h"
 #include "kernels/spmm24_blocks.h"
+#include "kernels/tuned.h"
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static fake_cuda_state *fake;
@@ -234,6 +237,201 @@ static void test_room(void **state) {
     end(&s);
 }
 
+typedef struct heard {
+    int lines;
+    char last[256];
+} heard;
+
+static void on_line(void *ctx, wn_log_level level, const char *line) {
+    heard *h = ctx;
+    assert_int_equal(level, WN_LOG_WARN);
+    h->lines++;
+    (void)snprintf(h->last, sizeof h->last, "%s", line);
+}
+
+// A way is what it was on another start: by its text. What is none is said once, and the product
+// is what it would be without.
+static void test_ways(void **state) {
+    (void)state;
+    static const char *const none[] = {
+        "cublaslt/130000/3/%s", // of another version
+        "cublaslt/130100/3/0123456789abcdef",
+        "cublaslt/130100/3/%s0",
+        "cublaslt/130100/3",
+        "fastest",
+    };
+    scene s;
+    wn__ways ways = {0};
+    heard h = {0};
+    char third[WN__WAY_TEXT];
+    if (!wn__device_code_built()) skip();
+    begin(&s);
+    wn__matmul p = {.a = place(&s, 4, 8, 1), .b = place(&s, 8, 4, 2), .c = place(&s, 4, 4, 0)};
+    const wn__kernel *k;
+    assert_int_equal(wn__plan(&s.x, WN__OP_matmul, &p, &k), WN_OK);
+    s.x.ways = &ways;
+    assert_int_equal(wn__run_kernel(&s.x, k, &p), WN_OK);
+    assert_int_equal(library->ran, 0);
+    assert_int_equal(ways.taken, -1);
+    assert_int_equal(ways.count, 8);
+    assert_int_equal(strncmp(ways.text[3], "cublaslt/130100/3/", 18), 0);
+    strcpy(third, ways.text[3]);
+    s.x.way = third;
+    assert_int_equal(wn__run_kernel(&s.x, k, &p), WN_OK);
+    assert_int_equal(ways.taken, 3);
+    s.x.ways = NULL;
+    const int asked = library->asked;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(wn__run_kernel(&s.x, k, &p), WN_OK);
+    assert_int_equal(library->ran, 3);
+    assert_int_equal(library->asked, asked); // its answer was kept
+    assert_true(first(&s, &p.c) == 16);
+    // found wherever it stands among them
+    char other[WN__WAY_TEXT];
+    (void)snprintf(other, sizeof other, "cublaslt/130100/5/%s", third + 18);
+    s.x.way = other;
+    assert_int_equal(wn__run_kernel(&s.x, k, &p), WN_OK);
+    assert_int_equal(library->ran, 3);
+    end(&s);
+
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        char way[WN__WAY_TEXT];
+        (void)snprintf(way, sizeof way, none[i], third + 18);
+        begin(&s);
+        p = (wn__matmul){.a = place(&s, 4, 8, 1), .b = place(&s, 8, 4, 2), .c = place(&s, 4, 4, 0)};
+        s.x.way = way;
+        h = (heard){0};
+        wn_log_set(on_line, &h);
+        for (int j = 0; j < 2; j++)
+            assert_int_equal(wn__run_kernel(&s.x, k, &p), WN_OK);
+        wn_log_set(NULL, NULL);
+        assert_int_equal(library->ran, 0);
+        assert_true(first(&s, &p.c) == 16);
+        assert_int_equal(h.lines, 1);
+        assert_non_null(strstr(h.last, way));
+        assert_non_null(strstr(h.last, "what it chooses itself is taken"));
+        end(&s);
+    }
+}
+
+// Scales are those of the way that runs.
+static void test_ways8(void **state) {
+    (void)state;
+    scene s;
+    wn__ways ways = {0};
+    if (!wn__device_code_built()) skip();
+    fake->memory_bytes = (size_t)1 << 30;
+    begin(&s);
+    wn_tensor t[3];
+    const float scale[] = {2, 0.5F};
+    uint8_t codes[16 * 16], result[2];
+    memset(codes, 0x38, sizeof codes); // 1
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(wn__tensor_alloc2(&s.memory, WN_DTYPE_U8, i == 0 ? 3 : 8, 16, &t[i]),
+                         WN_OK);
+        assert_int_equal(
+            wn__cuda_copy_in(wn__gpu_device(s.gpu), t[i].data, codes, wn__tensor_bytes(&t[i])),
+            WN_OK);
+    }
+    assert_int_equal(wn__tensor_alloc2(&s.memory, WN_DTYPE_BF16, 3, 8, &t[2]), WN_OK);
+    const wn_tensor xs = planned(place(&s, 1, 1, scale[0])),
+                    ws = planned(place(&s, 1, 1, scale[1]));
+    const wn__spmm24_blocks8 p = {.x = planned(t[0]),
+                                  .x_scale = planned(wn__tensor1(xs.data, WN_DTYPE_F32, 1)),
+                                  .blocks = planned(wn__block8_tensor(8, 16)),
+                                  .w_scale = planned(wn__tensor1(ws.data, WN_DTYPE_F32, 1)),
+                                  .dense = planned(t[1]),
+                                  .y = planned(t[2])};
+    const wn__kernel *k;
+    s.x.force = "spmm24_blocks8:cublaslt";
+    assert_int_equal(wn__plan(&s.x, WN__OP_spmm24_blocks8, &p, &k), WN_OK);
+    s.x.ways = &ways;
+    assert_int_equal(wn__run_kernel(&s.x, k, &p), WN_OK);
+    s.x.ways = NULL;
+    s.x.way = ways.text[6];
+    assert_int_equal(wn__run_kernel(&s.x, k, &p), WN_OK);
+    assert_int_equal(library->ran, 6);
+    assert_int_equal(wn__cuda_copy_out(wn__gpu_device(s.gpu), result, t[2].data, 2), WN_OK);
+    assert_int_equal(wn__gpu_finish(s.gpu), WN_OK);
+    assert_int_equal(result[1] << 8 | result[0], 0x4180); // 16
+    end(&s);
+}
+
+static void on_tuned(void *ctx, const wn_tune_result *r) {
+    heard *h = ctx;
+    if (strcmp(r->refused, "") != 0 && strstr(r->way, "cublaslt/130100/5/") != NULL) h->lines++;
+    if (r->chosen) (void)snprintf(h->last, sizeof h->last, "%s %s", r->name, r->way);
+}
+
+// The fastest way is kept, not one that is wrong however fast; what is kept is what runs.
+static void tune(const char *op, const char *problem, const char *variant, int wrong) {
+    const wn_tune_options o = {
+        .op = op, .problem = problem, .variant = variant, .device = "cuda", .repeats = 2};
+    heard h = {0};
+    char *text, expected[96];
+    library->fast = 5;
+    library->wrong = wrong;
+    assert_int_equal(wn_kernels_tune(&o, on_tuned, &h, &text), WN_OK);
+    (void)snprintf(expected, sizeof expected, "%s_cublaslt cublaslt/130100/", op);
+    assert_int_equal(strncmp(h.last, expected, strlen(expected)), 0);
+    assert_int_equal(h.last[strlen(expected)] == '5', wrong != 5);
+    assert_int_equal(h.lines, wrong == 5);
+    library->fast = library->wrong = -1;
+
+    wn__tuned t = {0};
+    assert_int_equal(wn__tuned_parse(&t, text, "f"), WN_OK);
+    assert_int_equal(t.count, 1);
+    assert_string_equal(t.line[0].variant, "cublaslt");
+    assert_string_equal(t.line[0].way, h.last + strlen(op) + 10);
+    assert_true(wn__tuned_seconds(&t.line[0], "cublaslt") == t.line[0].seconds);
+    wn__tuned_free(&t);
+    free(text);
+}
+
+static void test_tune(void **state) {
+    (void)state;
+    if (!wn__device_code_built()) skip();
+    fake->memory_bytes = (size_t)1 << 30;
+    tune("matmul", "m=16,n=64,k=64,dtype=bf16,bt=1", NULL, -1);
+    tune("matmul", "m=1,n=64,k=64,dtype=bf16,bt=1", NULL, 5);
+    tune("spmm24_blocks", "T=16,n=64,k=64,dtype=bf16,dense=given", "cublaslt", 5);
+    tune("spmm24_blocks8", "T=16,n=64,k=64,dense=given", "cublaslt", -1);
+}
+
+// What a file says is how the plan's variant runs, unless it is forced.
+static void test_replay(void **state) {
+    (void)state;
+    scene s;
+    wn__tuned t = {0};
+    wn__ways ways = {0};
+    const wn__kernel *k;
+    if (!wn__device_code_built()) skip();
+    begin(&s);
+    wn__matmul p = {.a = place(&s, 4, 8, 1), .b = place(&s, 8, 4, 2), .c = place(&s, 4, 4, 0)};
+    assert_int_equal(wn__plan(&s.x, WN__OP_matmul, &p, &k), WN_OK);
+    s.x.ways = &ways;
+    assert_int_equal(wn__run_kernel(&s.x, k, &p), WN_OK);
+    s.x.ways = NULL;
+    wn__tuned_line l = {.op = "matmul", .variant = "cublaslt", .seconds = 1e-6, .checked = "-"};
+    wn__tuned_device(&s.x, &l);
+    wn__class_of(WN__OP_matmul, &p, l.class);
+    strcpy(l.way, ways.text[2]);
+    assert_int_equal(wn__tuned_put(&t, &l), WN_OK);
+    s.x.tuned = &t;
+    assert_int_equal(wn__run(&s.x, WN__OP_matmul, &p), WN_OK);
+    assert_int_equal(library->ran, 2);
+    s.x.force = "matmul:cublaslt";
+    assert_int_equal(wn__run(&s.x, WN__OP_matmul, &p), WN_OK);
+    assert_int_equal(library->ran, 0);
+    s.x.force = NULL;
+    assert_string_equal(wn__plan_way(&s.x, k, &p), ways.text[2]);
+    strcpy(t.line[0].variant, "ref"); // of another variant
+    assert_null(wn__plan_way(&s.x, k, &p));
+    wn__tuned_free(&t);
+    assert_int_equal(wn__gpu_finish(s.gpu), WN_OK);
+    end(&s);
+}
+
 static int set_up(void **state) {
     (void)state;
     const char *path = WN_FAKES "/libfake_cublaslt.so";
@@ -247,7 +445,8 @@ static int set_up(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),  cmocka_unit_test(test_plans), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_eights), cmocka_unit_test(test_room),
+        cmocka_unit_test(test_eights), cmocka_unit_test(test_room),  cmocka_unit_test(test_ways),
+        cmocka_unit_test(test_ways8),  cmocka_unit_test(test_tune),  cmocka_unit_test(test_replay),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

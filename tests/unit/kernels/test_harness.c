@@ -348,7 +348,8 @@ static void some_rows_are_compared(void **state) {
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
         const wn__kernel k = {
             .op = WN__OP_matmul, .name = "test", .variant = "test", .run = kernels[i].run};
-        assert_int_equal(wn__check_rows(rows, all, &k, &pools, why, sizeof why), WN_OK);
+        assert_int_equal(wn__check_rows(rows, all, &k, (wn__check_way){0}, &pools, why, sizeof why),
+                         WN_OK);
         if (*kernels[i].words ? !strstr(why, kernels[i].words) : *why) fail_msg("\"%s\"", why);
     }
     wn__case_free(rows);

@@ -17,8 +17,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HEAD "winnow choices 1\n"
-#define LINE "GPU\t13000\tmatmul\ta=BF16:16x64\tcublaslt\t12.5\tm=8\n"
+#define HEAD  "winnow choices 2\n"
+#define LINE  "GPU\t13000\tmatmul\ta=BF16:16x64\tcublaslt\t-\t12.5\tm=8\tcublaslt=12.5\n"
+#define HEAD1 "winnow choices 1\n"
+#define LINE1 "GPU\t13000\tmatmul\ta=BF16:16x64\tcublaslt\t12.5\tm=8\n"
 
 static void test_lines(void **state) {
     (void)state;
@@ -26,18 +28,22 @@ static void test_lines(void **state) {
         const char *text, *why;
     } bad[] = {
         {"", "f: an empty file of choices"},
-        {"winnow choices 2\n", "f:1: a file of choices begins with 'winnow choices 1'"},
-        {HEAD "GPU\t13000\tmatmul\n", "f:2: fewer than 7 fields between tabs"},
-        {HEAD "\n# told\nGPU\t1\tmatmul\tc\tref\t1\tx\ty\tz\n", "f:4: more than 8 fields"},
-        {HEAD LINE "GPU\t\tmatmul\tc\tref\t1\tx\n", "f:3: a field is empty"},
-        {HEAD "GPU\t1\tmatmul\tc\tref\tsoon\tx\n", "f:2: 'soon' is not a number of microseconds"},
-        {HEAD "GPU\t1\tmatmul\tc\tref\t-1\tx\n", "f:2: '-1' is not a number of microseconds"},
-        {HEAD "GPU\t1\tmatmul\tc\tref\tnan\tx\n", "f:2: 'nan' is not a number of microseconds"},
-        {HEAD "GPU\t1\tmatmull\tc\tref\t1\tx\n", "f:2: "},
-        {HEAD "CPU\t-\tmatmul\tc\treff\t1\tx\n", "f:2: "},
-        {HEAD "CPU\t-\tmatmul\tc\tref,x\t1\tx\n", "f:2: "},
-        {HEAD "GPU\t1\tmatmul\tc\tref\t1\tx\x1b[31m\n", "f:2: a field is not text of one line"},
-        {HEAD "GPU\xff\t1\tmatmul\tc\tref\t1\tx\n", "f:2: a field is not text of one line"},
+        {"winnow choices 3\n", "f:1: a file of choices begins with 'winnow choices 2'"},
+        {HEAD "GPU\t13000\tmatmul\n", "f:2: fewer than 9 fields between tabs"},
+        {HEAD LINE1, "f:2: fewer than 9 fields between tabs"},
+        {HEAD "GPU\t1\tmatmul\tc\tref\t-\t1\tx\ty\tz\n", "f:2: more than 9 fields"},
+        {HEAD1 "GPU\t13000\tmatmul\n", "f:2: fewer than 7 fields between tabs"},
+        {HEAD1 "\n# told\nGPU\t1\tmatmul\tc\tref\t1\tx\ty\tz\n", "f:4: more than 8 fields"},
+        {HEAD LINE "GPU\t\tmatmul\tc\tref\t-\t1\tx\ty\n", "f:3: a field is empty"},
+        {HEAD1 "GPU\t1\tmatmul\tc\tref\tsoon\tx\n", "f:2: 'soon' is not a number of microseconds"},
+        {HEAD "GPU\t1\tmatmul\tc\tref\t-\t-1\tx\ty\n", "f:2: '-1' is not a number of microseconds"},
+        {HEAD "GPU\t1\tmatmul\tc\tref\t-\tnan\tx\ty\n", "f:2: 'nan' is not a number of"},
+        {HEAD "CPU\t-\tmatmul\tc\tref\tany\t1\tx\ty\n", "f:2: matmul_ref has no ways, as 'any'"},
+        {HEAD1 "GPU\t1\tmatmull\tc\tref\t1\tx\n", "f:2: "},
+        {HEAD1 "CPU\t-\tmatmul\tc\treff\t1\tx\n", "f:2: "},
+        {HEAD1 "CPU\t-\tmatmul\tc\tref,x\t1\tx\n", "f:2: "},
+        {HEAD1 "GPU\t1\tmatmul\tc\tref\t1\tx\x1b[31m\n", "f:2: a field is not text of one line"},
+        {HEAD1 "GPU\xff\t1\tmatmul\tc\tref\t1\tx\n", "f:2: a field is not text of one line"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         wn__tuned t = {0};
@@ -57,9 +63,9 @@ static void test_gpu(void **state) {
     const wn_status wrong = wn__device_code_built() ? WN_FORMAT : WN_OK;
     assert_int_equal(wn__tuned_parse(&t, HEAD LINE, "f"), WN_OK);
     assert_int_equal(t.count, 1);
-    assert_int_equal(wn__tuned_parse(&t, HEAD "GPU\t1\tmatmul\tc\treff\t1\tx\n", "f"), wrong);
-    assert_int_equal(wn__tuned_parse(&t, HEAD "GPU\t1\tmatmull\tc\tref\t1\tx\n", "f"), WN_FORMAT);
-    assert_int_equal(wn__tuned_parse(&t, HEAD "GPU\t1\tmatmul\tc\tref,x\t1\tx\n", "f"), WN_FORMAT);
+    assert_int_equal(wn__tuned_parse(&t, HEAD1 "GPU\t1\tmatmul\tc\treff\t1\tx\n", "f"), wrong);
+    assert_int_equal(wn__tuned_parse(&t, HEAD1 "GPU\t1\tmatmull\tc\tref\t1\tx\n", "f"), WN_FORMAT);
+    assert_int_equal(wn__tuned_parse(&t, HEAD1 "GPU\t1\tmatmul\tc\tref,x\t1\tx\n", "f"), WN_FORMAT);
     wn__tuned_free(&t);
 }
 
@@ -71,7 +77,7 @@ static void test_large(void **state) {
     assert_true(fd >= 0);
     FILE *f = fdopen(fd, "w");
     assert_non_null(f);
-    fputs(HEAD, f);
+    fputs(HEAD1, f);
     for (int i = 0; i < 100000; i++)
         fprintf(f, "GPU\t1\tmatmul\tc%d\tref\t1\ta problem of some length\n", i);
     assert_int_equal(fclose(f), 0);
@@ -102,7 +108,7 @@ static void test_line_ends(void **state) {
 static void test_names(void **state) {
     (void)state;
     wn__tuned t = {0};
-    assert_int_equal(wn__tuned_parse(&t, HEAD "G\t1\tmatmull\tc\tref\t1\tx\n", "f"), WN_FORMAT);
+    assert_int_equal(wn__tuned_parse(&t, HEAD1 "G\t1\tmatmull\tc\tref\t1\tx\n", "f"), WN_FORMAT);
     assert_non_null(strstr(wn_last_error(), "'matmul'"));
     wn__tuned_free(&t);
 }
@@ -138,6 +144,51 @@ static void test_round_trip(void **state) {
     wn__tuned_free(&t);
     wn__tuned_free(&again);
 }
+
+// Files of before, with times and without, are read and written as those of today.
+static void test_before(void **state) {
+    (void)state;
+    wn__tuned t = {0}, again = {0};
+    char *text;
+    assert_int_equal(
+        wn__tuned_parse(&t, HEAD1 LINE1 "GPU\t13000\tmatmul\tb\tref\t3\tm=8\tref=3 x=4\n", "f"),
+        WN_OK);
+    assert_int_equal(t.count, 2);
+    assert_string_equal(t.line[0].times, "");
+    assert_string_equal(t.line[1].times, "ref=3 x=4");
+    assert_int_equal(wn__tuned_text(&t, &text), WN_OK);
+    assert_int_equal(strncmp(text, HEAD, strlen(HEAD)), 0);
+    assert_int_equal(wn__tuned_parse(&again, text, "f"), WN_OK);
+    assert_int_equal(again.count, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_string_equal(again.line[i].way, "");
+        assert_string_equal(again.line[i].times, t.line[i].times);
+        assert_string_equal(again.line[i].class, t.line[i].class);
+        assert_true(again.line[i].seconds == t.line[i].seconds);
+    }
+    free(text);
+    wn__tuned_free(&t);
+    wn__tuned_free(&again);
+}
+
+#ifdef WN_HAVE_DEVICE_CODE
+// Rows that are there to be checked are in no choice, whoever wrote it.
+static void test_checked_only(void **state) {
+    (void)state;
+    size_t rows;
+    const wn__kernel *table = wn__kernel_table(&rows);
+    int found = 0;
+    for (size_t i = 0; i < rows; i++) {
+        const bool only = strcmp(table[i].variant, "sm90a_parts") == 0 ||
+                          strncmp(table[i].variant, "sm90a_256x192r", 14) == 0 ||
+                          strncmp(table[i].variant, "sm90a_256x192x2r", 16) == 0;
+        assert_int_equal(table[i].rank == WN__CHECKED_ONLY, only);
+        assert_true(only || table[i].rank >= 0);
+        found += only;
+    }
+    assert_int_equal(found, 8);
+}
+#endif
 
 static wn_tensor matrix(int64_t rows, int64_t columns) {
     return wn__tensor2(NULL, WN_DTYPE_F32, rows, columns);
@@ -217,11 +268,14 @@ static void test_without(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),     cmocka_unit_test(test_names),
-        cmocka_unit_test(test_gpu),       cmocka_unit_test(test_large),
-        cmocka_unit_test(test_line_ends), cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_plan),      cmocka_unit_test(test_exact),
-        cmocka_unit_test(test_without),
+        cmocka_unit_test(test_lines),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_gpu),          cmocka_unit_test(test_large),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_exact),        cmocka_unit_test(test_without),
+        cmocka_unit_test(test_before),       cmocka_unit_test(test_line_ends),
+#ifdef WN_HAVE_DEVICE_CODE
+        cmocka_unit_test(test_checked_only),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
