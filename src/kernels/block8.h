@@ -22,7 +22,8 @@
  * cores of GPUs add those of 8 bits: 32 at a time (of 64 columns), with the sum so far, each cut at
  * 2^-13 of the largest of them. That is the bound of their error; the scales, the bias, relu^2 and
  * the residual add a float32 rounding each. Deterministic as there. `dense` is W's codes written
- * out, as there, zeros where nothing is kept: a variant that reads it adds 32 columns at a time, 16
+ * out, as there, zeros where nothing is kept, k being whatever it is; a variant that reads it may
+ * refuse a k, or rows of it, that are no multiples of 16 bytes, and adds 32 columns at a time, 16
  * that may be something and the sum so far, so it cuts 17 numbers twice where others cut 33. */
 #ifndef WN_KERNELS_BLOCK8_H
 #define WN_KERNELS_BLOCK8_H

@@ -41,8 +41,10 @@ static const wn__field fields[FIELDS] = {
 
 static void settle(wn__problem *p) {
     p->value[N] = wn__ceil_div(p->value[N], 8) * 8;
-    // what multiplies W as it is written out wants rows of whole 16 bytes
-    if (p->value[DENSE] != WN__DENSE_NONE) p->value[K] = wn__ceil_div(p->value[K], 16) * 16;
+    // what multiplies W as it is written out may take rows of whole 16 bytes only: some stay as
+    // they are, so that others, and its refusal, meet them
+    if (p->value[DENSE] != WN__DENSE_NONE && p->value[K] % 4 != 3)
+        p->value[K] = wn__ceil_div(p->value[K], 16) * 16;
 }
 
 static int64_t pad_of(int64_t columns, int64_t unit, int64_t more) {
