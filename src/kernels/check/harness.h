@@ -93,6 +93,7 @@ typedef struct wn__case {
     void *args;
     wn__part part[WN__MAX_PARTS];
     int parts;
+    int bounded;     /* parts have the bounds of ref's own run (2), of others (1), none (0) */
     bool referenced; /* what ref says: */
     wn_status status;
     char message[256];

@@ -28,6 +28,7 @@ wn__accepts_fn wn__accepts_gpu_spmm24_blocks;
 wn__accepts_fn wn__accepts_gpu_spmm24_bulk;
 /* Parts of sums, of the plan that a variant makes (tiles.h). */
 wn__workspace_fn wn__workspace_spmm24_blocks_sm90a, wn__workspace_spmm24_blocks_sm90a_parts;
+wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_parts_few;
 #define WN_TILE(rows, tokens, stages)                                                              \
     wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_##rows##x##tokens;                          \
     wn__workspace_fn wn__workspace_spmm24_blocks_sm90a_##rows##x##tokens##x2;
@@ -65,7 +66,8 @@ wn__workspace_fn wn__workspace_spmm24_blocks8_sm90a, wn__workspace_spmm24_blocks
     wn__workspace_spmm24_blocks8_sm90a_128x128s2, wn__workspace_spmm24_blocks8_sm90a_256x208,
     wn__workspace_spmm24_blocks8_sm90a_256x208x2, wn__workspace_spmm24_blocks8_sm90a_256x192,
     wn__workspace_spmm24_blocks8_sm90a_256x192x2, wn__workspace_spmm24_blocks8_sm90a_256x192r64,
-    wn__workspace_spmm24_blocks8_sm90a_256x192x2r128, wn__workspace_spmm24_blocks8_sm90a_128x208;
+    wn__workspace_spmm24_blocks8_sm90a_256x192x2r128, wn__workspace_spmm24_blocks8_sm90a_128x208,
+    wn__workspace_spmm24_blocks8_sm90a_parts_few;
 /* Products of few tokens, where no tile of the larger kind is faster; and of one shape wherever it
  * can run. */
 wn__accepts_fn wn__accepts_gpu_few, wn__accepts_gpu_few8, wn__accepts_gpu_few_shape,

@@ -163,17 +163,18 @@ static wn_status run_sm90a(const wn__spmm24_blocks8 *p, wn__exec *x, wn__gpu_pla
     wn_status wn__spmm24_blocks8_##name(const void *args, wn__exec *x) {                           \
         return run_sm90a(args, x, (wn__gpu_plan_wish){__VA_ARGS__});                               \
     }
-#define VARIANT(name, tile, cluster, shared) VARIANT_OF(name, tile, cluster, shared, 1, 0, 0)
+#define VARIANT(name, tile, cluster, shared) VARIANT_OF(name, tile, cluster, shared, 1, 0, 0, 0)
 
-VARIANT(sm90a, WN_TILE_ANY, 0, 0)
+VARIANT_OF(sm90a, WN_TILE_ANY, .bytes = 1, .few = 1)
 VARIANT_OF(sm90a_parts, WN_TILE_ANY, .bytes = 1, .parts = 2)
+VARIANT_OF(sm90a_parts_few, WN_TILE_ANY, .bytes = 1, .parts = 2, .few = 1)
 VARIANT(sm90a_128x256, WN_TILE_128X256, 1, 1)
 VARIANT(sm90a_256x208, WN_TILE_256X208, 1, 1)
 VARIANT(sm90a_256x208x2, WN_TILE_256X208, 2, 1)
 VARIANT(sm90a_256x192, WN_TILE_256X192, 1, 1)
 VARIANT(sm90a_256x192x2, WN_TILE_256X192, 2, 1)
-VARIANT_OF(sm90a_256x192r64, WN_TILE_256X192, 1, 1, 1, 64, 0)
-VARIANT_OF(sm90a_256x192x2r128, WN_TILE_256X192, 2, 1, 1, 128, 0)
+VARIANT_OF(sm90a_256x192r64, WN_TILE_256X192, 1, 1, 1, 64, 0, 0)
+VARIANT_OF(sm90a_256x192x2r128, WN_TILE_256X192, 2, 1, 1, 128, 0, 0)
 VARIANT(sm90a_256x176, WN_TILE_256X176, 1, 1)
 VARIANT(sm90a_256x176x2, WN_TILE_256X176, 2, 1)
 VARIANT(sm90a_256x160, WN_TILE_256X160, 1, 1)

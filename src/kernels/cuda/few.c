@@ -6,6 +6,7 @@
 #include "kernels/cuda/args_few.h"
 #include "kernels/cuda/few_plan.h"
 #include "kernels/cuda/images.h"
+#include "kernels/cuda/spmm24_launch.h"
 #include "kernels/declare.h"
 #include "kernels/spmm24_blocks.h"
 #include <limits.h>
@@ -13,25 +14,35 @@
 
 #ifdef WN_HAVE_DEVICE_CODE
 
-// The operands of both ops.
-typedef struct product {
-    const wn_tensor *x, *blocks, *bias, *residual, *y;
-    int bytes; // of a number of x
-} product;
-
-static product of16(const wn__spmm24_blocks *p) {
-    return (product){&p->x, &p->blocks, &p->bias, &p->residual, &p->y, 2};
+static wn__few_product of16(const wn__spmm24_blocks *p) {
+    return (wn__few_product){.x = &p->x,
+                             .blocks = &p->blocks,
+                             .bias = &p->bias,
+                             .residual = &p->residual,
+                             .y = &p->y,
+                             .bytes = 2,
+                             .relu2 = p->relu2};
 }
-static product of8(const wn__spmm24_blocks8 *p) {
-    return (product){&p->x, &p->blocks, &p->bias, &p->residual, &p->y, 1};
+static wn__few_product of8(const wn__spmm24_blocks8 *p) {
+    return (wn__few_product){.x = &p->x,
+                             .blocks = &p->blocks,
+                             .bias = &p->bias,
+                             .residual = &p->residual,
+                             .y = &p->y,
+                             .bytes = 1,
+                             .relu2 = p->relu2,
+                             .x_scale = p->x_scale.data,
+                             .w_scale = p->w_scale.data,
+                             .x_scale_stride = p->x_scale.shape[0] > 1,
+                             .w_scale_stride = p->w_scale.shape[0] > 1};
 }
 
-static wn__few_plan plan_of(const product *p, int shape) {
+static wn__few_plan plan_of(const wn__few_product *p, int shape) {
     return wn__few_plan_of(p->x->shape[0], p->y->shape[1], p->x->shape[1], p->bytes, shape);
 }
 
 // What every shape wants.
-static bool accepts(const product *p, char *why, size_t n) {
+static bool accepts(const wn__few_product *p, char *why, size_t n) {
     enum { GRID = 65535, TOKENS = 32768 };
     const int64_t most = INT_MAX - 1024, step = 16 / p->bytes;
     if (p->x->shape[0] > 1 && p->x->stride[0] % step != 0)
@@ -48,7 +59,7 @@ static bool accepts(const product *p, char *why, size_t n) {
 }
 
 // And where it is the fastest, of what `tiles` takes too.
-static bool wins(const product *p, bool tiles, char *why, size_t n) {
+static bool wins(const wn__few_product *p, bool tiles, char *why, size_t n) {
     const int64_t T = p->x->shape[0], outputs = p->y->shape[1];
     if (!tiles || wn__few_is_faster(T, outputs, p->x->shape[1], p->bytes)) return true;
     (void)snprintf(why, n, "tiles are faster for %lld tokens and %lld outputs", (long long)T,
@@ -57,7 +68,7 @@ static bool wins(const product *p, bool tiles, char *why, size_t n) {
 }
 
 static bool accepts16(const wn__spmm24_blocks *p, char *why, size_t n) {
-    const product all = of16(p);
+    const wn__few_product all = of16(p);
     if (p->gate)
         (void)snprintf(why, n, "a gate has no device code for few tokens");
     else if (p->x.dtype != p->values)
@@ -69,7 +80,7 @@ static bool accepts16(const wn__spmm24_blocks *p, char *why, size_t n) {
 }
 
 static bool accepts8(const wn__spmm24_blocks8 *p, char *why, size_t n) {
-    const product all = of8(p);
+    const wn__few_product all = of8(p);
     if (p->y.dtype != WN_DTYPE_BF16 && p->y.dtype != WN_DTYPE_F16)
         (void)snprintf(why, n, "y is %s, not BF16 or F16", wn_dtype_name(p->y.dtype));
     else if (p->x_scale.dtype != WN_DTYPE_F32)
@@ -87,13 +98,13 @@ bool wn__accepts_gpu_few8_shape(const void *args, char *why, size_t n) {
 }
 bool wn__accepts_gpu_few(const void *args, char *why, size_t n) {
     char other[160];
-    const product p = of16(args);
+    const wn__few_product p = of16(args);
     return accepts16(args, why, n) &&
            wins(&p, wn__accepts_gpu_spmm24_bulk(args, other, sizeof other), why, n);
 }
 bool wn__accepts_gpu_few8(const void *args, char *why, size_t n) {
     char other[160];
-    const product p = of8(args);
+    const wn__few_product p = of8(args);
     return accepts8(args, why, n) &&
            wins(&p, wn__accepts_gpu_spmm24_blocks8(args, other, sizeof other), why, n);
 }
@@ -116,8 +127,9 @@ static void divide(wn__gpu_few *a, const wn__few_plan *plan) {
     a->apart = plan->apart ? s->panels * s->halves * a->sent : 0;
 }
 
-// What both ops tell the device code, but scales and the epilogue.
-static wn__gpu_few arguments(const product *p, const wn__few_plan *plan, const wn__exec *x) {
+// What both ops tell the device code.
+static wn__gpu_few arguments(const wn__few_product *p, const wn__few_plan *plan,
+                             const wn__exec *x) {
     const bool residual = wn__given(p->residual);
     wn__gpu_few a = {.blocks = p->blocks->data,
                      .bias = wn__given(p->bias) ? p->bias->data : NULL,
@@ -129,6 +141,11 @@ static wn__gpu_few arguments(const product *p, const wn__few_plan *plan, const w
                      .outputs = (int)p->y->shape[1],
                      .panels = (int)p->blocks->shape[0],
                      .depth = (int)p->blocks->shape[1],
+                     .x_scale = p->x_scale,
+                     .w_scale = p->w_scale,
+                     .x_scale_stride = p->x_scale_stride,
+                     .w_scale_stride = p->w_scale_stride,
+                     .relu2 = p->relu2,
                      .split = plan->split,
                      .stages = plan->stages,
                      .box = plan->box,
@@ -148,7 +165,8 @@ static wn_status make_maps(wn__cuda *d, const wn_tensor *x, wn__gpu_few *a) {
     return WN_OK;
 }
 
-static wn_status launch(wn__exec *x, const product *p, const wn__few_plan *plan, wn__gpu_few *a) {
+static wn_status launch(wn__exec *x, const wn__few_product *p, const wn__few_plan *plan,
+                        wn__gpu_few *a) {
     const wn__few_shape *s = &wn__few_shapes[plan->shape];
     const unsigned groups = (unsigned)wn__ceil_div(a->panels, s->panels);
     const unsigned tiles = (unsigned)wn__ceil_div(a->tokens, a->box);
@@ -169,24 +187,20 @@ static wn_status launch(wn__exec *x, const product *p, const wn__few_plan *plan,
                           symbol, &l, a);
 }
 
+wn_status wn__few_run(wn__exec *x, const wn__few_product *p, int shape) {
+    const wn__few_plan plan = plan_of(p, shape);
+    wn__gpu_few a = arguments(p, &plan, x);
+    return launch(x, p, &plan, &a);
+}
+
 static wn_status run16(const wn__spmm24_blocks *p, wn__exec *x, int shape) {
-    const product all = of16(p);
-    const wn__few_plan plan = plan_of(&all, shape);
-    wn__gpu_few a = arguments(&all, &plan, x);
-    a.relu2 = p->relu2;
-    return launch(x, &all, &plan, &a);
+    const wn__few_product all = of16(p);
+    return wn__few_run(x, &all, shape);
 }
 
 static wn_status run8(const wn__spmm24_blocks8 *p, wn__exec *x, int shape) {
-    const product all = of8(p);
-    const wn__few_plan plan = plan_of(&all, shape);
-    wn__gpu_few a = arguments(&all, &plan, x);
-    a.relu2 = p->relu2;
-    a.x_scale = p->x_scale.data;
-    a.w_scale = p->w_scale.data;
-    a.x_scale_stride = p->x_scale.shape[0] > 1;
-    a.w_scale_stride = p->w_scale.shape[0] > 1;
-    return launch(x, &all, &plan, &a);
+    const wn__few_product all = of8(p);
+    return wn__few_run(x, &all, shape);
 }
 
 wn_status wn__spmm24_blocks_sm90a_few(const void *args, wn__exec *x) {

@@ -67,14 +67,16 @@ typedef struct rates {
     double latency, step;               // of copies; of a stage
     double follow, alone, crowd;
     double memory, cached; // of the whole GPU: kilobytes a microsecond; bytes that stay in L2
+    double together;       // kilobytes a microsecond that L2 gives all; 0: as much as they ask for
 } rates;
 
 // Fitted to 8702 runs of 1216 shapes and numbers of tokens on one H200, which they miss by 8 % in
-// the root mean square.
-static const rates rates16 = {1.01, 0.00211, 0.186,  0.28, 0.0366, 0.535, 71.3, 322,   1680,
-                              40.1, 0.815,   0.0517, 1.56, 0.287,  0.408, 4460, 25.7e6};
-static const rates rates8 = {1.07, 0.00472, 0.527,  0.265, 0.0322, 0.472, 73.5, 346,   1510,
-                             18.6, 0.762,   0.0439, 1.72,  0.141,  0.226, 4750, 40.7e6};
+// the root mean square; `together` to 2761 runs of narrow layers, which took 3 % longer than
+// predicted where L2 was to give 5 TB/s, 7 % at 10 and 17 % at 15.
+static const rates rates16 = {1.01, 0.00211, 0.186,  0.28, 0.0366, 0.535, 71.3, 322,    1680,
+                              40.1, 0.815,   0.0517, 1.56, 0.287,  0.408, 4460, 25.7e6, 0};
+static const rates rates8 = {1.07, 0.00472, 0.527,  0.265, 0.0322, 0.472, 73.5, 346,    1510,
+                             18.6, 0.762,   0.0439, 1.72,  0.141,  0.226, 4750, 40.7e6, 13e3};
 
 // Weights of few tokens are read once by a session whose other weights follow, and again and again
 // by one that has no others: half of them stays in L2 while all of them nearly fit it.
@@ -111,6 +113,9 @@ static void predict(const wn__few_shape *s, int64_t T, int64_t n, int64_t steps,
     double stage = copies > products ? copies : products;
     if (stage < wait) stage = wait;
     double sum = (double)own * (stage + r->step);
+    // what all thread blocks ask of L2
+    const double all = (double)(count * own) * (s->panels * block + 128 * rows) / 1000;
+    if (r->together > 0) sum = slower(sum, all / r->together / p->rounds);
     const double bytes = (double)(panels * steps * block),
                  cold = bytes / r->memory / 1000 / p->rounds;
     p->kept = kept_of(T, bytes);
@@ -164,12 +169,26 @@ static wn__few_plan plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shap
 }
 
 // Tiles take a launch and so many of their cycles a microsecond, fitted to runs of both.
+static const double launch_of_tiles = 1.3;
+static double cycles_in_us(int bytes) {
+    return bytes == 1 ? 1400 : 1600;
+}
+
 static bool is_faster(int64_t T, int64_t n, int64_t k, int bytes, const wn__few_plan *few) {
-    const double launch = 1.3, cycles = bytes == 1 ? 1400 : 1600;
     if (few->rounds != 1) return false;
     const wn__gpu_plans tiles =
-        wn__gpu_plans_of(T, n, k, (wn__gpu_plan_wish){WN_TILE_ANY, .bytes = bytes});
-    return few->us < launch + tiles.cycles / cycles;
+        wn__gpu_plans_of(T, n, k, (wn__gpu_plan_wish){WN_TILE_ANY, .bytes = bytes, .few = 1});
+    return few->us < launch_of_tiles + tiles.cycles / cycles_in_us(bytes);
+}
+
+// Between the two some time is lost, more before the widest tiles. Measured on one H200: 520 shapes
+// and numbers of tokens, each launch alone and both.
+double wn__few_behind(const wn__few_plan *few, int bytes) {
+    enum { WIDE = 192 };
+    const bool wide = wn__few_shapes[few->shape].tokens >= WIDE, eight = bytes == 1;
+    const double slower = eight ? 1.19 : 1.1;
+    const double between = eight ? (wide ? 5.7 : 3.0) : wide ? 4.0 : 1.1;
+    return (slower * few->us + between - launch_of_tiles) * cycles_in_us(bytes);
 }
 
 // What a thread asked for lately: a plan takes microseconds, and each launch asks for it twice.

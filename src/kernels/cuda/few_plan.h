@@ -20,7 +20,7 @@ enum {
     WN_FEW_ANY = -1,
     WN_FEW_TOKENS_COLD = 64,   /* so few tokens are taken for a session's, whose weights are cold */
     WN_FEW_TOKENS_MOST = 1536, /* more are the business of tiles.h */
-    WN_FEW_TOKENS_MOST8 = 2048 /* the same of numbers of 1 byte */
+    WN_FEW_TOKENS_MOST8 = 4096 /* the same of numbers of 1 byte */
 };
 
 typedef struct wn__few_shape {
@@ -46,7 +46,10 @@ typedef struct wn__few_plan {
  * all; rounds 0: there is none. */
 wn__few_plan wn__few_plan_of(int64_t T, int64_t n, int64_t k, int bytes, int shape);
 /* Whether that is faster than the plan of tiles.h: always up to 64 tokens, never of more than 1536,
- * of 1 byte 2048. */
+ * of 1 byte 4096. */
 bool wn__few_is_faster(int64_t T, int64_t n, int64_t k, int bytes);
+
+/* What it takes behind a launch of tiles, and beyond that one's launch, in their cycles. */
+double wn__few_behind(const wn__few_plan *few, int bytes);
 
 #endif

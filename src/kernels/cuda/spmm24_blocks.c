@@ -77,7 +77,9 @@ static wn__gpu_spmm24_blocks arguments(const wn__spmm24_blocks *p) {
     };
 }
 
+// A gate has no device code for few tokens.
 static wn__gpu_plans plans_of(const wn__spmm24_blocks *p, wn__gpu_plan_wish wish) {
+    if (p->gate) wish.few = 0;
     return wn__gpu_plans_of(p->x.shape[0], p->y.shape[1], p->x.shape[1], wish);
 }
 
@@ -124,10 +126,11 @@ wn_status wn__spmm24_blocks_sm80(const void *args, wn__exec *x) {
         return run_sm90a(args, x, (wn__gpu_plan_wish){__VA_ARGS__});                               \
     }
 #define VARIANT(name, tile, cluster, shared, rest)                                                 \
-    VARIANT_OF(name, tile, cluster, shared, 2, rest, 0)
+    VARIANT_OF(name, tile, cluster, shared, 2, rest, 0, 0)
 
-VARIANT(sm90a, WN_TILE_ANY, 0, 0, 0)
+VARIANT_OF(sm90a, WN_TILE_ANY, .bytes = 2, .few = 1)
 VARIANT_OF(sm90a_parts, WN_TILE_ANY, .bytes = 2, .parts = 2)
+VARIANT_OF(sm90a_parts_few, WN_TILE_ANY, .bytes = 2, .parts = 2, .few = 1)
 #define TILE(rows, tokens, stages)                                                                 \
     VARIANT(sm90a_##rows##x##tokens, WN_TILE_##rows##X##tokens, 1, 1, 0)                           \
     VARIANT(sm90a_##rows##x##tokens##x2, WN_TILE_##rows##X##tokens, 2, 1, 0)

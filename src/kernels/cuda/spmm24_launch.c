@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "kernels/contract.h"
 #include "kernels/cuda/block24.h"
+#include "kernels/cuda/few_plan.h"
 #include "kernels/cuda/gpu.h"
 #include <stdio.h>
 
@@ -92,6 +93,29 @@ static wn_status launch(wn__exec *x, const wn__spmm24_launch *l, const part *p,
                           symbol, &launch, a);
 }
 
+// A part whose plan is one for few tokens.
+static wn_status launch_few(wn__exec *x, const wn__spmm24_launch *l, const part *p,
+                            const wn__gpu_spmm24_blocks *a) {
+    wn_tensor blocks = {.data = (void *)(uintptr_t)a->blocks,
+                        .dtype = WN_DTYPE_U8,
+                        .ndim = 3,
+                        .shape = {a->panels, a->steps, block_of(l)}};
+    wn_tensor bias = {0};
+    if (a->bias != NULL) bias = wn__tensor1((void *)(uintptr_t)a->bias, p->y.dtype, p->y.shape[1]);
+    const wn__few_product few = {.x = l->x,
+                                 .blocks = &blocks,
+                                 .bias = &bias,
+                                 .residual = &p->residual,
+                                 .y = &p->y,
+                                 .bytes = l->bytes,
+                                 .relu2 = a->relu2 != 0,
+                                 .x_scale = a->x_scale,
+                                 .w_scale = a->w_scale,
+                                 .x_scale_stride = a->x_scale_stride,
+                                 .w_scale_stride = a->w_scale_stride};
+    return wn__few_run(x, &few, WN_FEW_ANY);
+}
+
 wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,
                                   const wn__gpu_spmm24_blocks *a) {
     int64_t before = 0;
@@ -109,7 +133,7 @@ wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,
         its.blocks += (size_t)(panels * a->steps * block_of(l));
         if (a->bias != NULL) its.bias += before;
         if (a->w_scale != NULL) its.w_scale += before * a->w_scale_stride;
-        WN_TRY(launch(x, l, &p, &its));
+        WN_TRY(i == 1 && l->plans.few ? launch_few(x, l, &p, &its) : launch(x, l, &p, &its));
         before += features;
     }
     return WN_OK;

@@ -20,4 +20,17 @@ typedef struct wn__spmm24_launch {
 WN_NODISCARD wn_status wn__spmm24_launch_tiles(wn__exec *x, const wn__spmm24_launch *l,
                                                const wn__gpu_spmm24_blocks *a);
 
+/* A product of few tokens (few.c), of 16 or 8 bits: the operands of spmm24_blocks or
+ * spmm24_blocks8, without a gate. */
+typedef struct wn__few_product {
+    const wn_tensor *x, *blocks, *bias, *residual, *y; /* bias and residual may be absent */
+    int bytes;                                         /* of a number of x */
+    bool relu2;
+    const float *x_scale, *w_scale;     /* of 8-bit operands */
+    int x_scale_stride, w_scale_stride; /* 0: one number for all */
+} wn__few_product;
+
+/* Queues it by the plan of one shape of few_plan.h, or of all (WN_FEW_ANY). */
+WN_NODISCARD wn_status wn__few_run(wn__exec *x, const wn__few_product *p, int shape);
+
 #endif

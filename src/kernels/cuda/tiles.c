@@ -5,6 +5,7 @@
 #include "kernels/contract.h"
 #include "kernels/cuda/args_blocks.h"
 #include "kernels/cuda/block24.h"
+#include "kernels/cuda/few_plan.h"
 #include "kernels/cuda/slot.h"
 #include <string.h>
 
@@ -224,13 +225,51 @@ static wn__gpu_plans two_of(int64_t T, int64_t n, int64_t k, int64_t first, wn__
     return two;
 }
 
+// The same with a plan for few tokens behind the first.
+static wn__gpu_plans few_behind(int64_t T, int64_t n, int64_t k, int64_t first, wn__gpu_plan p,
+                                int bytes) {
+    const wn__few_plan few = wn__few_plan_of(T, n - first, k, bytes, WN_FEW_ANY);
+    return (wn__gpu_plans){.count = 2,
+                           .few = true,
+                           .part = {p},
+                           .features = {first, n - first},
+                           .cycles = p.cycles + wn__few_behind(&few, bytes)};
+}
+
+// Of plans for few tokens, of one round of thread blocks, that follow any number of whole waves of
+// tiles like p, the fastest, if all takes less than *most cycles.
+static void try_few(int64_t T, int64_t n, int64_t k, wn__gpu_plan p, int bytes, double *most,
+                    wn__gpu_plans *best) {
+    const int64_t high = (int64_t)wn__gpu_tiles[p.tile].rows * p.cluster,
+                  steps = steps_of(k, bytes);
+    int64_t tiles[3];
+    wn__gpu_plan_tiles(&p, T, n, tiles);
+    for (int64_t waves = tiles[0] * tiles[1] / room(&p); waves > 0; waves--) {
+        const int64_t first = waves * room(&p) / tiles[1] * high;
+        if (first == 0 || first >= n) continue;
+        p.cycles = predict(&p, T, first, steps, block_of(bytes));
+        // what is behind takes as long a feature as whole waves ahead of it, at least
+        if (p.cycles * (double)n / (double)first >= *most) continue;
+        const wn__gpu_plans two = few_behind(T, n, k, first, p, bytes);
+        if (two.cycles >= *most || wn__few_plan_of(T, n - first, k, bytes, WN_FEW_ANY).rounds != 1)
+            continue;
+        *best = two;
+        *most = two.cycles;
+    }
+}
+
+// Whether so many tokens are few enough for that.
+static bool few_follow(int64_t T, wn__gpu_plan_wish wish) {
+    return wish.few != 0 && T > WN_FEW_TOKENS_COLD && T <= WN_FEW_TOKENS_MOST;
+}
+
 // Tiles of one kind for as many features as fill whole waves, another plan for those behind them,
 // where that is faster by enough for a second launch; not of more tokens than L2 keeps about, all
 // of which are read again.
 static wn__gpu_plans fastest_two(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish,
                                  wn__gpu_plans one) {
     enum { MOST_BYTES = 56 << 20 };
-    const double enough = 0.98;
+    const double enough = 0.98, enough_few = 0.965;
     const int64_t steps = steps_of(k, wish.bytes);
     const int block = block_of(wish.bytes);
     wn__gpu_plans best = one;
@@ -252,11 +291,20 @@ static wn__gpu_plans fastest_two(int64_t T, int64_t n, int64_t k, wn__gpu_plan_w
         best = two;
         most = two.cycles;
     }
+    // what was predicted of these was off by more
+    most = enough_few / enough * most;
+    for (int i = 0; i < 2 * WN_TILE_COUNT && few_follow(T, wish); i++) {
+        const wn__gpu_plan p = {.tile = i / 2, .cluster = 1 + i % 2, .split = 1, .shared = 1};
+        if (wn__gpu_tile_stages(p.tile, wish.bytes) > 0)
+            try_few(T, n, k, p, wish.bytes, &most, &best);
+    }
     return best;
 }
 
 static wn__gpu_plans plans_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wish wish) {
     const int64_t half = wn__ceil_div(wn__ceil_div(n, WN_BLOCK24_ROWS), 2) * WN_BLOCK24_ROWS;
+    if (wish.parts == 2 && half < n && few_follow(T, wish))
+        return few_behind(T, n, k, half, fastest(T, half, k, wish), wish.bytes);
     if (wish.parts == 2 && half < n) return two_of(T, n, k, half, fastest(T, half, k, wish), wish);
     wn__gpu_plans one = {.count = 1, .part = {fastest(T, n, k, wish)}, .features = {n}};
     one.cycles = one.part[0].cycles;
@@ -272,8 +320,8 @@ wn__gpu_plans wn__gpu_plans_of(int64_t T, int64_t n, int64_t k, wn__gpu_plan_wis
         wn__gpu_plans plans;
     } all[WN_SLOTS];
     const int64_t size[3] = {T, n, k};
-    const int64_t asked[] = {T,           n,          k,         wish.tile, wish.cluster,
-                             wish.shared, wish.bytes, wish.rest, wish.parts};
+    const int64_t asked[] = {T,           n,          k,         wish.tile,  wish.cluster,
+                             wish.shared, wish.bytes, wish.rest, wish.parts, wish.few};
     const size_t at = wn__slot_of(asked, sizeof asked / sizeof *asked);
     if (memcmp(all[at].size, size, sizeof size) != 0 ||
         memcmp(&all[at].wish, &wish, sizeof wish) != 0) {
@@ -295,7 +343,7 @@ static size_t workspace(const wn__gpu_plan *p, int64_t T, int64_t n) {
 
 size_t wn__gpu_plans_workspace(const wn__gpu_plans *p, int64_t T) {
     size_t most = 0;
-    for (int i = 0; i < p->count; i++) {
+    for (int i = 0; i < (p->few ? 1 : p->count); i++) { // few tokens need none
         const size_t bytes = workspace(&p->part[i], T, p->features[i]);
         if (bytes > most) most = bytes;
     }

@@ -7,7 +7,8 @@
  * cluster). A step of 64 columns takes the longer of its instructions and of its copies from L2; a
  * tile has a start, and an epilogue for each 32 tokens. Where the last wave would have few tiles,
  * the last tokens are cut into narrower ones, which give all processors something to do, or the
- * last features get a launch with a plan of their own behind whole waves of the others. A sum cut
+ * last features get a launch with a plan of their own behind whole waves of the others, of tiles or
+ * of those for few tokens. A sum cut
  * into parts fills processors that would have no tile, and pays for writing all parts and reading
  * them again; or a cluster shares it, whose blocks send each other what they do not finish.
  * Clusters that share tokens make the largest tiles a little faster, and take longer to launch. The
@@ -60,9 +61,11 @@ typedef struct wn__gpu_plan {
     double cycles;
 } wn__gpu_plan;
 
-/* One launch, or two, of which the second takes the features behind those of the first. */
+/* One launch, or two, of which the second takes the features behind those of the first; by a plan
+ * for few tokens (few_plan.h) in place of part[1] where `few` says so. */
 typedef struct wn__gpu_plans {
     int count;
+    bool few;
     wn__gpu_plan part[2];
     int64_t features[2]; /* of each: multiples of a block's but for the last */
     double cycles;
@@ -71,9 +74,10 @@ typedef struct wn__gpu_plans {
 /* Which plans there are to choose from: of one tile or of all, of one cluster or (0) of both, of
  * one sharing or (0) of all; numbers of 2 bytes or of 1. rest: half of the tiles along T are
  * narrower ones of so many tokens, and two clusters take all of them (for checks). parts: 2: two
- * launches of half the features each where there are two blocks of them (for checks). */
+ * launches of half the features each where there are two blocks of them (for checks). few: 1: the
+ * second of two launches may be one of few tokens, and with parts it is. */
 typedef struct wn__gpu_plan_wish {
-    int tile, cluster, shared, bytes, rest, parts;
+    int tile, cluster, shared, bytes, rest, parts, few;
 } wn__gpu_plan_wish;
 
 /* Stages of a tile of such numbers, 0: there is none. */

@@ -161,6 +161,7 @@ static void check_plans(const wn__gpu_plans *p, int64_t t, int64_t n, int64_t k)
     for (int i = 0; i < p->count; i++) {
         assert_true(p->features[i] > 0);
         if (i + 1 < p->count) assert_int_equal(p->features[i] % 64, 0);
+        if (i == 1 && p->few) continue; // few_plan.h has its plan
         check_plan(&p->part[i], t, p->features[i], k);
         split = split || p->part[i].split > 1;
     }
@@ -172,9 +173,11 @@ static void test_plans(void **state) {
     (void)state;
     static const int64_t sizes[] = {1, 16, 64, 65, 256, 1000, 1664, 4096, 28672};
     const wn__gpu_plan_wish any = {WN_TILE_ANY, .bytes = 2},
-                            parts = {WN_TILE_ANY, .bytes = 2, .parts = 2};
+                            few = {WN_TILE_ANY, .bytes = 2, .few = 1},
+                            parts = {WN_TILE_ANY, .bytes = 2, .parts = 2},
+                            parts_few = {WN_TILE_ANY, .bytes = 2, .parts = 2, .few = 1};
     enum { SIZES = sizeof sizes / sizeof *sizes };
-    int two = 0;
+    int two = 0, behind = 0;
     for (int i = 0; i < SIZES * SIZES * SIZES; i++) {
         const int64_t t = sizes[i % SIZES], n = sizes[i / SIZES % SIZES],
                       k = sizes[i / SIZES / SIZES];
@@ -190,8 +193,15 @@ static void test_plans(void **state) {
         const wn__gpu_plans halves = wn__gpu_plans_of(t, n, k, parts);
         check_plans(&halves, t, n, k);
         assert_int_equal(halves.count, n > 64 ? 2 : 1);
+        const wn__gpu_plans with_few = wn__gpu_plans_of(t, n, k, few);
+        check_plans(&with_few, t, n, k);
+        assert_true(with_few.few ? with_few.cycles < best.cycles : with_few.count == best.count);
+        behind += with_few.few;
+        const wn__gpu_plans half_few = wn__gpu_plans_of(t, n, k, parts_few);
+        check_plans(&half_few, t, n, k);
+        assert_int_equal(half_few.few, n > 64 && t > 64 && t <= 1536);
     }
-    assert_true(two > 0);
+    assert_true(two > 0 && behind > 0);
     const wn__gpu_plans large = wn__gpu_plans_of(16384, 8192, 8192, any);
     const wn__gpu_tile *tile = &wn__gpu_tiles[large.part[0].tile];
     assert_true(tile->rows * tile->tokens >= 128 * 256);
@@ -202,7 +212,8 @@ static void test_plans(void **state) {
     assert_int_equal(wn__gpu_plans_of(0, 1664, 6656, any).count, 1); // no tokens
 }
 
-// Two launches where they were measured to pay, and not where they were not.
+// Two launches where they were measured to pay, and not where they were not; the second of them of
+// few tokens as well.
 static void test_launches(void **state) {
     (void)state;
     static const struct {
@@ -214,10 +225,21 @@ static void test_launches(void **state) {
         {2, 1, 700, 11008, 4096}, {2, 1, 8192, 1664, 6656}, // the second would read 109 MB again
         {1, 2, 512, 28672, 8192}, {1, 1, 4096, 1664, 6656},
         {1, 1, 4096, 6656, 1664}, {1, 1, 512, 14336, 4096}};
+    static const struct {
+        int bytes, few;
+        int64_t T, n, k;
+    } behind[] = {{2, 1, 288, 28672, 8192}, {2, 1, 320, 18944, 3584}, {2, 1, 672, 9728, 2560},
+                  {2, 0, 1056, 8192, 2048}, {2, 0, 1120, 8960, 1536}, {1, 0, 800, 8192, 8192},
+                  {1, 1, 512, 27648, 5120}, {1, 0, 672, 22016, 4096}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         const wn__gpu_plan_wish any = {WN_TILE_ANY, .bytes = known[i].bytes};
         const wn__gpu_plans p = wn__gpu_plans_of(known[i].T, known[i].n, known[i].k, any);
         assert_int_equal(p.count, known[i].launches);
+    }
+    for (size_t i = 0; i < sizeof behind / sizeof *behind; i++) {
+        const wn__gpu_plan_wish wish = {WN_TILE_ANY, .bytes = behind[i].bytes, .few = 1};
+        assert_int_equal(wn__gpu_plans_of(behind[i].T, behind[i].n, behind[i].k, wish).few,
+                         behind[i].few);
     }
 }
 

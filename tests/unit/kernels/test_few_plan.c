@@ -113,7 +113,7 @@ static void is_the_fastest(void **state) {
     assert_int_equal(wide.kept, WN_FEW_KEPT);
 }
 
-// Beside tiles: always up to 64 tokens, never beyond 1536 or in 8 bits 2048, and both answers
+// Beside tiles: always up to 64 tokens, never beyond 1536 or in 8 bits 4096, and both answers
 // between.
 static void beside_tiles(void **state) {
     (void)state;
@@ -140,8 +140,11 @@ static void beside_tiles(void **state) {
     assert_true(wn__few_is_faster(256, 11008, 4096, 1));
     assert_true(wn__few_is_faster(1500, 1664, 6656, 1));
     assert_false(wn__few_is_faster(1500, 6656, 1664, 1));
-    assert_false(wn__few_is_faster(2049, 1000, 4096, 1));
-    assert_false(wn__few_is_faster(2049, 2048, 768, 1));
+    assert_true(wn__few_is_faster(3072, 1024, 512, 1));
+    assert_true(wn__few_is_faster(3072, 512, 768, 1));
+    assert_true(wn__few_is_faster(4096, 768, 768, 1));
+    assert_false(wn__few_is_faster(4097, 768, 768, 1));
+    assert_false(wn__few_is_faster(3072, 2048, 2048, 1));
     // and of 16 bits, by tiles of 160 and 192 tokens
     assert_true(wn__few_is_faster(1500, 2048, 768, 2));
     assert_true(wn__few_is_faster(1200, 896, 4864, 2));

@@ -168,6 +168,7 @@ static void test_launch_path(void **state) {
     static const char *const variants[] = {"sm80",
                                            "sm90a",
                                            "sm90a_parts",
+                                           "sm90a_parts_few",
                                            "sm90a_256x208x2",
                                            "sm90a_256x192x2",
                                            "sm90a_256x192x2r64",
