@@ -143,13 +143,6 @@ static wn__kron_side side_plan(const wn__kron_mul *p, int64_t vector) {
     side.tokens = parts(batch, side.chunks);
     side.row = wn__kron_line(side.k * d) / LINE % 2 == 0 ? wn__kron_line(side.k * d) + LINE
                                                          : wn__kron_line(side.k * d);
-    const wn_tensor *w = &p->w[0];
-    side.as_they_lie =
-        w->dtype == WN_DTYPE_F32 && d == vector && w->stride[3] == 1 && w->stride[2] == vector;
-    side.strip = side.k * WN_KRON_SIDE_VECTORS * vector;
-    // of d = 4 they would leave L1 for what a strip that is packed again finds there
-    if (side.chunks >= WN_KRON_OFTEN && side.parts_l > 1 && !side.as_they_lie)
-        side.all = s.a * side.parts_l * side.slices * side.strips * side.strip;
     return side;
 }
 
@@ -208,8 +201,7 @@ static int64_t side_worker(const wn__kron_side *side, int64_t vector) {
     const int64_t tile = WN_KRON_SIDE_VECTORS * vector;
     const int64_t sums =
         side->slices > 1 ? parts(side->strips, side->parts_j) * side->tokens * tile : 0;
-    return side->tokens * side->row + (side->all > 0 ? 0 : side->strip) +
-           WN_KRON_SIDE_TOKENS(vector) * tile + sums;
+    return side->tokens * side->row + side->k * tile + WN_KRON_SIDE_TOKENS(vector) * tile + sums;
 }
 
 wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes) {
@@ -217,10 +209,8 @@ wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes) {
     if (are_few(p)) return few_plan(p);
     const wn__kron_side side = side_plan(p, lanes / 2);
     if (side.d > 0)
-        return (wn__kron_plan){.lanes = lanes,
-                               .side = side,
-                               .weights = side.all,
-                               .worker = side_worker(&side, lanes / 2)};
+        return (wn__kron_plan){
+            .lanes = lanes, .side = side, .worker = side_worker(&side, lanes / 2)};
     const wn__kron_last last = last_plan(p, lanes);
     if (last.parts_l > 0)
         return (wn__kron_plan){

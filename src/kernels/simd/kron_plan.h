@@ -65,8 +65,6 @@ typedef struct wn__kron_side {
     int64_t strips, parts_j; /* of outputs, shared out among parts */
     int64_t tokens, chunks;  /* of a task, at most; parts of the batch */
     int64_t row;             /* floats of a token's inputs, an odd number of lines */
-    int64_t strip, all;      /* floats of a strip's weights; of all, where they are packed before */
-    bool as_they_lie;        /* weights are read so and not packed */
 } wn__kron_side;
 
 /* One factor, batch last: tasks of blocks, tokens and outputs, k inputs of each block at a time. */

@@ -2,14 +2,12 @@
 /* kron_mul of one factor whose blocks lie side by side, batch first: see simd/kron_plan.h. Lanes
  * are outputs (j, l) as they lie in y; what multiplies them are D inputs (k, l), as they lie in x,
  * repeated. A task takes some tokens, k inputs of each block at a time, packs the weights of a few
- * vectors of outputs, which stay close, and goes through its tokens with them. Where there are many
- * tokens all weights are packed before. Weights that lie as the tile reads them (d = VF) are not
- * packed, and inputs that do (side_in_place) not copied.
+ * vectors of outputs, which stay close, and goes through its tokens with them. Weights that lie as
+ * the tile reads them (d = VF) are not packed, and inputs that do (side_in_place) not copied.
  *
  *   inputs   [token][k][D], `row` floats from token to token
- *   weights  of a strip [k][vector][VF]; of all: blocks after blocks, in those slice after slice,
- * in each strip after strip sums     strip after strip [token][vector][VF], where there is more
- * than one slice of inputs
+ *   weights  of a strip [k][vector][VF]
+ *   sums     strip after strip [token][vector][VF], where there is more than one slice of inputs
  */
 #define SIDE_TOKENS WN_KRON_SIDE_TOKENS(VF)
 /* Inputs of a block, at most, that are read where they lie though d = VF. */
@@ -19,7 +17,6 @@ typedef struct side_job {
     const wn__kron_mul *p;
     wn__kron_side side;
     wn__kron_size size;
-    float *weights; /* of all, where they are packed before */
     float *workers;
     int64_t tasks, step;     /* from a task of a thread to its next one */
     int64_t worker, vectors; /* vectors of outputs of the blocks that are taken together */
@@ -250,41 +247,6 @@ ALWAYS void side_pack_as(const wn_dtype dtype, const int D, const side_job *job,
                     num_one(dtype, w->data, at + j * stride[1] + k * stride[2] + l * stride[3]);
 }
 
-static void side_pack(const int D, const side_job *job, const side_task *t, const side_strip *s,
-                      int64_t k0, int64_t count, float *to) {
-#define PACK(dtype) side_pack_as(dtype, D, job, t, s, k0, count, to)
-    NUM_SWITCH(job->p->w[0].dtype, PACK)
-#undef PACK
-}
-
-/* A strip's, of a slice of blocks (i, l0) on. */
-static float *side_packed(const side_job *job, int64_t i, int64_t l0, int64_t slice,
-                          int64_t strip) {
-    const wn__kron_side *n = &job->side;
-    const int64_t blocks = i * n->parts_l + l0 / n->d;
-    return job->weights + ((blocks * n->slices + slice) * n->strips + strip) * n->strip;
-}
-
-static void side_pack_all(void *ctx, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    const side_job *job = ctx;
-    const wn__kron_side *n = &job->side;
-    for (int64_t at = begin; at < end; at++) {
-        const int64_t blocks = at / n->strips, strip = at % n->strips;
-        const side_task t = {.i = blocks / n->parts_l, .l0 = blocks % n->parts_l * n->d};
-        const side_strip s = side_strip_at(job, strip);
-        for (int64_t slice = 0; slice < n->slices; slice++) {
-            const int64_t k0 = one_begin(job->size.c, n->slices, slice);
-            const int64_t count = one_begin(job->size.c, n->slices, slice + 1) - k0;
-            float *to = side_packed(job, t.i, t.l0, slice, strip);
-            if (n->d == 4)
-                side_pack(4, job, &t, &s, k0, count, to);
-            else
-                side_pack(VF, job, &t, &s, k0, count, to);
-        }
-    }
-}
-
 /* ---- the register tile */
 
 /* Where a tile's sums are: token after token `row` floats apart, vectors `apart`. */
@@ -418,25 +380,22 @@ static void side_send(const side_job *job, const side_strip *s, int64_t tokens, 
 }
 
 /* Weights of a slice of a strip, a few lines with each tile. */
-static one_ahead side_look_weights(const side_job *job, const side_task *t, int64_t strip,
+static one_ahead side_look_weights(const side_job *job, const side_task *t, const side_strip *s,
                                    int64_t slice) {
     const wn__kron_side *n = &job->side;
-    const side_strip s = side_strip_at(job, strip);
     const int64_t k0 = one_begin(job->size.c, n->slices, slice);
     const int64_t count = one_begin(job->size.c, n->slices, slice + 1) - k0;
-    const int64_t calls = (t->tokens + SIDE_TOKENS - 1) / SIDE_TOKENS;
-    if (n->all > 0)
-        return one_look_lines(side_packed(job, t->i, t->l0, slice, strip), count * s.vectors * VF,
-                              calls);
-    const wn__kron_size piece = {t->i, s.rows, count, n->d};
-    return one_look_weights(&job->p->w[0], &piece, s.j0, k0, t->l0, calls);
+    const wn__kron_size piece = {t->i, s->rows, count, n->d};
+    return one_look_weights(&job->p->w[0], &piece, s->j0, k0, t->l0,
+                            (t->tokens + SIDE_TOKENS - 1) / SIDE_TOKENS);
 }
 
 static one_ahead side_next_weights(const side_job *job, const side_task *t, int64_t slice,
                                    int64_t strip) {
     const bool same = strip + 1 < t->end;
     if (!same && slice + 1 == job->side.slices) return (one_ahead){0};
-    return side_look_weights(job, t, same ? strip + 1 : t->begin, same ? slice : slice + 1);
+    const side_strip next = side_strip_at(job, same ? strip + 1 : t->begin);
+    return side_look_weights(job, t, &next, same ? slice : slice + 1);
 }
 
 /* A slice of a strip: all tokens of the task. sums: of its strip. */
@@ -497,18 +456,16 @@ static one_ahead side_next(const side_job *job, const side_task *t, int64_t slic
 
 /* The weights of a slice of a strip, packed into `to` unless they lie as they are read. */
 ALWAYS side_weights side_weights_of(const int D, const side_job *job, const side_task *t,
-                                    const side_strip *s, int64_t strip, int64_t slice, int64_t k0,
-                                    int64_t count, float *to) {
+                                    const side_strip *s, int64_t k0, int64_t count, float *to) {
     const wn_tensor *w = &job->p->w[0];
     const int64_t *stride = w->stride;
-    if (job->side.as_they_lie)
+    if (w->dtype == WN_DTYPE_F32 && D == VF && stride[3] == 1 && stride[2] == VF)
         return (side_weights){(const float *)w->data + t->i * stride[0] + s->j0 * stride[1] +
                                   k0 * VF + t->l0,
                               stride[1], VF};
-    if (job->side.all > 0)
-        to = side_packed(job, t->i, t->l0, slice, strip);
-    else
-        side_pack(D, job, t, s, k0, count, to);
+#define PACK(dtype) side_pack_as(dtype, D, job, t, s, k0, count, to)
+    NUM_SWITCH(w->dtype, PACK)
+#undef PACK
     return (side_weights){to, VF, s->vectors * VF};
 }
 
@@ -517,7 +474,7 @@ ALWAYS void side_task_as(const int D, const bool in_place, const side_job *job, 
     const wn__kron_side *n = &job->side;
     const side_task t = side_task_at(job, task);
     float *x = scratch, *w = x + n->tokens * n->row;
-    float *tile = n->all > 0 ? w : w + n->strip;
+    float *tile = w + n->k * WN_KRON_SIDE_VECTORS * VF;
     float *sums = tile + SIDE_TOKENS * WN_KRON_SIDE_VECTORS * VF;
     for (int64_t slice = 0; slice < n->slices; slice++) {
         const int64_t k0 = one_begin(job->size.c, n->slices, slice);
@@ -526,8 +483,7 @@ ALWAYS void side_task_as(const int D, const bool in_place, const side_job *job, 
         one_ahead ahead[2] = {side_next(job, &t, slice, task + job->step, job->tasks)};
         for (int64_t strip = t.begin; strip < t.end; strip++) {
             const side_strip s = side_strip_at(job, strip);
-            const side_weights weights =
-                side_weights_of(D, job, &t, &s, strip, slice, k0, count, w);
+            const side_weights weights = side_weights_of(D, job, &t, &s, k0, count, w);
             ahead[1] = side_next_weights(job, &t, slice, strip);
             side_multiply(D, job, &t, &s, slice, count, &inputs, &weights, tile,
                           sums + (strip - t.begin) * n->tokens * WN_KRON_SIDE_VECTORS * VF, ahead);
@@ -555,15 +511,12 @@ static void kron_side_run(const wn__kron_mul *p, const wn__kron_plan *plan, wn__
     side_job job = {.p = p,
                     .side = *n,
                     .size = wn__kron_size_of(&p->w[0]),
-                    .weights = (float *)(void *)x->scratch,
+                    .workers = (float *)(void *)x->scratch,
                     .worker = plan->worker,
                     .step = wn__pool_step(x->pool),
                     .stream = kron_streams(p)};
     job.in_place = side_in_place(&job);
     job.vectors = (job.size.b * n->d + VF - 1) / VF;
-    job.workers = job.weights + plan->weights;
     job.tasks = job.size.a * n->chunks * n->parts_l * n->parts_j;
-    if (n->all > 0)
-        wn__parallel_for(x->pool, job.size.a * n->parts_l * n->strips, 1, side_pack_all, &job);
     wn__parallel_for(x->pool, job.tasks, 1, side_run, &job);
 }
