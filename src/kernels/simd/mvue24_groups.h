@@ -12,7 +12,8 @@
 
 #include <math.h>
 
-#define SPAN 1024 /* groups whose draws are made at once */
+#define SPAN        1024 /* groups whose draws are made at once */
+#define MOST_HALVES 4    /* of vectors that are pruned side by side */
 
 /* ---- one group a lane */
 
@@ -34,34 +35,59 @@ ALWAYS void find(const vd length[4], vd v, vb hit[4]) {
     }
 }
 
-/* What becomes of VF/2 groups under EXACT, and of VF: element j is short where it does not exceed
- * half of the group's sum; the others stay. Laid end to end, short ones end beyond the first draw's
- * point, or they do not (passed), and likewise the second's, which lies a size further: beyond all
- * of them where one is not short. Whoever is hit takes the size. */
+/* What becomes of VF/2 groups under EXACT: element j is short where it does not exceed half of the
+ * group's sum; the others stay. Laid end to end, the short ones that the point of a draw lies in
+ * are hit and take the size; those of no length never are. The second point lies a size further:
+ * beyond all of them where one is not short. */
 typedef struct half_fate {
-    vb shorter[4], passed[2][4], finite;
+    vb shorter[4], hit[4], finite;
     vd size;
 } half_fate;
 
-ALWAYS half_fate prune_half(const vd a[4], vd u) {
-    half_fate f;
-    vd length[4], sum = sum4(a), half = vd_mul(sum, vd_set(0.5));
-    f.finite = vd_le(vd_sub(sum, sum), vd_zero());
+/* n times VF/2 groups, step by step side by side: each step waits for the one before it, and a
+ * processor does not see far enough ahead to find the next groups by itself. */
+ALWAYS void prune_halves(int n, vd a[][4], const vd *u, half_fate *f) {
+    vd sum[MOST_HALVES], first[MOST_HALVES], second[MOST_HALVES];
     UNROLL
-    for (int j = 0; j < 4; j++) {
-        f.shorter[j] = vd_le(a[j], half);
-        length[j] = vd_keep(f.shorter[j], a[j]);
-    }
-    vb all = vb_and(vb_and(f.shorter[0], f.shorter[1]), vb_and(f.shorter[2], f.shorter[3]));
-    f.size = vd_select(all, half, sum4(length));
-    vd first = vd_mul(u, f.size), second = vd_add(first, f.size), end = length[0];
+    for (int h = 0; h < n; h++)
+        sum[h] = sum4(a[h]);
     UNROLL
-    for (int j = 0; j < 4; j++) {
-        if (j > 0) end = vd_add(end, length[j]);
-        f.passed[0][j] = vd_le(end, first);
-        f.passed[1][j] = vd_le(end, second);
+    for (int h = 0; h < n; h++) {
+        vd half = vd_mul(sum[h], vd_set(0.5));
+        f[h].finite = vd_lt(sum[h], vd_set(INFINITY));
+        UNROLL
+        for (int j = 0; j < 4; j++) {
+            f[h].shorter[j] = vd_le(a[h][j], half);
+            a[h][j] = vd_keep(f[h].shorter[j], a[h][j]);
+        }
+        sum[h] = half;
     }
-    return f;
+    UNROLL
+    for (int j = 1; j < 4; j++) {
+        UNROLL
+        for (int h = 0; h < n; h++)
+            a[h][j] = vd_add(a[h][j - 1], a[h][j]); /* where it ends */
+    }
+    UNROLL
+    for (int h = 0; h < n; h++) {
+        const vb *shorter = f[h].shorter;
+        vb all = vb_and(vb_and(shorter[0], shorter[1]), vb_and(shorter[2], shorter[3]));
+        f[h].size = vd_select(all, sum[h], a[h][3]);
+        first[h] = vd_mul(u[h], f[h].size);
+        second[h] = vd_add(first[h], f[h].size);
+    }
+    UNROLL
+    for (int h = 0; h < n; h++) {
+        vb passed[2] = {vd_le(a[h][0], first[h]), vd_le(a[h][0], second[h])};
+        f[h].hit[0] = vb_not(vb_and(passed[0], passed[1]));
+        UNROLL
+        for (int j = 1; j < 4; j++) {
+            vb beyond[2] = {vd_le(a[h][j], first[h]), vd_le(a[h][j], second[h])};
+            f[h].hit[j] = vb_or(vb_without(passed[0], beyond[0]), vb_without(passed[1], beyond[1]));
+            passed[0] = beyond[0];
+            passed[1] = beyond[1];
+        }
+    }
 }
 
 /* What becomes of VF/2 groups under APPROX: element j stays as it is, or takes the magnitude of the
@@ -133,32 +159,26 @@ ALWAYS void refuse_groups(vm finite, vf column[4]) {
 }
 
 /* Two non-zeros or fewer need no case of their own: one is longer than half, or both are half. */
-ALWAYS void prune_exact(vf column[4], const vd u[2]) {
-    half_fate f[2];
-    vm passed[2][4];
+ALWAYS void prune_exact(int vecs, vf column[][4], const vd *u) {
+    half_fate f[MOST_HALVES];
+    vd a[MOST_HALVES][4];
     UNROLL
-    for (int h = 0; h < 2; h++) {
-        vd a[4];
-        halves_of(column, h, a);
-        f[h] = prune_half(a, u[h]);
-    }
-    vf size = vf_of_doubles(f[0].size, f[1].size);
+    for (int h = 0; h < 2 * vecs; h++)
+        halves_of(column[h / 2], h % 2, a[h]);
+    prune_halves(2 * vecs, a, u, f);
     UNROLL
-    for (int j = 0; j < 4; j++) {
-        vf sized = vf_with_sign(size, vf_sign(column[j]));
+    for (int i = 0; i < vecs; i++) {
+        const half_fate *low = f + 2 * i, *high = low + 1;
+        vf size = vf_of_doubles(low->size, high->size);
         UNROLL
-        for (int d = 0; d < 2; d++)
-            passed[d][j] = vm_of_halves(f[0].passed[d][j], f[1].passed[d][j]);
-        if (j == 0)
-            sized = vf_select(vm_and(passed[0][0], passed[1][0]), vf_zero(), sized);
-        else
-            sized = vf_keep(vm_or(vm_without(passed[0][j - 1], passed[0][j]),
-                                  vm_without(passed[1][j - 1], passed[1][j])),
-                            sized);
-        vm shorter = vm_of_halves(f[0].shorter[j], f[1].shorter[j]);
-        column[j] = vf_select(shorter, sized, column[j]);
+        for (int j = 0; j < 4; j++) {
+            vm shorter = vm_of_halves(low->shorter[j], high->shorter[j]);
+            vm hit = vm_of_halves(low->hit[j], high->hit[j]);
+            vf sized = vf_keep(hit, vf_with_sign(size, vf_sign(column[i][j])));
+            column[i][j] = vf_select(shorter, sized, column[i][j]);
+        }
+        refuse_groups(vm_of_halves(low->finite, high->finite), column[i]);
     }
-    refuse_groups(vm_of_halves(f[0].finite, f[1].finite), column);
 }
 
 ALWAYS void prune_approx(vf column[4], const vd u[2], const vd v[2]) {
@@ -187,7 +207,7 @@ ALWAYS void prune_approx(vf column[4], const vd u[2], const vd v[2]) {
 /* VF groups, one in each lane of four columns, with the draws u (and v) of each half. */
 ALWAYS void prune(wn__mvue24_method method, vf column[4], const vd u[2], const vd v[2]) {
     if (method == WN_MVUE24_EXACT)
-        prune_exact(column, u);
+        prune_exact(1, (vf(*)[4])column, u);
     else
         prune_approx(column, u, v);
 }
@@ -284,6 +304,21 @@ ALWAYS void block_step(const draws24 *d, const wn__mvue24 *p, wn__mvue24_method 
         if (i < rows) vf_put(y + i * p->y.stride[0] + j, column[i], lanes);
 }
 
+/* Two vectors of columns at once, under EXACT: 32 registers hold what they need, 16 do not. */
+ALWAYS void two_steps(const draws24 *d, const wn__mvue24 *p, const float *x, float *y, int64_t j) {
+    vf column[2][4];
+    vd u[4], v[2];
+    UNROLL
+    for (int i = 0; i < 8; i++)
+        column[i / 4][i % 4] = vf_load(x + i % 4 * p->x.stride[0] + j + i / 4 * VF);
+    draws_at(d, WN_MVUE24_EXACT, false, j, u, v);
+    draws_at(d, WN_MVUE24_EXACT, false, j + VF, u + 2, v);
+    prune_exact(2, column, u);
+    UNROLL
+    for (int i = 0; i < 8; i++)
+        vf_store(y + i % 4 * p->y.stride[0] + j + i / 4 * VF, column[i / 4][i % 4]);
+}
+
 /* The rows of the next block come while this one is at work: eight streams are more than hardware
  * foresees. */
 ALWAYS void fetch_block(const float *x, int64_t stride) {
@@ -296,6 +331,14 @@ ALWAYS void fetch_block(const float *x, int64_t stride) {
 ALWAYS void prune_block(const draws24 *d, const wn__mvue24 *p, wn__mvue24_method method,
                         const float *x, float *y, int64_t rows, int64_t n) {
     int64_t j = 0;
+    if (VF == 16 && method == WN_MVUE24_EXACT)
+        for (; rows >= 4 && j + 2 * VF <= n; j += 2 * VF) {
+            for (int64_t i = j; rows >= 8 && i <= j + VF; i += VF) {
+                fetch_block(x + i, p->x.stride[0]);
+                if (wn__given(&p->y)) fetch_block(y + i, p->y.stride[0]);
+            }
+            two_steps(d, p, x, y, j);
+        }
     for (; rows >= 4 && j + VF <= n; j += VF) {
         if (rows >= 8) fetch_block(x + j, p->x.stride[0]);
         if (rows >= 8 && wn__given(&p->y)) fetch_block(y + j, p->y.stride[0]);

@@ -27,13 +27,16 @@ ALWAYS vb vb_and(vb a, vb b) {
     return _kand_mask8(a, b);
 }
 ALWAYS vb vb_or(vb a, vb b) {
-    return (vb)(a | b);
+    return _kor_mask8(a, b);
+}
+ALWAYS vb vb_without(vb a, vb b) { /* a and not b */
+    return _kandn_mask8(b, a);
 }
 ALWAYS vb vb_xor(vb a, vb b) {
     return (vb)(a ^ b);
 }
 ALWAYS vb vb_not(vb a) {
-    return (vb)~a;
+    return _knot_mask8(a);
 }
 /* m ? a : 0, m ? 0 : a, m ? a : b */
 ALWAYS vd vd_keep(vb m, vd a) {
@@ -81,6 +84,9 @@ ALWAYS vb vb_and(vb a, vb b) {
 }
 ALWAYS vb vb_or(vb a, vb b) {
     return _mm256_or_pd(a, b);
+}
+ALWAYS vb vb_without(vb a, vb b) { /* a and not b */
+    return _mm256_andnot_pd(b, a);
 }
 ALWAYS vb vb_xor(vb a, vb b) {
     return _mm256_xor_pd(a, b);
