@@ -23,6 +23,7 @@ def arguments():
     p.add_argument("--json", required=True)
     for name in ("shapes", "rows", "dtype", "repeats", "work"):
         p.add_argument("--" + name, default="")
+    p.add_argument("--no-dense", action="store_true", help="ks: no dense products beside chains")
     return p.parse_args()
 
 
@@ -139,7 +140,7 @@ def chains(torch, a, kind):
             for of in passes:
                 if of in runs:
                     yield of + " " + ks_work(name), "bmm", runs[of], out, n_in, t, flops
-            if "forward" in passes:
+            if "forward" in passes and not a.no_dense:
                 x, w = torch.randn(t, n_in, dtype=kind, device="cuda"), torch.randn(out, n_in, dtype=kind, device="cuda")
                 yield "forward " + ks_work(name), "dense", lambda: torch.nn.functional.linear(x, w), out, n_in, t, 2.0 * t * out * n_in
 
@@ -151,10 +152,11 @@ def main():
     if not torch.cuda.is_available():
         sys.exit("torch: no GPU")
     torch.manual_seed(1)
-    dtype = {"": "bf16", "bfloat16": "bf16", "float16": "f16"}.get(a.dtype, a.dtype)
-    if dtype not in ("bf16", "f16"):
+    dtype = {"": "bf16", "bfloat16": "bf16", "float16": "f16", "float32": "f32"}.get(a.dtype, a.dtype)
+    if dtype not in (("bf16", "f16", "f32") if a.suite == "ks" else ("bf16", "f16")):
         sys.exit("torch: no dtype " + dtype)
-    kind = {"bf16": torch.bfloat16, "f16": torch.float16}[dtype]
+    kind = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}[dtype]
+    torch.backends.cuda.matmul.allow_tf32 = False  # its default: float32 products are of float32 numbers
     repeats, rows, notes = int(a.repeats or 0) or 7, [], []
 
     def add(work, name, run, out, n_in, t, flops):

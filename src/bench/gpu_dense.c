@@ -38,8 +38,11 @@ static wn_status run(void *ctx) {
     return wn__blaslt_run(j->lt, j->plan, j->choice, &j->p, j->workspace);
 }
 
-static size_t bytes_of(int64_t a, int64_t b) {
-    return (size_t)(a * b) * 2;
+static wn_dtype dtype_of(const wn__cell *c) {
+    const char *name = c->suite->dtype; // numbers of 8 bits lie in the places of bfloat16
+    return strcmp(name, "f32") == 0   ? WN_DTYPE_F32
+           : strcmp(name, "f16") == 0 ? WN_DTYPE_F16
+                                      : WN_DTYPE_BF16;
 }
 
 static bool in_8_bits(const wn__cell *c) {
@@ -58,7 +61,7 @@ static wn_status draw(const wn__cell *c, dense *j, wn_dtype dtype, int64_t T, in
         return WN_OK;
     }
     WN_TRY(wn__gpu_random(g, j->p.a.data, dtype, T * k, 3));
-    return wn__gpu_random(g, j->first, dtype, (int64_t)((size_t)j->copies * j->step / 2), 5);
+    return wn__gpu_random(g, j->first, dtype, (int64_t)((size_t)j->copies * j->step / wn_dtype_size(dtype)), 5);
 }
 
 // c[m,n] = a b. The second operand is the weight; of its gradient, the inputs.
@@ -66,11 +69,12 @@ static wn_status place(const wn__cell *c, dense *j, wn__product what, wn_dtype d
     const int64_t out = c->shape.out, in = c->shape.in;
     const int64_t m = what == WN__WEIGHT ? out : c->rows, n = what == WN__FORWARD ? out : in;
     const int64_t k = what == WN__WEIGHT ? c->rows : what == WN__FORWARD ? in : out;
+    const size_t size = wn_dtype_size(dtype), weight = (size_t)(n * k) * size;
     void *p;
-    j->copies = wn__gpu_copies((double)bytes_of(n, k), cold);
-    j->step = (bytes_of(n, k) / WN_CUDA_ALIGN + 1) * WN_CUDA_ALIGN;
+    j->copies = wn__gpu_copies((double)weight, cold);
+    j->step = (weight / WN_CUDA_ALIGN + 1) * WN_CUDA_ALIGN;
     WN_TRY(wn__cuda_arena(c->suite->gpu->d, "a dense product",
-                          WORKSPACE + bytes_of(m, n) + bytes_of(m, k) +
+                          WORKSPACE + (size_t)(m * n + m * k) * size +
                               (size_t)j->copies * j->step + 8 * WN_CUDA_ALIGN,
                           &j->memory));
     WN_TRY(wn__tensor_alloc2(&j->memory, dtype, m, k, &j->p.a));
@@ -163,9 +167,8 @@ wn_status wn__gpu_best_run(const wn__gpu_best *b, const wn__matmul *p, void *wor
 
 static wn_status open_dense(const wn__cell *c, dense *j, wn__product what, bool cold) {
     wn__gpu_bench *g = c->suite->gpu;
-    const wn_dtype dtype = strcmp(c->suite->dtype, "f16") == 0 ? WN_DTYPE_F16 : WN_DTYPE_BF16;
     wn__gpu_best best;
-    WN_TRY(place(c, j, what, dtype, cold));
+    WN_TRY(place(c, j, what, dtype_of(c), cold));
     WN_TRY(find(g, &j->p, j->workspace, in_8_bits(c), &best));
     j->lt = best.lt;
     j->plan = best.plan;
@@ -186,12 +189,13 @@ wn_status wn__gpu_dense_add(wn__cell *c, wn__product what, bool cold) {
     char name[96];
     wn__entry *e;
     const int copies = j->copies;
-    (void)snprintf(name, sizeof name, "cuBLASLt %.40s, best of %d", c->suite->gpu->cublaslt,
-                   j->plan->found);
+    const bool f32 = dtype_of(c) == WN_DTYPE_F32;
+    (void)snprintf(name, sizeof name, "cuBLASLt %.40s%s, best of %d", c->suite->gpu->cublaslt,
+                   f32 ? ", COMPUTE_32F" : "", j->plan->found);
     WN_TRY(wn__cell_add(c, name, WN_BENCH_DENSE, run, j, release, &e));
     e->copies = copies;
     e->flops = 2 * (double)c->rows * (double)c->shape.out * (double)c->shape.in;
-    const double element = in_8_bits(c) ? 1 : 2, result = 2; // bytes
+    const double element = in_8_bits(c) ? 1 : f32 ? 4 : 2, result = f32 ? 4 : 2; // bytes
     e->bytes = element * (double)c->shape.in * (double)(c->rows + c->shape.out) +
                result * (double)c->rows * (double)c->shape.out;
     return WN_OK;

@@ -70,7 +70,7 @@ static void settle_wide(int64_t *v, bool single) {
     static const int64_t sides[] = {64, 128, 192, 256, 512};
     v[A] = 1 + v[A] % 2;
     v[C] = sides[v[C] % 5];
-    v[DTYPE] = 2 + (v[T] & 1); // BF16 or F16
+    v[DTYPE] = v[R] % 3 == 0 ? 1 : 2 + (v[T] & 1); // F32, BF16 or F16
     v[BATCH] = v[ACCUMULATE] = 0;
     v[FORM] &= TURNED;
     v[COUNT] = single ? 1 : 2;
@@ -124,7 +124,7 @@ static void settle(wn__problem *p) {
         v[T] = (v[T] + 3) / 4 * 4;
         v[COUNT] = 1;
         v[BATCH] = 0;
-        v[DTYPE] = 2 + (v[A] & 1); // BF16 or F16
+        v[DTYPE] = v[R] % 3 == 0 ? 1 : 2 + (v[A] & 1); // F32, BF16 or F16
         v[FORM] &= TURNED;
         return;
     }

@@ -38,11 +38,16 @@ bool wn__gpu_kron_accepts(const wn_tensor *x, const wn_tensor *w, char *why, siz
     return is_16bit(x, why, n) && fits_grid(w, x->shape[0], why, n);
 }
 
-bool wn__accepts_gpu_kron_mul(const void *args, char *why, size_t n) {
-    const wn__kron_mul *p = args;
+bool wn__gpu_kron_accepts16(const wn__kron_mul *p, char *why, size_t n) {
     for (int t = 0; t < p->count; t++)
         if (!wn__gpu_kron_accepts(&p->x, &p->w[t], why, n)) return false;
     return true;
+}
+
+bool wn__accepts_gpu_kron_mul(const void *args, char *why, size_t n) {
+    const wn__kron_mul *p = args;
+    if (p->x.dtype == WN_DTYPE_F32) return wn__gpu_kron_accepts_f32(p, why, n);
+    return wn__gpu_kron_accepts16(p, why, n);
 }
 
 // ---- packed factors
@@ -185,6 +190,7 @@ static size_t between_bytes(const wn__kron_mul *p) {
 size_t wn__workspace_kron_mul_sm80(const void *args, int threads) {
     const wn__kron_mul *p = args;
     (void)threads;
+    if (p->x.dtype == WN_DTYPE_F32) return wn__gpu_kron_workspace_f32(p);
     return most_packed(p) + (size_t)(p->count > 2 ? 2 : p->count - 1) * between_bytes(p);
 }
 
@@ -192,6 +198,7 @@ wn_status wn__kron_mul_sm80(const void *args, wn__exec *x) {
     const wn__kron_mul *p = args;
     wn_tensor from = p->x, to;
     if (p->x.shape[0] == 0) return WN_OK;
+    if (p->x.dtype == WN_DTYPE_F32) return wn__gpu_kron_mul_f32(p, x);
     for (int t = 0; t < p->count; t++) {
         const wn__kron_size s = wn__kron_size_of(&p->w[t]);
         const bool last = t + 1 == p->count;
@@ -250,7 +257,7 @@ static const fused *fused_of(const wn__kron_mul *p) {
 
 bool wn__accepts_gpu_kron_fused(const void *args, char *why, size_t n) {
     const wn__kron_mul *p = args;
-    if (!wn__accepts_gpu_kron_mul(args, why, n)) return false;
+    if (!wn__gpu_kron_accepts16(p, why, n)) return false;
     if (!fused_of(p))
         (void)snprintf(why, n,
                        "neither (64,64,64,1)(1,64,64,64) nor "
@@ -330,7 +337,7 @@ static size_t rank_bytes(const low_rank *r) {
 bool wn__accepts_gpu_kron_rank(const void *args, char *why, size_t n) {
     const wn__kron_mul *p = args;
     low_rank r;
-    if (!wn__accepts_gpu_kron_mul(args, why, n)) return false;
+    if (!wn__gpu_kron_accepts16(p, why, n)) return false;
     if (!low_rank_of(p, &r) || (r.rank != 8 && (r.rank < 16 || r.rank % 16 != 0)))
         (void)snprintf(why, n,
                        "neither (s, R t, 64, 1)(1, 64, R s, t) nor that turned, of rank 8 "

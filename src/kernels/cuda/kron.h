@@ -5,9 +5,18 @@
 
 #include "kernels/cuda/gpu.h"
 #include "kernels/kron_mul.h"
+#include "kernels/op.h"
 
 /* Dtypes of 16 bits, and no more blocks or vectors than a grid holds; w may be a gradient. */
 bool wn__gpu_kron_accepts(const wn_tensor *x, const wn_tensor *w, char *why, size_t n);
+
+/* The same of every factor of a chain. */
+bool wn__gpu_kron_accepts16(const wn__kron_mul *p, char *why, size_t n);
+
+/* kron_f32.c: chains of float32 numbers, no more blocks or vectors than a grid holds. */
+bool wn__gpu_kron_accepts_f32(const wn__kron_mul *p, char *why, size_t n);
+size_t wn__gpu_kron_workspace_f32(const wn__kron_mul *p);
+WN_NODISCARD wn_status wn__gpu_kron_mul_f32(const wn__kron_mul *p, wn__exec *x);
 
 /* Whether 16 bytes of features can be taken at once wherever their number is a multiple of eight.
  */

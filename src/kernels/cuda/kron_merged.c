@@ -96,9 +96,9 @@ bool wn__accepts_gpu_kron_merged(const void *args, char *why, size_t n) {
     const wn__kron_mul *p = args;
     wn__kron_mul q;
     size_t used;
-    if (!wn__accepts_gpu_kron_mul(args, why, n)) return false;
+    if (!wn__gpu_kron_accepts16(p, why, n)) return false;
     if (p->count > 2 && merge(p, NULL, NULL, &q, &used) == WN_OK && q.count < p->count)
-        return wn__accepts_gpu_kron_mul(&q, why, n);
+        return wn__gpu_kron_accepts16(&q, why, n);
     (void)snprintf(why, n, "less than three factors, or no two whose product has blocks of %d",
                    SIDE);
     return false;

@@ -146,7 +146,7 @@ static int64_t tiles_of(const wn__kron_blocks *f, int64_t n) {
 bool wn__accepts_gpu_kron_wide(const void *args, char *why, size_t n) {
     const wn__kron_mul *p = args;
     wn__kron_wide k;
-    if (!wn__accepts_gpu_kron_mul(args, why, n) || !wn__kron_wide_of(p, &k, why, n)) return false;
+    if (!wn__gpu_kron_accepts16(p, why, n) || !wn__kron_wide_of(p, &k, why, n)) return false;
     int64_t most = p->x.shape[0] * wn__kron_mul_width(p) / 64;
     for (int i = 0; i < k.count; i++) {
         const int64_t numbers = k.factor[i].groups * k.factor[i].b * k.factor[i].c;
