@@ -104,7 +104,8 @@ static wn_status find_dtype(const wn__suite *s, const char *text, const char **o
             *out = words[i][1];
             return WN_OK;
         }
-    if (on_gpu(s) && !ks) return wn__fail(WN_INVALID, "dtype: f32, bf16, f16 or e4m3, not '%.40s'", text);
+    if (on_gpu(s) && !ks)
+        return wn__fail(WN_INVALID, "dtype: f32, bf16, f16 or e4m3, not '%.40s'", text);
     if (f16) return wn__fail(WN_INVALID, "dtype: f32, bf16 or f16, not '%.40s'", text);
     return wn__fail(WN_INVALID, "dtype: f32, bf16, int8 or int4, not '%.40s'", text);
 }

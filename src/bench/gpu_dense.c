@@ -61,7 +61,8 @@ static wn_status draw(const wn__cell *c, dense *j, wn_dtype dtype, int64_t T, in
         return WN_OK;
     }
     WN_TRY(wn__gpu_random(g, j->p.a.data, dtype, T * k, 3));
-    return wn__gpu_random(g, j->first, dtype, (int64_t)((size_t)j->copies * j->step / wn_dtype_size(dtype)), 5);
+    return wn__gpu_random(g, j->first, dtype,
+                          (int64_t)((size_t)j->copies * j->step / wn_dtype_size(dtype)), 5);
 }
 
 // c[m,n] = a b. The second operand is the weight; of its gradient, the inputs.
@@ -74,8 +75,8 @@ static wn_status place(const wn__cell *c, dense *j, wn__product what, wn_dtype d
     j->copies = wn__gpu_copies((double)weight, cold);
     j->step = (weight / WN_CUDA_ALIGN + 1) * WN_CUDA_ALIGN;
     WN_TRY(wn__cuda_arena(c->suite->gpu->d, "a dense product",
-                          WORKSPACE + (size_t)(m * n + m * k) * size +
-                              (size_t)j->copies * j->step + 8 * WN_CUDA_ALIGN,
+                          WORKSPACE + (size_t)(m * n + m * k) * size + (size_t)j->copies * j->step +
+                              8 * WN_CUDA_ALIGN,
                           &j->memory));
     WN_TRY(wn__tensor_alloc2(&j->memory, dtype, m, k, &j->p.a));
     WN_TRY(wn__tensor_alloc2(&j->memory, dtype, m, n, &j->p.c));

@@ -2,7 +2,7 @@
 // kron_mul of float32 numbers on a GPU: factor by factor, each packed into tiles first.
 #include "base/fail.h"
 #include "kernels/contract.h"
-#include "kernels/cuda/args_kron.h"
+#include "kernels/cuda/args_kron_f32.h"
 #include "kernels/cuda/images.h"
 #include "kernels/cuda/kron.h"
 #include "kernels/declare.h"
@@ -53,10 +53,10 @@ static wn_status pack(wn__gpu *gpu, const wn_tensor *w, float *tiles) {
     for (int i = 0; i < 4; i++)
         a.stride[i] = w->stride[i];
     const int64_t blocks =
-        wn__ceil_div(tiles_of(w) * (WN_KRON_F32_TILE / 2), WN_KRON_PACK_THREADS);
+        wn__ceil_div(tiles_of(w) * (WN_KRON_F32_TILE / 2), WN_KRON_F32_PACK_THREADS);
     const wn__cuda_launch l = {
         .grid = {(unsigned)(blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS), 1, 1},
-        .block = {WN_KRON_PACK_THREADS, 1, 1}};
+        .block = {WN_KRON_F32_PACK_THREADS, 1, 1}};
     return wn__gpu_launch(gpu, &wn__image_kron_f32_sm80, "wn_kron_pack_f32", &l, &a);
 }
 
@@ -120,8 +120,7 @@ static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x
     const wn__cuda_launch l = {
         .grid = {(unsigned)across,
                  (unsigned)wn__gpu_kron_parts(
-                     across, wn__ceil_div(a.rows, WN_KRON_F32_ROWS(blocks)), H200,
-                     1),
+                     across, wn__ceil_div(a.rows, WN_KRON_F32_ROWS(blocks)), H200, 1),
                  1},
         .block = {WN_KRON_F32_THREADS, 1, 1},
         .shared_bytes = (unsigned)(stages * WN_KRON_F32_STAGE(blocks))};

@@ -5,6 +5,7 @@
 #include "few.h"
 #include "fit.h"
 #include "kron.h"
+#include "kron_f32.h"
 #include "values24.h"
 
 #include "device_blocks.h"
@@ -76,6 +77,8 @@ typedef enum kind {
     KRON_GRAD_LANES,
     KRON_GRAD_SUM,
     KRON_MERGE,
+    KRON_PACK_F32,
+    KRON_F32,
     KRON_DENSE,
     ROWS8,
     BLOCK8,
@@ -263,6 +266,13 @@ static const struct {
     SHORT("wn_kron_grad_lanes2", KRON_GRAD_LANES),
     SHORT("wn_kron_grad_sum", KRON_GRAD_SUM),
     SHORT("wn_kron_merge", KRON_MERGE),
+    {"wn_kron_pack_f32", KRON_PACK_F32, 4, 23, 0},
+    {"wn_kron_f32_rows", KRON_F32, 4, 23, 0},
+    {"wn_kron_f32_rows_exact", KRON_F32, 4, 23, 0},
+    {"wn_kron_f32_lanes4", KRON_F32, 4, 23, 0},
+    {"wn_kron_f32_lanes4_exact", KRON_F32, 4, 23, 0},
+    {"wn_kron_f32_lanes8", KRON_F32, 4, 23, 0},
+    {"wn_kron_f32_lanes8_exact", KRON_F32, 4, 23, 0},
     SHORT("wn_kron_dense", KRON_DENSE),
 };
 enum { KERNELS = sizeof kernels / sizeof *kernels };
@@ -312,6 +322,9 @@ static unsigned long kron_bytes(kind which) {
     case KRON_GRAD_LANES:
     case KRON_GRAD_SUM:
         return sizeof(wn__gpu_kron_grad);
+    case KRON_PACK_F32:
+    case KRON_F32:
+        return fake_kron_f32_bytes(which == KRON_PACK_F32);
     case KRON_MERGE:
         return sizeof(wn__gpu_kron_merge);
     case KRON_DENSE:
@@ -758,6 +771,10 @@ int fake_device24_run(int which, const void *argument) {
         return fake_kron_grad(argument, dtype_of(which), kernels[which].kind == KRON_GRAD_LANES);
     case KRON_GRAD_SUM:
         return fake_kron_grad_sum(argument, dtype_of(which));
+    case KRON_PACK_F32:
+        return fake_kron_pack_f32(argument);
+    case KRON_F32:
+        return fake_kron_f32(argument, kernels[which].name);
     case KRON_MERGE:
         return fake_kron_merge(argument, dtype_of(which));
     case KRON_DENSE:

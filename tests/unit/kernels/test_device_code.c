@@ -162,6 +162,9 @@ static void test_factors(void **state) {
     assert_true(count_image("kron_sm80").hmma >= 2 * (2 * 2 * 8 + 4 * 4));
     // each for three runs of blocks: a tile of 32 inputs; 32 outputs times 64 inputs
     assert_true(count_image("kron_lanes_sm80").hmma >= 2 * 3 * (32 + 16));
+    // of float32: eight inputs of four blocks by 32 outputs, three products of parts or six, for
+    // blocks side by side in two ways and not
+    assert_true(count_image("kron_f32_sm80").hmma >= 3 * 4 * 4 * (3 + 6));
 }
 
 int main(void) {

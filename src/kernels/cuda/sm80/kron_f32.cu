@@ -6,7 +6,15 @@
 // which one thread reads at once and multiplies with the weights of four; so nothing is sorted.
 // Where they do not lie so, the four numbers are those of four vectors. Eight inputs' products are
 // summed by the tensor cores, which cut what they add, and added to the sum in float32, rounded.
-#include "kernels/cuda/args_kron.h"
+//
+// The contract's bound, in units of 2^-23 S = 2 u' S (c + 1 for a factor): tensor cores add four
+// products, or eight, to a number at a time; all but the largest are cut one bit below a float of
+// that size, and the result at its last bit (Fasi, Higham, Mikaitis & Pranesh 2021; later ones keep
+// more). So eight products lose at most 2 (4/2 + 1) = 6 units of their own share of S, the smaller
+// products of parts 2^-10 of that, the c / 8 sums in float32 half a unit each, and two parts leave
+// out 4: 10.1 + c / 16 <= c + 1 for c >= 16. Below three parts leave out nothing that counts, and
+// c products lose c / 2 + 1 units, c / 2 + 2 beyond four and c / 2 + 4.5 beyond eight.
+#include "kernels/cuda/args_kron_f32.h"
 #include "kernels/cuda/common/mma16.cuh"
 #include "kernels/cuda/common/tf32.cuh"
 
@@ -14,7 +22,7 @@ enum {
     THREADS = WN_KRON_F32_THREADS,
     INPUTS = WN_KRON_F32_ACROSS,
     ROW_BYTES = INPUTS * 16,
-    SET_ROWS = 64, // of four warps
+    SET_ROWS = 64, // of eight warps
     SET_BYTES = SET_ROWS * ROW_BYTES,
 };
 
@@ -33,11 +41,11 @@ static_assert(WN_KRON_F32_STAGE(0) == 2 * SET_BYTES, "two sets of rows");
 
 // ---- packing: one thread for what one lane takes of eight inputs
 
-extern "C" __global__ void __launch_bounds__(WN_KRON_PACK_THREADS)
+extern "C" __global__ void __launch_bounds__(WN_KRON_F32_PACK_THREADS)
     wn_kron_pack_f32(const __grid_constant__ wn__gpu_kron_pack_f32 p) {
     const int64_t all = (int64_t)p.a * p.d * p.down * p.across * (WN_KRON_F32_TILE / 2);
-    for (int64_t at = (int64_t)blockIdx.x * WN_KRON_PACK_THREADS + threadIdx.x; at < all;
-         at += (int64_t)gridDim.x * WN_KRON_PACK_THREADS) {
+    for (int64_t at = (int64_t)blockIdx.x * WN_KRON_F32_PACK_THREADS + threadIdx.x; at < all;
+         at += (int64_t)gridDim.x * WN_KRON_F32_PACK_THREADS) {
         const int lane = (int)(at % 32), column = lane / 4;
         int64_t rest = at / 64;
         const int kt = (int)(rest % p.across);
@@ -65,7 +73,7 @@ static __device__ __forceinline__ void copy4_async(uint32_t to, const float *fro
                  : "memory");
 }
 
-template <int BLOCKS>
+template <int BLOCKS, int UNROLL>
 static __device__ __forceinline__ void bring_pieces(const wn__gpu_kron_f32 &p, uint32_t to,
                                                     const float *x, int row, int k0) {
     enum { SETS = BLOCKS == 8 ? 2 : 1, STEP = THREADS / INPUTS / SETS };
@@ -74,7 +82,7 @@ static __device__ __forceinline__ void bring_pieces(const wn__gpu_kron_f32 &p, u
     const bool in = k0 + input < p.c;
     const float *from = x + (row + first) * p.x_row + (k0 + input) * p.x_input + 4 * set;
     to += set * SET_BYTES + piece_at(first, input); // STEP is even: rows alike
-#pragma unroll 4
+#pragma unroll UNROLL
     for (int i = 0; i < shape<BLOCKS>::ROWS / STEP; i++) {
         const int at = row + first + STEP * i;
         const int numbers = !in || at >= p.rows ? 0 : BLOCKS == 1 ? min(4, p.n - 4 * at) : 4;
@@ -83,39 +91,45 @@ static __device__ __forceinline__ void bring_pieces(const wn__gpu_kron_f32 &p, u
     }
 }
 
-// Number by number, four vectors a row.
+// Number by number, four vectors a row; lanes along whichever has unit stride.
 static __device__ __forceinline__ void bring_numbers(const wn__gpu_kron_f32 &p, uint32_t to,
                                                      const float *x, int row, int k0) {
-    enum { VECTORS = 4 * shape<1>::ROWS };
-#pragma unroll 4
-    for (int e = (int)threadIdx.x; e < VECTORS * INPUTS; e += THREADS) {
-        const int v = p.by_vector != 0 ? e % VECTORS : e / INPUTS;
-        const int k = p.by_vector != 0 ? e / VECTORS : e % INPUTS;
+    enum { VECTORS = 4 * shape<1>::ROWS, TIMES = VECTORS * INPUTS / THREADS };
+    static_assert(VECTORS == THREADS && TIMES == INPUTS, "a thread has a vector, or an input");
+    const bool by_vector = p.by_vector != 0;
+    const int more = by_vector ? 0 : THREADS / INPUTS; // vectors from time to time, or an input
+    int v = by_vector ? (int)threadIdx.x : (int)threadIdx.x / INPUTS;
+    int k = by_vector ? 0 : (int)threadIdx.x % INPUTS;
+    const float *from = x + (4 * (int64_t)row + v) * p.x_q + (k0 + k) * p.x_input;
+#pragma unroll 1
+    for (int i = 0; i < TIMES; i++) {
         const bool in = 4 * row + v < p.n && k0 + k < p.c;
-        copy4_async(to + piece_at(v / 4, k) + v % 4 * 4,
-                    in ? x + (4 * (int64_t)row + v) * p.x_q + (k0 + k) * p.x_input : x, in ? 4 : 0);
+        copy4_async(to + piece_at(v / 4, k) + v % 4 * 4, in ? from : x, in ? 4 : 0);
+        v += more;
+        k += by_vector;
+        from += by_vector ? p.x_input : THREADS / INPUTS * p.x_q;
     }
 }
 
 // Weights of 64 outputs: [block][outputs / 8] of tiles.
-template <int BLOCKS>
+template <int BLOCKS, int UNROLL>
 static __device__ __forceinline__ void bring_weights(const wn__gpu_kron_f32 &p, uint32_t to,
                                                      const float *tiles, int left, int kt) {
-#pragma unroll
-    for (int e = 0; e < BLOCKS; e++) {
-        const int j = (int)threadIdx.x / 32;
+    enum { PIECES = BLOCKS * 8 * 32 };
+#pragma unroll UNROLL
+    for (int e = 0; e < (PIECES + THREADS - 1) / THREADS; e++) {
+        const int at = (int)threadIdx.x + e * THREADS, j = at / 32 % 8;
+        if (PIECES < THREADS && at >= PIECES) return;
         const bool in = j < left;
-        copy_async(to + (e * THREADS + threadIdx.x) * 16,
-                   in ? tiles + (((int64_t)e * p.down + j) * p.across + kt) * WN_KRON_F32_TILE +
-                            threadIdx.x % 32 * 4
-                      : tiles,
-                   in ? 16 : 0);
+        const float *from =
+            tiles + (((int64_t)(at / 256) * p.down + j) * p.across + kt) * WN_KRON_F32_TILE;
+        copy_async(to + at * 16, in ? from + at % 32 * 4 : tiles, in ? 16 : 0);
     }
 }
 
-// ---- products: a warp's 32 rows of four numbers, 32 outputs
+// ---- products: a warp's 16 rows of four numbers, 32 outputs
 
-typedef float sums[4][2][4][4]; // [q][16 rows][8 outputs], as the instruction has them
+typedef float sums[4][4][4]; // [q][8 outputs], as the instruction has them
 
 template <int PARTS> struct parts_of;
 template <> struct parts_of<2> {
@@ -142,67 +156,65 @@ static __device__ __forceinline__ void take_apart(uint32_t (&to)[PARTS][N], cons
     }
 }
 
-// Eight inputs of two times 16 rows by AT_ONCE times 8 outputs.
-template <int PARTS, int AT_ONCE>
-static __device__ __forceinline__ void multiply8(float (&sum)[2][4][4], int first,
-                                                 const uint32_t (&a)[2][PARTS][4],
-                                                 const uint32_t (&b)[AT_ONCE][PARTS][2]) {
-    float d[2][AT_ONCE][4] = {};
+// Eight inputs of 16 rows by 8 outputs.
+template <int PARTS>
+static __device__ __forceinline__ void multiply8(float (&sum)[4], const uint32_t (&a)[PARTS][4],
+                                                 const uint32_t (&b)[PARTS][2]) {
+    float d[4] = {};
 #pragma unroll
     for (int both = PARTS - 1; both >= 0; both--)
 #pragma unroll
         for (int of_a = both; of_a >= 0; of_a--)
+            mma_tf32(d, a[of_a], b[both - of_a]);
 #pragma unroll
-            for (int n = 0; n < AT_ONCE; n++)
+    for (int e = 0; e < 4; e++)
+        sum[e] += d[e];
+}
+
+// Two rows and two inputs of four numbers as the instruction has them; where registers are few, of
+// one number at a time.
+static __device__ __forceinline__ const uint8_t *input_at(const uint8_t *x, int e) {
+    const int odd = (int)threadIdx.x & 4; // rows
+    return x + 8 * (e & 1) * ROW_BYTES + ((e >> 1) * 64 ^ odd * 16);
+}
+static __device__ __forceinline__ void load_all(float (&a)[4][4], const uint8_t *x) {
 #pragma unroll
-                for (int m = 0; m < 2; m++)
-                    mma_tf32(d[m][n], a[m][of_a], b[n][both - of_a]);
+    for (int e = 0; e < 4; e++) {
+        const float4 v = *(const float4 *)input_at(x, e);
+        a[0][e] = v.x, a[1][e] = v.y, a[2][e] = v.z, a[3][e] = v.w;
+    }
+}
+static __device__ __forceinline__ void load_one(float (&a)[4], const uint8_t *x, int q) {
 #pragma unroll
-    for (int n = 0; n < AT_ONCE; n++)
-#pragma unroll
-        for (int m = 0; m < 2; m++)
-#pragma unroll
-            for (int e = 0; e < 4; e++)
-                sum[m][first + n][e] += d[m][n][e];
+    for (int e = 0; e < 4; e++)
+        a[e] = *(const float *)(input_at(x, e) + 4 * q);
 }
 
 // x: the warp's first row; w: its first tile, of block 0. active: tiles that there are.
 template <int BLOCKS, int PARTS>
 static __device__ __forceinline__ void multiply(sums &sum, const uint8_t *x, const float2 *w,
                                                 int active) {
-    enum { AT_ONCE = 1 };
-    const int lane = (int)threadIdx.x & 31, g = lane >> 2;
-    x += g * ROW_BYTES + (lane & 3) * 16;
+    const int lane = (int)threadIdx.x & 31;
+    x += (lane >> 2) * ROW_BYTES + (lane & 3) * 16;
     w += lane;
-    const int odd = (g & 1) * 64;
 #pragma unroll 1
     for (int half = 0; half < 2; half++) {
-        float a[4][2][4]; // [q][16 rows]
-#pragma unroll
-        for (int m = 0; m < 2; m++)
-#pragma unroll
-            for (int e = 0; e < 4; e++) {
-                const float4 v = *(const float4 *)(x + (16 * m + 8 * (e & 1)) * ROW_BYTES +
-                                                   ((e >> 1) * 64 ^ odd));
-                a[0][m][e] = v.x, a[1][m][e] = v.y, a[2][m][e] = v.z, a[3][m][e] = v.w;
-            }
+        float a[4][4]; // [q]
+        if (PARTS == 2) load_all(a, x);
 #pragma unroll
         for (int q = 0; q < 4; q++) {
-            uint32_t parts[2][PARTS][4];
+            uint32_t parts[PARTS][4];
+            if (PARTS > 2) load_one(a[q], x, q);
+            take_apart<PARTS, 4>(parts, a[q]);
 #pragma unroll
-            for (int m = 0; m < 2; m++)
-                take_apart<PARTS, 4>(parts[m], a[q][m]);
-#pragma unroll
-            for (int first = 0; first < 4; first += AT_ONCE) {
-                if (first >= active) break;
-                uint32_t b[AT_ONCE][PARTS][2];
-#pragma unroll
-                for (int n = 0; n < AT_ONCE; n++) {
-                    const float2 v = w[((BLOCKS > 1 ? q * 8 : 0) + first + n) * 64];
-                    const float two[2] = {v.x, v.y};
-                    take_apart<PARTS, 2>(b[n], two);
-                }
-                multiply8<PARTS, AT_ONCE>(sum[q], first, parts, b);
+            for (int n = 0; n < 4; n++) {
+                if (n >= active) break;
+                const float2 v = w[((BLOCKS > 1 ? q * 8 : 0) + n) * 64];
+                const float two[2] = {v.x, v.y};
+                uint32_t b[PARTS][2];
+                take_apart<PARTS, 2>(b, two);
+                multiply8<PARTS>(sum[q][n], parts, b);
+                if (PARTS > 2) asm volatile("" ::: "memory"); // nothing early: registers are few
             }
         }
         x += 128;
@@ -233,29 +245,32 @@ static __device__ __forceinline__ float weight(const wn__gpu_kron_f32 &p, const 
 }
 
 // Of a warp: x, y and tiles are those of its first block, rows from `row` on, outputs of `first`.
+// Lane 4 g + t has rows g, g + 8 and outputs t, t + 4, t + 8, ...
 template <int BLOCKS>
 static __device__ __forceinline__ void store(const wn__gpu_kron_f32 &p, const sums &sum,
                                              const float *x, float *y, const float *tiles, int row,
                                              int first) {
-    const int lane = (int)threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+    row += (int)threadIdx.x >> 2 & 7;
+    first += (int)threadIdx.x & 3;
+    float *to = y + row * p.y_row + first * p.y_output;
     uint32_t again = 0;
 #pragma unroll
-    for (int at = 0; at < 32; at++) {
-        const int m = at >> 4, n = at >> 2 & 3, e = at & 3;
-        const int r = row + 16 * m + 8 * (e >> 1) + g, j = first + 8 * n + 4 * (e & 1) + t;
-        if (r >= p.rows || j >= p.b) continue;
-        const float v[4] = {sum[0][m][n][e], sum[1][m][n][e], sum[2][m][n][e], sum[3][m][n][e]};
-        if (0 * v[0] + 0 * v[1] + 0 * v[2] + 0 * v[3] == 0)
-            put(p, y + r * p.y_row + j * p.y_output, v, BLOCKS == 1 ? min(4, p.n - 4 * r) : 4);
-        else
-            again |= 1u << at;
+    for (int at = 0; at < 16; at++) {
+        const int n = at >> 2, e = (at >> 1 & 1) + 2 * (at & 1), r = row + 8 * (at & 1);
+        if (r < p.rows && first + 4 * (at >> 1) < p.b) {
+            const float v[4] = {sum[0][n][e], sum[1][n][e], sum[2][n][e], sum[3][n][e]};
+            if (0 * v[0] + 0 * v[1] + 0 * v[2] + 0 * v[3] == 0)
+                put(p, to + (at & 1) * 8 * p.y_row, v, BLOCKS == 1 ? min(4, p.n - 4 * r) : 4);
+            else
+                again |= 1u << at;
+        }
+        if (at & 1) to += 4 * p.y_output;
     }
     // not finite: as the numbers whole make them
 #pragma unroll 1
     while (again != 0) {
         const int at = __ffs((int)again) - 1;
-        const int m = at >> 4, n = at >> 2 & 3, e = at & 3;
-        const int r = row + 16 * m + 8 * (e >> 1) + g, j = first + 8 * n + 4 * (e & 1) + t;
+        const int r = row + 8 * (at & 1), j = first + 4 * (at >> 1);
         const int count = BLOCKS == 1 ? min(4, p.n - 4 * r) : 4;
         float v[4] = {};
 #pragma unroll 1
@@ -270,41 +285,39 @@ static __device__ __forceinline__ void store(const wn__gpu_kron_f32 &p, const su
     }
 }
 
-// Where a block of threads is: its first block of the factor, and which 64 outputs.
+// Where a block of threads is: its first block of the factor, which 64 outputs, its first feature
+// of x and of y.
 struct place {
-    int block, part;
-    int64_t inputs, outputs; // its first feature of x, of y
+    int block, part, inputs, outputs;
 };
 template <int BLOCKS> static __device__ __forceinline__ place place_of(const wn__gpu_kron_f32 &p) {
-    int at; // asked for again where it is wanted: registers are few
-    asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(at));
     const int parts = (p.b + WN_KRON_F32_OUTPUTS - 1) / WN_KRON_F32_OUTPUTS;
-    const int block = at / parts * BLOCKS, i = block / p.d, l = block % p.d;
-    return {block, at % parts, (int64_t)i * p.c * p.d + l, (int64_t)i * p.b * p.d + l};
+    const int block = (int)blockIdx.x / parts * BLOCKS, i = block / p.d, l = block % p.d;
+    return {block, (int)blockIdx.x % parts, i * p.c * p.d + l, i * p.b * p.d + l};
 }
-static __device__ __forceinline__ const float *tiles_of(const wn__gpu_kron_f32 &p, int block) {
-    return p.tiles + (int64_t)block * p.down * p.across * WN_KRON_F32_TILE;
+static __device__ __forceinline__ const float *tiles_of(const wn__gpu_kron_f32 &p, int block,
+                                                        int row) {
+    return p.tiles + ((int64_t)block * p.down + row) * p.across * WN_KRON_F32_TILE;
 }
 
 // Of eight blocks every set of warps has four; else every set has rows of its own.
 template <int BLOCKS> struct share {
     int row, tile, block;
     __device__ __forceinline__ share() {
-        const int warp = (int)threadIdx.x / 32, set = warp / 4;
-        row = 32 * (warp & 1) + (BLOCKS == 8 ? 0 : SET_ROWS * set);
-        tile = 4 * (warp >> 1 & 1);
+        const int warp = (int)threadIdx.x / 32, set = warp / 8;
+        row = 16 * (warp & 3) + (BLOCKS == 8 ? 0 : SET_ROWS * set);
+        tile = 4 * (warp >> 2 & 1);
         block = BLOCKS == 8 ? 4 * set : 0;
     }
 };
 
 template <int BLOCKS>
 static __device__ __forceinline__ void store_share(const wn__gpu_kron_f32 &p, const sums &sum,
-                                                   int row) {
-    const place at = place_of<BLOCKS>(p);
+                                                   const place &at, int row) {
     const share<BLOCKS> mine;
     store<BLOCKS>(p, sum, p.x + at.inputs * p.x_feature + mine.block,
                   p.y + at.outputs * p.y_feature + mine.block * p.y_q,
-                  tiles_of(p, at.block + mine.block), row + mine.row,
+                  tiles_of(p, at.block + mine.block, 0), row + mine.row,
                   WN_KRON_F32_OUTPUTS * at.part + 8 * mine.tile);
 }
 
@@ -312,48 +325,49 @@ static __device__ __forceinline__ void store_share(const wn__gpu_kron_f32 &p, co
 template <int BLOCKS, int PARTS>
 static __device__ __forceinline__ void factor(const wn__gpu_kron_f32 &p) {
     enum { STAGES = shape<BLOCKS>::STAGES, STAGE = shape<BLOCKS>::STAGE };
+    enum { UNROLL = BLOCKS == 1 || PARTS > 2 || STAGES == 2 ? 1 : 4 }; // as registers allow
     extern __shared__ __align__(128) uint8_t memory[];
-    const place here = place_of<BLOCKS>(p);
-    const float *x = p.x + here.inputs * p.x_feature;
-    const float *tiles =
-        tiles_of(p, here.block) + (int64_t)here.part * 8 * p.across * WN_KRON_F32_TILE;
-    const int left = p.down - 8 * here.part;
+    __shared__ place home; // registers are few
+    if (threadIdx.x == 0) home = place_of<BLOCKS>(p);
+    __syncthreads();
     const share<BLOCKS> mine;
     const uint8_t *my_x = memory + mine.row * ROW_BYTES + mine.block * (SET_BYTES / 4);
     const uint8_t *my_w =
         memory + 2 * SET_BYTES + (mine.block * 8 + mine.tile) * 4 * WN_KRON_F32_TILE;
 
-    int next = (int)blockIdx.y * shape<BLOCKS>::ROWS, next_kt = 0, to = 0, at = 0;
+    int next = (int)blockIdx.y * shape<BLOCKS>::ROWS, next_kt = 0, stage = 0;
     const auto copy = [&] {
         if (next < p.rows) {
-            const uint32_t stage = shared_address(memory) + to;
+            const uint32_t to = shared_address(memory) + stage;
+            const float *x = p.x + home.inputs * p.x_feature;
             if (BLOCKS > 1 || p.wide_in != 0)
-                bring_pieces<BLOCKS>(p, stage, x, next, next_kt * INPUTS);
+                bring_pieces<BLOCKS, UNROLL>(p, to, x, next, next_kt * INPUTS);
             else
-                bring_numbers(p, stage, x, next, next_kt * INPUTS);
-            bring_weights<BLOCKS>(p, stage + 2 * SET_BYTES, tiles, left, next_kt);
+                bring_numbers(p, to, x, next, next_kt * INPUTS);
+            bring_weights<BLOCKS, UNROLL>(p, to + 2 * SET_BYTES,
+                                          tiles_of(p, home.block, 8 * home.part),
+                                          p.down - 8 * home.part, next_kt);
         }
         copies_commit();
         if (++next_kt == p.across) next_kt = 0, next += (int)gridDim.y * shape<BLOCKS>::ROWS;
-        to = to == (STAGES - 1) * STAGE ? 0 : to + STAGE;
+        stage = stage == (STAGES - 1) * STAGE ? 0 : stage + STAGE;
     };
     for (int s = 0; s + 1 < STAGES; s++)
         copy();
 #pragma unroll 1
     for (int row = (int)blockIdx.y * shape<BLOCKS>::ROWS; row < p.rows;
          row += (int)gridDim.y * shape<BLOCKS>::ROWS) {
-        const int active = row + mine.row < p.rows ? left - mine.tile : 0;
+        const int active = row + mine.row < p.rows ? p.down - 8 * home.part - mine.tile : 0;
         sums sum = {};
 #pragma unroll 1
         for (int kt = 0; kt < p.across; kt++) {
             copies_wait<STAGES - 2>();
             __syncthreads();
-            copy(); // to where the step before was
+            copy(); // to where the step before was; behind it lies this step's stage
             if (active > 0)
-                multiply<BLOCKS, PARTS>(sum, my_x + at, (const float2 *)(my_w + at), active);
-            at = at == (STAGES - 1) * STAGE ? 0 : at + STAGE;
+                multiply<BLOCKS, PARTS>(sum, my_x + stage, (const float2 *)(my_w + stage), active);
         }
-        store_share<BLOCKS>(p, sum, row);
+        store_share<BLOCKS>(p, sum, home, row);
     }
 }
 
@@ -366,8 +380,6 @@ static __device__ __forceinline__ void factor(const wn__gpu_kron_f32 &p) {
         wn_kron_f32_##name##_exact(const __grid_constant__ wn__gpu_kron_f32 p) {                   \
         factor<blocks, 3>(p);                                                                      \
     }
-#ifndef ONLY
 KERNELS(rows, 1)
 KERNELS(lanes4, 4)
-#endif
 KERNELS(lanes8, 8)
