@@ -72,7 +72,7 @@ wn__workspace_fn wn__workspace_spmm24_blocks8_sm90a, wn__workspace_spmm24_blocks
  * can run. */
 wn__accepts_fn wn__accepts_gpu_few, wn__accepts_gpu_few8, wn__accepts_gpu_few_shape,
     wn__accepts_gpu_few8_shape;
-/* Factors of 16-bit numbers, and the chains that are fused. */
+/* Factors of F32 (kron_mul), BF16 and F16; and chains that are fused, of the latter two. */
 wn__accepts_fn wn__accepts_gpu_kron_mul, wn__accepts_gpu_kron_fused, wn__accepts_gpu_kron_rank,
     wn__accepts_gpu_kron_grad;
 wn__workspace_fn wn__workspace_kron_mul_sm80, wn__workspace_kron_mul_sm90a_rank,

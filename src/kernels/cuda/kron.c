@@ -47,6 +47,10 @@ bool wn__gpu_kron_accepts16(const wn__kron_mul *p, char *why, size_t n) {
 bool wn__accepts_gpu_kron_mul(const void *args, char *why, size_t n) {
     const wn__kron_mul *p = args;
     if (p->x.dtype == WN_DTYPE_F32) return wn__gpu_kron_accepts_f32(p, why, n);
+    if (p->x.dtype == WN_DTYPE_F64) {
+        (void)snprintf(why, n, "dtype F64 is not F32, BF16 or F16");
+        return false;
+    }
     return wn__gpu_kron_accepts16(p, why, n);
 }
 

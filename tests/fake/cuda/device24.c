@@ -635,11 +635,17 @@ static int fake_blocks_tiles(const wn__gpu_block24 *p, int size, int mantissa) {
     return fake_blocks_pack(&b, p->blocks_t != NULL);
 }
 
-// Those that values24.c knows.
+// Those that values24.c knows, and others that take everything.
 static void run_values(int which, const void *argument) {
     const wn_dtype dtype = dtype_of(which);
     const int approx = kernels[which].approx;
     switch (kernels[which].kind) {
+    case FLIPS:
+        flips(argument);
+        break;
+    case UNBLOCK:
+        unblock(argument);
+        break;
     case TILE:
         fake_tile24(argument, dtype);
         break;
@@ -701,9 +707,6 @@ int fake_device24_run(int which, const void *argument) {
     case MASK_TILE:
         mask_tiles(argument, size, mantissa);
         break;
-    case FLIPS:
-        flips(argument);
-        break;
     case PACK_ROWS:
         pack(argument, size, 0);
         break;
@@ -713,9 +716,6 @@ int fake_device24_run(int which, const void *argument) {
         break;
     case UNPACK:
         unpack(argument, size);
-        break;
-    case UNBLOCK:
-        unblock(argument);
         break;
     case RANDOM:
         random_values(argument, size);
