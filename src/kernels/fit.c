@@ -69,7 +69,7 @@ wn_status wn__check_fit_update(const void *args) {
         {"g", &p->g, 1, s, WN__PACKED, 0},
         {"step", &p->step, 1, WN_DTYPE_F64, WN__PACKED, 0},
         {"factor", &p->factor, 1, WN_DTYPE_F64, WN__PACKED, 0},
-        {"rounded", &p->rounded, 1, WN_DTYPE_NONE, WN__PACKED | WN__WRITTEN, 0},
+        {"rounded", &p->rounded, 1, WN_DTYPE_NONE, WN__PACKED | WN__WRITTEN | WN__OPTIONAL, 0},
     };
     WN_TRY(wn__check_operands("fit_update", o, 7));
     for (int i = 1; i < 7; i++)

@@ -20,7 +20,7 @@
  *   adam   g' + decay w in place of g' (adamw: not);  m = beta1 m + (1-beta1) g';  v = beta2 v +
  *          (1-beta2) g'^2;  w -= step[1] m / (sqrt(v)/step[2] + eps)
  *   sgd    g' as adam's;  m = beta1 m + g';  w -= lr m;  v stays as it is and may be absent
- *   rounded = w, of any float dtype
+ *   rounded = w, of any float dtype, or absent
  * Per-element work is in S (ref: double), packed tensors of one count. */
 #ifndef WN_KERNELS_FIT_H
 #define WN_KERNELS_FIT_H

@@ -160,7 +160,7 @@ const wn__case_type wn__cases_gradient_norms = {.op = WN__OP_gradient_norms,
 
 // ---- fit_update
 
-enum { SIZE, SUMS, ROUNDED, VALUES, RULE, STEP, DECAY, FACTOR, UPDATE_FIELDS };
+enum { SIZE, SUMS, ROUNDED, VALUES, RULE, STEP, DECAY, FACTOR, ALONE, UPDATE_FIELDS };
 
 static const char *const rule_words[] = {"adamw", "adam", "sgd", NULL};
 
@@ -173,6 +173,7 @@ static const wn__field update_fields[UPDATE_FIELDS] = {
     WN__FIELD_CHOICE("step", 0, 3, 1),
     WN__FIELD_FLAG("decay", 1),
     WN__FIELD_CHOICE("factor", 0, 2, 0),
+    WN__FIELD_FLAG("alone", 0), // nothing is rounded
 };
 
 static void update_declare(wn__case *c) {
@@ -189,8 +190,9 @@ static void update_declare(wn__case *c) {
     wn__case_part(c, "g", &p->g, WN__READ, like);
     wn__case_part(c, "step", &p->step, WN__READ, wn__tensor1(NULL, WN_DTYPE_F64, 3));
     wn__case_part(c, "factor", &p->factor, WN__READ, wn__tensor1(NULL, WN_DTYPE_F64, 1));
-    wn__case_part(c, "rounded", &p->rounded, WN__WRITE,
-                  wn__tensor1(NULL, wn__case_dtype(c, ROUNDED), v[SIZE]));
+    if (!v[ALONE])
+        wn__case_part(c, "rounded", &p->rounded, WN__WRITE,
+                      wn__tensor1(NULL, wn__case_dtype(c, ROUNDED), v[SIZE]));
     if (v[RULE] != WN__FIT_SGD) wn__case_part(c, "v", &p->v, WN__UPDATE, like);
 }
 
@@ -215,7 +217,8 @@ static double root_error(double v, double dv) {
 
 static void update_bound(wn__case *c, const wn__round *r) {
     const wn__fit_update *p = c->args;
-    wn__part *w = c->part, *m = c->part + 1, *rounded = c->part + 5, *v = wn__case_find(c, "v");
+    wn__part *w = c->part, *m = c->part + 1, *v = wn__case_find(c, "v");
+    wn__part *rounded = wn__case_find(c, "rounded");
     const wn__round s = {wn__unit(w->view.dtype), r->acc, wn__smallest(w->view.dtype)};
     const double *step = c->part[3].before, factor = c->part[4].before[0], u = r->acc;
     for (int64_t i = 0; i < w->count; i++) {
@@ -236,8 +239,9 @@ static void update_bound(wn__case *c, const wn__round *r) {
             moved = step[0] * (m->bound[i] + 4 * u * fabs(m->want[i]));
         }
         w->bound[i] = wn__stored(&s, w->want[i]) + 4 * u * fabs(w->before[i]) + 2 * moved + lost;
-        rounded->bound[i] = wn__unit(rounded->view.dtype) * (fabs(w->want[i]) + w->bound[i]) +
-                            w->bound[i] + wn__smallest(rounded->view.dtype);
+        if (rounded)
+            rounded->bound[i] = wn__unit(rounded->view.dtype) * (fabs(w->want[i]) + w->bound[i]) +
+                                w->bound[i] + wn__smallest(rounded->view.dtype);
     }
 }
 

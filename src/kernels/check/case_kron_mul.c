@@ -404,13 +404,17 @@ static void settle_grad(wn__problem *p) {
         v[GC] = v[GD] > 1 ? 512 : 64 * (1 + v[GC] % 4);
         v[GN] %= v[GD] > 1 ? 4 : 140;
         v[GBATCH] = 0;
-        v[GDTYPE] = 2 + (v[GA] & 1); // BF16 or F16
+        v[GDTYPE] = 1 + (v[GA] + v[GB] / 64) % 3; // F32, BF16 or F16
+    } else if (roll == 2) {                       // blocks that a thread may have for itself
+        v[GB] = 1 + v[GB] % 8;
+        v[GC] = 1 + v[GC] % 8;
+        v[GDTYPE] = 1; // F32
     } else if (roll % 4 == 0) {
         v[GD] = together[(v[GN] + v[GB]) % 8];
         v[GB] = (v[GB] + 3) / 4 * 4;
         v[GC] = (v[GC] + 3) / 4 * 4;
         v[GBATCH] = 0;
-        v[GDTYPE] = 2 + (v[GA] & 1); // BF16 or F16
+        v[GDTYPE] = 1 + v[GA] % 3; // F32, BF16 or F16
     }
 }
 
@@ -497,7 +501,7 @@ static void settle_pair(wn__problem *p) {
     v[PR] = 64;
     v[PN] %= v[PT] == 1 ? 140 : 4;
     v[PBATCH] = 0;
-    v[PDTYPE] = 2 + (v[PN] & 1); // BF16 or F16
+    v[PDTYPE] = 1 + v[PN] % 3; // F32, BF16 or F16
 }
 
 static wn__kron_size pair_size(const int64_t *v, int t) {

@@ -25,9 +25,9 @@ typedef struct wn__gpu_embed {
 /* `parts` times `each` rows; each leaves sums of its columns [parts][m] and of squares
  * [parts][strips], which the second function adds in their order. */
 typedef struct wn__gpu_squared_error {
-    const uint16_t *y;
+    const void *y;
     const float *target, *bias; /* bias or NULL */
-    uint16_t *gradient;         /* or NULL */
+    void *gradient;             /* of the dtype of y, or NULL */
     float *columns, *dbias;     /* or NULL */
     double *squares, *sum;
     int64_t y_row, target_row, gradient_row;
@@ -51,7 +51,7 @@ typedef struct wn__gpu_gradient_norms {
 typedef struct wn__gpu_fit_update {
     float *w, *m, *v;
     const float *g;
-    uint16_t *rounded;
+    uint16_t *rounded; /* of wn_fit_update_f32 NULL: w is all there is */
     const double *step, *factor;
     int64_t count;
     double decay, beta1, beta2, eps;

@@ -197,7 +197,7 @@ typedef struct wn__gpu_kron_merge {
 /* Both gradients of (s, r t, c, 1)(1, b, s r, t) from that of the dense weight, [b t][s c]. */
 typedef struct wn__gpu_kron_dense {
     const float *dense;
-    const uint16_t *w0, *w1;
+    const void *w0, *w1; /* of 16 bits, or float32 with gradients alike */
     void *dw0, *dw1;
     int64_t w0_stride[4], w1_stride[4], dw0_stride[4], dw1_stride[4];
     int s, t, r, b, c;

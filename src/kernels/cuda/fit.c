@@ -20,6 +20,11 @@ static bool is_16bit(const wn_tensor *t) {
     return t->dtype == WN_DTYPE_BF16 || t->dtype == WN_DTYPE_F16;
 }
 
+// Of the functions of F32, BF16 and F16.
+static int which_of(const wn_tensor *t) {
+    return t->dtype == WN_DTYPE_F32 ? 0 : t->dtype == WN_DTYPE_BF16 ? 1 : 2;
+}
+
 // ---- embed
 
 bool wn__accepts_gpu_embed(const void *args, char *why, size_t n) {
@@ -74,8 +79,8 @@ wn_status wn__embed_sm80(const void *args, wn__exec *x) {
 
 bool wn__accepts_gpu_squared_error(const void *args, char *why, size_t n) {
     const wn__squared_error *p = args;
-    if (!is_16bit(&p->y))
-        (void)snprintf(why, n, "dtype %s is not BF16 or F16", wn_dtype_name(p->y.dtype));
+    if (!is_16bit(&p->y) && p->y.dtype != WN_DTYPE_F32)
+        (void)snprintf(why, n, "dtype %s is not F32, BF16 or F16", wn_dtype_name(p->y.dtype));
     else if (p->y.shape[0] > INT_MAX - 1024 || p->y.shape[1] > INT_MAX - 1024)
         (void)snprintf(why, n, "%lld x %lld numbers are beyond 2^31", (long long)p->y.shape[0],
                        (long long)p->y.shape[1]);
@@ -142,13 +147,12 @@ wn_status wn__squared_error_sm80(const void *args, wn__exec *x) {
                                   .block = {WN_FIT_THREADS, 1, 1}};
     const wn__cuda_launch all = {.grid = {dbias ? 1 + (unsigned)a.strips : 1, 1, 1},
                                  .block = {WN_FIT_THREADS, 1, 1}};
-    WN_TRY(wn__gpu_launch(
-        x->gpu, &wn__image_fit_sm80,
-        p->y.dtype == WN_DTYPE_BF16 ? "wn_squared_error_bf16" : "wn_squared_error_f16", &some, &a));
-    return wn__gpu_launch(x->gpu, &wn__image_fit_sm80,
-                          p->y.dtype == WN_DTYPE_BF16 ? "wn_squared_error_sum_bf16"
-                                                      : "wn_squared_error_sum_f16",
-                          &all, &a);
+    static const char *const symbols[][2] = {{"wn_squared_error_f32", "wn_squared_error_sum_f32"},
+                                             {"wn_squared_error_bf16", "wn_squared_error_sum_bf16"},
+                                             {"wn_squared_error_f16", "wn_squared_error_sum_f16"}};
+    const char *const *symbol = symbols[which_of(&p->y)];
+    WN_TRY(wn__gpu_launch(x->gpu, &wn__image_fit_sm80, symbol[0], &some, &a));
+    return wn__gpu_launch(x->gpu, &wn__image_fit_sm80, symbol[1], &all, &a);
 }
 
 // ---- gradient_norms
@@ -201,9 +205,10 @@ wn_status wn__gradient_norms_sm80(const void *args, wn__exec *x) {
 
 bool wn__accepts_gpu_fit_update(const void *args, char *why, size_t n) {
     const wn__fit_update *p = args;
-    if (p->w.dtype == WN_DTYPE_F32 && is_16bit(&p->rounded)) return true;
-    (void)snprintf(why, n, "%s rounded to %s: F32 to BF16 or F16", wn_dtype_name(p->w.dtype),
-                   wn_dtype_name(p->rounded.dtype));
+    if (p->w.dtype == WN_DTYPE_F32 && (!wn__given(&p->rounded) || is_16bit(&p->rounded)))
+        return true;
+    (void)snprintf(why, n, "%s rounded to %s: F32 to BF16, to F16 or not at all",
+                   wn_dtype_name(p->w.dtype), wn_dtype_name(p->rounded.dtype));
     return false;
 }
 
@@ -214,7 +219,7 @@ wn_status wn__fit_update_sm80(const void *args, wn__exec *x) {
                             .m = p->m.data,
                             .v = wn__given(&p->v) ? p->v.data : NULL,
                             .g = p->g.data,
-                            .rounded = p->rounded.data,
+                            .rounded = wn__given(&p->rounded) ? p->rounded.data : NULL,
                             .step = p->step.data,
                             .factor = p->factor.data,
                             .count = p->w.shape[0],
@@ -227,9 +232,10 @@ wn_status wn__fit_update_sm80(const void *args, wn__exec *x) {
     const wn__cuda_launch l = {
         .grid = {(unsigned)(blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS), 1, 1},
         .block = {WN_FIT_THREADS, 1, 1}};
-    return wn__gpu_launch(
-        x->gpu, &wn__image_fit_sm80,
-        p->rounded.dtype == WN_DTYPE_BF16 ? "wn_fit_update_bf16" : "wn_fit_update_f16", &l, &a);
+    static const char *const symbols[] = {"wn_fit_update_f32", "wn_fit_update_bf16",
+                                          "wn_fit_update_f16"};
+    const int which = wn__given(&p->rounded) ? which_of(&p->rounded) : 0;
+    return wn__gpu_launch(x->gpu, &wn__image_fit_sm80, symbols[which], &l, &a);
 }
 
 #endif

@@ -4,6 +4,7 @@
 #define WN_KERNELS_CUDA_KRON_H
 
 #include "kernels/cuda/gpu.h"
+#include "kernels/kron_grad.h"
 #include "kernels/kron_mul.h"
 #include "kernels/op.h"
 
@@ -40,5 +41,10 @@ WN_NODISCARD wn_status wn__gpu_kron_turn_blocks(wn__gpu *gpu, const wn_tensor *x
 struct wn__gpu_kron_grad;
 /* dw from the sums of all parts of the batch. */
 WN_NODISCARD wn_status wn__gpu_kron_add_up(wn__gpu *gpu, struct wn__gpu_kron_grad *a, bool bf16);
+
+/* kron_grad of float32 numbers (kron_grad_f32.c). */
+bool wn__gpu_accepts_kron_grad_f32(const wn__kron_grad *p, char *why, size_t n);
+size_t wn__gpu_workspace_kron_grad_f32(const wn__kron_grad *p);
+WN_NODISCARD wn_status wn__gpu_run_kron_grad_f32(const wn__kron_grad *p, wn__exec *x);
 
 #endif

@@ -15,6 +15,7 @@
 
 bool wn__accepts_gpu_kron_grad(const void *args, char *why, size_t n) {
     const wn__kron_grad *p = args;
+    if (p->x.dtype == WN_DTYPE_F32) return wn__gpu_accepts_kron_grad_f32(p, why, n);
     return wn__gpu_kron_accepts(&p->x, &p->dw, why, n);
 }
 
@@ -49,8 +50,10 @@ static cut cut_of(const wn__kron_grad *p, bool together) {
 
 // Whatever the addresses will be.
 size_t wn__workspace_kron_grad_sm80(const void *args, int threads) {
-    const cut alone = cut_of(args, false), together = cut_of(args, true);
+    const wn__kron_grad *p = args;
     (void)threads;
+    if (p->x.dtype == WN_DTYPE_F32) return wn__gpu_workspace_kron_grad_f32(p);
+    const cut alone = cut_of(p, false), together = cut_of(p, true);
     return (size_t)((alone.sums > together.sums ? alone : together).sums * alone.numbers) *
            sizeof(float);
 }
@@ -68,6 +71,7 @@ wn_status wn__gpu_kron_add_up(wn__gpu *gpu, wn__gpu_kron_grad *a, bool bf16) {
 
 wn_status wn__kron_grad_sm80(const void *args, wn__exec *x) {
     const wn__kron_grad *p = args;
+    if (p->x.dtype == WN_DTYPE_F32) return wn__gpu_run_kron_grad_f32(p, x);
     const wn__kron_size s = wn__kron_size_of(&p->dw);
     const cut c = cut_of(p, true);
     const bool bf16 = p->x.dtype == WN_DTYPE_BF16;

@@ -38,7 +38,7 @@ static void steps_of(const wn__kron_pair_grad *p, char *scratch, steps *out) {
     const int64_t n = p->x.shape[0], middle = p->w0.shape[0] * p->w0.shape[1] * p->w0.shape[3];
     const int64_t pitch = wn__ceil_div(middle, 8) * 8;
     wn_tensor h = wn__tensor2(scratch, p->x.dtype, n, middle), g = h, turned = p->w1;
-    out->between = whole((size_t)(n * pitch) * 2);
+    out->between = whole((size_t)(n * pitch) * wn_dtype_size(p->x.dtype));
     h.device = g.device = p->x.device;
     h.stride[0] = g.stride[0] = pitch;
     if (scratch) g.data = scratch + out->between;
@@ -91,11 +91,16 @@ static size_t dense_bytes(const wn__kron_pair_grad *p) {
 }
 
 // FLOPs of the dense product at 750 TFLOP/s against what the factors' steps read and write, 2 bytes
-// each, at 3.2 TB/s, as an H200 does both.
+// each, at 3.2 TB/s, as an H200 does both. In float32 it does 50 TFLOP/s, and so many of the steps'
+// too, which take longer than what they read and write.
 static bool is_sooner(const wn__kron_pair_grad *p) {
     const double in = (double)p->x.shape[1], out = (double)p->dy.shape[1];
     const double middle = (double)(p->w0.shape[0] * p->w0.shape[1] * p->w0.shape[3]);
-    return 2 * in * out / 750e12 < 2 * (2 * in + 2 * out + 4 * middle) / 3.2e12;
+    const double bytes = (double)wn_dtype_size(p->x.dtype) * (2 * in + 2 * out + 4 * middle);
+    const double numbers = (double)wn__tensor_count(&p->w0) + (double)wn__tensor_count(&p->w1);
+    if (p->x.dtype == WN_DTYPE_F32)
+        return 2 * in * out / 50e12 < 4 * numbers / 50e12 + bytes / 3.2e12;
+    return 2 * in * out / 750e12 < bytes / 3.2e12;
 }
 
 bool wn__accepts_gpu_kron_pair_dense(const void *args, char *why, size_t n) {
@@ -148,7 +153,9 @@ wn_status wn__kron_pair_grad_cublaslt(const void *args, wn__exec *x) {
     const wn__cuda_launch l = {.grid = {(unsigned)a.s * (unsigned)a.t, 1, 1},
                                .block = {WN_KRON_DENSE_THREADS, 1, 1}};
     return wn__gpu_launch(x->gpu, &wn__image_kron_weights_sm80,
-                          p->x.dtype == WN_DTYPE_BF16 ? "wn_kron_dense_bf16" : "wn_kron_dense_f16",
+                          p->x.dtype == WN_DTYPE_F32    ? "wn_kron_dense_f32"
+                          : p->x.dtype == WN_DTYPE_BF16 ? "wn_kron_dense_bf16"
+                                                        : "wn_kron_dense_f16",
                           &l, &a);
 }
 

@@ -74,7 +74,7 @@ wn_status wn__fit_update_ref(const void *args, wn__exec *x) {
         }
         wn__set(&p->m, i, m);
         wn__set(&p->w, i, w);
-        wn__set(&p->rounded, i, wn__get(&p->w, i));
+        if (wn__given(&p->rounded)) wn__set(&p->rounded, i, wn__get(&p->w, i));
     }
     return WN_OK;
 }

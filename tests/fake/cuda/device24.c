@@ -14,6 +14,7 @@
 #include "kernels/cuda/args_few.h"
 #include "kernels/cuda/args_fit.h"
 #include "kernels/cuda/args_kron.h"
+#include "kernels/cuda/args_kron_grad.h"
 #include "kernels/cuda/args_rows.h"
 #include <stddef.h>
 #include <string.h>
@@ -75,6 +76,7 @@ typedef enum kind {
     KRON_HELD_JOIN,
     KRON_GRAD,
     KRON_GRAD_LANES,
+    KRON_GRAD_F32,
     KRON_GRAD_SUM,
     KRON_MERGE,
     KRON_PACK_F32,
@@ -218,11 +220,11 @@ static const struct {
     {"wn_embed_8", EMBED, 8, 0, 0},
     {"wn_embed_4", EMBED, 4, 0, 0},
     {"wn_embed_2", EMBED, 2, 0, 0},
-    SHORT("wn_squared_error", ERROR),
-    SHORT("wn_squared_error_sum", ERROR_SUM),
+    FLOATS("wn_squared_error", ERROR, 0),
+    FLOATS("wn_squared_error_sum", ERROR_SUM, 0),
     {"wn_gradient_norms", NORMS, 4, 0, 0},
     {"wn_gradient_norms_sum", NORMS_SUM, 4, 0, 0},
-    SHORT("wn_fit_update", FIT_UPDATE),
+    FLOATS("wn_fit_update", FIT_UPDATE, 0),
     FLOATS("wn_relu2", RELU2, 0),
     FLOATS("wn_relu2_grad", RELU2_GRAD, 0),
     {"wn_relu24_blocks_128x256_bf16", RELU24_BLOCKS, 2, 7, 0},
@@ -264,6 +266,11 @@ static const struct {
     SHORT("wn_kron_grad_lanes8", KRON_GRAD_LANES),
     SHORT("wn_kron_grad_lanes4", KRON_GRAD_LANES),
     SHORT("wn_kron_grad_lanes2", KRON_GRAD_LANES),
+    {"wn_kron_grad_small2_f32", KRON_GRAD_F32, 4, 23, 0},
+    {"wn_kron_grad_small4_f32", KRON_GRAD_F32, 4, 23, 0},
+    {"wn_kron_grad_small8_f32", KRON_GRAD_F32, 4, 23, 0},
+    {"wn_kron_grad_rows_f32", KRON_GRAD_F32, 4, 23, 0},
+    {"wn_kron_grad_quads_f32", KRON_GRAD_F32, 4, 23, 0},
     SHORT("wn_kron_grad_sum", KRON_GRAD_SUM),
     SHORT("wn_kron_merge", KRON_MERGE),
     {"wn_kron_pack_f32", KRON_PACK_F32, 4, 23, 0},
@@ -273,7 +280,7 @@ static const struct {
     {"wn_kron_f32_lanes4_exact", KRON_F32, 4, 23, 0},
     {"wn_kron_f32_lanes8", KRON_F32, 4, 23, 0},
     {"wn_kron_f32_lanes8_exact", KRON_F32, 4, 23, 0},
-    SHORT("wn_kron_dense", KRON_DENSE),
+    FLOATS("wn_kron_dense", KRON_DENSE, 0),
 };
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 
@@ -325,6 +332,8 @@ static unsigned long kron_bytes(kind which) {
     case KRON_PACK_F32:
     case KRON_F32:
         return fake_kron_f32_bytes(which == KRON_PACK_F32);
+    case KRON_GRAD_F32:
+        return sizeof(wn__gpu_kron_grad_f32);
     case KRON_MERGE:
         return sizeof(wn__gpu_kron_merge);
     case KRON_DENSE:
@@ -769,6 +778,8 @@ int fake_device24_run(int which, const void *argument) {
     case KRON_GRAD:
     case KRON_GRAD_LANES:
         return fake_kron_grad(argument, dtype_of(which), kernels[which].kind == KRON_GRAD_LANES);
+    case KRON_GRAD_F32:
+        return fake_kron_grad_f32(argument, kernels[which].name);
     case KRON_GRAD_SUM:
         return fake_kron_grad_sum(argument, dtype_of(which));
     case KRON_PACK_F32:

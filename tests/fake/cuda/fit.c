@@ -72,7 +72,6 @@ void fake_fit_update(const void *argument, wn_dtype dtype) {
     wn__fit_update q = {.w = vector(p.w, WN_DTYPE_F32, p.count),
                         .m = vector(p.m, WN_DTYPE_F32, p.count),
                         .g = vector(p.g, WN_DTYPE_F32, p.count),
-                        .rounded = vector(p.rounded, dtype, p.count),
                         .step = vector(p.step, WN_DTYPE_F64, 3),
                         .factor = vector(p.factor, WN_DTYPE_F64, 1),
                         .rule = (wn__fit_rule)p.rule,
@@ -80,6 +79,7 @@ void fake_fit_update(const void *argument, wn_dtype dtype) {
                         .beta2 = p.beta2,
                         .eps = p.eps,
                         .decay = p.decay};
+    if (p.rounded != NULL) q.rounded = vector(p.rounded, dtype, p.count);
     if (p.v != NULL) q.v = vector(p.v, WN_DTYPE_F32, p.count);
     wn__exec x = {0};
     (void)!wn__fit_update_ref(&q, &x);

@@ -4,6 +4,7 @@
 
 #include "fake_map.h"
 #include "kernels/cuda/args_kron.h"
+#include "kernels/cuda/args_kron_grad.h"
 #include "kernels/declare.h"
 #include "kernels/element.h"
 #include "kernels/kron_grad.h"
@@ -370,6 +371,44 @@ int fake_kron_grad(const void *argument, wn_dtype dtype, int lanes) {
         p.vectors % step != 0 || p.parts != (p.n + p.vectors - 1) / p.vectors * sets)
         return 1;
     memset(p.sums, 0, (size_t)(p.parts * s.a * s.b * s.c * s.d) * sizeof(float));
+    (void)!wn__kron_grad_ref(&g, &e);
+    return 0;
+}
+
+// Pieces of 16 bytes: numbers of a block, or of four that lie side by side.
+static int pieces(const wn__gpu_kron_side *s, int64_t n, int64_t d, int quads) {
+    return (uintptr_t)s->at % 16 == 0 && s->feature == 1 && (n < 2 || s->vector % 4 == 0) &&
+           (quads ? d % 4 == 0 : d == 1 && s->count % 4 == 0);
+}
+
+// Every sum is in the first part, as above.
+int fake_kron_grad_f32(const void *argument, const char *name) {
+    wn__gpu_kron_grad_f32 p;
+    memcpy(&p, argument, sizeof p);
+    const int quads = strstr(name, "quads") != NULL, side = quads ? 4 : 8;
+    const int64_t b = p.dy.count, c = p.x.count, a = p.a, d = p.d;
+    const int parts = (p.n + p.each - 1) / p.each;
+    wn__kron_grad g = {.x = matrix(p.x.at, WN_DTYPE_F32, p.n, a * c * d, p.x.vector, p.x.feature),
+                       .dy =
+                           matrix(p.dy.at, WN_DTYPE_F32, p.n, a * b * d, p.dy.vector, p.dy.feature),
+                       .dw = wn__tensor4(p.sums, WN_DTYPE_F32, a, b, c, d)};
+    wn__exec e = {0};
+    if (strstr(name, "small") != NULL) {
+        const int most = name[strlen("wn_kron_grad_small")] - '0';
+        if (b > most || c > most) return 1;
+    } else {
+        const int64_t units = a * (quads ? (d + 3) / 4 : d);
+        if ((p.dy.wide && !pieces(&p.dy, p.n, d, quads)) ||
+            (p.x.wide && !pieces(&p.x, p.n, d, quads)) || (p.groups << p.units) < units ||
+            (p.down * side << p.outputs) < b || (p.across * side << p.inputs) < c ||
+            p.each % (1 << p.vectors) != 0)
+            return 1;
+    }
+    g.dw.stride[0] = d * b * c;
+    g.dw.stride[1] = c;
+    g.dw.stride[2] = 1;
+    g.dw.stride[3] = b * c;
+    memset(p.sums, 0, (size_t)parts * (size_t)(a * b * c * d) * sizeof(float));
     (void)!wn__kron_grad_ref(&g, &e);
     return 0;
 }

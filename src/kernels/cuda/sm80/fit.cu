@@ -50,9 +50,29 @@ static __device__ __forceinline__ double sum_of_block(double v) {
 }
 
 template <class F>
-static __device__ __forceinline__ float error_at(const wn__gpu_squared_error &p, uint16_t y,
+static __device__ __forceinline__ float error_at(const wn__gpu_squared_error &p, typename F::bits y,
                                                  float bias, float target) {
     return number(F(), y) + bias - target;
+}
+
+// Eight numbers, at a multiple of 16 bytes.
+static __device__ __forceinline__ void read8(const uint16_t *from, uint16_t (&to)[8]) {
+    const uint4 in = *(const uint4 *)from;
+#pragma unroll
+    for (int j = 0; j < 8; j++)
+        to[j] = (uint16_t)(at(in, j / 2) >> 16 * (j % 2));
+}
+static __device__ __forceinline__ void read8(const uint32_t *from, uint32_t (&to)[8]) {
+    split(*(const uint4 *)from, to);
+    split(*((const uint4 *)from + 1), to + 4);
+}
+static __device__ __forceinline__ void write8(uint16_t *to, const uint16_t (&v)[8]) {
+    *(uint4 *)to = make_uint4(v[0] | (uint32_t)v[1] << 16, v[2] | (uint32_t)v[3] << 16,
+                              v[4] | (uint32_t)v[5] << 16, v[6] | (uint32_t)v[7] << 16);
+}
+static __device__ __forceinline__ void write8(uint32_t *to, const uint32_t (&v)[8]) {
+    *(uint4 *)to = join(v);
+    *((uint4 *)to + 1) = join(v + 4);
 }
 
 // Eight columns of one row: e into sums, its gradient out. The same bits wherever they lie.
@@ -60,29 +80,26 @@ template <class F>
 static __device__ __forceinline__ void error_row(const wn__gpu_squared_error &p, int row,
                                                  int column, int left, const float *bias,
                                                  float *sum, double *square) {
-    const uint16_t *y = p.y + row * p.y_row + column;
+    typedef typename F::bits bits;
+    const bits *y = (const bits *)p.y + row * p.y_row + column;
     const float *target = p.target + row * p.target_row + column;
-    uint16_t *gradient = p.gradient ? p.gradient + row * p.gradient_row + column : NULL;
+    bits *gradient = p.gradient ? (bits *)p.gradient + row * p.gradient_row + column : NULL;
     if (p.wide) {
-        const uint4 in = *(const uint4 *)y;
+        bits in[8], out[8];
+        read8(y, in);
         const float4 low = __ldcs((const float4 *)target),
                      high = __ldcs((const float4 *)target + 1);
         const float want[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-        uint16_t out[8];
         float some = 0;
 #pragma unroll
         for (int j = 0; j < 8; j++) {
-            const uint32_t pair = at(in, j / 2);
-            const float e = error_at<F>(p, (uint16_t)(j % 2 ? pair >> 16 : pair), bias[j], want[j]);
+            const float e = error_at<F>(p, in[j], bias[j], want[j]);
             sum[j] += e;
             some = __fmaf_rn(e, e, some);
             out[j] = rounded(F(), p.gradient_scale * e);
         }
         *square += some;
-        if (gradient)
-            *(uint4 *)gradient =
-                make_uint4(out[0] | (uint32_t)out[1] << 16, out[2] | (uint32_t)out[3] << 16,
-                           out[4] | (uint32_t)out[5] << 16, out[6] | (uint32_t)out[7] << 16);
+        if (gradient) write8(gradient, out);
         return;
     }
     float some = 0;
@@ -131,6 +148,10 @@ extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
     wn_squared_error_f16(const wn__gpu_squared_error p) {
     squared_error<f16>(p);
 }
+extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
+    wn_squared_error_f32(const wn__gpu_squared_error p) {
+    squared_error<f32>(p);
+}
 
 // The first block adds squares, the others columns.
 static __device__ __forceinline__ void add_up(const wn__gpu_squared_error &p) {
@@ -155,6 +176,10 @@ extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
 }
 extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
     wn_squared_error_sum_f16(const wn__gpu_squared_error p) {
+    add_up(p);
+}
+extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
+    wn_squared_error_sum_f32(const wn__gpu_squared_error p) {
     add_up(p);
 }
 
@@ -206,6 +231,12 @@ extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
 
 enum { ADAMW, ADAM, SGD };
 
+static __device__ __forceinline__ void keep(f32, const wn__gpu_fit_update &p, int64_t i, float w) {}
+template <class F>
+static __device__ __forceinline__ void keep(F f, const wn__gpu_fit_update &p, int64_t i, float w) {
+    p.rounded[i] = rounded(f, w);
+}
+
 template <class F> static __device__ __forceinline__ void fit_update(const wn__gpu_fit_update &p) {
     const float lr = (float)p.step[0], rate = (float)p.step[1], root = (float)(1 / p.step[2]);
     const float factor = (float)*p.factor, kept = (float)(1 - p.step[0] * p.decay);
@@ -230,7 +261,7 @@ template <class F> static __device__ __forceinline__ void fit_update(const wn__g
         }
         p.m[i] = m;
         p.w[i] = w;
-        p.rounded[i] = rounded(F(), w);
+        keep(F(), p, i, w);
     }
 }
 extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
@@ -240,4 +271,8 @@ extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
 extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
     wn_fit_update_f16(const wn__gpu_fit_update p) {
     fit_update<f16>(p);
+}
+extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
+    wn_fit_update_f32(const wn__gpu_fit_update p) {
+    fit_update<f32>(p);
 }

@@ -34,16 +34,33 @@ template <class T> static __device__ __forceinline__ void merge(const wn__gpu_kr
     }
 }
 
+// Factors of 16 bits, or float32.
+struct type_f32 {};
+template <class T> static __device__ __forceinline__ float read(T, const void *w, int64_t at) {
+    return T::wide(((const uint16_t *)w)[at]);
+}
+static __device__ __forceinline__ float read(type_f32, const void *w, int64_t at) {
+    return ((const float *)w)[at];
+}
+
+static __device__ __forceinline__ void write_float(const wn__gpu_kron_dense &p, void *dw,
+                                                   int64_t at, float v) {
+    float *to = (float *)dw + at;
+    *to = v + (p.accumulate != 0 ? *to : 0);
+}
 template <class T>
-static __device__ __forceinline__ void write(const wn__gpu_kron_dense &p, void *dw, int64_t at,
+static __device__ __forceinline__ void write(T, const wn__gpu_kron_dense &p, void *dw, int64_t at,
                                              float v) {
     if (p.f32 != 0) {
-        float *to = (float *)dw + at;
-        *to = v + (p.accumulate != 0 ? *to : 0);
+        write_float(p, dw, at, v);
     } else {
         uint16_t *to = (uint16_t *)dw + at;
         *to = (uint16_t)T::pair(v + (p.accumulate != 0 ? T::wide(*to) : 0), 0);
     }
+}
+static __device__ __forceinline__ void write(type_f32, const wn__gpu_kron_dense &p, void *dw,
+                                             int64_t at, float v) {
+    write_float(p, dw, at, v);
 }
 
 // A block of threads has the block [b, c] of s and t, and eight of r at a time: one warp makes dw1,
@@ -65,10 +82,10 @@ template <class T> static __device__ __forceinline__ void dense(const wn__gpu_kr
         for (int i = thread; i < SIDE * AT_ONCE; i += WN_KRON_DENSE_THREADS) {
             const int k = i % SIDE, r = first + i / SIDE;
             w0[k][i / SIDE] = r < p.r && k < p.c
-                                  ? T::wide(p.w0[at4(p.w0_stride, s, (int64_t)r * p.t + t, k, 0)])
+                                  ? read(T(), p.w0, at4(p.w0_stride, s, (int64_t)r * p.t + t, k, 0))
                                   : 0;
             w1[k][i / SIDE] = r < p.r && k < p.b
-                                  ? T::wide(p.w1[at4(p.w1_stride, 0, k, (int64_t)s * p.r + r, t)])
+                                  ? read(T(), p.w1, at4(p.w1_stride, 0, k, (int64_t)s * p.r + r, t))
                                   : 0;
         }
         __syncthreads();
@@ -93,10 +110,10 @@ template <class T> static __device__ __forceinline__ void dense(const wn__gpu_kr
                 const int64_t r = first + four + e, at = mine + 16 * i;
                 if (r >= p.r || at >= (second ? p.b : p.c)) continue;
                 if (second)
-                    write<T>(p, p.dw1, at4(p.dw1_stride, 0, at, s * (int64_t)p.r + r, t),
-                             sum[i][e]);
+                    write(T(), p, p.dw1, at4(p.dw1_stride, 0, at, s * (int64_t)p.r + r, t),
+                          sum[i][e]);
                 else
-                    write<T>(p, p.dw0, at4(p.dw0_stride, s, r * p.t + t, at, 0), sum[i][e]);
+                    write(T(), p, p.dw0, at4(p.dw0_stride, s, r * p.t + t, at, 0), sum[i][e]);
             }
     }
 }
@@ -112,3 +129,8 @@ template <class T> static __device__ __forceinline__ void dense(const wn__gpu_kr
     }
 KERNELS(bf16)
 KERNELS(f16)
+
+extern "C" __global__ void __launch_bounds__(WN_KRON_DENSE_THREADS)
+    wn_kron_dense_f32(const __grid_constant__ wn__gpu_kron_dense p) {
+    dense<type_f32>(p);
+}

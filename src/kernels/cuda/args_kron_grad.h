@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+/* Arguments of the device code of a factor's gradient in float32, for its host side too.
+ *
+ * A unit is what a thread has in common with none beside it: one block of the factor (rows), or
+ * four whose numbers lie side by side, l to l + 3 (quads). A block of threads has 2^units of them,
+ * and of each 2^outputs by 2^inputs threads: a thread of rows 8 by 8 numbers of one block, of quads
+ * 4 by 4 numbers of four. Vectors come to shared memory in pieces of four numbers, 2^vectors of
+ * them at a time. Every part of the batch leaves its sums, [parts][a d][b][c]. */
+#ifndef WN_KERNELS_CUDA_ARGS_KRON_GRAD_H
+#define WN_KERNELS_CUDA_ARGS_KRON_GRAD_H
+
+#include <stdint.h>
+
+/* A side of the factor: x or dy. */
+typedef struct wn__gpu_kron_side {
+    const float *at;
+    int64_t vector, feature; /* strides in elements */
+    int count;               /* numbers of a block: c or b */
+    int wide;                /* whether a piece is 16 bytes, at a multiple of 16 */
+} wn__gpu_kron_side;
+
+typedef struct wn__gpu_kron_grad_f32 {
+    wn__gpu_kron_side dy, x;
+    float *sums;
+    int n, a, d;
+    int each;                            /* vectors of a part */
+    int outputs, inputs, units, vectors; /* logarithms */
+    int down, across, groups;            /* tiles of a block; groups of units */
+} wn__gpu_kron_grad_f32;
+
+enum {
+    WN_KRON_GRAD_F32_THREADS = 256, /* at most */
+    WN_KRON_GRAD_F32_STAGES = 3,
+    WN_KRON_GRAD_F32_SMALL = 128, /* threads, each a block of at most 8 x 8 for itself */
+    WN_KRON_GRAD_F32_SMALLEST = 8 /* vectors that are its steps */
+};
+#define WN_KRON_GRAD_F32_SHARED(pieces, vectors)                                                   \
+    ((pieces) * (16 * (vectors)*WN_KRON_GRAD_F32_STAGES + 8))
+
+#endif
