@@ -30,18 +30,6 @@ static bool wants_gpu(const char *device, int *index, wn_status *status) {
     return false;
 }
 
-// Why a fit that asks for a GPU takes the processor; NULL: it does not.
-static const char *why_not(const wn__ks *k, bool closed) {
-    if (closed)
-        return "closed forms and alternating least squares run on the CPU; gradients (--method "
-               "sgd, "
-               "or auto where the closed form is not the optimum) run on a GPU";
-    if (k->o->dtype != NULL && strcmp(k->o->dtype, "float32") == 0)
-        return "products on a GPU take factors of 16 bits (float16, bfloat16; sums float32): "
-               "--dtype float32 runs on the CPU";
-    return NULL;
-}
-
 static wn_status open_gpu(wn__ks *k, int index) {
     wn__ks_gpu *g = k->gpu;
     int compute = 0, count = 0;
@@ -61,17 +49,36 @@ static wn_status open_gpu(wn__ks *k, int index) {
         return WN_OK;
     }
     if (status == WN_OK) status = wn__gpu_create(index, &g->gpu);
+    g->scale = 1;
     g->x = (wn__exec){.gpu = g->gpu, .device = {.kind = WN_DEVICE_CUDA, .index = index}};
     return status;
+}
+
+static bool is_wide(const wn__ks_gpu *g) {
+    return g->dtype == WN_DTYPE_F32;
+}
+
+// float16 where nothing is asked for.
+static void take_dtype(wn__ks *k) {
+    const char *name = wn__cuda_info(wn__gpu_device(k->gpu->gpu))->name;
+    const bool wide = k->o->dtype != NULL && strcmp(k->o->dtype, "float32") == 0;
+    k->half = !wide && !k->brain;
+    k->gpu->dtype = wide ? WN_DTYPE_F32 : k->brain ? WN_DTYPE_BF16 : WN_DTYPE_F16;
+    if (wide)
+        wn__log(WN_LOG_INFO, "fit on %s in float32", name);
+    else
+        wn__log(WN_LOG_INFO, "fit on %s in %s, masters and sums float32", name,
+                k->brain ? "bfloat16" : "float16");
 }
 
 wn_status wn__ks_gpu_choose(wn__ks *k, bool closed) {
     wn_status status;
     int index;
     if (!wants_gpu(k->o->device, &index, &status)) return status;
-    const char *why = why_not(k, closed);
-    if (why != NULL) {
-        wn__log(WN_LOG_WARN, "%s", why);
+    if (closed) {
+        wn__log(WN_LOG_WARN,
+                "closed forms and alternating least squares run on the CPU; gradients (--method "
+                "sgd, or auto where the closed form is not the optimum) run on a GPU");
         return WN_OK;
     }
     k->gpu = calloc(1, sizeof *k->gpu);
@@ -88,10 +95,7 @@ wn_status wn__ks_gpu_choose(wn__ks *k, bool closed) {
                              "whole rows");
         k->batch_last = false;
     }
-    k->gpu->dtype = k->brain ? WN_DTYPE_BF16 : WN_DTYPE_F16;
-    k->half = !k->brain; // float16 unless bfloat16 is asked for
-    wn__log(WN_LOG_INFO, "fit on %s in %s, masters and sums float32",
-            wn__cuda_info(wn__gpu_device(k->gpu->gpu))->name, k->brain ? "bfloat16" : "float16");
+    take_dtype(k);
     return WN_OK;
 }
 
@@ -110,7 +114,7 @@ void wn__ks_gpu_free(wn__ks *k) {
     k->gpu = NULL;
 }
 
-// ---- numbers of 16 bits
+// ---- numbers of 16 bits; float32 has the vectors as they are, at no scale
 
 static uint16_t bits(const wn__ks_gpu *g, float x) {
     return g->dtype == WN_DTYPE_BF16 ? wn__bf16_from_f32(x) : wn__f16_from_f32(x);
@@ -127,6 +131,7 @@ static double power(double mean) {
 void wn__ks_gpu_vectors(wn__ks *k, float *x, int64_t count) {
     wn__ks_gpu *g = k->gpu;
     double square = 0;
+    if (is_wide(g)) return;
     for (int64_t i = 0; !g->scaled && i < count; i++)
         square += (double)x[i] * (double)x[i];
     if (!g->scaled) g->scale = power(square / (double)(count > 0 ? count : 1));
@@ -138,6 +143,7 @@ void wn__ks_gpu_vectors(wn__ks *k, float *x, int64_t count) {
 
 double wn__ks_gpu_unit(wn__ks *k, double scale) {
     wn__ks_gpu *g = k->gpu;
+    if (is_wide(g)) return scale;
     g->scale = power(scale * scale / (double)k->in);
     g->scaled = true;
     return (double)number(g, bits(g, (float)(scale * g->scale))) / g->scale;
@@ -275,7 +281,10 @@ static wn_status carve(wn__ks *k, wn__arena *a) {
     WN_TRY(tensor(g, a, WN_DTYPE_F32, all, &g->g));
     WN_TRY(tensor(g, a, WN_DTYPE_F32, all, &g->m));
     if (k->kind != WN_OPTIMIZER_SGD) WN_TRY(tensor(g, a, WN_DTYPE_F32, all, &g->v));
-    WN_TRY(tensor(g, a, g->dtype, all, &g->rounded));
+    if (is_wide(g))
+        g->rounded = g->w;
+    else
+        WN_TRY(tensor(g, a, g->dtype, all, &g->rounded));
     // one copy brings both: step, then rows
     WN_TRY(tensor(g, a, WN_DTYPE_F64, 8 + (k->batch + 1) / 2, &g->step));
     g->rows = wn__tensor1(behind(&g->step, 8), WN_DTYPE_I32, k->batch);
@@ -303,10 +312,20 @@ static wn_status carve(wn__ks *k, wn__arena *a) {
     return WN_OK;
 }
 
+// Numbers as the GPU has them, at `to` where they are rounded.
+static const void *shown(const wn__ks_gpu *g, const float *x, int64_t n, float scale,
+                         uint16_t *to) {
+    if (is_wide(g)) return x;
+    for (int64_t i = 0; i < n; i++)
+        to[i] = bits(g, x[i] * scale);
+    return to;
+}
+
 // Vectors and targets of the host's buffers, batch after batch; *squares: of the targets there.
 static wn_status send(wn__ks *k, const wn__ks_data *d, const wn__ks_gpu_data *to, double *squares) {
     wn__ks_gpu *g = k->gpu;
     wn__cuda *device = wn__gpu_device(g->gpu);
+    const size_t size = wn_dtype_size(g->dtype);
     const float scale = (float)g->scale;
     wn_status status = WN_OK;
     uint16_t *narrow = malloc((size_t)(k->batch * k->in) * sizeof *narrow);
@@ -316,14 +335,13 @@ static wn_status send(wn__ks *k, const wn__ks_data *d, const wn__ks_gpu_data *to
         for (int64_t j = 0; j < n; j++)
             k->order[j] = i + j;
         wn__ks_bring(k, d, k->order, n);
-        for (int64_t j = 0; j < n * k->in; j++)
-            narrow[j] = bits(g, k->h[0][j] * scale);
         for (int64_t j = 0; j < n * k->out; j++) {
             k->wanted[j] *= scale;
             *squares += (double)k->wanted[j] * (double)k->wanted[j];
         }
-        WN_TRY_OUT(wn__cuda_copy_in(device, (uint16_t *)to->x.data + i * k->in, narrow,
-                                    (size_t)(n * k->in) * sizeof *narrow));
+        WN_TRY_OUT(wn__cuda_copy_in(device, (char *)to->x.data + (size_t)(i * k->in) * size,
+                                    shown(g, k->h[0], n * k->in, scale, narrow),
+                                    (size_t)(n * k->in) * size));
         WN_TRY_OUT(wn__cuda_copy_in(device, (float *)to->target.data + i * k->out, k->wanted,
                                     (size_t)(n * k->out) * sizeof(float)));
         WN_TRY_OUT(wn__cuda_wait(device));
@@ -362,7 +380,7 @@ wn_status wn__ks_gpu_build(wn__ks *k) {
     WN_TRY(pin(k));
     WN_TRY(send(k, &k->train, &g->train, &squares));
     if (k->val.rows > 0 && !k->val.exact) WN_TRY(send(k, &k->val, &g->val, &none));
-    g->difference = power(squares / (double)(k->train.rows * k->out));
+    if (!is_wide(g)) g->difference = power(squares / (double)(k->train.rows * k->out));
     return WN_OK;
 }
 
@@ -394,15 +412,14 @@ wn_status wn__ks_gpu_push(wn__ks *k) {
     const wn__ks_gpu *g = k->gpu;
     wn__cuda *d = wn__gpu_device(g->gpu);
     WN_TRY(move_all(k, true));
-    for (size_t p = 0; p < k->params.count; p++) {
+    for (size_t p = 0; !is_wide(g) && p < k->params.count; p++) {
         const wn_tensor *w = &k->params.item[p].w;
         const int64_t n = wn__tensor_count(w);
         uint16_t *narrow = malloc((size_t)n * sizeof *narrow + 1);
         if (narrow == NULL) return wn__fail(WN_NOMEM, "out of memory for a factor");
-        for (int64_t i = 0; i < n; i++)
-            narrow[i] = bits(g, ((const float *)w->data)[i]);
-        wn_status status = wn__cuda_copy_in(d, (uint16_t *)g->rounded.data + g->at[p], narrow,
-                                            (size_t)n * sizeof *narrow);
+        wn_status status =
+            wn__cuda_copy_in(d, (uint16_t *)g->rounded.data + g->at[p],
+                             shown(g, w->data, n, 1, narrow), (size_t)n * sizeof *narrow);
         if (status == WN_OK) status = wn__cuda_wait(d);
         free(narrow);
         WN_TRY(status);

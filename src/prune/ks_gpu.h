@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* A fit's gradients on a GPU: vectors, targets, factors, moments and everything between stay there;
  * the host sends each update its rows and its learning rate, and reads sums once an epoch. Factors
- * have float32 masters; factors, vectors and what lies between are 16 bits in products, sums
- * float32.
+ * have float32 masters; factors, vectors and what lies between are in products as --dtype says, sums
+ * are float32.
  *
- * Vectors are scaled by a power of two to a deviation of about 1, and so are differences, so that
- * float16 reaches both; gradients are scaled back where they are used. */
+ * With 16 bits vectors are scaled by a power of two to a deviation of about 1, and so are
+ * differences, so that float16 reaches both; gradients are scaled back where they are used. */
 #ifndef WN_PRUNE_KS_GPU_H
 #define WN_PRUNE_KS_GPU_H
 
@@ -18,7 +18,7 @@ void wn__ks_gpu_free(wn__ks *k);
 
 /* The functions below are for k->gpu alone. */
 
-/* Vectors that were drawn or measured become numbers that the GPU has: rounded. */
+/* Vectors that were drawn or measured become numbers that the GPU has: rounded to 16 bits. */
 void wn__ks_gpu_vectors(wn__ks *k, float *x, int64_t count);
 /* A unit vector's number likewise: a vector of k->in numbers of which it is the only one. */
 double wn__ks_gpu_unit(wn__ks *k, double scale);
@@ -37,7 +37,7 @@ WN_NODISCARD wn_status wn__ks_gpu_loss(wn__ks *k, const wn__ks_data *data, doubl
 
 enum { WN__KS_EVAL = 4096 }; /* vectors together where only the loss is wanted */
 
-/* Vectors and targets on the GPU: [rows, in] of 16 bits, [rows, out]. */
+/* Vectors and targets on the GPU: [rows, in] of the dtype, [rows, out]. */
 typedef struct wn__ks_gpu_data {
     wn_tensor x, target;
 } wn__ks_gpu_data;
@@ -54,13 +54,13 @@ typedef struct wn__ks_gpu {
     wn__exec x;
     wn_dtype dtype;
     bool scaled;
-    double scale;      /* of vectors and targets there */
-    double difference; /* of differences, besides */
+    double scale;      /* of vectors and targets there; 1 of float32 */
+    double difference; /* of differences, besides; likewise */
     wn__arena memory, pinned;
     wn__ks_gpu_data train, val;
     /* all parameters one behind the other, each from a multiple of 512 bytes on */
     int64_t at[WN__KRON_MAX + 2]; /* bias, factors, and the end */
-    wn_tensor w, g, m, v, rounded;
+    wn_tensor w, g, m, v, rounded; /* of float32 rounded is w */
     wn_tensor rows, step;            /* of an update: I32 [batch], F64 [3] */
     wn_tensor loss, norms, factor;   /* sums of an epoch, [1] and [1 + parameters]; a factor */
     wn_tensor h[WN__KRON_MAX + 1];   /* [batch, width], as the host's */

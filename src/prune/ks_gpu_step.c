@@ -50,10 +50,11 @@ static wn__kron_mul chain_of(const wn__ks *k, const wn_tensor *x, const wn_tenso
 }
 
 // Where both gradients of two factors come at once, and nothing between them need be kept: as fast
-// as steps with 128 vectors of 4096 x 4096 on an H200, and faster the more there are.
+// as steps with 128 vectors of 4096 x 4096 on an H200, and faster the more there are. In float32
+// products are what takes time, and to make again what lies between is one more.
 static bool is_pair(const wn__ks *k, int64_t n) {
     enum { MANY = 256 };
-    return k->chain.count == 2 && n >= MANY;
+    return k->chain.count == 2 && n >= MANY && k->gpu->dtype != WN_DTYPE_F32;
 }
 
 static wn_status forward(wn__ks *k, int64_t n) {
@@ -138,11 +139,12 @@ static wn_status norms(wn__ks *k, int64_t n) {
 
 static wn_status move_parameters(wn__ks *k) {
     wn__ks_gpu *g = k->gpu;
+    const bool alone = g->dtype == WN_DTYPE_F32; // products read w itself
     const wn__fit_update p = {.w = g->w,
                               .m = g->m,
                               .v = g->v,
                               .g = g->g,
-                              .rounded = g->rounded,
+                              .rounded = alone ? (wn_tensor){0} : g->rounded,
                               .step = g->step,
                               .factor = g->factor,
                               .rule = k->kind == WN_OPTIMIZER_ADAMW  ? WN__FIT_ADAMW

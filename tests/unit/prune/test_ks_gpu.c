@@ -85,9 +85,10 @@ static wn_ks_options options_for(void **state, const char *folder) {
 // A result of L factors is off by (L + 1) u of the magnitudes it is made of: vectors, what lies
 // between, itself. Differences are as large as those here, losses twice as far off; and an update
 // moves a factor by its gradient's relative error, 2 (L + 1) u, of at most as much as it moves it,
-// so U of them add as much each.
-static double tolerance(int factors, double u) {
-    return 4 * (factors + 1) * u * (1 + UPDATES);
+// so U of them add as much each. Sums are of float32 whatever the dtype: of their at most IN terms
+// for each factor, and a batch's for its gradient, each adds its u.
+static double tolerance(int factors, double u, int64_t batch) {
+    return 4 * ((factors + 1) * u + (double)(factors * IN + batch) * 0x1p-24) * (1 + UPDATES);
 }
 
 static void assert_near(double a, double b, double share) {
@@ -102,13 +103,13 @@ static void compare(const char *path, wn_ks_options o, int factors, double u) {
     assert_int_equal(fake->alive, 0);
     o.device = "cpu";
     assert_ok(wn_ks_fit(path, &o, NULL, NULL, &here));
-    assert_near(there.val_loss, here.val_loss, tolerance(factors, u));
-    assert_near(there.relative_error, here.relative_error, tolerance(factors, u));
+    assert_near(there.val_loss, here.val_loss, tolerance(factors, u, o.batch_size));
+    assert_near(there.relative_error, here.relative_error, tolerance(factors, u, o.batch_size));
     assert_true(there.val_loss != here.val_loss);
 }
 
-// Both dtypes, every rule, all three kinds of vectors, chains of two factors and more, both ways of
-// making gradients of two.
+// Both dtypes of 16 bits, float32, every rule, all three kinds of vectors, chains of two factors
+// and more, both ways of making gradients of two.
 static void test_near(void **state) {
     const char *path = write_matrix(state, "w.pth", OUT, IN);
     const char *square = write_matrix(state, "square.pth", IN, IN);
@@ -121,6 +122,12 @@ static void test_near(void **state) {
     o.optimizer = NULL;
     o.dtype = "bfloat16";
     compare(path, o, 2, 0x1p-8);
+    o.dtype = "float32"; // products of the dtype itself, nothing rounded to another
+    for (int i = 0; i < 3; i++) {
+        o.optimizer = rules[i];
+        compare(path, o, 2, 0x1p-24);
+    }
+    o.optimizer = NULL;
     o.dtype = NULL; // float16 there, float32 here
     o.data = "exact";
     compare(path, o, 2, 0x1p-11);
@@ -130,24 +137,31 @@ static void test_near(void **state) {
     o.chain = "butterfly";
     o.method = "auto";
     compare(square, o, 4, 0x1p-11);
+    o.dtype = "float32";
+    compare(square, o, 4, 0x1p-24);
     o = options_for(state, "pair");
     o.samples = 500;
     o.batch_size = 256;
     o.val_split = 0.25;
     compare(path, o, 2, 0x1p-11);
+    o.dtype = "float32";
+    compare(path, o, 2, 0x1p-24);
 }
 
 // Two epochs and two more are four, and the file is one that the processor goes on from.
 static void test_resume(void **state) {
-    static const char *const kinds[][2] = {
-        {"adamw", "plateau"}, {"adam", "step"}, {"sgd", "cosine"}};
+    static const char *const kinds[][3] = {{"adamw", "plateau", "float16"},
+                                           {"adam", "step", "float32"},
+                                           {"sgd", "cosine", "float16"},
+                                           {"adamw", "cosine", "float32"}};
     const char *path = write_matrix(state, "w.pth", OUT, IN);
     char middle[1200], final[1200];
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         wn_ks_options o = options_for(state, "whole");
         wn_ks_result r;
         o.optimizer = kinds[i][0];
         o.scheduler = kinds[i][1];
+        o.dtype = kinds[i][2];
         o.save_interval = 2;
         assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
         (void)snprintf(final, sizeof final, "%s", r.final_path);
@@ -197,16 +211,16 @@ static void test_says(void **state) {
     wn_ks_result r;
     const int launches = fake->launches;
     o.epochs = 1;
-    o.dtype = "float32";
-    said[0] = '\0';
-    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
-    assert_said("--dtype float32 runs on the CPU");
-    o.dtype = "float16";
     o.method = "svd";
+    said[0] = '\0';
     assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
     assert_said("closed forms and alternating least squares run on the CPU");
     assert_int_equal(fake->launches, launches);
     o.method = "sgd";
+    o.dtype = "float32";
+    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
+    assert_said("fit on Fake GPU 0 in float32");
+    o.dtype = "float16";
     o.batch_last = true;
     assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
     assert_said("fit on Fake GPU 0 in float16");
