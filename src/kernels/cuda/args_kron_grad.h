@@ -34,6 +34,17 @@ enum {
     WN_KRON_GRAD_F32_SMALL = 128, /* threads, each a block of at most 8 x 8 for itself */
     WN_KRON_GRAD_F32_SMALLEST = 8 /* vectors that are its steps */
 };
+/* wn_kron_grad_tf32: eight tiles of 64 x 64 numbers, those of the same place in blocks side by side
+ * one behind the other; each vector's numbers in PITCH. */
+enum {
+    WN_KRON_GRAD_TF32_SIDE = 64,
+    WN_KRON_GRAD_TF32_TILES = 8,
+    WN_KRON_GRAD_TF32_THREADS = 512,
+    WN_KRON_GRAD_TF32_STEP = 8, /* vectors */
+    WN_KRON_GRAD_TF32_STAGES = 4,
+    WN_KRON_GRAD_TF32_PITCH = 1096,
+    WN_KRON_GRAD_TF32_SHARED = 4 * 8 * 1096 * 4
+};
 #define WN_KRON_GRAD_F32_SHARED(pieces, vectors)                                                   \
     ((pieces) * (16 * (vectors)*WN_KRON_GRAD_F32_STAGES + 8))
 

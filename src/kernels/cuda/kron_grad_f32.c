@@ -18,6 +18,7 @@ typedef struct cut {
     wn__gpu_kron_grad_f32 a;
     int64_t blocks, parts, numbers;
     unsigned threads, shared_bytes;
+    const wn__cuda_image *image;
     char name[32];
 } cut;
 
@@ -67,21 +68,46 @@ static void cut_tiles(cut *c, const wn__kron_size *s, bool quads) {
                    quads ? "wn_kron_grad_quads_f32" : "wn_kron_grad_rows_f32");
 }
 
+// Whether tiles of tensor cores are mostly numbers of the factor; with fewer vectors than two steps
+// they are not as near as sums have to be (sm80/kron_grad_tf32.cu).
+static bool is_wide(const wn__kron_size *s, int64_t n) {
+    enum { SIDE = WN_KRON_GRAD_TF32_SIDE, LEAST = 2 * WN_KRON_GRAD_TF32_STEP };
+    const int64_t down = wn__ceil_div(s->b, SIDE) * SIDE, across = wn__ceil_div(s->c, SIDE) * SIDE;
+    return n >= LEAST && (double)down * (double)across <= 2.0 * (double)s->b * (double)s->c;
+}
+
+static void cut_wide(cut *c, const wn__kron_size *s) {
+    c->a.down = (int)wn__ceil_div(s->b, WN_KRON_GRAD_TF32_SIDE);
+    c->a.across = (int)wn__ceil_div(s->c, WN_KRON_GRAD_TF32_SIDE);
+    c->blocks = wn__ceil_div(s->a * s->d * c->a.down * c->a.across, WN_KRON_GRAD_TF32_TILES);
+    c->threads = WN_KRON_GRAD_TF32_THREADS;
+    c->shared_bytes = WN_KRON_GRAD_TF32_SHARED;
+    c->image = &wn__image_kron_grad_tf32_sm80;
+    (void)snprintf(c->name, sizeof c->name, "wn_kron_grad_tf32");
+}
+
 // How many parts: as many as keep an H200 busy; what a part's sums cost is the time of some
 // vectors.
 static cut cut_of(const wn__kron_grad *p) {
-    enum { SMALL = 8, PART_SMALL = 1, STEP = 16, PART = 6 };
+    enum { SMALL = 8, PART_SMALL = 1, STEP = 16, PART = 6, PART_WIDE = 5 };
     const wn__kron_size s = wn__kron_size_of(&p->dw);
     const int64_t n = p->x.shape[0];
-    cut c = {.numbers = s.a * s.b * s.c * s.d, .a = {.n = (int)n, .a = (int)s.a, .d = (int)s.d}};
-    const bool small = s.b <= SMALL && s.c <= SMALL;
+    cut c = {.numbers = s.a * s.b * s.c * s.d,
+             .image = &wn__image_kron_grad_f32_sm80,
+             .a = {.n = (int)n, .a = (int)s.a, .d = (int)s.d}};
+    const bool small = s.b <= SMALL && s.c <= SMALL, wide = is_wide(&s, n);
     const int64_t step = small ? WN_KRON_GRAD_F32_SMALLEST : STEP, steps = wn__ceil_div(n, step);
-    if (small)
+    if (wide)
+        cut_wide(&c, &s);
+    else if (small)
         cut_small(&c, &s);
     else
         cut_tiles(&c, &s, s.d > 2);
     const int64_t at_once = 2 * H200 * WN_KRON_GRAD_F32_THREADS / c.threads * (small ? 2 : 1);
-    c.parts = wn__gpu_kron_parts(c.blocks, steps, at_once, small ? PART_SMALL : PART);
+    c.parts = wn__gpu_kron_parts(c.blocks, steps, at_once,
+                                 wide    ? PART_WIDE
+                                 : small ? PART_SMALL
+                                         : PART);
     const int64_t each = wn__ceil_div(steps, c.parts) * step;
     c.parts = n > 0 ? wn__ceil_div(n, each) : 0;
     c.a.each = (int)each;
@@ -130,8 +156,7 @@ wn_status wn__gpu_run_kron_grad_f32(const wn__kron_grad *p, wn__exec *x) {
     const wn__cuda_launch l = {.grid = {(unsigned)c.blocks, (unsigned)c.parts, 1},
                                .block = {c.threads, 1, 1},
                                .shared_bytes = c.shared_bytes};
-    if (c.parts > 0)
-        WN_TRY(wn__gpu_launch(x->gpu, &wn__image_kron_grad_f32_sm80, c.name, &l, &c.a));
+    if (c.parts > 0) WN_TRY(wn__gpu_launch(x->gpu, c.image, c.name, &l, &c.a));
     wn__gpu_kron_grad sum = {.sums = c.a.sums,
                              .dw = p->dw.data,
                              .a = (int)s.a,

@@ -271,6 +271,7 @@ static const struct {
     {"wn_kron_grad_small8_f32", KRON_GRAD_F32, 4, 23, 0},
     {"wn_kron_grad_rows_f32", KRON_GRAD_F32, 4, 23, 0},
     {"wn_kron_grad_quads_f32", KRON_GRAD_F32, 4, 23, 0},
+    {"wn_kron_grad_tf32", KRON_GRAD_F32, 4, 23, 0},
     SHORT("wn_kron_grad_sum", KRON_GRAD_SUM),
     SHORT("wn_kron_merge", KRON_MERGE),
     {"wn_kron_pack_f32", KRON_PACK_F32, 4, 23, 0},

@@ -396,6 +396,9 @@ int fake_kron_grad_f32(const void *argument, const char *name) {
     if (strstr(name, "small") != NULL) {
         const int most = name[strlen("wn_kron_grad_small")] - '0';
         if (b > most || c > most) return 1;
+    } else if (strstr(name, "tf32") != NULL) {
+        if (p.n < 16 || p.each % 8 != 0 || p.down != (b + 63) / 64 || p.across != (c + 63) / 64)
+            return 1;
     } else {
         const int64_t units = a * (quads ? (d + 3) / 4 : d);
         if ((p.dy.wide && !pieces(&p.dy, p.n, d, quads)) ||
