@@ -20,12 +20,6 @@ static size_t whole(size_t bytes) {
     return (bytes + WN_CUDA_ALIGN - 1) / WN_CUDA_ALIGN * WN_CUDA_ALIGN;
 }
 
-bool wn__accepts_gpu_kron_pair_grad(const void *args, char *why, size_t n) {
-    const wn__kron_pair_grad *p = args;
-    return wn__gpu_kron_accepts(&p->x, &p->w0, why, n) &&
-           wn__gpu_kron_accepts(&p->x, &p->w1, why, n);
-}
-
 // ---- factor by factor
 
 typedef struct steps {
@@ -50,6 +44,19 @@ static void steps_of(const wn__kron_pair_grad *p, char *scratch, steps *out) {
     out->back = (wn__kron_mul){.x = p->dy, .w = {turned}, .y = g, .count = 1};
     out->second = (wn__kron_grad){.x = h, .dy = p->dy, .dw = p->dw1, .accumulate = p->accumulate};
     out->first = (wn__kron_grad){.x = p->x, .dy = g, .dw = p->dw0, .accumulate = p->accumulate};
+}
+
+bool wn__accepts_gpu_kron_pair_grad(const void *args, char *why, size_t n) {
+    const wn__kron_pair_grad *p = args;
+    steps s;
+    if (p->x.dtype != WN_DTYPE_F32)
+        return wn__gpu_kron_accepts(&p->x, &p->w0, why, n) &&
+               wn__gpu_kron_accepts(&p->x, &p->w1, why, n);
+    steps_of(p, NULL, &s);
+    return wn__gpu_kron_accepts_f32(&s.forward, why, n) &&
+           wn__gpu_kron_accepts_f32(&s.back, why, n) &&
+           wn__gpu_accepts_kron_grad_f32(&s.second, why, n) &&
+           wn__gpu_accepts_kron_grad_f32(&s.first, why, n);
 }
 
 size_t wn__workspace_kron_pair_grad_sm80(const void *args, int threads) {

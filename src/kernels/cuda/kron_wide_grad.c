@@ -118,7 +118,8 @@ bool wn__accepts_gpu_kron_grad_wide(const void *args, char *why, size_t n) {
     const wn__kron_grad *p = args;
     const product f = factor_of(p);
     const int64_t d = p->dw.shape[3];
-    if (!wn__accepts_gpu_kron_grad(args, why, n) || !fits(&f, &p->x, &p->dy, why, n)) return false;
+    if (!wn__gpu_kron_accepts(&p->x, &p->dw, why, n) || !fits(&f, &p->x, &p->dy, why, n))
+        return false;
     const double turns = d > 1 ? wn__kron_turn_seconds(2 * bytes_of(&f)) : 0;
     if (!wn__kron_wide_turns(d))
         (void)snprintf(why, n, "%lld interleaved blocks are not 2, 4 or a multiple of 8",
@@ -203,7 +204,8 @@ static bool pair_of(const wn__kron_pair_grad *p, pair *out, char *why, size_t n)
 bool wn__accepts_gpu_kron_pair_wide(const void *args, char *why, size_t n) {
     const wn__kron_pair_grad *p = args;
     pair k;
-    if (!wn__accepts_gpu_kron_pair_grad(args, why, n) || !pair_of(p, &k, why, n) ||
+    if (!wn__gpu_kron_accepts(&p->x, &p->w0, why, n) ||
+        !wn__gpu_kron_accepts(&p->x, &p->w1, why, n) || !pair_of(p, &k, why, n) ||
         !fits(&k.first, &p->x, &p->dy, why, n) || !fits(&k.second, &p->x, &p->dy, why, n))
         return false;
     double wide =
