@@ -41,9 +41,8 @@ typedef struct wn_ks_options {
     const char *dtype;  /* float32, or float16 and bfloat16: rounded weights over float32 masters
                            [float32; on a GPU float16] */
     const char *device; /* "cpu", or "cuda" and "cuda:N": gradients run on an NVIDIA GPU, vectors
-                           and what lies between factors in the dtype; where there is none, of
-                           float32, and in closed forms the log says so and the processor runs
-                           [cpu] */
+                           and what lies between factors in the dtype; where there is none, and in
+                           closed forms, the log says so and the processor runs [cpu] */
     int64_t batch_size, epochs;
     double lr, weight_decay;
     const char *optimizer; /* adamw, adam, sgd (momentum 0.9) [adamw] */
