@@ -3,7 +3,6 @@
 // alone, so that results are the same wherever they are computed.
 #include "base/fail.h"
 #include "kernels/contract.h"
-#include "kernels/cuda/args_kron.h"
 #include "kernels/cuda/args_kron_grad.h"
 #include "kernels/cuda/images.h"
 #include "kernels/cuda/kron.h"
@@ -71,7 +70,7 @@ static void cut_tiles(cut *c, const wn__kron_size *s, bool quads) {
 // Whether tiles of tensor cores are mostly numbers of the factor; with fewer vectors than two steps
 // they are not as near as sums have to be (sm80/kron_grad_tf32.cu).
 static bool is_wide(const wn__kron_size *s, int64_t n) {
-    enum { SIDE = WN_KRON_GRAD_TF32_SIDE, LEAST = 2 * WN_KRON_GRAD_TF32_STEP };
+    enum { SIDE = WN_KRON_GRAD_TF32_SIDE, LEAST = 16 };
     const int64_t down = wn__ceil_div(s->b, SIDE) * SIDE, across = wn__ceil_div(s->c, SIDE) * SIDE;
     return n >= LEAST && (double)down * (double)across <= 2.0 * (double)s->b * (double)s->c;
 }
@@ -81,7 +80,6 @@ static void cut_wide(cut *c, const wn__kron_size *s) {
     c->a.across = (int)wn__ceil_div(s->c, WN_KRON_GRAD_TF32_SIDE);
     c->blocks = wn__ceil_div(s->a * s->d * c->a.down * c->a.across, WN_KRON_GRAD_TF32_TILES);
     c->threads = WN_KRON_GRAD_TF32_THREADS;
-    c->shared_bytes = WN_KRON_GRAD_TF32_SHARED;
     c->image = &wn__image_kron_grad_tf32_sm80;
     (void)snprintf(c->name, sizeof c->name, "wn_kron_grad_tf32");
 }
@@ -119,7 +117,8 @@ bool wn__gpu_accepts_kron_grad_f32(const wn__kron_grad *p, char *why, size_t n) 
     const int64_t most = INT_MAX - 1024; // steps go a little beyond
     if (p->x.shape[0] > most)
         (void)snprintf(why, n, "a batch of %lld is beyond 2^31", (long long)p->x.shape[0]);
-    else if (s.a * s.d > most / (wn__ceil_div(s.b, 8) * wn__ceil_div(s.c, 8)))
+    else if (s.a * s.d > most * 32 / (s.b * s.c) ||
+             s.a * s.d > most / (wn__ceil_div(s.b, 8) * wn__ceil_div(s.c, 8)))
         (void)snprintf(why, n, "%lld blocks of %lld x %lld are more than a grid holds",
                        (long long)(s.a * s.d), (long long)s.b, (long long)s.c);
     else
@@ -130,6 +129,11 @@ bool wn__gpu_accepts_kron_grad_f32(const wn__kron_grad *p, char *why, size_t n) 
 size_t wn__gpu_workspace_kron_grad_f32(const wn__kron_grad *p) {
     const cut c = cut_of(p);
     return (size_t)(c.parts * c.numbers) * sizeof(float);
+}
+
+// Whether numbers of dw that differ in j lie nearer than those that differ in k.
+static bool is_turned(const wn__kron_grad *p) {
+    return p->dw.stride[1] < p->dw.stride[2];
 }
 
 static wn__gpu_kron_side side_of(const wn_tensor *t, int64_t count, int64_t d, bool quads) {
@@ -147,28 +151,44 @@ static wn__gpu_kron_side side_of(const wn_tensor *t, int64_t count, int64_t d, b
                                                    0};
 }
 
+static wn_status add_up(wn__gpu *gpu, const wn__kron_grad *p, const cut *c) {
+    const bool turned = is_turned(p), split = c->parts >= WN_KRON_GRAD_F32_MANY;
+    wn__gpu_kron_grad_sum a = {.sums = c->a.sums,
+                               .dw = p->dw.data,
+                               .numbers = c->numbers,
+                               .d = c->a.d,
+                               .slow = (int)p->dw.shape[turned ? 2 : 1],
+                               .fast = (int)p->dw.shape[turned ? 1 : 2],
+                               .turned = turned,
+                               .parts = (int)c->parts,
+                               .split = split,
+                               .accumulate = p->accumulate};
+    for (int i = 0; i < 4; i++)
+        a.stride[i] = p->dw.stride[i];
+    const int64_t each = WN_KRON_GRAD_F32_SUM / (split ? WN_KRON_GRAD_F32_SPLIT : 1);
+    const wn__cuda_launch l = {.grid = {(unsigned)wn__ceil_div(c->numbers, each), 1, 1},
+                               .block = {WN_KRON_GRAD_F32_SUM, 1, 1}};
+    return wn__gpu_launch(gpu, &wn__image_kron_grad_f32_sm80, "wn_kron_grad_sum_f32", &l, &a);
+}
+
 wn_status wn__gpu_run_kron_grad_f32(const wn__kron_grad *p, wn__exec *x) {
     const wn__kron_size s = wn__kron_size_of(&p->dw);
     cut c = cut_of(p);
     c.a.dy = side_of(&p->dy, s.b, s.d, s.d > 2);
     c.a.x = side_of(&p->x, s.c, s.d, s.d > 2);
     c.a.sums = (float *)(void *)x->scratch;
+    c.a.step_j = is_turned(p) ? 1 : (int)s.c;
+    c.a.step_k = is_turned(p) ? (int)s.b : 1;
+    if (c.image == &wn__image_kron_grad_tf32_sm80) {
+        const bool hopper = wn__cuda_info(wn__gpu_device(x->gpu))->compute == 90;
+        c.shared_bytes = (unsigned)WN_KRON_GRAD_TF32_SHARED(hopper ? WN_KRON_GRAD_TF32_STAGES_90
+                                                                   : WN_KRON_GRAD_TF32_STAGES_80);
+    }
     const wn__cuda_launch l = {.grid = {(unsigned)c.blocks, (unsigned)c.parts, 1},
                                .block = {c.threads, 1, 1},
                                .shared_bytes = c.shared_bytes};
     if (c.parts > 0) WN_TRY(wn__gpu_launch(x->gpu, c.image, c.name, &l, &c.a));
-    wn__gpu_kron_grad sum = {.sums = c.a.sums,
-                             .dw = p->dw.data,
-                             .a = (int)s.a,
-                             .b = (int)s.b,
-                             .c = (int)s.c,
-                             .d = (int)s.d,
-                             .parts = (int)c.parts,
-                             .f32 = 1,
-                             .accumulate = p->accumulate};
-    for (int i = 0; i < 4; i++)
-        sum.stride[i] = p->dw.stride[i];
-    return wn__gpu_kron_add_up(x->gpu, &sum, false);
+    return add_up(x->gpu, p, &c);
 }
 
 #endif

@@ -77,6 +77,7 @@ typedef enum kind {
     KRON_GRAD,
     KRON_GRAD_LANES,
     KRON_GRAD_F32,
+    KRON_GRAD_SUM_F32,
     KRON_GRAD_SUM,
     KRON_MERGE,
     KRON_PACK_F32,
@@ -272,6 +273,7 @@ static const struct {
     {"wn_kron_grad_rows_f32", KRON_GRAD_F32, 4, 23, 0},
     {"wn_kron_grad_quads_f32", KRON_GRAD_F32, 4, 23, 0},
     {"wn_kron_grad_tf32", KRON_GRAD_F32, 4, 23, 0},
+    {"wn_kron_grad_sum_f32", KRON_GRAD_SUM_F32, 4, 23, 0},
     SHORT("wn_kron_grad_sum", KRON_GRAD_SUM),
     SHORT("wn_kron_merge", KRON_MERGE),
     {"wn_kron_pack_f32", KRON_PACK_F32, 4, 23, 0},
@@ -335,6 +337,8 @@ static unsigned long kron_bytes(kind which) {
         return fake_kron_f32_bytes(which == KRON_PACK_F32);
     case KRON_GRAD_F32:
         return sizeof(wn__gpu_kron_grad_f32);
+    case KRON_GRAD_SUM_F32:
+        return sizeof(wn__gpu_kron_grad_sum);
     case KRON_MERGE:
         return sizeof(wn__gpu_kron_merge);
     case KRON_DENSE:
@@ -781,6 +785,8 @@ int fake_device24_run(int which, const void *argument) {
         return fake_kron_grad(argument, dtype_of(which), kernels[which].kind == KRON_GRAD_LANES);
     case KRON_GRAD_F32:
         return fake_kron_grad_f32(argument, kernels[which].name);
+    case KRON_GRAD_SUM_F32:
+        return fake_kron_grad_sum_f32(argument);
     case KRON_GRAD_SUM:
         return fake_kron_grad_sum(argument, dtype_of(which));
     case KRON_PACK_F32:

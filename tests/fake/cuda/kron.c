@@ -407,12 +407,30 @@ int fake_kron_grad_f32(const void *argument, const char *name) {
             p.each % (1 << p.vectors) != 0)
             return 1;
     }
+    if (!(p.step_j == c && p.step_k == 1) && !(p.step_j == 1 && p.step_k == b)) return 1;
     g.dw.stride[0] = d * b * c;
-    g.dw.stride[1] = c;
-    g.dw.stride[2] = 1;
+    g.dw.stride[1] = p.step_j;
+    g.dw.stride[2] = p.step_k;
     g.dw.stride[3] = b * c;
     memset(p.sums, 0, (size_t)parts * (size_t)(a * b * c * d) * sizeof(float));
     (void)!wn__kron_grad_ref(&g, &e);
+    return 0;
+}
+
+int fake_kron_grad_sum_f32(const void *argument) {
+    wn__gpu_kron_grad_sum p;
+    memcpy(&p, argument, sizeof p);
+    if (p.split != (p.parts >= WN_KRON_GRAD_F32_MANY)) return 1;
+    for (int64_t i = 0; i < p.numbers; i++) {
+        const int64_t fast = i % p.fast, slow = i / p.fast % p.slow, g = i / p.fast / p.slow;
+        const int64_t j = p.turned ? fast : slow, k = p.turned ? slow : fast;
+        float *dw = p.dw + g / p.d * p.stride[0] + j * p.stride[1] + k * p.stride[2] +
+                    g % p.d * p.stride[3];
+        double sum = p.accumulate ? (double)*dw : 0;
+        for (int64_t part = 0; part < p.parts; part++)
+            sum += (double)p.sums[part * p.numbers + i];
+        *dw = (float)sum;
+    }
     return 0;
 }
 

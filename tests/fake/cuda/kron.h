@@ -21,6 +21,7 @@ int fake_kron_held(const void *argument, wn_dtype dtype, int join);
 int fake_kron_rank(const void *argument, wn_dtype dtype, int rank8);
 int fake_kron_grad(const void *argument, wn_dtype dtype, int lanes);
 int fake_kron_grad_f32(const void *argument, const char *name);
+int fake_kron_grad_sum_f32(const void *argument);
 int fake_kron_merge(const void *argument, wn_dtype dtype);
 int fake_kron_dense(const void *argument, wn_dtype dtype);
 int fake_kron_grad_sum(const void *argument, wn_dtype dtype);

@@ -219,7 +219,7 @@ template <bool QUADS> static __device__ __forceinline__ void tiles(const wn__gpu
             const int3 number = number_of<QUADS>(p, at, r, q);
             const int j = j0 + number.x, k = k0 + number.y;
             if (j < p.dy.count && k < p.x.count && l + number.z < p.d)
-                out[number.z * numbers + (int64_t)j * p.x.count + k] = sum[r][q];
+                out[number.z * numbers + (int64_t)j * p.step_j + (int64_t)k * p.step_k] = sum[r][q];
         }
 }
 
@@ -267,7 +267,42 @@ template <int SIDE> static __device__ __forceinline__ void small(const wn__gpu_k
     for (int j = 0; j < SIDE; j++)
 #pragma unroll
         for (int k = 0; k < SIDE; k++)
-            if (j < p.dy.count && k < p.x.count) out[j * p.x.count + k] = sum[j][k];
+            if (j < p.dy.count && k < p.x.count) out[j * p.step_j + k * p.step_k] = sum[j][k];
+}
+
+// ---- the sums of all parts
+
+// A block of threads has 256 numbers, or 32 of which a warp has an eighth of the parts each.
+extern "C" __global__ void __launch_bounds__(WN_KRON_GRAD_F32_SUM)
+    wn_kron_grad_sum_f32(const __grid_constant__ wn__gpu_kron_grad_sum p) {
+    enum { SPLIT = WN_KRON_GRAD_F32_SPLIT, NUMBERS = WN_KRON_GRAD_F32_SUM / SPLIT };
+    __shared__ float some[SPLIT][NUMBERS];
+    const int thread = (int)threadIdx.x, eighth = p.split != 0 ? thread / NUMBERS : 0;
+    const int64_t at = p.split != 0 ? (int64_t)blockIdx.x * NUMBERS + thread % NUMBERS
+                                    : (int64_t)blockIdx.x * WN_KRON_GRAD_F32_SUM + thread;
+    const int first = p.split != 0 ? p.parts * eighth / SPLIT : 0;
+    const int end = p.split != 0 ? p.parts * (eighth + 1) / SPLIT : p.parts;
+    float sum = 0;
+    if (at < p.numbers)
+#pragma unroll 4
+        for (int part = first; part < end; part++)
+            sum += p.sums[part * p.numbers + at];
+    if (p.split != 0) {
+        some[eighth][thread % NUMBERS] = sum;
+        __syncthreads();
+        if (eighth > 0) return;
+#pragma unroll
+        for (int i = 1; i < SPLIT; i++)
+            sum += some[i][thread];
+    }
+    if (at >= p.numbers) return;
+    const int64_t row = at / p.fast;
+    const int fast = (int)(at - row * p.fast), slow = (int)(row % p.slow);
+    const int block = (int)(row / p.slow);
+    const int64_t j = p.turned != 0 ? fast : slow, k = p.turned != 0 ? slow : fast;
+    float *const dw = p.dw + block / p.d * p.stride[0] + j * p.stride[1] + k * p.stride[2] +
+                      block % p.d * p.stride[3];
+    *dw = sum + (p.accumulate != 0 ? *dw : 0);
 }
 
 #define SMALL(side)                                                                                \

@@ -17,8 +17,13 @@
 enum {
     SIDE = WN_KRON_GRAD_TF32_SIDE,
     TILES = WN_KRON_GRAD_TF32_TILES,
-    STEP = WN_KRON_GRAD_TF32_STEP,
-    STAGES = WN_KRON_GRAD_TF32_STAGES,
+#if defined __CUDA_ARCH__ && __CUDA_ARCH__ == 900
+    STEP = WN_KRON_GRAD_TF32_STEP_90,
+    STAGES = WN_KRON_GRAD_TF32_STAGES_90,
+#else
+    STEP = WN_KRON_GRAD_TF32_STEP_80,
+    STAGES = WN_KRON_GRAD_TF32_STAGES_80,
+#endif
     TILE = SIDE + 4,                 // numbers from one tile's to the next one's
     BOTH = TILES * TILE,             // from those of dy to those of x
     PITCH = WN_KRON_GRAD_TF32_PITCH, // of a vector: eight more than a multiple of 32 banks
@@ -55,12 +60,18 @@ feature_of(const wn__gpu_kron_grad_f32 &p, const wn__gpu_kron_side &s, int block
 // Of STEP vectors, of which `left` are there.
 static __device__ __forceinline__ void bring(const wn__gpu_kron_side &s, const float *&at,
                                              uint32_t to, int left) {
-    const bool there = at != NULL;
+    if (at != NULL && left >= STEP) {
 #pragma unroll
+        for (int v = 0; v < STEP; v++) {
+            copy_number(to + v * (PITCH * 4), at, true);
+            at += s.vector;
+        }
+        return;
+    }
+#pragma unroll 1
     for (int v = 0; v < STEP; v++) {
-        const bool in = there && v < left;
-        copy_number(to + v * (PITCH * 4), in ? at : s.at, in);
-        if (there) at += s.vector;
+        const bool in = at != NULL && v < left;
+        copy_number(to + v * (PITCH * 4), in ? at + v * s.vector : s.at, in);
     }
 }
 
@@ -75,21 +86,30 @@ static __device__ __forceinline__ void add_products(float (&sum)[DOWN][ACROSS][4
         for (int e = 0; e < 4; e++)
             tf32_parts(get_float(dy + (e >> 1) * FOUR + (16 * m + 8 * (e & 1)) * 4), high[m][e],
                        low[m][e]);
+            // products that do not wait for each other, side by side
 #pragma unroll
-    for (int n = 0; n < ACROSS; n++) {
-        uint32_t x_high[2], x_low[2];
-        tf32_parts(get_float(x + 32 * n), x_high[0], x_low[0]);
-        tf32_parts(get_float(x + FOUR + 32 * n), x_high[1], x_low[1]);
+    for (int n = 0; n < ACROSS; n += 2) {
+        uint32_t x_high[2][2], x_low[2][2];
+        float d[2][DOWN][4] = {};
 #pragma unroll
-        for (int m = 0; m < DOWN; m++) {
-            float d[4] = {};
-            mma_tf32(d, low[m], x_high);
-            mma_tf32(d, high[m], x_low);
-            mma_tf32(d, high[m], x_high);
+        for (int i = 0; i < 2; i++)
+#pragma unroll
+            for (int e = 0; e < 2; e++)
+                tf32_parts(get_float(x + e * FOUR + 32 * (n + i)), x_high[i][e], x_low[i][e]);
+#pragma unroll
+        for (int i = 0; i < 2 * DOWN; i++)
+            mma_tf32(d[i / DOWN][i % DOWN], low[i % DOWN], x_high[i / DOWN]);
+#pragma unroll
+        for (int i = 0; i < 2 * DOWN; i++)
+            mma_tf32(d[i / DOWN][i % DOWN], high[i % DOWN], x_low[i / DOWN]);
+#pragma unroll
+        for (int i = 0; i < 2 * DOWN; i++)
+            mma_tf32(d[i / DOWN][i % DOWN], high[i % DOWN], x_high[i / DOWN]);
+#pragma unroll
+        for (int i = 0; i < 2 * DOWN; i++)
 #pragma unroll
             for (int e = 0; e < 4; e++)
-                sum[m][n][e] += d[e];
-        }
+                sum[i % DOWN][n + i / DOWN][e] += d[i / DOWN][i % DOWN][e];
     }
 }
 
@@ -136,26 +156,31 @@ extern "C" __global__ void __launch_bounds__(WN_KRON_GRAD_TF32_THREADS)
         __syncthreads();
         copy(v + (STAGES - 1) * STEP);
         const uint32_t from = mine + (v - begin) / STEP % STAGES * STAGE_BYTES;
-        add_products(sum, from + half, from + 4 * BOTH);
+#pragma unroll 1
+        for (int i = 0; i < STEP / 8; i++)
+            add_products(sum, from + half + i * (8 * PITCH * 4),
+                         from + 4 * BOTH + i * (8 * PITCH * 4));
     }
     const tile summed = tile_of(p, first + (warp >> 1));
     if (summed.block >= p.a * p.d) return;
     const int j = summed.output + (warp & 1) * (SIDE / 2) + (lane >> 2);
     const int k = summed.input + 2 * (lane & 3);
     const int64_t numbers = (int64_t)p.dy.count * p.x.count;
-    float *const out = p.sums + ((int64_t)blockIdx.y * p.a * p.d + summed.block) * numbers + k;
+    float *const out = p.sums + ((int64_t)blockIdx.y * p.a * p.d + summed.block) * numbers;
     bool finite = true;
 #pragma unroll
-    for (int m = 0; m < DOWN; m++)
+    for (int n = 0; n < ACROSS; n++)
 #pragma unroll
-        for (int h = 0; h < 2; h++) {
-            if (j + 16 * m + 8 * h >= p.dy.count) continue;
-            float *const row = out + (int64_t)(j + 16 * m + 8 * h) * p.x.count;
+        for (int e = 0; e < 2; e++) {
+            const int column = k + 8 * n + e;
+            if (column >= p.x.count) continue;
+            float *const at = out + (int64_t)column * p.step_k;
 #pragma unroll
-            for (int n = 0; n < ACROSS; n++)
+            for (int m = 0; m < DOWN; m++)
 #pragma unroll
-                for (int e = 0; e < 2; e++) {
-                    if (k + 8 * n + e < p.x.count) row[8 * n + e] = sum[m][n][2 * h + e];
+                for (int h = 0; h < 2; h++) {
+                    const int row = j + 16 * m + 8 * h;
+                    if (row < p.dy.count) at[(int64_t)row * p.step_j] = sum[m][n][2 * h + e];
                     finite &= isfinite(sum[m][n][2 * h + e]);
                 }
         }
@@ -163,11 +188,10 @@ extern "C" __global__ void __launch_bounds__(WN_KRON_GRAD_TF32_THREADS)
     const int64_t i = summed.block / p.d, l = summed.block % p.d;
 #pragma unroll 1
     for (int q = 0; q < DOWN * 2 * ACROSS * 2; q++) {
-        const int row = j + 8 * (q & 3), column = 8 * (q >> 3) + (q >> 2 & 1);
-        if (row >= p.dy.count || k + column >= p.x.count) continue;
-        float *const one = out + (int64_t)row * p.x.count + column;
+        const int row = j + 8 * (q & 3), column = k + 8 * (q >> 3) + (q >> 2 & 1);
+        if (row >= p.dy.count || column >= p.x.count) continue;
+        float *const one = out + (int64_t)row * p.step_j + (int64_t)column * p.step_k;
         if (!isfinite(*one))
-            *one =
-                again(p, (i * p.dy.count + row) * p.d + l, (i * p.x.count + k + column) * p.d + l);
+            *one = again(p, (i * p.dy.count + row) * p.d + l, (i * p.x.count + column) * p.d + l);
     }
 }
