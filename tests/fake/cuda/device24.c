@@ -14,7 +14,6 @@
 #include "kernels/cuda/args_few.h"
 #include "kernels/cuda/args_fit.h"
 #include "kernels/cuda/args_kron.h"
-#include "kernels/cuda/args_kron_grad.h"
 #include "kernels/cuda/args_rows.h"
 #include <stddef.h>
 #include <string.h>
@@ -98,6 +97,7 @@ typedef enum kind {
         {"wn_few_f16_" #outputs "x" #tokens, FEW, 2, 10, 0},                                       \
         {"wn_few8_bf16_" #outputs "x" #tokens, FEW, 2, 7, 0},                                      \
         {"wn_few8_f16_" #outputs "x" #tokens, FEW, 2, 10, 0},
+#define GRAD_OF(name) {name, KRON_GRAD_F32, 4, 23, 0},
 #define SHORT(name, kind)                                                                          \
     {name "_bf16", kind, 2, 7, 0}, {                                                               \
         name "_f16", kind, 2, 10, 0                                                                \
@@ -267,13 +267,7 @@ static const struct {
     SHORT("wn_kron_grad_lanes8", KRON_GRAD_LANES),
     SHORT("wn_kron_grad_lanes4", KRON_GRAD_LANES),
     SHORT("wn_kron_grad_lanes2", KRON_GRAD_LANES),
-    {"wn_kron_grad_small2_f32", KRON_GRAD_F32, 4, 23, 0},
-    {"wn_kron_grad_small4_f32", KRON_GRAD_F32, 4, 23, 0},
-    {"wn_kron_grad_small8_f32", KRON_GRAD_F32, 4, 23, 0},
-    {"wn_kron_grad_rows_f32", KRON_GRAD_F32, 4, 23, 0},
-    {"wn_kron_grad_quads_f32", KRON_GRAD_F32, 4, 23, 0},
-    {"wn_kron_grad_tf32", KRON_GRAD_F32, 4, 23, 0},
-    {"wn_kron_grad_sum_f32", KRON_GRAD_SUM_F32, 4, 23, 0},
+    FAKE_KRON_GRADS(GRAD_OF){"wn_kron_grad_sum_f32", KRON_GRAD_SUM_F32, 4, 23, 0},
     SHORT("wn_kron_grad_sum", KRON_GRAD_SUM),
     SHORT("wn_kron_merge", KRON_MERGE),
     {"wn_kron_pack_f32", KRON_PACK_F32, 4, 23, 0},
@@ -336,9 +330,8 @@ static unsigned long kron_bytes(kind which) {
     case KRON_F32:
         return fake_kron_f32_bytes(which == KRON_PACK_F32);
     case KRON_GRAD_F32:
-        return sizeof(wn__gpu_kron_grad_f32);
     case KRON_GRAD_SUM_F32:
-        return sizeof(wn__gpu_kron_grad_sum);
+        return fake_kron_grad_f32_bytes(which == KRON_GRAD_SUM_F32);
     case KRON_MERGE:
         return sizeof(wn__gpu_kron_merge);
     case KRON_DENSE:

@@ -381,6 +381,10 @@ static int pieces(const wn__gpu_kron_side *s, int64_t n, int64_t d, int quads) {
            (quads ? d % 4 == 0 : d == 1 && s->count % 4 == 0);
 }
 
+unsigned long fake_kron_grad_f32_bytes(int sum) {
+    return sum ? sizeof(wn__gpu_kron_grad_sum) : sizeof(wn__gpu_kron_grad_f32);
+}
+
 // Every sum is in the first part, as above.
 int fake_kron_grad_f32(const void *argument, const char *name) {
     wn__gpu_kron_grad_f32 p;

@@ -20,6 +20,13 @@ int fake_kron_wide_grad(const void *argument, wn_dtype dtype, const char *name);
 int fake_kron_held(const void *argument, wn_dtype dtype, int join);
 int fake_kron_rank(const void *argument, wn_dtype dtype, int rank8);
 int fake_kron_grad(const void *argument, wn_dtype dtype, int lanes);
+/* Gradients in float32, by their names; and of their argument, or that of the sum of all parts. */
+#define FAKE_KRON_GRADS(GRAD)                                                                      \
+    GRAD("wn_kron_grad_small2_f32")                                                                \
+    GRAD("wn_kron_grad_small4_f32")                                                                \
+    GRAD("wn_kron_grad_small8_f32")                                                                \
+    GRAD("wn_kron_grad_rows_f32") GRAD("wn_kron_grad_quads_f32") GRAD("wn_kron_grad_tf32")
+unsigned long fake_kron_grad_f32_bytes(int sum);
 int fake_kron_grad_f32(const void *argument, const char *name);
 int fake_kron_grad_sum_f32(const void *argument);
 int fake_kron_merge(const void *argument, wn_dtype dtype);
