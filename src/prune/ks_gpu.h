@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* A fit's gradients on a GPU: vectors, targets, factors, moments and everything between stay there;
  * the host sends each update its rows and its learning rate, and reads sums once an epoch. Factors
- * have float32 masters; factors, vectors and what lies between are in products as --dtype says, sums
- * are float32.
+ * have float32 masters; factors, vectors and what lies between are in products as --dtype says,
+ * sums are float32.
  *
  * With 16 bits vectors are scaled by a power of two to a deviation of about 1, and so are
  * differences, so that float16 reaches both; gradients are scaled back where they are used. */
@@ -59,8 +59,8 @@ typedef struct wn__ks_gpu {
     wn__arena memory, pinned;
     wn__ks_gpu_data train, val;
     /* all parameters one behind the other, each from a multiple of 512 bytes on */
-    int64_t at[WN__KRON_MAX + 2]; /* bias, factors, and the end */
-    wn_tensor w, g, m, v, rounded; /* of float32 rounded is w */
+    int64_t at[WN__KRON_MAX + 2];    /* bias, factors, and the end */
+    wn_tensor w, g, m, v, rounded;   /* of float32 rounded is w */
     wn_tensor rows, step;            /* of an update: I32 [batch], F64 [3] */
     wn_tensor loss, norms, factor;   /* sums of an epoch, [1] and [1 + parameters]; a factor */
     wn_tensor h[WN__KRON_MAX + 1];   /* [batch, width], as the host's */

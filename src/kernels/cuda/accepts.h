@@ -87,8 +87,8 @@ wn__workspace_fn wn__workspace_kron_mul_sm90a_wide, wn__workspace_kron_grad_sm90
 wn__accepts_fn wn__accepts_gpu_kron_merged;
 /* Both gradients; and where the gradient of the dense weight is found sooner. */
 wn__accepts_fn wn__accepts_gpu_kron_pair_grad, wn__accepts_gpu_kron_pair_dense;
-/* embed: whole bytes of any dtype. squared_error: y of 16 bits. gradient_norms, fit_update: F32,
- * rounded of 16 bits; and no more than a grid holds. */
+/* embed: whole bytes of any dtype. squared_error: y of 16 bits or F32. gradient_norms, fit_update:
+ * F32, rounded to 16 bits or not; and no more than a grid holds. */
 wn__accepts_fn wn__accepts_gpu_embed, wn__accepts_gpu_squared_error, wn__accepts_gpu_gradient_norms,
     wn__accepts_gpu_fit_update;
 wn__workspace_fn wn__workspace_squared_error_sm80, wn__workspace_gradient_norms_sm80;

@@ -310,7 +310,8 @@ static void spoil_presence(wn__case *c, int i) {
                                            "block8.mask",
                                            "squared_error.bias",
                                            "squared_error.gradient",
-                                           "squared_error.dbias"};
+                                           "squared_error.dbias",
+                                           "fit_update.rounded"};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.%s", wn__op_name(c->type->op), c->part[i].name);
     *tensor(c, i) = (wn_tensor){0};
