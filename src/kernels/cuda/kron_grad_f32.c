@@ -181,8 +181,9 @@ wn_status wn__gpu_run_kron_grad_f32(const wn__kron_grad *p, wn__exec *x) {
     c.a.step_k = is_turned(p) ? (int)s.b : 1;
     if (c.image == &wn__image_kron_grad_tf32_sm80) {
         const bool hopper = wn__cuda_info(wn__gpu_device(x->gpu))->compute == 90;
-        c.shared_bytes = (unsigned)WN_KRON_GRAD_TF32_SHARED(hopper ? WN_KRON_GRAD_TF32_STAGES_90
-                                                                   : WN_KRON_GRAD_TF32_STAGES_80);
+        c.shared_bytes = (unsigned)WN_KRON_GRAD_TF32_SHARED(
+            hopper ? WN_KRON_GRAD_TF32_STEP_90 * WN_KRON_GRAD_TF32_STAGES_90
+                   : WN_KRON_GRAD_TF32_STEP_80 * WN_KRON_GRAD_TF32_STAGES_80);
     }
     const wn__cuda_launch l = {.grid = {(unsigned)c.blocks, (unsigned)c.parts, 1},
                                .block = {c.threads, 1, 1},
