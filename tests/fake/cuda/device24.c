@@ -97,7 +97,14 @@ typedef enum kind {
         {"wn_few_f16_" #outputs "x" #tokens, FEW, 2, 10, 0},                                       \
         {"wn_few8_bf16_" #outputs "x" #tokens, FEW, 2, 7, 0},                                      \
         {"wn_few8_f16_" #outputs "x" #tokens, FEW, 2, 10, 0},
-#define GRAD_OF(name) {name, KRON_GRAD_F32, 4, 23, 0},
+#define ROWS_OF(tile)                                                                              \
+    {"wn_blocks_rows_" tile "_bf16", BLOCKS_ROWS, 2, 7, 0},                                        \
+        {"wn_blocks_rows_" tile "_bf16_across", BLOCKS_ROWS, 2, 7, 0},                             \
+        {"wn_blocks_rows_" tile "_f16", BLOCKS_ROWS, 2, 10, 0}, {                                  \
+        "wn_blocks_rows_" tile "_f16_across", BLOCKS_ROWS, 2, 10, 0                                \
+    }
+#define PRODUCT_OF(name) {name, KRON_F32, 4, 23, 0},
+#define GRAD_OF(name)    {name, KRON_GRAD_F32, 4, 23, 0},
 #define SHORT(name, kind)                                                                          \
     {name "_bf16", kind, 2, 7, 0}, {                                                               \
         name "_f16", kind, 2, 10, 0                                                                \
@@ -201,18 +208,9 @@ static const struct {
     {"wn_blocks_rows_bf16_across", BLOCKS_ROWS, 2, 7, 0},
     {"wn_blocks_rows_f16", BLOCKS_ROWS, 2, 10, 0},
     {"wn_blocks_rows_f16_across", BLOCKS_ROWS, 2, 10, 0},
-    {"wn_blocks_rows_128x256_bf16", BLOCKS_ROWS, 2, 7, 0},
-    {"wn_blocks_rows_128x256_bf16_across", BLOCKS_ROWS, 2, 7, 0},
-    {"wn_blocks_rows_128x256_f16", BLOCKS_ROWS, 2, 10, 0},
-    {"wn_blocks_rows_128x256_f16_across", BLOCKS_ROWS, 2, 10, 0},
-    {"wn_blocks_rows_256x192_bf16", BLOCKS_ROWS, 2, 7, 0},
-    {"wn_blocks_rows_256x192_bf16_across", BLOCKS_ROWS, 2, 7, 0},
-    {"wn_blocks_rows_256x192_f16", BLOCKS_ROWS, 2, 10, 0},
-    {"wn_blocks_rows_256x192_f16_across", BLOCKS_ROWS, 2, 10, 0},
-    {"wn_blocks_rows_128x128_bf16", BLOCKS_ROWS, 2, 7, 0},
-    {"wn_blocks_rows_128x128_bf16_across", BLOCKS_ROWS, 2, 7, 0},
-    {"wn_blocks_rows_128x128_f16", BLOCKS_ROWS, 2, 10, 0},
-    {"wn_blocks_rows_128x128_f16_across", BLOCKS_ROWS, 2, 10, 0},
+    ROWS_OF("128x256"),
+    ROWS_OF("256x192"),
+    ROWS_OF("128x128"),
     {"wn_mvue24_blocks_exact_bf16", MVUE_BLOCKS, 2, 7, 0},
     {"wn_mvue24_blocks_exact_f16", MVUE_BLOCKS, 2, 10, 0},
     {"wn_mvue24_blocks_approx_bf16", MVUE_BLOCKS, 2, 7, 1},
@@ -271,13 +269,7 @@ static const struct {
     SHORT("wn_kron_grad_sum", KRON_GRAD_SUM),
     SHORT("wn_kron_merge", KRON_MERGE),
     {"wn_kron_pack_f32", KRON_PACK_F32, 4, 23, 0},
-    {"wn_kron_f32_rows", KRON_F32, 4, 23, 0},
-    {"wn_kron_f32_rows_exact", KRON_F32, 4, 23, 0},
-    {"wn_kron_f32_lanes4", KRON_F32, 4, 23, 0},
-    {"wn_kron_f32_lanes4_exact", KRON_F32, 4, 23, 0},
-    {"wn_kron_f32_lanes8", KRON_F32, 4, 23, 0},
-    {"wn_kron_f32_lanes8_exact", KRON_F32, 4, 23, 0},
-    FLOATS("wn_kron_dense", KRON_DENSE, 0),
+    FAKE_KRON_PRODUCTS(PRODUCT_OF) FLOATS("wn_kron_dense", KRON_DENSE, 0),
 };
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 
