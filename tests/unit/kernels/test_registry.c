@@ -82,7 +82,9 @@ static void every_op_has_a_reference_below_all_others(void **state) {
         assert_true(ref->needs == 0 && !ref->accepts);
         assert_non_null(wn__op_check((wn__op)op));
         for (size_t i = 0; i < rows; i++)
-            if ((int)table[i].op == op && table + i != ref) assert_true(table[i].rank > ref->rank);
+            if ((int)table[i].op == op && table + i != ref && table[i].rank != WN__CHECKED_ONLY) {
+                assert_true(table[i].rank > ref->rank);
+            }
     }
 }
 
