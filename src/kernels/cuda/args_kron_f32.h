@@ -47,5 +47,8 @@ enum {
 #define WN_KRON_F32_STAGE(blocks)     (32768 + (blocks)*4096)
 #define WN_KRON_F32_STAGES_90(blocks) ((blocks) == 8 ? 3 : 4)
 #define WN_KRON_F32_STAGES_80         2
+/* A warp has so many times 16 rows, and a block of threads so many times fewer warps, where numbers
+ * are in two parts; once in three. */
+#define WN_KRON_F32_TALL(blocks) ((blocks) == 1 ? 1 : 2)
 
 #endif

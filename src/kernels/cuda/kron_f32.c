@@ -117,19 +117,21 @@ static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x
     WN_TRY(pack(gpu, w, tiles));
     const int64_t across = s.a * s.d / blocks * wn__ceil_div(s.b, WN_KRON_F32_OUTPUTS);
     const int stages = about->compute == 90 ? WN_KRON_F32_STAGES_90(blocks) : WN_KRON_F32_STAGES_80;
+    const bool exact = s.c < WN_KRON_F32_EXACT;
+    const unsigned threads = WN_KRON_F32_THREADS / (exact ? 1U : WN_KRON_F32_TALL(blocks));
     const wn__cuda_launch l = {
         .grid = {(unsigned)across,
                  (unsigned)wn__gpu_kron_parts(
                      across, wn__ceil_div(a.rows, WN_KRON_F32_ROWS(blocks)), H200, 1),
                  1},
-        .block = {WN_KRON_F32_THREADS, 1, 1},
+        .block = {threads, 1, 1},
         .shared_bytes = (unsigned)(stages * WN_KRON_F32_STAGE(blocks))};
     char name[48];
     (void)snprintf(name, sizeof name, "wn_kron_f32_%s%s",
                    blocks == 1   ? "rows"
                    : blocks == 4 ? "lanes4"
                                  : "lanes8",
-                   s.c < WN_KRON_F32_EXACT ? "_exact" : "");
+                   exact ? "_exact" : "");
     return wn__gpu_launch(gpu, &wn__image_kron_f32_sm80, name, &l, &a);
 }
 

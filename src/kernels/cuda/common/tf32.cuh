@@ -5,7 +5,9 @@
  *
  * Two parts x = high + low: high is rounded, so |low| <= 2^-11 |x|, and what low's bits beyond 11
  * lose is at most one unit of x's last place, 2^-23 |x|. Three products, without low low, are off
- * by (2^-22 + 2 2^-23) |x||w| = 4 2^-23 |x||w|. Three parts are x to the last bit; six products
+ * by (2^-22 + 2 2^-23) |x||w| = 4 2^-23 |x||w|. Where high is x cut, |low| < 2^-10 |x|, 13 bits
+ * of which lose at most three units: with a number cut and one rounded three products are off by
+ * (2^-21 + (3 + 1) 2^-23) |x||w| = 8 2^-23 |x||w|. Three parts are x to the last bit; six products
  * leave out 3 2^-33 |x||w|. A part of infinity or NaN makes whatever it is added to one of them,
  * though not always the right one: results that are not finite are to be made again otherwise. */
 #ifndef WN_KERNELS_CUDA_COMMON_TF32_CUH
@@ -40,6 +42,11 @@ static __device__ __forceinline__ void tf32_parts(float x, uint32_t &high, uint3
     high = __float_as_uint(h);
     middle = __float_as_uint(m);
     low = __float_as_uint(x - h - m);
+}
+/* The high part cut, not rounded. */
+static __device__ __forceinline__ void tf32_cut(float x, uint32_t &high, uint32_t &low) {
+    high = __float_as_uint(x) & 0xffffe000u;
+    low = __float_as_uint(x - __uint_as_float(high));
 }
 
 #endif

@@ -12,17 +12,16 @@
 // that size, and the result at its last bit (Fasi, Higham, Mikaitis & Pranesh 2021; later ones keep
 // more). So eight products lose at most 2 (4/2 + 1) = 6 units of their own share of S, the smaller
 // products of parts 2^-10 of that, the c / 8 sums in float32 half a unit each, and two parts leave
-// out 4: 10.1 + c / 16 <= c + 1 for c >= 16. Below three parts leave out nothing that counts, and
+// out 8: 14.1 + c / 16 <= c + 1 for c >= 16. Below three parts leave out nothing that counts, and
 // c products lose c / 2 + 1 units, c / 2 + 2 beyond four and c / 2 + 4.5 beyond eight.
 #include "kernels/cuda/args_kron_f32.h"
 #include "kernels/cuda/common/mma16.cuh"
 #include "kernels/cuda/common/tf32.cuh"
 
 enum {
-    THREADS = WN_KRON_F32_THREADS,
     INPUTS = WN_KRON_F32_ACROSS,
     ROW_BYTES = INPUTS * 16,
-    SET_ROWS = 64, // of eight warps
+    SET_ROWS = 64,
     SET_BYTES = SET_ROWS * ROW_BYTES,
 };
 
@@ -73,7 +72,7 @@ static __device__ __forceinline__ void copy4_async(uint32_t to, const float *fro
                  : "memory");
 }
 
-template <int BLOCKS, int UNROLL>
+template <int BLOCKS, int THREADS, int UNROLL>
 static __device__ __forceinline__ void bring_pieces(const wn__gpu_kron_f32 &p, uint32_t to,
                                                     const float *x, int row, int k0) {
     enum { SETS = BLOCKS == 8 ? 2 : 1, STEP = THREADS / INPUTS / SETS };
@@ -94,7 +93,11 @@ static __device__ __forceinline__ void bring_pieces(const wn__gpu_kron_f32 &p, u
 // Number by number, four vectors a row; lanes along whichever has unit stride.
 static __device__ __forceinline__ void bring_numbers(const wn__gpu_kron_f32 &p, uint32_t to,
                                                      const float *x, int row, int k0) {
-    enum { VECTORS = 4 * shape<1>::ROWS, TIMES = VECTORS * INPUTS / THREADS };
+    enum {
+        VECTORS = 4 * shape<1>::ROWS,
+        THREADS = WN_KRON_F32_THREADS,
+        TIMES = VECTORS * INPUTS / THREADS
+    };
     static_assert(VECTORS == THREADS && TIMES == INPUTS, "a thread has a vector, or an input");
     const bool by_vector = p.by_vector != 0;
     const int more = by_vector ? 0 : THREADS / INPUTS; // vectors from time to time, or an input
@@ -112,7 +115,7 @@ static __device__ __forceinline__ void bring_numbers(const wn__gpu_kron_f32 &p, 
 }
 
 // Weights of 64 outputs: [block][outputs / 8] of tiles.
-template <int BLOCKS, int UNROLL>
+template <int BLOCKS, int THREADS, int UNROLL>
 static __device__ __forceinline__ void bring_weights(const wn__gpu_kron_f32 &p, uint32_t to,
                                                      const float *tiles, int left, int kt) {
     enum { PIECES = BLOCKS * 8 * 32 };
@@ -191,30 +194,76 @@ static __device__ __forceinline__ void load_one(float (&a)[4], const uint8_t *x,
 }
 
 // x: the warp's first row; w: its first tile, of block 0. active: tiles that there are.
-template <int BLOCKS, int PARTS>
-static __device__ __forceinline__ void multiply(sums &sum, const uint8_t *x, const float2 *w,
-                                                int active) {
-    const int lane = (int)threadIdx.x & 31;
-    x += (lane >> 2) * ROW_BYTES + (lane & 3) * 16;
-    w += lane;
+template <int BLOCKS>
+static __device__ __forceinline__ void multiply_exact(sums &sum, const uint8_t *x, const float2 *w,
+                                                      int active) {
 #pragma unroll 1
     for (int half = 0; half < 2; half++) {
-        float a[4][4]; // [q]
-        if (PARTS == 2) load_all(a, x);
 #pragma unroll
         for (int q = 0; q < 4; q++) {
-            uint32_t parts[PARTS][4];
-            if (PARTS > 2) load_one(a[q], x, q);
-            take_apart<PARTS, 4>(parts, a[q]);
+            float a[4];
+            uint32_t parts[3][4];
+            load_one(a, x, q);
+            take_apart<3, 4>(parts, a);
 #pragma unroll
             for (int n = 0; n < 4; n++) {
                 if (n >= active) break;
                 const float2 v = w[((BLOCKS > 1 ? q * 8 : 0) + n) * 64];
                 const float two[2] = {v.x, v.y};
-                uint32_t b[PARTS][2];
-                take_apart<PARTS, 2>(b, two);
-                multiply8<PARTS>(sum[q][n], parts, b);
-                if (PARTS > 2) asm volatile("" ::: "memory"); // nothing early: registers are few
+                uint32_t b[3][2];
+                take_apart<3, 2>(b, two);
+                multiply8<3>(sum[q][n], parts, b);
+                asm volatile("" ::: "memory"); // nothing early: registers are few
+            }
+        }
+        x += 128;
+        w += 32;
+    }
+}
+
+// In two parts, x rounded, weights cut: SIDE tiles of outputs by TALL of rows side by side, so that
+// products seldom wait for those before.
+template <int BLOCKS, int TALL, int SIDE>
+static __device__ __forceinline__ void multiply(sums (&sum)[TALL], const uint8_t *x,
+                                                const float2 *w, int active) {
+#pragma unroll 1
+    for (int half = 0; half < 2; half++) {
+        float a[TALL][4][4]; // [q]
+#pragma unroll
+        for (int t = 0; t < TALL; t++)
+            load_all(a[t], x + t * 16 * ROW_BYTES);
+#pragma unroll
+        for (int q = 0; q < 4; q++) {
+            uint32_t parts[TALL][2][4];
+#pragma unroll
+            for (int t = 0; t < TALL; t++)
+                take_apart<2, 4>(parts[t], a[t][q]);
+#pragma unroll
+            for (int n = 0; n < 4; n += SIDE) {
+                asm volatile("" ::: "memory"); // nothing early: registers are few
+                if (n >= active) break;
+                float d[TALL][SIDE][4] = {};
+                uint32_t b[SIDE][2][2];
+#pragma unroll
+                for (int s = 0; s < SIDE; s++) {
+                    const float2 v = w[((BLOCKS > 1 ? q * 8 : 0) + n + s) * 64];
+                    tf32_cut(v.x, b[s][0][0], b[s][1][0]);
+                    tf32_cut(v.y, b[s][0][1], b[s][1][1]);
+                }
+#pragma unroll
+                for (int pass = 0; pass < 3; pass++)
+#pragma unroll
+                    for (int s = 0; s < SIDE; s++)
+#pragma unroll
+                        for (int t = 0; t < TALL; t++)
+                            mma_tf32(d[t][s], parts[t][pass == 0], b[s][pass == 1]);
+#pragma unroll
+                for (int s = 0; s < SIDE; s++)
+#pragma unroll
+                    for (int t = 0; t < TALL; t++)
+#pragma unroll
+                        for (int e = 0; e < 4; e++)
+                            sum[t][q][n + s][e] += d[t][s][e];
             }
         }
         x += 128;
@@ -301,85 +350,99 @@ static __device__ __forceinline__ const float *tiles_of(const wn__gpu_kron_f32 &
 }
 
 // Of eight blocks every set of warps has four; else every set has rows of its own.
-template <int BLOCKS> struct share {
+template <int BLOCKS, int TALL> struct share {
     int row, tile, block;
     __device__ __forceinline__ share() {
-        const int warp = (int)threadIdx.x / 32, set = warp / 8;
-        row = 16 * (warp & 3) + (BLOCKS == 8 ? 0 : SET_ROWS * set);
-        tile = 4 * (warp >> 2 & 1);
+        const int warp = (int)threadIdx.x / 32, set = warp / (8 / TALL);
+        row = 16 * TALL * (warp & (4 / TALL - 1)) + (BLOCKS == 8 ? 0 : SET_ROWS * set);
+        tile = 4 * (warp / (4 / TALL) & 1);
         block = BLOCKS == 8 ? 4 * set : 0;
+    }
+    // The lane's first number of x and of weights, in bytes.
+    __device__ __forceinline__ int in_x() const {
+        const int lane = (int)threadIdx.x & 31;
+        return (row + (lane >> 2)) * ROW_BYTES + (lane & 3) * 16 + block * (SET_BYTES / 4);
+    }
+    __device__ __forceinline__ int in_w() const {
+        return (block * 8 + tile) * 4 * WN_KRON_F32_TILE + ((int)threadIdx.x & 31) * 8;
     }
 };
 
-template <int BLOCKS>
-static __device__ __forceinline__ void store_share(const wn__gpu_kron_f32 &p, const sums &sum,
-                                                   const place &at, int row) {
-    const share<BLOCKS> mine;
-    store<BLOCKS>(p, sum, p.x + at.inputs * p.x_feature + mine.block,
-                  p.y + at.outputs * p.y_feature + mine.block * p.y_q,
-                  tiles_of(p, at.block + mine.block, 0), row + mine.row,
-                  WN_KRON_F32_OUTPUTS * at.part + 8 * mine.tile);
+template <int BLOCKS, int TALL>
+static __device__ __forceinline__ void
+store_share(const wn__gpu_kron_f32 &p, const sums (&sum)[TALL], const place &at, int row) {
+    const share<BLOCKS, TALL> mine;
+#pragma unroll
+    for (int t = 0; t < TALL; t++)
+        store<BLOCKS>(p, sum[t], p.x + at.inputs * p.x_feature + mine.block,
+                      p.y + at.outputs * p.y_feature + mine.block * p.y_q,
+                      tiles_of(p, at.block + mine.block, 0), row + mine.row + 16 * t,
+                      WN_KRON_F32_OUTPUTS * at.part + 8 * mine.tile);
 }
 
 // A block of threads: 64 outputs of BLOCKS blocks, and rows.
-template <int BLOCKS, int PARTS>
+template <int BLOCKS, int PARTS, int TALL>
 static __device__ __forceinline__ void factor(const wn__gpu_kron_f32 &p) {
     enum { STAGES = shape<BLOCKS>::STAGES, STAGE = shape<BLOCKS>::STAGE };
-    enum { UNROLL = BLOCKS == 1 || PARTS > 2 || STAGES == 2 ? 1 : 4 }; // as registers allow
+    enum { THREADS = WN_KRON_F32_THREADS / TALL, SIDE = BLOCKS == 1 ? 1 : 4 };
+    enum { UNROLL = BLOCKS == 1 || PARTS > 2 || STAGES == 2 ? 1 : 2 }; // as registers allow
     extern __shared__ __align__(128) uint8_t memory[];
     __shared__ place home; // registers are few
     if (threadIdx.x == 0) home = place_of<BLOCKS>(p);
     __syncthreads();
-    const share<BLOCKS> mine;
-    const uint8_t *my_x = memory + mine.row * ROW_BYTES + mine.block * (SET_BYTES / 4);
-    const uint8_t *my_w =
-        memory + 2 * SET_BYTES + (mine.block * 8 + mine.tile) * 4 * WN_KRON_F32_TILE;
-
     int next = (int)blockIdx.y * shape<BLOCKS>::ROWS, next_kt = 0, stage = 0;
     const auto copy = [&] {
         if (next < p.rows) {
             const uint32_t to = shared_address(memory) + stage;
             const float *x = p.x + home.inputs * p.x_feature;
             if (BLOCKS > 1 || p.wide_in != 0)
-                bring_pieces<BLOCKS, UNROLL>(p, to, x, next, next_kt * INPUTS);
+                bring_pieces<BLOCKS, THREADS, UNROLL>(p, to, x, next, next_kt * INPUTS);
             else
                 bring_numbers(p, to, x, next, next_kt * INPUTS);
-            bring_weights<BLOCKS, UNROLL>(p, to + 2 * SET_BYTES,
-                                          tiles_of(p, home.block, 8 * home.part),
-                                          p.down - 8 * home.part, next_kt);
+            bring_weights<BLOCKS, THREADS, UNROLL>(p, to + 2 * SET_BYTES,
+                                                   tiles_of(p, home.block, 8 * home.part),
+                                                   p.down - 8 * home.part, next_kt);
         }
         copies_commit();
         if (++next_kt == p.across) next_kt = 0, next += (int)gridDim.y * shape<BLOCKS>::ROWS;
         stage = stage == (STAGES - 1) * STAGE ? 0 : stage + STAGE;
     };
+#pragma unroll 1
     for (int s = 0; s + 1 < STAGES; s++)
         copy();
 #pragma unroll 1
     for (int row = (int)blockIdx.y * shape<BLOCKS>::ROWS; row < p.rows;
          row += (int)gridDim.y * shape<BLOCKS>::ROWS) {
+        const share<BLOCKS, TALL> mine;
         const int active = row + mine.row < p.rows ? p.down - 8 * home.part - mine.tile : 0;
-        sums sum = {};
+        sums sum[TALL] = {};
 #pragma unroll 1
         for (int kt = 0; kt < p.across; kt++) {
             copies_wait<STAGES - 2>();
             __syncthreads();
             copy(); // to where the step before was; behind it lies this step's stage
-            if (active > 0)
-                multiply<BLOCKS, PARTS>(sum, my_x + stage, (const float2 *)(my_w + stage), active);
+            const uint8_t *x = memory + stage + mine.in_x();
+            const float2 *w = (const float2 *)(memory + stage + 2 * SET_BYTES + mine.in_w());
+            if (PARTS > 2 && active > 0)
+                multiply_exact<BLOCKS>(sum[0], x, w, active);
+            else if (PARTS == 2 && active > (SIDE > 1 ? SIDE - 2 : 0))
+                multiply<BLOCKS, TALL, SIDE>(sum, x, w, active);
+            else if (PARTS == 2 && active > 0)
+                multiply<BLOCKS, TALL, (SIDE > 2 ? 2 : 1)>(sum, x, w, active);
         }
-        store_share<BLOCKS>(p, sum, home, row);
+        store_share<BLOCKS, TALL>(p, sum, home, row);
     }
 }
 
-#define KERNELS(name, blocks)                                                                      \
-    extern "C" __global__ void __launch_bounds__(WN_KRON_F32_THREADS, 1)                           \
+#define KERNELS(name, blocks, tall)                                                                \
+    extern "C" __global__ void __launch_bounds__(WN_KRON_F32_THREADS / (tall), 1)                  \
         wn_kron_f32_##name(const __grid_constant__ wn__gpu_kron_f32 p) {                           \
-        factor<blocks, 2>(p);                                                                      \
+        factor<blocks, 2, tall>(p);                                                                \
     }                                                                                              \
     extern "C" __global__ void __launch_bounds__(WN_KRON_F32_THREADS, 1)                           \
         wn_kron_f32_##name##_exact(const __grid_constant__ wn__gpu_kron_f32 p) {                   \
-        factor<blocks, 3>(p);                                                                      \
+        factor<blocks, 3, 1>(p);                                                                   \
     }
-KERNELS(rows, 1)
-KERNELS(lanes4, 4)
-KERNELS(lanes8, 8)
+KERNELS(rows, 1, 1)
+KERNELS(lanes4, 4, WN_KRON_F32_TALL(4))
+KERNELS(lanes8, 8, WN_KRON_F32_TALL(8))
