@@ -139,6 +139,17 @@ static void test_products(void **state) {
     assert_int_equal(c8.hgmma, 2 * 2 * (5 * 4 + 3 * 8));
     assert_int_equal(c8.hgmma_sparse, c8.hgmma);
     assert_int_equal(c8.fences, 0);
+    // 128 x 208; in 8 bits 256 x 208 and 256 x 192 too, with one set of words: one step
+    const counts wide = count_image("spmm24_blocks_wide_sm90a");
+    assert_int_equal(wide.functions, 2);
+    assert_int_equal(wide.hgmma, 2 * 2 * 4);
+    assert_int_equal(wide.hgmma_sparse, wide.hgmma);
+    assert_int_equal(wide.fences, 0);
+    const counts wide8 = count_image("spmm24_blocks8_wide_sm90a");
+    assert_int_equal(wide8.functions, 6);
+    assert_int_equal(wide8.hgmma, 2 * (2 * 3 * 4 + 2 * 4));
+    assert_int_equal(wide8.hgmma_sparse, wide8.hgmma);
+    assert_int_equal(wide8.fences, 0);
 }
 
 // Products of factors by tensor cores; those of block low rank by warpgroups: of a step, 4 x 4 of
@@ -165,6 +176,9 @@ static void test_factors(void **state) {
     // of float32: eight inputs of four blocks by 32 outputs, three products of parts or six, for
     // blocks side by side in two ways and not
     assert_true(count_image("kron_f32_sm80").hmma >= 3 * 4 * 4 * (3 + 6));
+    // its gradient: eight vectors, 32 x 64 numbers of a warp, three products of parts
+    assert_true(count_image("kron_grad_tf32_sm80").hmma >= 2 * 8 * 3);
+    assert_int_equal(count_image("kron_grad_f32_sm80").hmma, 0);
 }
 
 int main(void) {
