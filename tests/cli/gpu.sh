@@ -63,6 +63,12 @@ prints "kron_mul_sm90a_fused"; prints "kron_mul_sm90a_rank"; prints "kron_mul_sm
 for op in embed squared_error gradient_norms fit_update; do
     run 0 kernels --check --quick --op $op --variant sm80
 done
+# cards with less shared memory than 9.0: all that 8.0 has, and 99 KiB, before and after 9.0
+for card in 80:166912 86:101376 120:101376; do
+    export FAKE_CUDA_COMPUTE=${card%:*} FAKE_CUDA_SHARED=${card#*:}
+    run 0 kernels --check --quick --op 'kron*' --variant sm80
+done
+unset FAKE_CUDA_COMPUTE FAKE_CUDA_SHARED
 run 0 ks fit "$(dirname "$0")/../fixtures/formats/pth/parameter.pth" --device cuda --method sgd --num-epochs 2 --output-dir "$dir/ks"; says "fit on Fake GPU 0 in float16"; says "ms a step"
 run 0 ks fit "$(dirname "$0")/../fixtures/formats/pth/parameter.pth" --device cuda --dtype float32 --method sgd --num-epochs 2 --output-dir "$dir/ks32"; says "fit on Fake GPU 0 in float32"
 run 0 bench ks --device cuda --shapes 1024x1024 --rows 1 --repeats 1 --work 'forward factor,input gradient factor,forward two' --dtype float32

@@ -90,6 +90,10 @@ bool wn__gpu_kron_wide(const wn_tensor *t) {
            (uintptr_t)t->data % 16 == 0;
 }
 
+bool wn__gpu_kron_room(const wn__gpu *gpu, int bytes) {
+    return wn__cuda_info(wn__gpu_device(gpu))->shared_bytes >= bytes;
+}
+
 int wn__gpu_kron_lanes(const wn__kron_size *s, int64_t side, const wn_tensor *x) {
     const int64_t blocks = s->a * s->d;
     if (!wn__gpu_kron_wide(x)) return 0;
@@ -117,9 +121,10 @@ int wn__gpu_kron_parts(int64_t blocks, int64_t steps, int64_t at_once, int64_t e
 // Blocks of threads are for its processors: elsewhere others do the same work.
 enum { H200 = 132 };
 
-// Weights of four blocks have room in shared memory from 9.0 on, for four times as many vectors.
+// Weights of four blocks have room in shared memory of 9.0 and its like, for four times as many
+// vectors.
 static wn_status run_lanes(wn__gpu *gpu, wn__gpu_kron_factor *a, int64_t blocks, bool bf16) {
-    const bool staged = a->d < 8 && wn__cuda_info(wn__gpu_device(gpu))->compute >= 90;
+    const bool staged = a->d < 8 && wn__gpu_kron_room(gpu, WN_KRON_STAGED_SHARED);
     if (staged) a->lanes = 4;
     const int64_t steps = wn__ceil_div(a->n, (int64_t)WN_KRON_LANES_VECTORS * 16 / a->lanes);
     const wn__cuda_launch l = {
@@ -136,7 +141,8 @@ static wn_status run_lanes(wn__gpu *gpu, wn__gpu_kron_factor *a, int64_t blocks,
 static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x,
                             const wn_tensor *y, void *tiles, bool accumulate) {
     const wn__kron_size s = wn__kron_size_of(w);
-    const int lanes = wn__gpu_kron_lanes(&s, s.c, x);
+    const bool room = wn__gpu_kron_room(gpu, WN_KRON_LANES_SHARED);
+    const int lanes = room ? wn__gpu_kron_lanes(&s, s.c, x) : 0;
     const bool bf16 = x->dtype == WN_DTYPE_BF16;
     wn__gpu_kron_factor a = {.x = x->data,
                              .y = y->data,

@@ -19,6 +19,10 @@ bool wn__gpu_kron_accepts_f32(const wn__kron_mul *p, char *why, size_t n);
 size_t wn__gpu_kron_workspace_f32(const wn__kron_mul *p);
 WN_NODISCARD wn_status wn__gpu_kron_mul_f32(const wn__kron_mul *p, wn__exec *x);
 
+/* Whether a block of threads may have so many bytes of shared memory: 99 KiB on 8.6, 8.9 and 12.0,
+ * more than twice as many on 9.0. */
+bool wn__gpu_kron_room(const wn__gpu *gpu, int bytes);
+
 /* Whether 16 bytes of features can be taken at once wherever their number is a multiple of eight.
  */
 bool wn__gpu_kron_wide(const wn_tensor *t);

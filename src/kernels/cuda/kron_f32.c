@@ -22,7 +22,7 @@ static bool fits_grid(const wn_tensor *w, char *why, size_t n) {
 }
 
 bool wn__gpu_kron_accepts_f32(const wn__kron_mul *p, char *why, size_t n) {
-    const int64_t most = INT_MAX - 1024; // rows go a little beyond
+    const int64_t most = INT_MAX - (1 << 20); // rows go beyond, by steps of all blocks of threads
     if (p->x.shape[0] > most) {
         (void)snprintf(why, n, "a batch of %lld is beyond 2^31", (long long)p->x.shape[0]);
         return false;
@@ -75,8 +75,8 @@ static bool wide(const wn_tensor *t, int along) {
 
 // How many blocks are taken together: 8, 4, or 1 where they do not lie side by side. Eight are
 // whole 32 bytes, which is what memory and caches move, where there is room for them.
-static int blocks_of(const wn__kron_size *s, const wn_tensor *x, const wn__cuda_about *about) {
-    const bool room = about->shared_bytes >= WN_KRON_F32_STAGES_80 * WN_KRON_F32_STAGE(8);
+static int blocks_of(const wn__gpu *gpu, const wn__kron_size *s, const wn_tensor *x) {
+    const bool room = wn__gpu_kron_room(gpu, WN_KRON_F32_STAGES_80 * WN_KRON_F32_STAGE(8));
     if (s->d % 4 != 0 || x->stride[1] != 1 || !wide(x, 1)) return 1;
     return s->d % 8 == 0 && room ? 8 : 4;
 }
@@ -100,8 +100,8 @@ static void set_strides(wn__gpu_kron_f32 *a, const wn_tensor *x, const wn_tensor
 static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x,
                             const wn_tensor *y, float *tiles, bool accumulate) {
     const wn__kron_size s = wn__kron_size_of(w);
-    const wn__cuda_about *about = wn__cuda_info(wn__gpu_device(gpu));
-    const int blocks = blocks_of(&s, x, about);
+    const bool hopper = wn__cuda_info(wn__gpu_device(gpu))->compute == 90;
+    const int blocks = blocks_of(gpu, &s, x);
     wn__gpu_kron_f32 a = {.x = x->data,
                           .y = y->data,
                           .tiles = tiles,
@@ -116,7 +116,7 @@ static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x
     set_strides(&a, x, y, blocks);
     WN_TRY(pack(gpu, w, tiles));
     const int64_t across = s.a * s.d / blocks * wn__ceil_div(s.b, WN_KRON_F32_OUTPUTS);
-    const int stages = about->compute == 90 ? WN_KRON_F32_STAGES_90(blocks) : WN_KRON_F32_STAGES_80;
+    const int stages = hopper ? WN_KRON_F32_STAGES_90(blocks) : WN_KRON_F32_STAGES_80;
     const bool exact = s.c < WN_KRON_F32_EXACT;
     const unsigned threads = WN_KRON_F32_THREADS / (exact ? 1U : WN_KRON_F32_TALL(blocks));
     const wn__cuda_launch l = {

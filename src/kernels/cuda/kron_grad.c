@@ -48,7 +48,7 @@ static cut cut_of(const wn__kron_grad *p, bool together) {
     return c;
 }
 
-// Whatever the addresses will be.
+// Whatever the addresses will be, and the room in shared memory.
 size_t wn__workspace_kron_grad_sm80(const void *args, int threads) {
     const wn__kron_grad *p = args;
     (void)threads;
@@ -73,7 +73,7 @@ wn_status wn__kron_grad_sm80(const void *args, wn__exec *x) {
     const wn__kron_grad *p = args;
     if (p->x.dtype == WN_DTYPE_F32) return wn__gpu_run_kron_grad_f32(p, x);
     const wn__kron_size s = wn__kron_size_of(&p->dw);
-    const cut c = cut_of(p, true);
+    const cut c = cut_of(p, wn__gpu_kron_room(x->gpu, WN_KRON_GRAD_LANES_SHARED(1)));
     const bool bf16 = p->x.dtype == WN_DTYPE_BF16;
     const int compute = wn__cuda_info(wn__gpu_device(x->gpu))->compute;
     const int stages = compute >= 90 ? WN_KRON_GRAD_STAGES : 1;

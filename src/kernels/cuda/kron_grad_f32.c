@@ -114,7 +114,7 @@ static cut cut_of(const wn__kron_grad *p) {
 
 bool wn__gpu_accepts_kron_grad_f32(const wn__kron_grad *p, char *why, size_t n) {
     const wn__kron_size s = wn__kron_size_of(&p->dw);
-    const int64_t most = INT_MAX - 1024; // steps go a little beyond
+    const int64_t most = INT_MAX - (1 << 20); // steps of all parts go beyond
     if (p->x.shape[0] > most)
         (void)snprintf(why, n, "a batch of %lld is beyond 2^31", (long long)p->x.shape[0]);
     else if (s.a * s.d > most * 32 / (s.b * s.c) ||

@@ -228,6 +228,11 @@ wn__cu_result cuDeviceGetName(char *name, int length, wn__cu_device device) {
     name[sizeof text - 2] = (char)('0' + device);
     return 0;
 }
+// 9.0 with what it has, or another by FAKE_CUDA_COMPUTE=86 FAKE_CUDA_SHARED=101376.
+static int number_of(const char *variable, int otherwise) {
+    const char *text = getenv(variable);
+    return text != NULL ? atoi(text) : otherwise;
+}
 wn__cu_result cuDeviceGetAttribute(int *value, int attribute, wn__cu_device device) {
     CALL(cuDeviceGetAttribute);
     (void)device;
@@ -242,13 +247,13 @@ wn__cu_result cuDeviceGetAttribute(int *value, int attribute, wn__cu_device devi
         *value = 1 << 20;
         return 0;
     case WN_CU_COMPUTE_MAJOR:
-        *value = 9;
+        *value = number_of("FAKE_CUDA_COMPUTE", 90) / 10;
         return 0;
     case WN_CU_COMPUTE_MINOR:
-        *value = 0;
+        *value = number_of("FAKE_CUDA_COMPUTE", 90) % 10;
         return 0;
     case WN_CU_SHARED_OPTIN:
-        *value = 232448;
+        *value = number_of("FAKE_CUDA_SHARED", 232448);
         return 0;
     default:
         return INVALID_VALUE;
