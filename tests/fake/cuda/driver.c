@@ -25,6 +25,7 @@ struct wn__cu_function {
     int which;
 };
 struct wn__cu_module {
+    const char *image;                           // borrowed
     struct wn__cu_function copy, probe, other[]; // one of each kernel known here
 };
 
@@ -407,6 +408,7 @@ wn__cu_result cuModuleLoadData(wn__cu_module *module, const void *image) {
     int others = fake_device24_count();
     *module = calloc(1, sizeof **module + (size_t)others * sizeof(struct wn__cu_function));
     if (*module == NULL) return WN_CU_OUT_OF_MEMORY;
+    (*module)->image = image;
     (*module)->probe.which = PROBE;
     for (int i = 0; i < others; i++)
         (*module)->other[i].which = OTHERS + i;
@@ -418,10 +420,18 @@ wn__cu_result cuModuleUnload(wn__cu_module module) {
     fake_cuda.alive--;
     return 0;
 }
+// Whether a fatbin names a function: 16 bytes, of which the last 8 say how much follows. One that
+// is its first words alone, of a test, has every function.
+static int names(const char *image, const char *name) {
+    uint64_t bytes;
+    memcpy(&bytes, image + 8, sizeof bytes);
+    return bytes == 0 || memmem(image + 16, bytes, name, strlen(name) + 1) != NULL;
+}
 wn__cu_result cuModuleGetFunction(wn__cu_function *function, wn__cu_module module,
                                   const char *name) {
     CALL(cuModuleGetFunction);
     int which;
+    if (!names(module->image, name)) return NOT_FOUND;
     if (strcmp(name, "wn_copy") == 0)
         *function = &module->copy;
     else if (strcmp(name, "wn_probe") == 0)
@@ -435,7 +445,10 @@ wn__cu_result cuModuleGetFunction(wn__cu_function *function, wn__cu_module modul
 wn__cu_result cuFuncSetAttribute(wn__cu_function function, int attribute, int value) {
     CALL(cuFuncSetAttribute);
     (void)function;
-    return attribute == WN_CU_FUNCTION_SHARED_BYTES && value <= 232448 ? 0 : INVALID_VALUE;
+    return attribute == WN_CU_FUNCTION_SHARED_BYTES &&
+                   value <= number_of("FAKE_CUDA_SHARED", 232448)
+               ? 0
+               : INVALID_VALUE;
 }
 wn__cu_result cuLaunchKernelEx(const wn__cu_launch *launch, wn__cu_function function,
                                void **arguments, void **extra) {
