@@ -53,7 +53,7 @@ static const wn__field fields[FIELDS] = {
     WN__FIELD_SIZE("r", 1, 1, 4, 9),
     WN__FIELD_CHOICE("count", 1, 4, 2),
     WN__FIELD_DTYPE,
-    WN__FIELD_DATA(WN__DATA_WILD),
+    WN__FIELD_DATA(WN__DATA_INFINITE),
     WN__FIELD_WORDS("batch", LAST_OUT, 0, batch_words),
     WN__FIELD_WORDS("layout", 2, 0, layout_words),
     WN__FIELD_FLAG("accumulate", 0),
@@ -91,8 +91,7 @@ static void settle_wide(int64_t *v, bool single) {
 
 // Now and then one large factor, one of blocks side by side, a butterfly, or one of the chains that
 // run at once on a GPU, with few vectors where it is long.
-static void settle(wn__problem *p) {
-    int64_t *v = p->value;
+static void settle_sizes(int64_t *v) {
     const int64_t roll = (v[A] + 3 * v[B] + 5 * v[C] + 7 * v[T]) % 32;
     if (roll > 13) return;
     if (roll > 11) {
@@ -147,6 +146,13 @@ static void settle(wn__problem *p) {
     v[R] = roll < 2 ? 1 : 16;
     v[COUNT] = roll < 2 ? 2 : 3;
     v[FORM] = turned | (roll < 2 ? 0 : BUTTERFLY);
+}
+
+// Products of factors, or what lies between, make other infinities of these than the chain does.
+static void settle(wn__problem *p) {
+    int64_t *v = p->value;
+    settle_sizes(v);
+    if (v[DATA] > WN__DATA_WILD && v[COUNT] > 1) v[DATA] -= WN__DATA_WILD + 1;
 }
 
 static int64_t power(int64_t b, int64_t n) {
