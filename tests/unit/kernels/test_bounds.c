@@ -113,15 +113,70 @@ static void test_products(void **state) {
     check_products(WN__OP_spmm24_rows, "m", "bf16");
 }
 
+// Chunks of tokens and of columns, and what is left over of them.
+static void test_kept_places(void **state) {
+    (void)state;
+    static const char *const dtypes[] = {"f32", "bf16"};
+    char text[128];
+    for (int i = 0; i < 2; i++)
+        for (int64_t tokens = 41; tokens <= 557; tokens += 43)
+            for (int64_t k = 29; k <= 72; k += 7) {
+                (void)snprintf(text, sizeof text, "T=%lld,n=%lld,k=%lld,dtype=%s",
+                               (long long)tokens, (long long)(k % 5), (long long)k, dtypes[i]);
+                (void)run_all(WN__OP_sddmm24, text);
+            }
+}
+
+// Blocks of four rows one by one and the last, of any rest, by one vector of columns, by two and by
+// what is left over.
+static void test_draws(void **state) {
+    (void)state;
+    static const char *const methods[] = {"exact", "approx"};
+    char text[128];
+    for (int i = 0; i < 2; i++)
+        for (int64_t rows = 1; rows <= 13; rows += 2)
+            for (int64_t columns = 1; columns <= 81; columns += 5) {
+                (void)snprintf(text, sizeof text, "r=%lld,c=%lld,method=%s", (long long)rows,
+                               (long long)columns, methods[i]);
+                (void)run_all(WN__OP_mvue24, text);
+                (void)run_all(WN__OP_mvue24_tokens, text);
+            }
+}
+
+// One factor, batch last, whose weights are packed by each task or before all: blocks by four and
+// one by one, tiles and slices that differ by one, panels that tokens do not fill.
+static void test_factors(void **state) {
+    (void)state;
+    static const int64_t blocks[] = {1, 3, 4, 5, 8}, sides[][2] = {{16, 17}, {31, 200}};
+    static const char *const dtypes[] = {"f32", "bf16"};
+    char text[128];
+    for (int i = 0; i < 5; i++)
+        for (int s = 0; s < 2; s++)
+            for (int64_t n = 17; n <= 277; n += n < 60 ? 21 : 109)
+                for (int t = 0; t < 4; t++) {
+                    (void)snprintf(text, sizeof text,
+                                   "n=%lld,a=%d,s=1,t=%lld,r=1,c=%lld,d=%lld,count=1,batch=last,"
+                                   "dtype=%s",
+                                   (long long)n, 1 + t / 2, (long long)sides[s][0],
+                                   (long long)sides[s][1], (long long)blocks[i], dtypes[t % 2]);
+                    (void)run_all(WN__OP_kron_mul, text);
+                }
+}
+
 // Where there are vectors, something ran.
 static void test_runs(void **state) {
     (void)state;
     const bool avx2 = (wn__cpu_flags() & WN_CPU_AVX2) != 0;
     assert_int_equal(run_all(WN__OP_spmm24, "T=64,n=4,k=64") > 0, avx2);
+    assert_int_equal(run_all(WN__OP_sddmm24, "T=64,n=4,k=64") > 0, avx2);
+    assert_int_equal(run_all(WN__OP_mvue24, "r=8,c=64") > 0, avx2);
+    assert_int_equal(run_all(WN__OP_mvue24_tokens, "r=8,c=64") > 0, avx2);
+    assert_int_equal(run_all(WN__OP_kron_mul, "n=40,count=1,batch=last") > 0, avx2);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_products),
-                                       cmocka_unit_test(test_runs)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_products), cmocka_unit_test(test_kept_places),
+        cmocka_unit_test(test_draws), cmocka_unit_test(test_factors), cmocka_unit_test(test_runs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
