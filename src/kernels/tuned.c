@@ -19,7 +19,8 @@
 
 #define HEADER        "winnow choices 2"
 #define HEADER_BEFORE "winnow choices 1"
-#define LARGEST       ((size_t)4 << 20) // of a file: some ten thousand choices
+#define LARGEST       ((size_t)4 << 20) // of a file
+#define MOST          10000             // choices: each is looked for among those before it
 #define NOTHING       "-"               // in place of a field that says nothing
 
 // A line's place in a file, and how many fields it may have.
@@ -109,6 +110,7 @@ wn_status wn__tuned_put(wn__tuned *t, const wn__tuned_line *line) {
             t->line[i] = *line;
             return WN_OK;
         }
+    if (t->count == MOST) return wn__fail(WN_FORMAT, "more than %d choices in a file", MOST);
     if ((t->count & (t->count - 1)) == 0) { // full: at every power of two
         wn__tuned_line *more = realloc(t->line, (t->count ? 2 * t->count : 1) * sizeof *more);
         if (more == NULL) return wn__fail(WN_NOMEM, "no memory for %zu choices", t->count + 1);

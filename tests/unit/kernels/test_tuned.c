@@ -89,6 +89,31 @@ static void test_large(void **state) {
     wn__tuned_free(&t);
 }
 
+// So are short lines of a file that is not too long, as soon as there are too many.
+static void test_many(void **state) {
+    (void)state;
+    enum { MOST = 10000 };
+    char *text = NULL;
+    size_t size;
+    wn__tuned t = {0}, more = {0};
+    FILE *f = open_memstream(&text, &size);
+    assert_non_null(f);
+    fputs(HEAD1, f);
+    for (int i = 0; i < MOST; i++)
+        fprintf(f, "CPU\t-\tmatmul\tc%d\tref\t1\tx\n", i);
+    fprintf(f, "CPU\t-\tmatmul\tc0\tref\t2\tx\n");
+    fflush(f);
+    assert_int_equal(wn__tuned_parse(&t, text, "f"), WN_OK);
+    assert_int_equal(t.count, MOST);
+    fprintf(f, "CPU\t-\tmatmul\tc\tref\t1\tx\n");
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(wn__tuned_parse(&more, text, "f"), WN_FORMAT);
+    assert_non_null(strstr(wn_last_error(), "more than 10000 choices"));
+    wn__tuned_free(&more);
+    wn__tuned_free(&t);
+    free(text);
+}
+
 // A file that went through an editor of other line ends.
 static void test_line_ends(void **state) {
     (void)state;
@@ -270,9 +295,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),        cmocka_unit_test(test_names),
         cmocka_unit_test(test_gpu),          cmocka_unit_test(test_large),
-        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_exact),        cmocka_unit_test(test_without),
-        cmocka_unit_test(test_before),       cmocka_unit_test(test_line_ends),
+        cmocka_unit_test(test_many),         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_plan),         cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_without),      cmocka_unit_test(test_before),
+        cmocka_unit_test(test_line_ends),
 #ifdef WN_HAVE_DEVICE_CODE
         cmocka_unit_test(test_checked_only),
 #endif
