@@ -22,7 +22,7 @@ static bool is_16bit(const wn_tensor *t, char *why, size_t n) {
 
 static bool fits_grid(const wn_tensor *w, int64_t vectors, char *why, size_t n) {
     const wn__kron_size s = wn__kron_size_of(w);
-    const int64_t most = INT_MAX - 1024; // tiles go a little beyond
+    const int64_t most = INT_MAX - (1 << 20); // tiles go beyond, by steps of all blocks of threads
     const int64_t blocks = wn__ceil_div(s.b, WN_KRON_OUTPUTS) * wn__ceil_div(s.c, WN_KRON_OUTPUTS);
     if (vectors > most) {
         (void)snprintf(why, n, "a batch of %lld is beyond 2^31", (long long)vectors);
