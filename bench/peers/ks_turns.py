@@ -58,7 +58,7 @@ def turns(torch, a, cpus, of, name, factors, t):
             r = row(torch, "ks", of + " " + ks_work(name), a.dtype, seconds, out=out, rows=t, flops=flops, **{"in": n_in})
             r["name"] += ", " + way
             found.setdefault(r["name"], []).append(r)
-        time.sleep(0.05)  # its threads look for work for a while
+        time.sleep(0.3)  # its threads look for work for a while
         machine = winnow_rows(a, of + " " + ks_work(name), t, cpus)
         for r in machine["rows"]:
             if (r["out"], r["in"]) == (out, n_in):
