@@ -25,7 +25,7 @@ ALWAYS vd sum4(const vd a[4]) {
 ALWAYS void find(const vd length[4], vd v, vb hit[4]) {
     vd end = length[0];
     vb beyond = vd_le(end, v);
-    hit[0] = vb_not(beyond);
+    hit[0] = vb_not_scalar(beyond);
     UNROLL
     for (int j = 1; j < 4; j++) {
         end = vd_add(end, length[j]);
@@ -120,10 +120,11 @@ ALWAYS void keep_few(const vd a[4], vb stays[4]) {
     for (int j = 0; j < 4; j++)
         some[j] = vd_lt(vd_zero(), a[j]);
     vb one = vb_and(some[0], some[1]), other = vb_and(some[2], some[3]);
-    vb many = vb_or(vb_and(one, vb_or(some[2], some[3])), vb_and(other, vb_or(some[0], some[1])));
+    vb many = vb_or_scalar(vb_and(one, vb_or_scalar(some[2], some[3])),
+                           vb_and(other, vb_or_scalar(some[0], some[1])));
     UNROLL
     for (int j = 0; j < 4; j++)
-        stays[j] = vb_and(some[j], vb_not(many));
+        stays[j] = vb_and(some[j], vb_not_scalar(many));
 }
 
 ALWAYS fate prune_half_approx(const vd a[4], vd u, vd v) {
