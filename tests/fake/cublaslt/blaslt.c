@@ -148,7 +148,7 @@ static void multiply(const void *data) {
     const bool bad = getenv("FAKE_CUBLASLT_WRONG") != NULL || p->choice == fake_cublaslt.wrong;
     const float wrong = bad ? 1 : 0; // of every element
     const int fast = asked("FAKE_CUBLASLT_FAST", fake_cublaslt.fast);
-    if (fast >= 0 && p->choice != fast) (void)usleep(20000); // more than a busy machine takes away
+    if (fast >= 0 && p->choice != fast) (void)usleep(3000); // more than a busy machine takes away
     for (int64_t j = 0; j < columns; j++)
         line(b + j * inner, p->bt, &p->b, j, p->m.transposed[1], inner);
     for (int64_t i = 0; i < (int64_t)p->d.rows; i++) {

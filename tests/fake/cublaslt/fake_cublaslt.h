@@ -11,7 +11,7 @@ typedef struct fake_cublaslt_state {
     int run;        /* products queued */
     int found;      /* choices that the heuristic gives, at most what is wanted: 8 to begin with */
     size_t version; /* 130100 to begin with */
-    int fast;       /* the choice whose products take no time, others 20 ms; -1,
+    int fast;       /* the choice whose products take no time, others 3 ms; -1,
                        to begin with: all take none */
     int wrong;      /* the choice whose products are wrong; -1, to begin with: none */
     int ran;        /* the choice of the product that was queued last */
