@@ -8,8 +8,9 @@
 #define FAKE_KRON_PRODUCTS(PRODUCT)                                                                \
     PRODUCT("wn_kron_f32_rows")                                                                    \
     PRODUCT("wn_kron_f32_rows_exact")                                                              \
-    PRODUCT("wn_kron_f32_lanes4") PRODUCT("wn_kron_f32_lanes4_exact")                              \
-        PRODUCT("wn_kron_f32_lanes8") PRODUCT("wn_kron_f32_lanes8_exact")
+    PRODUCT("wn_kron_f32_lanes4")                                                                  \
+    PRODUCT("wn_kron_f32_lanes4_exact")                                                            \
+    PRODUCT("wn_kron_f32_lanes8") PRODUCT("wn_kron_f32_lanes8_exact")
 
 /* Of the argument of the packing kernel, or of the others. */
 unsigned long fake_kron_f32_bytes(int pack);
