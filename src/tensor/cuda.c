@@ -137,7 +137,7 @@ static void free_pinned(void *owner, void *base) {
 // Whole steps of the alignment, at least one; false on overflow.
 static bool block_bytes(size_t size, size_t *out) {
     if (size > SIZE_MAX - WN_CUDA_ALIGN) return false;
-    *out = size == 0 ? WN_CUDA_ALIGN : (size + WN_CUDA_ALIGN - 1) / WN_CUDA_ALIGN * WN_CUDA_ALIGN;
+    *out = size == 0 ? WN_CUDA_ALIGN : wn__cuda_whole(size);
     return true;
 }
 

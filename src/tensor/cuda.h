@@ -19,6 +19,10 @@
 
 /* Bytes that arenas of a device round up to: what bulk copies and packed blocks ask for. */
 #define WN_CUDA_ALIGN ((size_t)512)
+/* `bytes` in whole steps of it. */
+static inline size_t wn__cuda_whole(size_t bytes) {
+    return (bytes + WN_CUDA_ALIGN - 1) / WN_CUDA_ALIGN * WN_CUDA_ALIGN;
+}
 
 typedef struct wn__cuda wn__cuda;
 typedef struct wn__cuda_graph wn__cuda_graph;

@@ -103,8 +103,7 @@ static void cut(const wn__squared_error *p, wn__gpu_squared_error *a) {
 }
 
 static size_t squares_bytes(const wn__gpu_squared_error *a) {
-    const size_t bytes = (size_t)a->parts * (size_t)a->strips * sizeof(double);
-    return (bytes + WN_CUDA_ALIGN - 1) / WN_CUDA_ALIGN * WN_CUDA_ALIGN;
+    return wn__cuda_whole((size_t)a->parts * (size_t)a->strips * sizeof(double));
 }
 
 size_t wn__workspace_squared_error_sm80(const void *args, int threads) {

@@ -20,22 +20,24 @@ static bool is_16bit(const wn_tensor *t, char *why, size_t n) {
     return false;
 }
 
-static bool fits_grid(const wn_tensor *w, int64_t vectors, char *why, size_t n) {
+bool wn__gpu_kron_accepts_batch(int64_t vectors, char *why, size_t n) {
+    if (vectors <= INT_MAX - (1 << 20)) return true;
+    (void)snprintf(why, n, "a batch of %lld is beyond 2^31", (long long)vectors);
+    return false;
+}
+
+static bool fits_grid(const wn_tensor *w, char *why, size_t n) {
     const wn__kron_size s = wn__kron_size_of(w);
-    const int64_t most = INT_MAX - (1 << 20); // tiles go beyond, by steps of all blocks of threads
     const int64_t blocks = wn__ceil_div(s.b, WN_KRON_OUTPUTS) * wn__ceil_div(s.c, WN_KRON_OUTPUTS);
-    if (vectors > most) {
-        (void)snprintf(why, n, "a batch of %lld is beyond 2^31", (long long)vectors);
-        return false;
-    }
-    if (s.a * s.d <= most / blocks) return true;
+    if (s.a * s.d <= INT_MAX / blocks) return true;
     (void)snprintf(why, n, "%lld blocks of %lld x %lld are more than a grid holds",
                    (long long)(s.a * s.d), (long long)s.b, (long long)s.c);
     return false;
 }
 
 bool wn__gpu_kron_accepts(const wn_tensor *x, const wn_tensor *w, char *why, size_t n) {
-    return is_16bit(x, why, n) && fits_grid(w, x->shape[0], why, n);
+    return is_16bit(x, why, n) && wn__gpu_kron_accepts_batch(x->shape[0], why, n) &&
+           fits_grid(w, why, n);
 }
 
 bool wn__gpu_kron_accepts16(const wn__kron_mul *p, char *why, size_t n) {
@@ -46,7 +48,12 @@ bool wn__gpu_kron_accepts16(const wn__kron_mul *p, char *why, size_t n) {
 
 bool wn__accepts_gpu_kron_mul(const void *args, char *why, size_t n) {
     const wn__kron_mul *p = args;
-    if (p->x.dtype == WN_DTYPE_F32) return wn__gpu_kron_accepts_f32(p, why, n);
+    if (p->x.dtype == WN_DTYPE_F32) {
+        if (!wn__gpu_kron_accepts_batch(p->x.shape[0], why, n)) return false;
+        for (int t = 0; t < p->count; t++)
+            if (!wn__gpu_kron_accepts_f32(&p->w[t], why, n)) return false;
+        return true;
+    }
     if (p->x.dtype == WN_DTYPE_F64) {
         (void)snprintf(why, n, "dtype F64 is not F32, BF16 or F16");
         return false;
@@ -58,6 +65,7 @@ bool wn__accepts_gpu_kron_mul(const void *args, char *why, size_t n) {
 
 static size_t packed_bytes(const wn_tensor *w) {
     const wn__kron_size s = wn__kron_size_of(w);
+    if (w->dtype == WN_DTYPE_F32) return wn__gpu_kron_packed_f32(w);
     return (size_t)(s.a * s.d * wn__ceil_div(s.b, WN_KRON_TILE) * wn__ceil_div(s.c, WN_KRON_TILE)) *
            WN_KRON_TILE_BYTES;
 }
@@ -118,9 +126,6 @@ int wn__gpu_kron_parts(int64_t blocks, int64_t steps, int64_t at_once, int64_t e
     return best;
 }
 
-// Blocks of threads are for its processors: elsewhere others do the same work.
-enum { H200 = 132 };
-
 // Weights of four blocks have room in shared memory of 9.0 and its like, for four times as many
 // vectors.
 static wn_status run_lanes(wn__gpu *gpu, wn__gpu_kron_factor *a, int64_t blocks, bool bf16) {
@@ -129,7 +134,7 @@ static wn_status run_lanes(wn__gpu *gpu, wn__gpu_kron_factor *a, int64_t blocks,
     const int64_t steps = wn__ceil_div(a->n, (int64_t)WN_KRON_LANES_VECTORS * 16 / a->lanes);
     const wn__cuda_launch l = {
         .grid = {(unsigned)(blocks / a->lanes),
-                 (unsigned)wn__gpu_kron_parts(blocks / a->lanes, steps, H200, 1), 1},
+                 (unsigned)wn__gpu_kron_parts(blocks / a->lanes, steps, WN__KRON_H200, 1), 1},
         .block = {WN_KRON_LANES_THREADS, 1, 1},
         .shared_bytes = staged ? WN_KRON_STAGED_SHARED : WN_KRON_LANES_SHARED};
     char name[48];
@@ -141,6 +146,7 @@ static wn_status run_lanes(wn__gpu *gpu, wn__gpu_kron_factor *a, int64_t blocks,
 static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x,
                             const wn_tensor *y, void *tiles, bool accumulate) {
     const wn__kron_size s = wn__kron_size_of(w);
+    if (x->dtype == WN_DTYPE_F32) return wn__gpu_kron_factor_f32(gpu, w, x, y, tiles, accumulate);
     const bool room = wn__gpu_kron_room(gpu, WN_KRON_LANES_SHARED);
     const int lanes = room ? wn__gpu_kron_lanes(&s, s.c, x) : 0;
     const bool bf16 = x->dtype == WN_DTYPE_BF16;
@@ -169,38 +175,35 @@ static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x
     if (lanes) return run_lanes(gpu, &a, blocks, bf16);
     const int64_t steps = wn__ceil_div(a.n, WN_KRON_ROWS_VECTORS);
     const wn__cuda_launch l = {
-        .grid = {(unsigned)blocks, (unsigned)wn__gpu_kron_parts(blocks, steps, 2 * H200, 1), 1},
+        .grid = {(unsigned)blocks,
+                 (unsigned)wn__gpu_kron_parts(blocks, steps, 2 * WN__KRON_H200, 1), 1},
         .block = {WN_KRON_ROWS_THREADS, 1, 1},
         .shared_bytes = WN_KRON_ROWS_SHARED};
     return wn__gpu_launch(gpu, &wn__image_kron_sm80,
                           bf16 ? "wn_kron_rows_bf16" : "wn_kron_rows_f16", &l, &a);
 }
 
-static size_t whole(size_t bytes) {
-    return (bytes + WN_CUDA_ALIGN - 1) / WN_CUDA_ALIGN * WN_CUDA_ALIGN;
-}
-
 static size_t most_packed(const wn__kron_mul *p) {
     size_t most = 0;
     for (int t = 0; t < p->count; t++)
         if (packed_bytes(&p->w[t]) > most) most = packed_bytes(&p->w[t]);
-    return whole(most);
+    return wn__cuda_whole(most);
 }
 
 // What one factor gives another: rows of whole 16 bytes.
 static int64_t pitch_of(const wn__kron_mul *p) {
-    return wn__ceil_div(wn__kron_mul_width(p), 8) * 8;
+    const int64_t piece = 16 / (int64_t)wn_dtype_size(p->x.dtype);
+    return wn__ceil_div(wn__kron_mul_width(p), piece) * piece;
 }
 
 static size_t between_bytes(const wn__kron_mul *p) {
-    return whole((size_t)(p->x.shape[0] * pitch_of(p)) * 2);
+    return wn__cuda_whole((size_t)(p->x.shape[0] * pitch_of(p)) * wn_dtype_size(p->x.dtype));
 }
 
 // Tiles of one factor; two batches between factors.
 size_t wn__workspace_kron_mul_sm80(const void *args, int threads) {
     const wn__kron_mul *p = args;
     (void)threads;
-    if (p->x.dtype == WN_DTYPE_F32) return wn__gpu_kron_workspace_f32(p);
     return most_packed(p) + (size_t)(p->count > 2 ? 2 : p->count - 1) * between_bytes(p);
 }
 
@@ -208,7 +211,6 @@ wn_status wn__kron_mul_sm80(const void *args, wn__exec *x) {
     const wn__kron_mul *p = args;
     wn_tensor from = p->x, to;
     if (p->x.shape[0] == 0) return WN_OK;
-    if (p->x.dtype == WN_DTYPE_F32) return wn__gpu_kron_mul_f32(p, x);
     for (int t = 0; t < p->count; t++) {
         const wn__kron_size s = wn__kron_size_of(&p->w[t]);
         const bool last = t + 1 == p->count;

@@ -14,10 +14,18 @@ bool wn__gpu_kron_accepts(const wn_tensor *x, const wn_tensor *w, char *why, siz
 /* The same of every factor of a chain. */
 bool wn__gpu_kron_accepts16(const wn__kron_mul *p, char *why, size_t n);
 
-/* kron_f32.c: chains of float32 numbers, no more blocks or vectors than a grid holds. */
-bool wn__gpu_kron_accepts_f32(const wn__kron_mul *p, char *why, size_t n);
-size_t wn__gpu_kron_workspace_f32(const wn__kron_mul *p);
-WN_NODISCARD wn_status wn__gpu_kron_mul_f32(const wn__kron_mul *p, wn__exec *x);
+/* Parts are for its processors: other GPUs do the same work. */
+enum { WN__KRON_H200 = 132 };
+
+/* Whether steps of all blocks of threads, which go beyond the batch, stay below 2^31. */
+bool wn__gpu_kron_accepts_batch(int64_t vectors, char *why, size_t n);
+
+/* kron_f32.c: a factor of float32 numbers, no more blocks than a grid holds; the bytes of its
+ * tiles; y (+)= its product, packed into `tiles` first. */
+bool wn__gpu_kron_accepts_f32(const wn_tensor *w, char *why, size_t n);
+size_t wn__gpu_kron_packed_f32(const wn_tensor *w);
+WN_NODISCARD wn_status wn__gpu_kron_factor_f32(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x,
+                                               const wn_tensor *y, float *tiles, bool accumulate);
 
 /* Whether a block of threads may have so many bytes of shared memory: 99 KiB on 8.6, 8.9 and 12.0,
  * more than twice as many on 9.0. */

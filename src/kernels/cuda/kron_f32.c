@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// kron_mul of float32 numbers on a GPU: factor by factor, each packed into tiles first.
+// A factor of float32 numbers on a GPU, packed into tiles first. kron.c goes through the chain.
 #include "base/fail.h"
 #include "kernels/contract.h"
 #include "kernels/cuda/args_kron_f32.h"
@@ -12,7 +12,7 @@
 
 #ifdef WN_HAVE_DEVICE_CODE
 
-static bool fits_grid(const wn_tensor *w, char *why, size_t n) {
+bool wn__gpu_kron_accepts_f32(const wn_tensor *w, char *why, size_t n) {
     const wn__kron_size s = wn__kron_size_of(w);
     const int64_t blocks = wn__ceil_div(s.b, WN_KRON_F32_OUTPUTS);
     if (s.a * s.d <= INT_MAX / blocks) return true;
@@ -21,22 +21,15 @@ static bool fits_grid(const wn_tensor *w, char *why, size_t n) {
     return false;
 }
 
-bool wn__gpu_kron_accepts_f32(const wn__kron_mul *p, char *why, size_t n) {
-    const int64_t most = INT_MAX - (1 << 20); // rows go beyond, by steps of all blocks of threads
-    if (p->x.shape[0] > most) {
-        (void)snprintf(why, n, "a batch of %lld is beyond 2^31", (long long)p->x.shape[0]);
-        return false;
-    }
-    for (int t = 0; t < p->count; t++)
-        if (!fits_grid(&p->w[t], why, n)) return false;
-    return true;
-}
-
 // ---- packed factors
 
 static int64_t tiles_of(const wn_tensor *w) {
     const wn__kron_size s = wn__kron_size_of(w);
     return s.a * s.d * wn__ceil_div(s.b, WN_KRON_F32_DOWN) * wn__ceil_div(s.c, WN_KRON_F32_ACROSS);
+}
+
+size_t wn__gpu_kron_packed_f32(const wn_tensor *w) {
+    return (size_t)tiles_of(w) * WN_KRON_F32_TILE * sizeof(float);
 }
 
 static wn_status pack(wn__gpu *gpu, const wn_tensor *w, float *tiles) {
@@ -61,9 +54,6 @@ static wn_status pack(wn__gpu *gpu, const wn_tensor *w, float *tiles) {
 }
 
 // ---- one factor
-
-// Blocks of threads are for its processors: elsewhere others do the same work.
-enum { H200 = 132 };
 
 // Whether four numbers along dimension `along` are 16 bytes wherever their first one is a multiple
 // of four.
@@ -97,8 +87,8 @@ static void set_strides(wn__gpu_kron_f32 *a, const wn_tensor *x, const wn_tensor
     a->rows = vectors ? (a->n + 3) / 4 : a->n;
 }
 
-static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x,
-                            const wn_tensor *y, float *tiles, bool accumulate) {
+wn_status wn__gpu_kron_factor_f32(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x,
+                                  const wn_tensor *y, float *tiles, bool accumulate) {
     const wn__kron_size s = wn__kron_size_of(w);
     const bool hopper = wn__cuda_info(wn__gpu_device(gpu))->compute == 90;
     const int blocks = blocks_of(gpu, &s, x);
@@ -122,7 +112,7 @@ static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x
     const wn__cuda_launch l = {
         .grid = {(unsigned)across,
                  (unsigned)wn__gpu_kron_parts(
-                     across, wn__ceil_div(a.rows, WN_KRON_F32_ROWS(blocks)), H200, 1),
+                     across, wn__ceil_div(a.rows, WN_KRON_F32_ROWS(blocks)), WN__KRON_H200, 1),
                  1},
         .block = {threads, 1, 1},
         .shared_bytes = (unsigned)(stages * WN_KRON_F32_STAGE(blocks))};
@@ -133,49 +123,6 @@ static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x
                                  : "lanes8",
                    exact ? "_exact" : "");
     return wn__gpu_launch(gpu, &wn__image_kron_f32_sm80, name, &l, &a);
-}
-
-static size_t whole(size_t bytes) {
-    return (bytes + WN_CUDA_ALIGN - 1) / WN_CUDA_ALIGN * WN_CUDA_ALIGN;
-}
-
-static size_t most_packed(const wn__kron_mul *p) {
-    int64_t most = 0;
-    for (int t = 0; t < p->count; t++)
-        if (tiles_of(&p->w[t]) > most) most = tiles_of(&p->w[t]);
-    return whole((size_t)most * WN_KRON_F32_TILE * sizeof(float));
-}
-
-// What one factor gives another: rows of whole 16 bytes.
-static int64_t pitch_of(const wn__kron_mul *p) {
-    return wn__ceil_div(wn__kron_mul_width(p), 4) * 4;
-}
-
-static size_t between_bytes(const wn__kron_mul *p) {
-    return whole((size_t)(p->x.shape[0] * pitch_of(p)) * sizeof(float));
-}
-
-// Tiles of one factor; two batches between factors.
-size_t wn__gpu_kron_workspace_f32(const wn__kron_mul *p) {
-    return most_packed(p) + (size_t)(p->count > 2 ? 2 : p->count - 1) * between_bytes(p);
-}
-
-wn_status wn__gpu_kron_mul_f32(const wn__kron_mul *p, wn__exec *x) {
-    wn_tensor from = p->x, to;
-    for (int t = 0; t < p->count; t++) {
-        const wn__kron_size s = wn__kron_size_of(&p->w[t]);
-        const bool last = t + 1 == p->count;
-        to = p->y;
-        if (!last) {
-            char *between = x->scratch + most_packed(p) + (size_t)(t % 2) * between_bytes(p);
-            to = wn__tensor2(between, WN_DTYPE_F32, p->x.shape[0], s.a * s.b * s.d);
-            to.stride[0] = pitch_of(p);
-        }
-        WN_TRY(run_factor(x->gpu, &p->w[t], &from, &to, (float *)(void *)x->scratch,
-                          last && p->accumulate));
-        from = to;
-    }
-    return WN_OK;
 }
 
 #endif

@@ -28,7 +28,7 @@ typedef struct cut {
 } cut;
 
 static cut cut_of(const wn__kron_grad *p, bool together) {
-    enum { H200 = 132, BLOCKS = 5 * H200, PART = 8 };
+    enum { BLOCKS = 5 * WN__KRON_H200, PART = 8 };
     const wn__kron_size s = wn__kron_size_of(&p->dw);
     const int64_t n = p->x.shape[0];
     const int x = wn__gpu_kron_lanes(&s, s.c, &p->x), dy = wn__gpu_kron_lanes(&s, s.b, &p->dy);
@@ -41,7 +41,7 @@ static cut cut_of(const wn__kron_grad *p, bool together) {
         c.blocks = s.a * s.d * wn__ceil_div(s.b, step) * wn__ceil_div(s.c, step);
     }
     const int64_t steps = wn__ceil_div(n, step);
-    c.parts = wn__gpu_kron_parts(c.blocks, steps, c.lanes ? H200 : BLOCKS, PART);
+    c.parts = wn__gpu_kron_parts(c.blocks, steps, c.lanes ? WN__KRON_H200 : BLOCKS, PART);
     c.vectors = wn__ceil_div(steps, c.parts) * step;
     c.parts = n > 0 ? wn__ceil_div(n, c.vectors) : 0;
     c.sums = c.parts * (c.lanes ? 16 / c.lanes : 1);

@@ -11,7 +11,7 @@
 
 #ifdef WN_HAVE_DEVICE_CODE
 
-enum { PIECE = 4, H200 = 132 };
+enum { PIECE = 4 };
 
 typedef struct cut {
     wn__gpu_kron_grad_f32 a;
@@ -101,7 +101,8 @@ static cut cut_of(const wn__kron_grad *p) {
         cut_small(&c, &s);
     else
         cut_tiles(&c, &s, s.d > 2);
-    const int64_t at_once = 2 * H200 * WN_KRON_GRAD_F32_THREADS / c.threads * (small ? 2 : 1);
+    const int64_t at_once =
+        2 * WN__KRON_H200 * WN_KRON_GRAD_F32_THREADS / c.threads * (small ? 2 : 1);
     c.parts = wn__gpu_kron_parts(c.blocks, steps, at_once,
                                  wide    ? PART_WIDE
                                  : small ? PART_SMALL
@@ -114,15 +115,13 @@ static cut cut_of(const wn__kron_grad *p) {
 
 bool wn__gpu_accepts_kron_grad_f32(const wn__kron_grad *p, char *why, size_t n) {
     const wn__kron_size s = wn__kron_size_of(&p->dw);
-    const int64_t most = INT_MAX - (1 << 20); // steps of all parts go beyond
-    if (p->x.shape[0] > most)
-        (void)snprintf(why, n, "a batch of %lld is beyond 2^31", (long long)p->x.shape[0]);
-    else if (s.a * s.d > most * 32 / (s.b * s.c) ||
-             s.a * s.d > most / (wn__ceil_div(s.b, 8) * wn__ceil_div(s.c, 8)))
-        (void)snprintf(why, n, "%lld blocks of %lld x %lld are more than a grid holds",
-                       (long long)(s.a * s.d), (long long)s.b, (long long)s.c);
-    else
+    const int64_t most = INT_MAX - (1 << 20);
+    if (!wn__gpu_kron_accepts_batch(p->x.shape[0], why, n)) return false;
+    if (s.a * s.d <= most * 32 / (s.b * s.c) &&
+        s.a * s.d <= most / (wn__ceil_div(s.b, 8) * wn__ceil_div(s.c, 8)))
         return true;
+    (void)snprintf(why, n, "%lld blocks of %lld x %lld are more than a grid holds",
+                   (long long)(s.a * s.d), (long long)s.b, (long long)s.c);
     return false;
 }
 

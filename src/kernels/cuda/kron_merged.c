@@ -84,8 +84,7 @@ static wn_status merge(const wn__kron_mul *p, char *scratch, wn__gpu *gpu, wn__k
         }
         wn_tensor both = factor_at(scratch ? scratch + *used : NULL, p->x.dtype, &s);
         both.device = p->w[t].device;
-        const size_t bytes = (size_t)(s.a * s.b * s.c * s.d) * 2;
-        *used += (bytes + WN_CUDA_ALIGN - 1) / WN_CUDA_ALIGN * WN_CUDA_ALIGN;
+        *used += wn__cuda_whole((size_t)(s.a * s.b * s.c * s.d) * 2);
         if (gpu) WN_TRY(multiply(gpu, &p->w[t], last, &both));
         *last = both;
     }

@@ -16,10 +16,6 @@
 
 #ifdef WN_HAVE_DEVICE_CODE
 
-static size_t whole(size_t bytes) {
-    return (bytes + WN_CUDA_ALIGN - 1) / WN_CUDA_ALIGN * WN_CUDA_ALIGN;
-}
-
 // ---- factor by factor
 
 typedef struct steps {
@@ -32,7 +28,7 @@ static void steps_of(const wn__kron_pair_grad *p, char *scratch, steps *out) {
     const int64_t n = p->x.shape[0], middle = p->w0.shape[0] * p->w0.shape[1] * p->w0.shape[3];
     const int64_t pitch = wn__ceil_div(middle, 8) * 8;
     wn_tensor h = wn__tensor2(scratch, p->x.dtype, n, middle), g = h, turned = p->w1;
-    out->between = whole((size_t)(n * pitch) * wn_dtype_size(p->x.dtype));
+    out->between = wn__cuda_whole((size_t)(n * pitch) * wn_dtype_size(p->x.dtype));
     h.device = g.device = p->x.device;
     h.stride[0] = g.stride[0] = pitch;
     if (scratch) g.data = scratch + out->between;
@@ -47,16 +43,12 @@ static void steps_of(const wn__kron_pair_grad *p, char *scratch, steps *out) {
 }
 
 bool wn__accepts_gpu_kron_pair_grad(const void *args, char *why, size_t n) {
-    const wn__kron_pair_grad *p = args;
     steps s;
-    if (p->x.dtype != WN_DTYPE_F32)
-        return wn__gpu_kron_accepts(&p->x, &p->w0, why, n) &&
-               wn__gpu_kron_accepts(&p->x, &p->w1, why, n);
-    steps_of(p, NULL, &s);
-    return wn__gpu_kron_accepts_f32(&s.forward, why, n) &&
-           wn__gpu_kron_accepts_f32(&s.back, why, n) &&
-           wn__gpu_accepts_kron_grad_f32(&s.second, why, n) &&
-           wn__gpu_accepts_kron_grad_f32(&s.first, why, n);
+    steps_of(args, NULL, &s);
+    return wn__accepts_gpu_kron_mul(&s.forward, why, n) &&
+           wn__accepts_gpu_kron_mul(&s.back, why, n) &&
+           wn__accepts_gpu_kron_grad(&s.second, why, n) &&
+           wn__accepts_gpu_kron_grad(&s.first, why, n);
 }
 
 size_t wn__workspace_kron_pair_grad_sm80(const void *args, int threads) {
@@ -94,7 +86,7 @@ static wn__matmul dense_of(const wn__kron_pair_grad *p, void *to) {
 }
 
 static size_t dense_bytes(const wn__kron_pair_grad *p) {
-    return whole((size_t)(p->dy.shape[1] * p->x.shape[1]) * sizeof(float));
+    return wn__cuda_whole((size_t)(p->dy.shape[1] * p->x.shape[1]) * sizeof(float));
 }
 
 // FLOPs of the dense product at 750 TFLOP/s against what the factors' steps read and write, 2 bytes

@@ -170,14 +170,11 @@ bool wn__accepts_gpu_kron_wide(const void *args, char *why, size_t n) {
 
 // ---- launches
 
-static size_t whole(size_t bytes) {
-    return (bytes + WN_CUDA_ALIGN - 1) / WN_CUDA_ALIGN * WN_CUDA_ALIGN;
-}
 size_t wn__kron_wide_bytes(const wn__kron_blocks *f) {
-    return whole((size_t)(f->groups * f->b * f->c) * 2);
+    return wn__cuda_whole((size_t)(f->groups * f->b * f->c) * 2);
 }
 static size_t vector_bytes(const wn__kron_mul *p) {
-    return whole((size_t)(p->x.shape[0] * wn__kron_mul_width(p)) * 2);
+    return wn__cuda_whole((size_t)(p->x.shape[0] * wn__kron_mul_width(p)) * 2);
 }
 
 // Weights of both factors; two batches of vectors.

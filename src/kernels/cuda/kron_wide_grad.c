@@ -31,23 +31,20 @@ static int64_t tiles_of(const product *p) {
 
 // Parts of the batch as sizes say, for an H200's processors.
 static product product_of(int64_t groups, int64_t b, int64_t c, int64_t n) {
-    enum { H200 = 132, PART = 8 };
+    enum { PART = 8 };
     product p = {.groups = groups, .b = b, .c = c, .n = n};
     const int64_t steps = wn__ceil_div(n, SIDE);
-    p.parts = wn__gpu_kron_parts(tiles_of(&p), steps, H200, PART);
+    p.parts = wn__gpu_kron_parts(tiles_of(&p), steps, WN__KRON_H200, PART);
     p.vectors = wn__ceil_div(steps, p.parts) * SIDE;
     p.parts = n > 0 ? wn__ceil_div(n, p.vectors) : 0;
     return p;
 }
 
-static size_t whole(size_t bytes) {
-    return (bytes + WN_CUDA_ALIGN - 1) / WN_CUDA_ALIGN * WN_CUDA_ALIGN;
-}
 static size_t sum_bytes(const product *p) {
-    return whole((size_t)(p->parts * p->groups * p->b * p->c) * sizeof(float));
+    return wn__cuda_whole((size_t)(p->parts * p->groups * p->b * p->c) * sizeof(float));
 }
 static size_t batch_bytes(int64_t n, int64_t features) {
-    return whole((size_t)(n * features) * 2);
+    return wn__cuda_whole((size_t)(n * features) * 2);
 }
 
 static wn_status multiply(wn__gpu *gpu, const product *p, const wn_tensor *dy, const wn_tensor *x,

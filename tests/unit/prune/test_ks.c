@@ -19,6 +19,7 @@
 #include "sparse/kron.h"
 #include "sparse/kron_inputs.h"
 #include "unit/base/scratch.h"
+#include "unit/prune/ks_stop.h"
 #include "winnow/ks.h"
 
 enum { OUT = 24, IN = 16 };
@@ -724,31 +725,13 @@ static void test_refusals(void **state) {
     refuse(path, p, "no checkpoint of winnow ks fit");
 }
 
-static bool stop_at_second(void *ctx) {
-    int *asked = ctx;
-    return ++*asked == 2;
-}
-
 // Within the first epoch there is nothing to save; a later one goes to its end, and is saved.
 static void test_stop(void **state) {
     float w[OUT * IN];
     const char *path = write_weight(state, OUT, IN, w);
     wn_ks_options o = options_for(state, "stop");
-    wn_ks_result r;
-    char file[1200];
-    int asked = 0;
     o.method = "sgd";
-    o.stop = stop_at_second;
-    assert_int_equal(wn_ks_fit(path, &o, NULL, &asked, &r), WN_CANCELLED);
-    assert_non_null(strstr(wn_last_error(), "stopped in epoch 1, the first of this fit"));
-    assert_int_equal(asked, 2); // between its three updates
-    (void)snprintf(file, sizeof file, "%s/ks_chain_best.pth", o.output_dir);
-    assert_false(wn__file_exists(file));
-    asked = -2; // after the epoch's end, after the second's
-    assert_int_equal(wn_ks_fit(path, &o, NULL, &asked, &r), WN_CANCELLED);
-    assert_non_null(strstr(wn_last_error(), "stopped after epoch 2"));
-    (void)snprintf(file, sizeof file, "%s/ks_chain_epoch_2.pth", o.output_dir);
-    assert_true(wn__file_exists(file));
+    assert_stops(path, &o);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)

@@ -19,6 +19,7 @@
 #include "kernels/cuda/images.h"
 #include "tensor/tensor.h"
 #include "unit/base/scratch.h"
+#include "unit/prune/ks_stop.h"
 #include "winnow/ks.h"
 
 enum { OUT = 24, IN = 16, EPOCHS = 4, UPDATES = EPOCHS * 3 };
@@ -177,30 +178,12 @@ static void test_resume(void **state) {
     }
 }
 
-static bool stop_at_second(void *ctx) {
-    int *asked = ctx;
-    return ++*asked == 2;
-}
-
 // Of the first epoch nothing is left, and the GPU has nothing either; after the others there is a
 // checkpoint to go on from.
 static void test_stop(void **state) {
     const char *path = write_matrix(state, "w.pth", OUT, IN);
     wn_ks_options o = options_for(state, "stop");
-    wn_ks_result r;
-    char file[1200];
-    int asked = 0;
-    o.stop = stop_at_second;
-    assert_int_equal(wn_ks_fit(path, &o, NULL, &asked, &r), WN_CANCELLED);
-    assert_non_null(strstr(wn_last_error(), "stopped in epoch 1, the first of this fit"));
-    assert_int_equal(asked, 2); // between its three updates
-    (void)snprintf(file, sizeof file, "%s/ks_chain_best.pth", o.output_dir);
-    assert_false(wn__file_exists(file));
-    asked = -2; // after the epoch's end, after the second's
-    assert_int_equal(wn_ks_fit(path, &o, NULL, &asked, &r), WN_CANCELLED);
-    assert_non_null(strstr(wn_last_error(), "stopped after epoch 2"));
-    (void)snprintf(file, sizeof file, "%s/ks_chain_epoch_2.pth", o.output_dir);
-    assert_true(wn__file_exists(file));
+    assert_stops(path, &o);
     assert_int_equal(fake->alive, 0);
 }
 

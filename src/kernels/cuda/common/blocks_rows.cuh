@@ -60,17 +60,6 @@ static __device__ __forceinline__ work work_of(const wn__gpu_blocks_rows &p, int
     return w;
 }
 
-// The ring of stages, as both sides walk it.
-struct ring {
-    uint32_t stage, phase;
-    template <int STAGES> __device__ __forceinline__ void next() {
-        if (++stage == STAGES) {
-            stage = 0;
-            phase ^= 1;
-        }
-    }
-};
-
 template <int PANELS, int COLUMNS, int STAGES, bool ACROSS>
 static __device__ __forceinline__ void produce(const wn__gpu_blocks_rows &p, uint32_t base) {
     typedef layout<PANELS, COLUMNS, STAGES> at;

@@ -127,4 +127,15 @@ static __device__ __forceinline__ uint64_t matrix_of(uint32_t address, uint32_t 
            (uint64_t)((address & 0x3FFFF) >> 4 | 1u << 16);
 }
 
+/* A ring of stages, as those who fill and those who read it walk it. */
+struct ring {
+    uint32_t stage, phase;
+    template <int STAGES> __device__ __forceinline__ void next() {
+        if (++stage == STAGES) {
+            stage = 0;
+            phase ^= 1;
+        }
+    }
+};
+
 #endif

@@ -111,17 +111,6 @@ static __device__ __forceinline__ work work_of(const wn__gpu_spmm24_blocks &p, i
     return w;
 }
 
-// The ring of stages, as both sides walk it.
-struct ring {
-    uint32_t stage, phase;
-    template <int STAGES> __device__ __forceinline__ void next() {
-        if (++stage == STAGES) {
-            stage = 0;
-            phase ^= 1;
-        }
-    }
-};
-
 // The blocks of a step, and what will have arrived when its stage is full.
 template <class at>
 static __device__ __forceinline__ void fetch_blocks(uint32_t base, uint32_t stage,

@@ -462,4 +462,13 @@ static __device__ __forceinline__ void spmm24_blocks(const wn__gpu_spmm24_blocks
         spmm24_blocks<name##_tile>(p);                                                             \
     }
 
+/* The same tile for results of BF16 and F16. */
+#define WN_SPMM24_ENTRIES(op, bf16, f16, name, consumers, panels, tokens, stages)                  \
+    WN_SPMM24_ENTRY(wn_##op##_##name##_bf16, bf16, consumers, panels, tokens, stages)              \
+    WN_SPMM24_ENTRY(wn_##op##_##name##_f16, f16, consumers, panels, tokens, stages)
+#define WN_SPMM24_ENTRIES16(...)                                                                   \
+    WN_SPMM24_ENTRIES(spmm24_blocks, operand_bf16, operand_f16, __VA_ARGS__)
+#define WN_SPMM24_ENTRIES8(...)                                                                    \
+    WN_SPMM24_ENTRIES(spmm24_blocks8, operand_e4m3<type_bf16>, operand_e4m3<type_f16>, __VA_ARGS__)
+
 #endif

@@ -43,16 +43,6 @@ template <bool JOIN> struct layout {
     static_assert((int)END <= (int)WN_KRON_HELD_SHARED, "shared memory");
 };
 
-struct ring {
-    uint32_t stage, phase;
-    template <int STAGES> __device__ __forceinline__ void next() {
-        if (++stage == STAGES) {
-            stage = 0;
-            phase ^= 1;
-        }
-    }
-};
-
 // d[64,128] = (add ? d : 0) + A B^T, 16 columns: A in registers, B in shared memory.
 template <class T> struct held_product;
 #define HELD_PRODUCT(T, TEXT)                                                                      \

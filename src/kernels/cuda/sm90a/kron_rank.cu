@@ -189,16 +189,6 @@ template <class T> struct product;
 PRODUCT(type_bf16, "bf16")
 PRODUCT(type_f16, "f16")
 
-template <int STAGES> struct ring {
-    uint32_t stage = 0, phase = 0;
-    __device__ __forceinline__ void next() {
-        if (++stage == STAGES) {
-            stage = 0;
-            phase ^= 1;
-        }
-    }
-};
-
 // Steps of this block's tiles, one after the other, of which each knows where its bytes are.
 struct place {
     int tile, step, column, part;
@@ -269,7 +259,7 @@ static __device__ __forceinline__ void multiply_first(const wn__gpu_kron_rank &p
     typedef form<SIDES> F;
     const uint64_t keep = keep_in_l2();
     place next(p, (int)blockIdx.x);
-    ring<F::STAGES> r;
+    ring r = {0, 0};
     float d[24];
     if (threadIdx.x == 0)
         for (int i = 0; i < F::STAGES; i++)
@@ -280,7 +270,7 @@ static __device__ __forceinline__ void multiply_first(const wn__gpu_kron_rank &p
     __syncwarp();
     uint32_t free = 0; // the stage of K_1 of two steps ago
 #pragma unroll 1
-    for (int j = 0; j < all; j++, r.next()) {
+    for (int j = 0; j < all; j++, r.template next<F::STAGES>()) {
         const uint32_t slot = j & 1, stage = base + r.stage * F::STAGE_BYTES;
         const uint32_t to = base + F::BETWEEN_AT + slot * OUTPUT_BLOCKS * BETWEEN_BYTES;
         barrier_wait(base + F::FULL_AT + 8 * r.stage, r.phase);
@@ -344,12 +334,12 @@ static __device__ __forceinline__ void multiply_second(const wn__gpu_kron_rank &
     typedef form<SIDES> F;
     const bool lead = (threadIdx.x & 31) == 0;
     float sum[4][48];
-    ring<SECOND_STAGES> r;
-    ring<BETWEEN_STAGES> u;
+    ring r = {0, 0}, u = {0, 0};
 #pragma unroll 1
     for (int tile = (int)blockIdx.x; tile < p.tiles; tile += (int)gridDim.x) {
 #pragma unroll 1
-        for (int step = 0; step < p.steps; step++, r.next(), u.next()) {
+        for (int step = 0; step < p.steps;
+             step++, r.next<SECOND_STAGES>(), u.next<BETWEEN_STAGES>()) {
             const uint32_t rows = base + F::SECOND_AT + r.stage * SECOND_BYTES + which * 4 * 2048;
             const uint32_t x =
                 base + F::BETWEEN_AT + (u.stage * OUTPUT_BLOCKS + which * 4) * BETWEEN_BYTES;

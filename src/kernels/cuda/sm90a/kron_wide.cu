@@ -67,17 +67,6 @@ static __device__ __forceinline__ int steps_of(const wn__gpu_kron_product &p, co
     return left < p.vectors / 64 ? left : p.vectors / 64;
 }
 
-// The ring of stages, as both sides walk it.
-struct ring {
-    uint32_t stage, phase;
-    template <int STAGES> __device__ __forceinline__ void next() {
-        if (++stage == STAGES) {
-            stage = 0;
-            phase ^= 1;
-        }
-    }
-};
-
 template <int PANELS, int COLUMNS, int STAGES, bool GRADIENT>
 static __device__ __forceinline__ void produce(const wn__gpu_kron_product &p, uint32_t base) {
     typedef layout<PANELS, COLUMNS, STAGES> at;
