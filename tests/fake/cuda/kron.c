@@ -89,6 +89,7 @@ int fake_kron_factor(const void *argument, wn_dtype dtype, int lanes) {
     const size s = {p.a, p.b, p.c, p.d};
     const wn_tensor x = matrix(p.x, dtype, p.n, s.a * s.c * s.d, p.x_vector, p.x_feature);
     const wn_tensor y = matrix(p.y, dtype, p.n, s.a * s.b * s.d, p.y_vector, p.y_feature);
+    if (p.x == p.y) return 1; // blocks of threads read what others write
     if (lanes && !side_by_side(&s, s.c, &x, p.lanes)) return 1;
     if (p.wide_in && (!whole_rows(&x) || s.d != 1 || s.c % 8 != 0)) return 1;
     if (p.wide_out && (p.accumulate || (lanes ? !side_by_side(&s, s.b, &y, p.lanes)
