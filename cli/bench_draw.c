@@ -235,6 +235,12 @@ static const char *ks_kind(const char *work) {
     return work;
 }
 
+/* Whether a row of ks is permuted and batched products, as they are called on a processor or a GPU.
+ */
+static bool is_bmm(const char *name) {
+    return strstr(name, "cblas") != NULL || strstr(name, ", bmm") != NULL;
+}
+
 /* All rows of structures of one result. */
 static void add_result(spans *s, const bench_rows *rows) {
     char group[300], label[120], part[200];
@@ -244,8 +250,7 @@ static void add_result(spans *s, const bench_rows *rows) {
         snprintf(group, sizeof group, "%.200s, %s", rows->machine, rows->date);
         snprintf(label, sizeof label, "%s, %s, %s", r.suite, r.dtype, rows->where);
         if (strcmp(r.suite, "ks") == 0)
-            snprintf(part, sizeof part, "%s%s", ks_kind(r.work),
-                     strstr(r.name, "cblas") ? ", bmm" : "");
+            snprintf(part, sizeof part, "%s%s", ks_kind(r.work), is_bmm(r.name) ? ", bmm" : "");
         else if (strcmp(r.suite, "layer") == 0 || strcmp(r.suite, "train") == 0)
             snprintf(part, sizeof part, "%s: %s", r.work, r.name);
         else
@@ -280,7 +285,7 @@ bool bench_draw(const bench_rows *rows, const char *path) {
         if (r.role != WN_BENCH_STRUCTURE || r.rows == 0 || !(r.best.median > 0)) continue;
         if (strcmp(r.suite, "ks") != 0)
             add_point(p, rows, &r);
-        else if (!strstr(r.name, "cblas") && !strstr(r.name, "batch last"))
+        else if (!is_bmm(r.name) && !strstr(r.name, "batch last"))
             add_saving(p, rows, &r);
     }
     bool ok =

@@ -45,9 +45,10 @@ WN_NODISCARD wn_status wn__gpu_run_op(wn__suite *s, wn__op op, const void *args)
 
 /* gpu_work.c: entries of our kernels, by works_gpu.def, as wn__work_*. */
 WN_NODISCARD wn_status wn__gpu_work_add(wn__cell *c, bool cold);
-/* As wn__ops_add, with the rows of matrices one behind the other. */
+/* As wn__ops_add, with the rows of matrices one behind the other. force NULL: variants that are
+ * asked for, or the best. */
 WN_NODISCARD wn_status wn__gpu_ops_add(wn__cell *c, wn_bench_role role, const char *ops,
-                                       const char *problems, wn__entry **out);
+                                       const char *problems, const char *force, wn__entry **out);
 
 /* How many copies of what has that many bytes are needed so that none is in the caches when its
  * turn comes again; 1 when not cold. */

@@ -132,7 +132,8 @@ static void close_gaps(job *j) {
     }
 }
 
-static wn_status open_job(wn__cell *c, wn__op op, const char *text, bool gaps, bool cold, job *j) {
+static wn_status open_job(wn__cell *c, wn__op op, const char *text, const char *force, bool gaps,
+                          bool cold, job *j) {
     wn__suite *s = c->suite;
     const wn__case_type *type = wn__case_type_of(op);
     wn__problem p;
@@ -141,7 +142,7 @@ static wn_status open_job(wn__cell *c, wn__op op, const char *text, bool gaps, b
     if (!gaps) close_gaps(j);
     j->x = (wn__exec){.gpu = s->gpu->gpu,
                       .device = {.kind = WN_DEVICE_CUDA},
-                      .force = s->force,
+                      .force = force != NULL ? force : s->force,
                       .tuned = &s->gpu->tuned,
                       .planning = true};
     WN_TRY(wn__plan(&j->x, op, j->c->args, &j->kernel));
@@ -157,7 +158,7 @@ static wn_status add_line(wn__cell *c, const wn__work *l, bool cold) {
     job *j = calloc(1, sizeof *j);
     if (j == NULL) return wn__fail(WN_NOMEM, "no memory for a case");
     wn__put_sizes(c, l->problem, problem, sizeof problem);
-    wn_status status = open_job(c, l->op, problem, true, cold, j);
+    wn_status status = open_job(c, l->op, problem, NULL, true, cold, j);
     if (status != WN_OK) {
         release(j);
         if (status != WN_INVALID && status != WN_UNSUPPORTED) return status;
@@ -202,22 +203,23 @@ static wn_status run_chain(void *ctx) {
 }
 
 static wn_status add_step(wn__cell *c, chain *ch, const char *name, size_t length,
-                          const char *problem) {
+                          const char *problem, const char *force) {
     wn__op op;
     WN_TRY(wn__op_find(name, length, &op));
     job *j = calloc(1, sizeof *j);
     if (j == NULL) return wn__fail(WN_NOMEM, "no memory for a case");
     ch->step[ch->count++] = j;
-    return open_job(c, op, problem, false, false, j);
+    return open_job(c, op, problem, force, false, false, j);
 }
 
-static wn_status open_chain(wn__cell *c, const char *ops, const char *problems, chain *ch) {
+static wn_status open_chain(wn__cell *c, const char *ops, const char *problems, const char *force,
+                            chain *ch) {
     char problem[WN__PROBLEM_TEXT];
     while (*ops) {
         const size_t name = strcspn(ops, "+"), text = strcspn(problems, ";");
         if (ch->count == STEPS) return wn__fail(WN_BUG, "more than %d ops in a row", STEPS);
         (void)snprintf(problem, sizeof problem, "%.*s", (int)text, problems);
-        WN_TRY(add_step(c, ch, ops, name, problem));
+        WN_TRY(add_step(c, ch, ops, name, problem, force));
         ops += name + (ops[name] == '+');
         problems += text + (problems[text] == ';');
     }
@@ -225,14 +227,14 @@ static wn_status open_chain(wn__cell *c, const char *ops, const char *problems, 
 }
 
 wn_status wn__gpu_ops_add(wn__cell *c, wn_bench_role role, const char *ops, const char *problems,
-                          wn__entry **out) {
+                          const char *force, wn__entry **out) {
     char name[96] = "";
     size_t used = 0;
     double flops = 0;
     chain *ch = calloc(1, sizeof *ch);
     *out = NULL;
     if (ch == NULL) return wn__fail(WN_NOMEM, "no memory for a case");
-    wn_status status = open_chain(c, ops, problems, ch);
+    wn_status status = open_chain(c, ops, problems, force, ch);
     if (status != WN_OK) {
         release_chain(ch);
         if (status != WN_INVALID && status != WN_UNSUPPORTED) return status;

@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BMM "kron_mul:cblas,kron_grad:cblas"
+// What permuted and batched products are called on a processor and on a GPU.
+#define BMM     "kron_mul:cblas,kron_grad:cblas"
+#define GPU_BMM "kron_mul:cublaslt,kron_grad:cublaslt"
 
 static const wn__product product_of[WN__KRON_PASSES] = {WN__FORWARD, WN__INPUT, WN__WEIGHT};
 
@@ -59,7 +61,7 @@ static wn_status add_fused(wn__cell *c, const wn__kron_work *w, wn__kron_pass pa
     else if (!wn__kron_problem(w, pass, c->rows, c->suite->dtype, last, ops, sizeof ops, problem,
                                sizeof problem))
         return WN_OK;
-    WN_TRY(c->suite->gpu != NULL ? wn__gpu_ops_add(c, WN_BENCH_STRUCTURE, ops, problem, &e)
+    WN_TRY(c->suite->gpu != NULL ? wn__gpu_ops_add(c, WN_BENCH_STRUCTURE, ops, problem, NULL, &e)
                                  : wn__ops_add(c, WN_BENCH_STRUCTURE, ops, problem, NULL, &e));
     if (!e) return WN_OK;
     size_t used = strlen(e->name);
@@ -77,8 +79,13 @@ static wn_status add_bmm(wn__cell *c, const wn__kron_work *w, wn__kron_pass pass
     if (!wn__kron_problem(w, pass, c->rows, c->suite->dtype, false, ops, sizeof ops, problem,
                           sizeof problem))
         return WN_OK;
-    WN_TRY(wn__ops_add(c, WN_BENCH_STRUCTURE, ops, problem, BMM, &e));
-    if (e) e->bmm = true;
+    const bool gpu = c->suite->gpu != NULL;
+    WN_TRY(gpu ? wn__gpu_ops_add(c, WN_BENCH_STRUCTURE, ops, problem, GPU_BMM, &e)
+               : wn__ops_add(c, WN_BENCH_STRUCTURE, ops, problem, BMM, &e));
+    if (!e) return WN_OK;
+    e->bmm = true;
+    const size_t used = strlen(e->name);
+    if (gpu) (void)snprintf(e->name + used, sizeof e->name - used, ", bmm");
     return WN_OK;
 }
 
@@ -118,9 +125,9 @@ static wn_status measure(wn__suite *s, const wn__kron_work *w, wn__kron_pass pas
     wn__cell c = {.suite = s, .work = name, .shape = {w->out, w->in}, .rows = rows};
     wn_status status = add_fused(&c, w, pass, false);
     if (status == WN_OK && c.count > 0)
-        status = s->gpu == NULL    ? add_others(&c, w, pass)
-                 : !s->o->no_dense ? wn__gpu_dense_add(&c, product_of[pass], false)
-                                   : WN_OK;
+        status = s->gpu == NULL ? add_others(&c, w, pass) : add_bmm(&c, w, pass);
+    if (status == WN_OK && c.count > 0 && s->gpu != NULL && !s->o->no_dense)
+        status = wn__gpu_dense_add(&c, product_of[pass], false);
     if (status == WN_OK) return wn__cell_measure(&c);
     wn__cell_free(&c);
     return status;
@@ -160,8 +167,8 @@ static wn_status merged_seconds(const wn__suite *s, const wn_bench_row *ours, bo
 static wn_status ratio_of(const wn__suite *s, const wn_bench_row *r, beside what, double *out) {
     const bool last = what == BESIDE_MERGED_LAST;
     *out = 0;
-    if (r->role != WN_BENCH_STRUCTURE || strstr(r->name, "cblas") || strstr(r->name, "as loaded") ||
-        (strstr(r->name, "batch last") != NULL) != last)
+    if (r->role != WN_BENCH_STRUCTURE || strstr(r->name, "cblas") || strstr(r->name, ", bmm") ||
+        strstr(r->name, "as loaded") || (strstr(r->name, "batch last") != NULL) != last)
         return WN_OK;
     *out = what == BESIDE_DENSE ? r->dense.median : r->bmm.median;
     if (what == BESIDE_BMM || what == BESIDE_DENSE) return WN_OK;
@@ -216,7 +223,7 @@ wn_status wn__suite_ks(wn__suite *s) {
             wn__kron_work_at(0, 1, &w) ? name_of(&w, WN__KRON_FORWARD, name, sizeof name) : "");
     for (int p = 0; p < WN__KRON_PASSES; p++)
         for (int what = BESIDE_BMM; what <= BESIDE_MERGED_LAST; what++)
-            if (s->gpu != NULL ? what <= BESIDE_DENSE : what != BESIDE_DENSE)
+            if (s->gpu != NULL || what != BESIDE_DENSE)
                 WN_TRY(conclude(s, (wn__kron_pass)p, (beside)what));
     return WN_OK;
 }

@@ -469,9 +469,9 @@ wn_status wn_ks_fit(const char *path, const wn_ks_options *o, wn_ks_fn *fn, void
     count(k, out);
     WN_TRY_OUT(wn__pool_create(o->threads, &k->pool));
     k->x.pool = k->pool;
-    if (is(o->impl, "bmm")) k->x.force = "kron_mul:cblas";
     k->log = wn__json_new_array();
     WN_TRY_OUT(wn__ks_gpu_choose(k, is_closed(k, m)));
+    if (is(o->impl, "bmm") && k->gpu == NULL) k->x.force = "kron_mul:cblas";
     if (m == AUTO && o->calib != NULL && k->gpu == NULL) m = ALS; // ends lower than gradients do
     if (o->calib != NULL) WN_TRY_OUT(wn__ks_calibrate(k, o->calib));
     WN_TRY_OUT(wn__dir_make(wn__ks_dir(k)));

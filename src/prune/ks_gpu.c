@@ -85,11 +85,8 @@ wn_status wn__ks_gpu_choose(wn__ks *k, bool closed) {
     if (k->gpu == NULL) return wn__fail(WN_NOMEM, "out of memory");
     WN_TRY(open_gpu(k, index));
     if (k->gpu == NULL) return WN_OK;
-    if (k->o->impl != NULL && strcmp(k->o->impl, "bmm") == 0)
-        return wn__fail(
-            WN_UNSUPPORTED,
-            "impl 'bmm': a GPU has no permuted and batched products here; triton there, "
-            "or --device cpu");
+    k->gpu->batched = k->o->impl != NULL && strcmp(k->o->impl, "bmm") == 0;
+    if (k->gpu->batched) k->gpu->x.force = "kron_mul:cublaslt,kron_grad:cublaslt";
     if (k->batch_last) {
         wn__log(WN_LOG_WARN, "activations on the GPU lie [batch, features]: its kernels read "
                              "whole rows");

@@ -53,6 +53,7 @@ typedef struct wn__ks_gpu {
     wn__gpu *gpu;
     wn__exec x;
     wn_dtype dtype;
+    bool batched; /* permuted and batched products in place of the fused kernels */
     bool scaled;
     double scale;      /* of vectors and targets there; 1 of float32 */
     double difference; /* of differences, besides; likewise */

@@ -78,6 +78,9 @@ wn__accepts_fn wn__accepts_gpu_kron_mul, wn__accepts_gpu_kron_fused, wn__accepts
 wn__workspace_fn wn__workspace_kron_mul_sm80, wn__workspace_kron_mul_sm90a_rank,
     wn__workspace_kron_grad_sm80, wn__workspace_kron_mul_sm90a_merged,
     wn__workspace_kron_pair_grad_sm80, wn__workspace_kron_pair_grad_cublaslt;
+/* The same by permutations and batched products, where cuBLASLt is found. */
+wn__accepts_fn wn__accepts_gpu_kron_mul_batched, wn__accepts_gpu_kron_grad_batched;
+wn__workspace_fn wn__workspace_kron_mul_cublaslt, wn__workspace_kron_grad_cublaslt;
 /* Factors of wide blocks, where their products take longer than putting blocks side by side. */
 wn__accepts_fn wn__accepts_gpu_kron_wide, wn__accepts_gpu_kron_grad_wide,
     wn__accepts_gpu_kron_pair_wide;

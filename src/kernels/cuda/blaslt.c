@@ -132,10 +132,37 @@ static uint32_t alignment(const wn_tensor *t) {
     return align;
 }
 
-size_t wn__blaslt_workspace(const wn__matmul *p) {
+size_t wn__blaslt_workspace_of(const wn__matmul *p, int64_t count) {
     enum { LEAST = 1 << 20, MOST = 32 << 20 };
-    const double parts = 128.0 * (double)p->c.shape[0] * (double)p->c.shape[1]; // 32 sums of each
+    const double numbers = (double)count * (double)p->c.shape[0] * (double)p->c.shape[1];
+    const double parts = 128 * numbers; // 32 sums of each
     return parts > MOST - LEAST ? (size_t)MOST : (size_t)LEAST + (size_t)parts / 1024 * 1024;
+}
+
+size_t wn__blaslt_workspace(const wn__matmul *p) {
+    return wn__blaslt_workspace_of(p, 1);
+}
+
+// What is aligned and has a step added.
+static void lower(uint32_t *align, int64_t step, int type) {
+    const uint64_t bytes = (uint64_t)step * (type == WN_LT_F32 ? 4 : type == WN_LT_E4M3 ? 1 : 2);
+    while (*align > 1 && bytes % *align != 0)
+        *align /= 2;
+}
+
+void wn__blaslt_apart(wn__lt_shape *s, const int64_t step[3]) {
+    lower(&s->align_a, step[1], s->in);
+    lower(&s->align_b, step[0], s->in);
+    lower(&s->align_c, step[2], s->out);
+}
+
+void wn__blaslt_repeat(wn__lt_shape *s, int count, const int64_t step[3]) {
+    if (count < 2) return;
+    s->batch = count;
+    s->step_a = step[1];
+    s->step_b = step[0];
+    s->step_c = step[2];
+    wn__blaslt_apart(s, step);
 }
 
 bool wn__blaslt_shape(const wn__matmul *p, wn__lt_shape *out, char *why, size_t n) {
@@ -194,6 +221,27 @@ static wn_status describe8(wn__blaslt *b, wn__lt_plan *p) {
     return wn__blaslt_scale(b, p, p, p);
 }
 
+// A matrix [rows, columns] as the product takes it.
+typedef struct lie {
+    int type, transposed;
+    uint64_t rows, columns;
+    int64_t lead;
+    int batch;
+    int64_t step;
+} lie;
+
+static wn_status lay_out(const wn__lt_api *api, const lie *m, wn__lt_layout *out) {
+    const int32_t batch = m->batch;
+    WN_TRY(check(api, "cublasLtMatrixLayoutCreate",
+                 api->layout_create(out, m->type, m->transposed ? m->columns : m->rows,
+                                    m->transposed ? m->rows : m->columns, m->lead)));
+    if (batch == 0) return WN_OK;
+    WN_TRY(check(api, "cublasLtMatrixLayoutSetAttribute",
+                 api->layout_set(*out, WN_LT_BATCH, &batch, sizeof batch)));
+    return check(api, "cublasLtMatrixLayoutSetAttribute",
+                 api->layout_set(*out, WN_LT_STEP, &m->step, sizeof m->step));
+}
+
 static wn_status describe(wn__blaslt *b, wn__lt_plan *p) {
     const wn__lt_api *api = b->api;
     const wn__lt_shape *s = &p->shape;
@@ -213,14 +261,12 @@ static wn_status describe(wn__blaslt *b, wn__lt_plan *p) {
     if (s->in == WN_LT_E4M3) WN_TRY(describe8(b, p));
     const uint64_t rows = (uint64_t)s->rows, columns = (uint64_t)s->columns,
                    inner = (uint64_t)s->inner;
-    WN_TRY(check(api, "cublasLtMatrixLayoutCreate",
-                 api->layout_create(&p->a, s->in, s->transposed_a ? inner : rows,
-                                    s->transposed_a ? rows : inner, s->lead_a)));
-    WN_TRY(check(api, "cublasLtMatrixLayoutCreate",
-                 api->layout_create(&p->b, s->in, s->transposed_b ? columns : inner,
-                                    s->transposed_b ? inner : columns, s->lead_b)));
-    return check(api, "cublasLtMatrixLayoutCreate",
-                 api->layout_create(&p->c, s->out, rows, columns, s->lead_c));
+    const lie first = {s->in, s->transposed_a, rows, inner, s->lead_a, s->batch, s->step_a};
+    const lie second = {s->in, s->transposed_b, inner, columns, s->lead_b, s->batch, s->step_b};
+    const lie result = {s->out, 0, rows, columns, s->lead_c, s->batch, s->step_c};
+    WN_TRY(lay_out(api, &first, &p->a));
+    WN_TRY(lay_out(api, &second, &p->b));
+    return lay_out(api, &result, &p->c);
 }
 
 static wn_status ask(wn__blaslt *b, wn__lt_plan *p, wn__lt_preference wish) {

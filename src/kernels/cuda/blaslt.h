@@ -29,14 +29,21 @@ typedef struct wn__lt_shape {
     int transposed_a, transposed_b;                 /* a is matmul's b and b its a */
     int bias, reductions;                           /* which reductions may be made */
     int scales;                                     /* of 8 bits: WN_LT_SCALE_ONE or _ROWS */
+    int batch;                                      /* equal products; 0: one */
+    int64_t step_a, step_b, step_c;                 /* from one to the next, in elements */
     uint32_t align_a, align_b, align_c, align_bias; /* the last: 0 without */
     size_t workspace;
 } wn__lt_shape;
 
 /* False and why[n]: what cuBLASLt cannot do, or is not asked to. U8 is codes of E4M3. */
 bool wn__blaslt_shape(const wn__matmul *p, wn__lt_shape *out, char *why, size_t n);
-/* Bytes of workspace worth having. */
+/* Bytes of workspace worth having; and for so many products at once. */
 size_t wn__blaslt_workspace(const wn__matmul *p);
+size_t wn__blaslt_workspace_of(const wn__matmul *p, int64_t count);
+/* `count` such products, whose operands lie these steps apart (in elements: of a, b, c of matmul);
+ * and that others lie so far apart from them that are asked for with the same words. */
+void wn__blaslt_repeat(wn__lt_shape *s, int count, const int64_t step[3]);
+void wn__blaslt_apart(wn__lt_shape *s, const int64_t step[3]);
 
 typedef struct wn__lt_plan {
     wn__lt_shape shape;

@@ -47,6 +47,8 @@ enum { /* of a product */
 enum { WN_LT_SCALE_ONE = 0, WN_LT_SCALE_ROWS = 3 }; /* one number; one a row of the operand */
 enum { WN_LT_SCALES_ROWS = 120900 };                /* the version that can do the latter */
 
+enum { WN_LT_BATCH = 5, WN_LT_STEP = 6 }; /* of an operand: an int32, an int64 of elements */
+
 enum { /* of what is wished for */
        WN_LT_WORKSPACE = 1,
        WN_LT_REDUCTIONS = 3,
@@ -72,6 +74,8 @@ enum { WN_LT_REDUCE_IN_PLACE = 1, WN_LT_REDUCE_SUMS = 2, WN_LT_REDUCE_RESULTS = 
     X(matmul_destroy, wn__lt_status, cublasLtMatmulDescDestroy, (wn__lt_matmul m))                 \
     X(layout_create, wn__lt_status, cublasLtMatrixLayoutCreate,                                    \
       (wn__lt_layout * out, int type, uint64_t rows, uint64_t columns, int64_t leading))           \
+    X(layout_set, wn__lt_status, cublasLtMatrixLayoutSetAttribute,                                 \
+      (wn__lt_layout l, int attribute, const void *value, size_t bytes))                           \
     X(layout_destroy, wn__lt_status, cublasLtMatrixLayoutDestroy, (wn__lt_layout l))               \
     X(preference_create, wn__lt_status, cublasLtMatmulPreferenceCreate, (wn__lt_preference * out)) \
     X(preference_set, wn__lt_status, cublasLtMatmulPreferenceSetAttribute,                         \

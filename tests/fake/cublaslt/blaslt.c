@@ -26,7 +26,8 @@ struct wn__lt_matmul {
 struct wn__lt_layout {
     int type;
     uint64_t rows, columns;
-    int64_t lead;
+    int64_t lead, step;
+    int batch;
 };
 struct wn__lt_preference {
     size_t workspace;
@@ -140,8 +141,7 @@ static float scale_of(const product *p, int operand, int64_t i) {
     return scale[p->m.mode[operand] == WN_LT_SCALE_ROWS ? i : 0];
 }
 
-static void multiply(const void *data) {
-    const product *p = data;
+static void multiply_one(const product *p) {
     const int64_t inner = (int64_t)inner_of(p), columns = (int64_t)p->d.columns;
     float *b = calloc((size_t)((columns + 1) * inner), sizeof *b), *a = b + columns * inner;
     if (b == NULL) abort();
@@ -166,6 +166,22 @@ static void multiply(const void *data) {
     free(b);
 }
 
+static const void *moved(const void *p, const struct wn__lt_layout *l, int64_t i) {
+    return (const char *)p + i * l->step * (int64_t)size_of(l->type);
+}
+
+static void multiply(const void *data) {
+    const product *p = data;
+    for (int64_t i = 0; i < p->d.batch; i++) {
+        product one = *p;
+        one.at = moved(p->at, &p->a, i);
+        one.bt = moved(p->bt, &p->b, i);
+        one.ct = moved(p->ct, &p->c, i);
+        one.dt = (char *)p->dt + i * p->d.step * (int64_t)size_of(p->d.type);
+        multiply_one(&one);
+    }
+}
+
 // 8-bit numbers: the left operand transposed, the other not, both of whole 16 bytes, scales of the
 // same kind in the device's memory.
 static int legal8(const product *p) {
@@ -181,7 +197,9 @@ static int legal8(const product *p) {
 }
 
 static int within(const void *p, const struct wn__lt_layout *l) {
-    const uint64_t last = (l->columns - 1) * (uint64_t)l->lead + l->rows;
+    const int64_t behind = (l->batch - 1) * l->step;
+    if (behind < 0) return 0;
+    const uint64_t last = (l->columns - 1) * (uint64_t)l->lead + l->rows + (uint64_t)behind;
     return holds(p, (size_t)last * size_of(l->type));
 }
 
@@ -253,9 +271,21 @@ wn__lt_status cublasLtMatrixLayoutCreate(wn__lt_layout *out, int type, uint64_t 
     if (rows == 0 || columns == 0 || leading < (int64_t)rows) return INVALID_VALUE;
     *out = calloc(1, sizeof **out);
     if (*out == NULL) return INTERNAL;
-    **out = (struct wn__lt_layout){type, rows, columns, leading};
+    **out = (struct wn__lt_layout){type, rows, columns, leading, 0, 1};
     fake_cublaslt.alive++;
     return 0;
+}
+wn__lt_status cublasLtMatrixLayoutSetAttribute(wn__lt_layout l, int attribute, const void *value,
+                                               size_t bytes) {
+    int32_t batch = 0;
+    if (attribute == WN_LT_STEP && bytes == sizeof l->step) {
+        memcpy(&l->step, value, bytes);
+        return 0;
+    }
+    if (attribute != WN_LT_BATCH || bytes != sizeof batch) return INVALID_VALUE;
+    memcpy(&batch, value, bytes);
+    l->batch = batch;
+    return batch > 0 ? 0 : INVALID_VALUE;
 }
 wn__lt_status cublasLtMatrixLayoutDestroy(wn__lt_layout l) {
     free(l);
@@ -296,6 +326,8 @@ wn__lt_status cublasLtMatmulAlgoGetHeuristic(wn__lt_handle handle, wn__lt_matmul
     if ((m->transposed[0] ? a->columns : a->rows) != d->rows ||
         (m->transposed[1] ? b->rows : b->columns) != d->columns ||
         (m->transposed[1] ? b->columns : b->rows) != inner)
+        return INVALID_VALUE;
+    if (a->batch != d->batch || b->batch != d->batch || c->batch != d->batch || c->step != d->step)
         return INVALID_VALUE;
     const int most = asked("FAKE_CUBLASLT_CHOICES", fake_cublaslt.found);
     *found = wanted < most ? wanted : most;

@@ -6,6 +6,7 @@
 #include "fit.h"
 #include "kron.h"
 #include "kron_f32.h"
+#include "kron_permute.h"
 #include "values24.h"
 
 #include "device_blocks.h"
@@ -82,6 +83,7 @@ typedef enum kind {
     KRON_PACK_F32,
     KRON_F32,
     KRON_DENSE,
+    KRON_PERMUTE,
     ROWS8,
     BLOCK8,
     PRODUCT8,
@@ -104,6 +106,7 @@ typedef enum kind {
         "wn_blocks_rows_" tile "_f16_across", BLOCKS_ROWS, 2, 10, 0                                \
     }
 #define PRODUCT_OF(name) {name, KRON_F32, 4, 23, 0},
+#define PERMUTE_OF(name) {name, KRON_PERMUTE, 4, 23, 0},
 #define GRAD_OF(name)    {name, KRON_GRAD_F32, 4, 23, 0},
 #define SHORT(name, kind)                                                                          \
     {name "_bf16", kind, 2, 7, 0}, {                                                               \
@@ -269,7 +272,8 @@ static const struct {
     SHORT("wn_kron_grad_sum", KRON_GRAD_SUM),
     SHORT("wn_kron_merge", KRON_MERGE),
     {"wn_kron_pack_f32", KRON_PACK_F32, 4, 23, 0},
-    FAKE_KRON_PRODUCTS(PRODUCT_OF) FLOATS("wn_kron_dense", KRON_DENSE, 0),
+    FAKE_KRON_PRODUCTS(PRODUCT_OF) FAKE_KRON_PERMUTES(PERMUTE_OF)
+        FLOATS("wn_kron_dense", KRON_DENSE, 0),
 };
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 
@@ -326,6 +330,8 @@ static unsigned long kron_bytes(kind which) {
         return fake_kron_grad_f32_bytes(which == KRON_GRAD_SUM_F32);
     case KRON_MERGE:
         return sizeof(wn__gpu_kron_merge);
+    case KRON_PERMUTE:
+        return fake_kron_permute_bytes();
     case KRON_DENSE:
         return sizeof(wn__gpu_kron_dense);
     default:
@@ -591,23 +597,6 @@ static void unpack(const wn__gpu_unpack24 *p, int size) {
         }
 }
 
-// Element (row, 16 q + 4 group + j) of a block, as its header describes it.
-static void unblock(const wn__gpu_unblock24 *p) {
-    for (int64_t i = 0; i < 64 * p->panels; i++)
-        for (int64_t j = 0; j < 64 * p->across; j++) {
-            const uint8_t *block = p->blocks + (i / 64 * p->across + j / 64) * 4608;
-            const int row = (int)(i % 64), q = (int)(j % 64 / 16), group = (int)(j % 16 / 4);
-            uint32_t word;
-            uint16_t w = 0;
-            memcpy(&word, block + 4096 + 4 * (row / 16 * 32 + row % 8 * 4 + q), sizeof word);
-            for (int s = 0; s < 2; s++)
-                if ((int64_t)(word >> (16 * (row / 8 % 2) + 4 * group + 2 * s) & 3) == j % 4)
-                    memcpy(&w, block + row * 64 + (q ^ (row / 2 % 4)) * 16 + (2 * group + s) * 2,
-                           sizeof w);
-            p->w[i * 64 * p->across + j] = w;
-        }
-}
-
 // Whatever is small enough for every type.
 static void random_values(const wn__gpu_random_values *p, int size) {
     for (int64_t i = 0; i < p->count; i++)
@@ -643,7 +632,7 @@ static void run_values(int which, const void *argument) {
         flips(argument);
         break;
     case UNBLOCK:
-        unblock(argument);
+        fake_unblock24(argument);
         break;
     case TILE:
         fake_tile24(argument, dtype);
@@ -780,6 +769,8 @@ int fake_device24_run(int which, const void *argument) {
         return fake_kron_f32(argument, kernels[which].name);
     case KRON_MERGE:
         return fake_kron_merge(argument, dtype_of(which));
+    case KRON_PERMUTE:
+        return fake_kron_permute(argument, kernels[which].name);
     case KRON_DENSE:
         return fake_kron_dense(argument, dtype_of(which));
     case PRODUCT8:

@@ -362,3 +362,21 @@ int fake_blocks_pack(const void *argument, int both) {
     if (!good && p->number < *p->fault) *p->fault = p->number;
     return 0;
 }
+
+// Element (row, 16 q + 4 group + j) of a block, as its header describes it.
+void fake_unblock24(const void *argument) {
+    const wn__gpu_unblock24 *p = argument;
+    for (int64_t i = 0; i < 64 * p->panels; i++)
+        for (int64_t j = 0; j < 64 * p->across; j++) {
+            const uint8_t *block = p->blocks + (i / 64 * p->across + j / 64) * 4608;
+            const int row = (int)(i % 64), q = (int)(j % 64 / 16), group = (int)(j % 16 / 4);
+            uint32_t word;
+            uint16_t w = 0;
+            memcpy(&word, block + 4096 + 4 * (row / 16 * 32 + row % 8 * 4 + q), sizeof word);
+            for (int s = 0; s < 2; s++)
+                if ((int64_t)(word >> (16 * (row / 8 % 2) + 4 * group + 2 * s) & 3) == j % 4)
+                    memcpy(&w, block + row * 64 + (q ^ (row / 2 % 4)) * 16 + (2 * group + s) * 2,
+                           sizeof w);
+            p->w[i * 64 * p->across + j] = w;
+        }
+}

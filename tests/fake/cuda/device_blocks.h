@@ -24,5 +24,7 @@ int fake_last_map_fits(const struct wn__gpu_blocks_rows *p, int64_t width, int64
                        int bf16);
 /* spmm24_blocks_rows, through maps where the name has a tile. */
 int fake_blocks_rows(const void *argument, const char *name, int bf16);
+/* Packed blocks written out as dense rows. */
+void fake_unblock24(const void *argument);
 
 #endif
