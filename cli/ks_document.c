@@ -4,12 +4,13 @@
 #include <string.h>
 #include <winnow/kernels.h>
 
-/* Batched products need a CBLAS. */
-static bool has_bmm(void) {
+/* Batched products need a CBLAS, or on a GPU cuBLASLt. */
+static bool has_bmm(const char *variant) {
     wn_kernel_info info;
     for (size_t i = 0; i < wn_kernel_count(); i++) {
         wn_kernel_get(i, &info);
-        if (strcmp(info.op, "kron_mul") == 0 && strcmp(info.variant, "cblas") == 0) return true;
+        if (strcmp(info.op, "kron_mul") == 0 && strcmp(info.variant, variant) == 0)
+            return info.available;
     }
     return false;
 }
@@ -20,8 +21,8 @@ void ks_document(const options *o, wn_ks_options *k) {
     if (!o->value[O_ks_method].given) k->method = "sgd";
     if (!o->value[O_ks_dtype].given) k->dtype = "float16";
     const char *device = opt_text(o, O_ks_device);
-    bool gpu = device && strncmp(device, "cuda", 4) == 0; /* which has no batched products */
-    if (!o->value[O_impl].given && !gpu && has_bmm()) k->impl = "bmm";
+    bool gpu = device && strncmp(device, "cuda", 4) == 0;
+    if (!o->value[O_impl].given && has_bmm(gpu ? "cublaslt" : "cblas")) k->impl = "bmm";
     if (opt_flag(o, O_quiet)) return;
     fprintf(stderr,
             "--weight_path: method %s, impl %s, dtype %s; 'winnow ks fit WEIGHT' begins with a "

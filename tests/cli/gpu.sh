@@ -28,6 +28,7 @@ run 1 bench gemm --device cuda --protocol often; says "burst or sustained"
 export WN_LIBCUBLASLT="$dir/none.so"
 run 0 kernels --op matmul --problem m=8,n=8,k=8 --device cuda; prints "no cuBLASLt: not found: $dir/none.so"; prints "refused: runs on the cpu only"
 run 0 bench gemm --device cuda --shapes 64x64 --rows 16 --repeats 2 --work forward; prints "no cuBLASLt"
+run 4 ks fit "$(dirname "$0")/../fixtures/formats/pth/parameter.pth" --device cuda --impl bmm --method sgd --num-epochs 1 --output-dir "$dir/ksnone"; says "no cuBLASLt"
 
 export WN_LIBCUBLASLT="$WN_BUILD/fake/libfake_cublaslt.so"
 export WN_LIBCUSPARSELT="$dir/none.so"
@@ -53,12 +54,13 @@ cat >"$dir/torch.json" <<'EOF'
 EOF
 run 0 bench ks --device cuda --shapes 1024x1024 --rows 1 --repeats 1 --work 'forward factor' --merge "$dir/torch.json" --json "$dir/ks.json" --svg "$dir/ks.svg"
 prints "dense peak"; prints "cuBLASLt 13.1.0, best of 1"; prints "torch 2, bmm"
-prints "times as fast as permuted and batched products"; prints "times as fast as the dense product"
+prints "times as fast as permuted and batched products ("; prints "times as fast as permuted and batched products of another process ("
+prints "times as fast as the dense product"; prints "kron_mul_cublaslt, bmm"
 grep -q over_bmm "$dir/ks.json" || fail "no ratio to batched products"
 grep -q "FLOPs of the chain" "$dir/ks.svg" || fail "no picture of chains"
 unset FAKE_CUBLASLT_CHOICES
 run 0 bench ks --device cuda --shapes 4096x4096 --rows 1 --repeats 1 --work 'forward two,forward butterfly radix 16,weight gradient two factors 3' --peers none --dtype f16
-prints "kron_mul_sm90a_fused"; prints "kron_mul_sm90a_rank"; prints "kron_mul_sm90a_wide"; prints "kron_pair_grad_sm80"
+prints "kron_mul_sm90a_fused"; prints "kron_mul_sm90a_rank"; prints "kron_mul_sm90a_wide"; prints "kron_pair_grad_sm80"; prints "kron_grad_cublaslt, bmm"
 # what a fit does besides its products, and one on the GPU, with targets of the library
 for op in embed squared_error gradient_norms fit_update; do
     run 0 kernels --check --quick --op $op --variant sm80
@@ -71,8 +73,10 @@ done
 unset FAKE_CUDA_COMPUTE FAKE_CUDA_SHARED
 run 0 ks fit "$(dirname "$0")/../fixtures/formats/pth/parameter.pth" --device cuda --method sgd --num-epochs 2 --output-dir "$dir/ks"; says "fit on Fake GPU 0 in float16"; says "ms a step"
 run 0 ks fit "$(dirname "$0")/../fixtures/formats/pth/parameter.pth" --device cuda --dtype float32 --method sgd --num-epochs 2 --output-dir "$dir/ks32"; says "fit on Fake GPU 0 in float32"
+run 0 ks fit "$(dirname "$0")/../fixtures/formats/pth/parameter.pth" --device cuda --impl bmm --method sgd --num-epochs 2 --output-dir "$dir/ksbmm"; says "fit on Fake GPU 0 in float16"; says "ms a step"
+run 0 ks fit --weight_path "$(dirname "$0")/../fixtures/formats/pth/parameter.pth" --device cuda --num-epochs 1 --output-dir "$dir/ksdoc"; says "method sgd, impl bmm, dtype float16"
 run 0 bench ks --device cuda --shapes 1024x1024 --rows 1 --repeats 1 --work 'forward factor,input gradient factor,forward two' --dtype float32
-prints "kron_mul_sm80"; prints "cuBLASLt 13.1.0, COMPUTE_32F, best of"
+prints "kron_mul_sm80"; prints "cuBLASLt 13.1.0, COMPUTE_32F, best of"; prints "kron_mul_cublaslt, bmm"
 run 1 bench ks --device cuda --dtype e4m3; says "dtype: f32, bf16 or f16, not 'e4m3'"
 run 1 bench ks --device cuda --shapes 7x7; says "nothing of these shapes"
 

@@ -46,8 +46,6 @@ static void test_cases(void **state) {
     fake->memory_bytes = (size_t)1 << 30;
     check("matmul", 20);
     check("spmm24_blocks", 20);
-    check("kron_mul", 100);
-    check("kron_grad", 100);
     check("spmm24_blocks8", 10); // most want scales or a k that it does not take
 }
 
