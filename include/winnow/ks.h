@@ -37,7 +37,8 @@ typedef struct wn_ks_options {
     double val_split;
     bool batch_last;    /* activations lie [features, batch] */
     const char *impl;   /* "triton": the fused kernels; "bmm": permuted copies and batched products,
-                           where this build has a CBLAS [triton] */
+                           where this build has a CBLAS, on a GPU where cuBLASLt is found
+                           [triton] */
     const char *dtype;  /* float32, or float16 and bfloat16: rounded weights over float32 masters
                            [float32; on a GPU float16] */
     const char *device; /* "cpu", or "cuda" and "cuda:N": gradients run on an NVIDIA GPU, vectors

@@ -54,8 +54,7 @@ static wn__kron_mul chain_of(const wn__ks *k, const wn_tensor *x, const wn_tenso
 // products are what takes time, and to make again what lies between is one more.
 static bool is_pair(const wn__ks *k, int64_t n) {
     enum { MANY = 256 };
-    return k->chain.count == 2 && n >= MANY && k->gpu->dtype != WN_DTYPE_F32 &&
-           !k->gpu->batched;
+    return k->chain.count == 2 && n >= MANY && k->gpu->dtype != WN_DTYPE_F32 && !k->gpu->batched;
 }
 
 static wn_status forward(wn__ks *k, int64_t n) {

@@ -628,6 +628,9 @@ static void run_values(int which, const void *argument) {
     const wn_dtype dtype = dtype_of(which);
     const int approx = kernels[which].approx;
     switch (kernels[which].kind) {
+    case RANDOM:
+        random_values(argument, kernels[which].size);
+        break;
     case FLIPS:
         flips(argument);
         break;
@@ -704,9 +707,6 @@ int fake_device24_run(int which, const void *argument) {
         break;
     case UNPACK:
         unpack(argument, size);
-        break;
-    case RANDOM:
-        random_values(argument, size);
         break;
     case BLOCKS:
     case BLOCKS_BOTH:
