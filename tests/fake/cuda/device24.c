@@ -705,11 +705,9 @@ int fake_device24_run(int which, const void *argument) {
         mask_tiles(argument, size, mantissa);
         break;
     case PACK_ROWS:
-        pack(argument, size, 0);
-        break;
     case PACK_COLUMNS:
         pack(argument, size, 0);
-        pack(argument, size, 1);
+        if (kernels[which].kind == PACK_COLUMNS) pack(argument, size, 1);
         break;
     case UNPACK:
         unpack(argument, size);
