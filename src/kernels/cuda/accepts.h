@@ -86,6 +86,9 @@ wn__accepts_fn wn__accepts_gpu_kron_wide, wn__accepts_gpu_kron_grad_wide,
     wn__accepts_gpu_kron_pair_wide;
 wn__workspace_fn wn__workspace_kron_mul_sm90a_wide, wn__workspace_kron_grad_sm90a_wide,
     wn__workspace_kron_pair_grad_sm90a_wide;
+/* Few vectors; of a gradient in float32 at least 16, and blocks that are not small. */
+wn__accepts_fn wn__accepts_gpu_kron_few, wn__accepts_gpu_kron_grad_few;
+wn__workspace_fn wn__workspace_kron_mul_sm80_few;
 /* Chains whose neighbours are one factor together, of blocks of at most 64. */
 wn__accepts_fn wn__accepts_gpu_kron_merged;
 /* Both gradients; and where the gradient of the dense weight is found sooner. */

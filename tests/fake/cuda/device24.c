@@ -6,6 +6,7 @@
 #include "fit.h"
 #include "kron.h"
 #include "kron_f32.h"
+#include "kron_few.h"
 #include "kron_permute.h"
 #include "values24.h"
 
@@ -82,6 +83,7 @@ typedef enum kind {
     KRON_MERGE,
     KRON_PACK_F32,
     KRON_F32,
+    KRON_FEW,
     KRON_DENSE,
     KRON_PERMUTE,
     ROWS8,
@@ -105,13 +107,18 @@ typedef enum kind {
         {"wn_blocks_rows_" tile "_f16", BLOCKS_ROWS, 2, 10, 0}, {                                  \
         "wn_blocks_rows_" tile "_f16_across", BLOCKS_ROWS, 2, 10, 0                                \
     }
-#define PRODUCT_OF(name) {name, KRON_F32, 4, 23, 0},
-#define PERMUTE_OF(name) {name, KRON_PERMUTE, 4, 23, 0},
-#define GRAD_OF(name)    {name, KRON_GRAD_F32, 4, 23, 0},
+#define PERMUTE_OF(name)  {name, KRON_PERMUTE, 4, 23, 0},
+#define PRODUCTS_OF(name) FLOATS(name, KRON_FEW, 0),
+#define PRODUCT_OF(name)  {name, KRON_F32, 4, 23, 0},
+#define GRAD_OF(name)     {name, KRON_GRAD_F32, 4, 23, 0},
+#define WIDE_OF(outputs)                                                                           \
+    SHORT("wn_kron_wide_grad" outputs, KRON_WIDE_GRAD), SHORT("wn_kron_wide" outputs, KRON_WIDE),
 #define SHORT(name, kind)                                                                          \
     {name "_bf16", kind, 2, 7, 0}, {                                                               \
         name "_f16", kind, 2, 10, 0                                                                \
     }
+
+#define LANES(name, kind) SHORT(name "8", kind), SHORT(name "4", kind), SHORT(name "2", kind)
 
 static const struct {
     const char *name;
@@ -235,9 +242,7 @@ static const struct {
     {"wn_relu24_blocks_128x128_f16", RELU24_BLOCKS, 2, 10, 0},
     WN_FEW_SHAPES(FEW_OF){"wn_kron_pack", KRON_PACK, 2, 0, 0},
     SHORT("wn_kron_rows", KRON_ROWS),
-    SHORT("wn_kron_lanes8", KRON_LANES),
-    SHORT("wn_kron_lanes4", KRON_LANES),
-    SHORT("wn_kron_lanes2", KRON_LANES),
+    LANES("wn_kron_lanes", KRON_LANES),
     SHORT("wn_kron_staged4", KRON_LANES),
     SHORT("wn_kron_staged2", KRON_LANES),
     SHORT("wn_kron_pair64", KRON_PAIR64),
@@ -256,24 +261,14 @@ static const struct {
     {"wn_kron_wide_together4", KRON_WIDE_TURN, 2, 0, 0},
     SHORT("wn_kron_held", KRON_HELD),
     SHORT("wn_kron_held_join", KRON_HELD_JOIN),
-    SHORT("wn_kron_wide_grad64", KRON_WIDE_GRAD),
-    SHORT("wn_kron_wide_grad128", KRON_WIDE_GRAD),
-    SHORT("wn_kron_wide_grad192", KRON_WIDE_GRAD),
-    SHORT("wn_kron_wide_grad256", KRON_WIDE_GRAD),
-    SHORT("wn_kron_wide64", KRON_WIDE),
-    SHORT("wn_kron_wide128", KRON_WIDE),
-    SHORT("wn_kron_wide192", KRON_WIDE),
-    SHORT("wn_kron_wide256", KRON_WIDE),
     SHORT("wn_kron_grad", KRON_GRAD),
-    SHORT("wn_kron_grad_lanes8", KRON_GRAD_LANES),
-    SHORT("wn_kron_grad_lanes4", KRON_GRAD_LANES),
-    SHORT("wn_kron_grad_lanes2", KRON_GRAD_LANES),
+    LANES("wn_kron_grad_lanes", KRON_GRAD_LANES),
     FAKE_KRON_GRADS(GRAD_OF){"wn_kron_grad_sum_f32", KRON_GRAD_SUM_F32, 4, 23, 0},
     SHORT("wn_kron_grad_sum", KRON_GRAD_SUM),
     SHORT("wn_kron_merge", KRON_MERGE),
     {"wn_kron_pack_f32", KRON_PACK_F32, 4, 23, 0},
-    FAKE_KRON_PRODUCTS(PRODUCT_OF) FAKE_KRON_PERMUTES(PERMUTE_OF)
-        FLOATS("wn_kron_dense", KRON_DENSE, 0),
+    FAKE_KRON_PRODUCTS(PRODUCT_OF) FAKE_KRON_PERMUTES(PERMUTE_OF) FAKE_KRON_FEW(PRODUCTS_OF)
+        FAKE_KRON_WIDTHS(WIDE_OF) FLOATS("wn_kron_dense", KRON_DENSE, 0),
 };
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 
@@ -334,6 +329,8 @@ static unsigned long kron_bytes(kind which) {
         return fake_kron_permute_bytes();
     case KRON_DENSE:
         return sizeof(wn__gpu_kron_dense);
+    case KRON_FEW:
+        return fake_kron_few_bytes();
     default:
         return sizeof(wn__gpu_pack24);
     }
@@ -699,11 +696,9 @@ int fake_device24_run(int which, const void *argument) {
         mask_tiles(argument, size, mantissa);
         break;
     case PACK_ROWS:
-        pack(argument, size, 0);
-        break;
     case PACK_COLUMNS:
         pack(argument, size, 0);
-        pack(argument, size, 1);
+        if (kernels[which].kind == PACK_COLUMNS) pack(argument, size, 1);
         break;
     case UNPACK:
         unpack(argument, size);
@@ -773,6 +768,8 @@ int fake_device24_run(int which, const void *argument) {
         return fake_kron_permute(argument, kernels[which].name);
     case KRON_DENSE:
         return fake_kron_dense(argument, dtype_of(which));
+    case KRON_FEW:
+        return fake_kron_few(argument, dtype_of(which), kernels[which].name);
     case PRODUCT8:
         return fake_product8(argument, kernels[which].name);
     case FEW:

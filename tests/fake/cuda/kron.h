@@ -13,6 +13,8 @@ int fake_kron_factor(const void *argument, wn_dtype dtype, int lanes);
 int fake_kron_fused(const void *argument, wn_dtype dtype, int factors, int turned);
 int fake_kron_rank_pack(const void *argument);
 int fake_kron_rank_turn(const void *argument);
+/* Products and gradients of wide blocks, by their outputs. */
+#define FAKE_KRON_WIDTHS(OUTPUTS) OUTPUTS("64") OUTPUTS("128") OUTPUTS("192") OUTPUTS("256")
 int fake_kron_wide_turn(const void *argument, const char *name);
 int fake_kron_wide_pack(const void *argument);
 int fake_kron_wide(const void *argument, wn_dtype dtype, const char *name);
