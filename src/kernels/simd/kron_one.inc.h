@@ -110,7 +110,7 @@ typedef struct one_ahead {
     const char *row;         /* of the token whose lines are fetched */
     int64_t row_bytes, step; /* from token to token, from line to line */
     int64_t line, lines;     /* the next, and of a token */
-    int64_t tokens, each;
+    int64_t rest, each;      /* lines: of all tokens, and of a tile */
 } one_ahead;
 
 /* What a task is about: outputs of tiles `begin` to `end` of blocks (i, l0) on. */
@@ -176,25 +176,42 @@ static one_ahead one_look(const one_job *job, const one_task *t, int64_t slice) 
             ((t->i * job->size.c + k0) * job->size.d + t->l0) * bytes;
     a.step = whole ? 64 : job->size.d * bytes;
     a.lines = whole ? (count * job->size.d * bytes + 63) / 64 : count;
-    a.tokens = kron_least(t->panels * LANES, x->shape[0] - t->t0);
+    a.rest = a.lines * kron_least(t->panels * LANES, x->shape[0] - t->t0);
     int64_t calls = n->l * t->panels * (t->end - t->begin);
-    a.each = (a.lines * a.tokens + calls - 1) / calls;
+    a.each = (a.rest + calls - 1) / calls;
     return a;
 }
 
 ALWAYS void one_fetch_line(one_ahead *a) {
-    if (a->tokens <= 0) return;
+    if (a->rest-- <= 0) return;
     _mm_prefetch(a->row + a->line * a->step, _MM_HINT_T1);
     if (++a->line == a->lines) {
         a->line = 0;
         a->row += a->row_bytes;
-        a->tokens--;
     }
 }
 
+/* The next lines that lie in one row, of `most` at most: where they begin, and how many. */
+ALWAYS int64_t one_next_run(one_ahead *a, int64_t most, const char **line) {
+    const int64_t count = kron_least(kron_least(most, a->rest), a->lines - a->line);
+    *line = a->row + a->line * a->step;
+    a->rest -= count;
+    a->line += count;
+    if (a->line == a->lines) {
+        a->line = 0;
+        a->row += a->row_bytes;
+    }
+    return count;
+}
+
 static void one_fetch(one_ahead *a) {
-    for (int64_t i = 0; i < a->each; i++)
-        one_fetch_line(a);
+    const char *line = NULL;
+    for (int64_t rest = kron_least(a->each, a->rest); rest > 0;) {
+        const int64_t count = one_next_run(a, rest, &line);
+        for (int64_t i = 0; i < count; i++)
+            _mm_prefetch(line + i * a->step, _MM_HINT_T1);
+        rest -= count;
+    }
 }
 
 /* Lines of weights that are packed next, of outputs j0 on, inputs k0 on and blocks l0 on, unless
@@ -210,16 +227,16 @@ static one_ahead one_look_weights(const wn_tensor *w, const wn__kron_size *piece
     one_ahead a = {.row = (const char *)w->data + at * bytes,
                    .row_bytes = (across ? stride[2] : stride[1]) * bytes,
                    .step = step < 64 ? 64 : step,
-                   .lines = step < 64 ? (side * step + 63) / 64 : side,
-                   .tokens = across ? piece->c : piece->b};
-    a.each = (a.lines * a.tokens + calls - 1) / calls;
+                   .lines = step < 64 ? (side * step + 63) / 64 : side};
+    a.rest = a.lines * (across ? piece->c : piece->b);
+    a.each = (a.rest + calls - 1) / calls;
     return a;
 }
 
 /* The same of weights that are packed already: `count` floats from `at` on. */
 static one_ahead one_look_lines(const float *at, int64_t count, int64_t calls) {
-    one_ahead a = {(const char *)at, 0, 64, 0, (count + 15) / 16, 1, 0};
-    a.each = (a.lines + calls - 1) / calls;
+    const int64_t lines = (count + 15) / 16;
+    one_ahead a = {(const char *)at, 0, 64, 0, lines, lines, (lines + calls - 1) / calls};
     return a;
 }
 

@@ -93,20 +93,25 @@ static bool features_side_by_side(const wn_tensor *t) {
 }
 
 // What it takes of a core: a strip of weights stays in L1 (12 to 16 KiB) or, with vectors of 64
-// bytes, in L2 (32 KiB; of d = 4 up to 100 and 48), as inputs and sums, if any, do. More tokens
-// share weights that are packed, where there are sums anyway.
+// bytes, in L2, as inputs and sums, if any, do. More tokens share weights that every task packs,
+// where there are sums anyway. Weights that are packed once may come again for fewer tokens, and
+// sums cost more than that: inputs of a block are taken whole where L2 has room for those of a few.
 typedef struct beside {
     int64_t k, tokens, strips;
 } beside;
 static const beside beside_avx2 = {96, 128, 8}, beside_avx2_whole = {128, 64, 8},
-                    beside_avx2_4_whole = {128, 128, 8}, beside_avx512 = {128, 64, 8},
-                    beside_avx512_4 = {400, 128, 8}, beside_avx512_4_whole = {192, 256, 8};
+                    beside_avx2_4_whole = {128, 128, 8}, beside_avx512_4 = {400, 128, 8},
+                    beside_avx512_4_whole = {192, 256, 8};
+enum { BESIDE_FLOATS = 150000, BESIDE_LEAST = 24, BESIDE_MOST = 96, BESIDE_OFTEN = 768 };
 
-static const beside *taken_beside(int64_t c, int64_t vector, int64_t d) {
-    if (vector != 16 && c > beside_avx2_whole.k) return &beside_avx2;
-    if (vector != 16) return d == 4 ? &beside_avx2_4_whole : &beside_avx2_whole;
-    if (d != 4) return &beside_avx512;
-    return c > beside_avx512_4_whole.k ? &beside_avx512_4 : &beside_avx512_4_whole;
+static beside taken_beside(int64_t c, int64_t vector, int64_t d, bool once) {
+    if (vector != 16 && c > beside_avx2_whole.k) return beside_avx2;
+    if (vector != 16) return d == 4 ? beside_avx2_4_whole : beside_avx2_whole;
+    if (!once) return c > beside_avx512_4_whole.k ? beside_avx512_4 : beside_avx512_4_whole;
+    const int64_t whole = BESIDE_FLOATS / (BESIDE_LEAST * d), slices = parts(c, whole);
+    const int64_t each = WN_KRON_SIDE_TOKENS(vector);
+    const int64_t tokens = BESIDE_FLOATS / (parts(c, slices) * d) / each * each;
+    return (beside){whole, least(tokens, BESIDE_MOST), 8};
 }
 
 // Vectors of 64 bytes transpose in few cycles, and AMD's cores, which multiply one of them a cycle,
@@ -117,30 +122,39 @@ static bool better_beside(const wn__kron_size *s, int64_t vector, int64_t d) {
     return d == 4 && least(s->b, s->c) <= SMALL;
 }
 
+// Whether weights are read where they lie.
+static bool lie_as_read(const wn_tensor *w, int64_t d) {
+    return w->dtype == WN_DTYPE_F32 && w->stride[3] == 1 && w->stride[2] == d && w->shape[3] == d;
+}
+
 static wn__kron_side side_plan(const wn__kron_mul *p, int64_t vector) {
     const wn__kron_size s = wn__kron_size_of(&p->w[0]);
     wn__kron_side side = {0};
     const int64_t d = s.d % vector == 0 ? vector : s.d;
     if (p->count > 1 || d % 4 != 0 || vector % d != 0) return side;
     if (!better_beside(&s, vector, d)) return side;
-    const beside *n = taken_beside(s.c, vector, d);
+    const bool once = vector == 16 && (d != 4 || p->x.shape[0] >= BESIDE_OFTEN);
+    const beside n = taken_beside(s.c, vector, d, once);
     if (!features_side_by_side(&p->x) || !features_side_by_side(&p->y)) return side;
     const int64_t batch = p->x.shape[0];
     if (s.c * d < SMALL || s.b * d < SMALL || batch < WN_KRON_SIDE_LEAST(vector)) return side;
     side.d = d;
     side.parts_l = s.d / d;
-    side.slices = parts(s.c, n->k);
+    side.slices = parts(s.c, n.k);
     side.k = parts(s.c, side.slices);
     side.strips = parts(parts(s.b * d, vector), WN_KRON_SIDE_VECTORS);
-    side.chunks = parts(batch, n->tokens);
+    side.chunks = parts(batch, n.tokens);
     side.parts_j = 1;
     while (s.a * side.parts_l * side.chunks * side.parts_j < WN_KRON_ENOUGH &&
-           side.strips >= 2 * side.parts_j * n->strips)
+           side.strips >= 2 * side.parts_j * n.strips)
         side.parts_j *= 2;
     while (s.a * side.parts_l * side.chunks * side.parts_j < WN_KRON_ENOUGH &&
            batch > SMALL * side.chunks)
         side.chunks *= 2;
     side.tokens = parts(batch, side.chunks);
+    const int64_t weights = s.a * side.parts_l * s.c * parts(s.b * d, vector) * vector;
+    if (once && side.chunks >= WN_KRON_OFTEN && !lie_as_read(&p->w[0], vector)) side.all = weights;
+    side.inner = once && weights < WN_KRON_STAY;
     side.row = wn__kron_line(side.k * d) / LINE % 2 == 0 ? wn__kron_line(side.k * d) + LINE
                                                          : wn__kron_line(side.k * d);
     return side;
@@ -201,7 +215,8 @@ static int64_t side_worker(const wn__kron_side *side, int64_t vector) {
     const int64_t tile = WN_KRON_SIDE_VECTORS * vector;
     const int64_t sums =
         side->slices > 1 ? parts(side->strips, side->parts_j) * side->tokens * tile : 0;
-    return side->tokens * side->row + side->k * tile + WN_KRON_SIDE_TOKENS(vector) * tile + sums;
+    const int64_t weights = side->all > 0 ? 0 : side->k * tile;
+    return side->tokens * side->row + weights + WN_KRON_SIDE_TOKENS(vector) * tile + sums;
 }
 
 wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes) {
@@ -209,8 +224,10 @@ wn__kron_plan wn__kron_plan_for(const wn__kron_mul *p, int64_t lanes) {
     if (are_few(p)) return few_plan(p);
     const wn__kron_side side = side_plan(p, lanes / 2);
     if (side.d > 0)
-        return (wn__kron_plan){
-            .lanes = lanes, .side = side, .worker = side_worker(&side, lanes / 2)};
+        return (wn__kron_plan){.lanes = lanes,
+                               .side = side,
+                               .weights = side.all,
+                               .worker = side_worker(&side, lanes / 2)};
     const wn__kron_last last = last_plan(p, lanes);
     if (last.parts_l > 0)
         return (wn__kron_plan){

@@ -38,6 +38,7 @@ enum {
     WN_KRON_STREAM = 1 << 20, /* numbers that go out past the caches, at least */
     WN_KRON_FEW = 16,         /* vectors at most that are few */
     WN_KRON_OFTEN = 4,        /* tasks with the same weights, at least, to pack all before */
+    WN_KRON_STAY = 1 << 22,   /* weights that the last cache keeps beside the batch, fewer than */
     WN_KRON_BLOCK = 64        /* numbers of a block at least, for that */
 };
 
@@ -65,6 +66,8 @@ typedef struct wn__kron_side {
     int64_t strips, parts_j; /* of outputs, shared out among parts */
     int64_t tokens, chunks;  /* of a task, at most; parts of the batch */
     int64_t row;             /* floats of a token's inputs, an odd number of lines */
+    int64_t all;             /* of all weights, where they are packed before; else 0 */
+    bool inner; /* tasks of the same tokens follow each other, and not of the same weights */
 } wn__kron_side;
 
 /* One factor, batch last: tasks of blocks, tokens and outputs, k inputs of each block at a time. */

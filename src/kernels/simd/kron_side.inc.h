@@ -2,8 +2,9 @@
 /* kron_mul of one factor whose blocks lie side by side, batch first: see simd/kron_plan.h. Lanes
  * are outputs (j, l) as they lie in y; what multiplies them are D inputs (k, l), as they lie in x,
  * repeated. A task takes some tokens, k inputs of each block at a time, packs the weights of a few
- * vectors of outputs, which stay close, and goes through its tokens with them. Weights that lie as
- * the tile reads them (d = VF) are not packed, and inputs that do (side_in_place) not copied.
+ * vectors of outputs, which stay close, and goes through its tokens with them. Where there are many
+ * tokens all weights are packed before. Weights that lie as the tile reads them (d = VF) are not
+ * packed, and inputs that do (side_in_place) not copied.
  *
  *   inputs   [token][k][D], `row` floats from token to token
  *   weights  of a strip [k][vector][VF]
@@ -17,6 +18,7 @@ typedef struct side_job {
     const wn__kron_mul *p;
     wn__kron_side side;
     wn__kron_size size;
+    float *weights; /* of all, where they are packed before */
     float *workers;
     int64_t tasks, step;     /* from a task of a thread to its next one */
     int64_t worker, vectors; /* vectors of outputs of the blocks that are taken together */
@@ -40,9 +42,11 @@ static side_task side_task_at(const side_job *job, int64_t task) {
     task /= n->parts_j;
     side_task t = {.l0 = task % n->parts_l * n->d};
     task /= n->parts_l;
-    t.t0 = one_begin(batch, n->chunks, task % n->chunks);
-    t.tokens = one_begin(batch, n->chunks, task % n->chunks + 1) - t.t0;
-    t.i = task / n->chunks;
+    const int64_t of = n->inner ? job->size.a : n->chunks;
+    t.i = n->inner ? task % of : task / of;
+    task = n->inner ? task / of : task % of;
+    t.t0 = one_begin(batch, n->chunks, task);
+    t.tokens = one_begin(batch, n->chunks, task + 1) - t.t0;
     t.begin = one_begin(n->strips, n->parts_j, part);
     t.end = one_begin(n->strips, n->parts_j, part + 1);
     return t;
@@ -247,6 +251,44 @@ ALWAYS void side_pack_as(const wn_dtype dtype, const int D, const side_job *job,
                     num_one(dtype, w->data, at + j * stride[1] + k * stride[2] + l * stride[3]);
 }
 
+static void side_pack(const side_job *job, const side_task *t, const side_strip *s, int64_t k0,
+                      int64_t count, float *to) {
+    const wn_tensor *w = &job->p->w[0];
+#define PACK4(dtype) side_pack_as(dtype, 4, job, t, s, k0, count, to)
+#define PACK(dtype)  side_pack_as(dtype, VF, job, t, s, k0, count, to)
+    if (job->side.d == 4)
+        NUM_SWITCH(w->dtype, PACK4)
+    else
+        NUM_SWITCH(w->dtype, PACK)
+#undef PACK4
+#undef PACK
+}
+
+/* Packed before, of a slice of a strip: they follow each other without gaps, in the order in which
+ * a task takes them. */
+static float *side_packed(const side_job *job, const side_task *t, const side_strip *s, int64_t k0,
+                          int64_t count) {
+    const wn__kron_side *n = &job->side;
+    const int64_t blocks = t->i * n->parts_l + t->l0 / n->d;
+    return job->weights + ((blocks * job->size.c + k0) * job->vectors + s->v0 * count) * VF;
+}
+
+static void side_pack_all(void *ctx, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const side_job *job = ctx;
+    const wn__kron_side *n = &job->side;
+    for (int64_t at = begin; at < end; at++) {
+        const int64_t blocks = at / n->strips;
+        const side_task t = {.i = blocks / n->parts_l, .l0 = blocks % n->parts_l * n->d};
+        const side_strip s = side_strip_at(job, at % n->strips);
+        for (int64_t slice = 0; slice < n->slices; slice++) {
+            const int64_t k0 = one_begin(job->size.c, n->slices, slice);
+            const int64_t count = one_begin(job->size.c, n->slices, slice + 1) - k0;
+            side_pack(job, &t, &s, k0, count, side_packed(job, &t, &s, k0, count));
+        }
+    }
+}
+
 /* ---- the register tile */
 
 /* Where a tile's sums are: token after token `row` floats apart, vectors `apart`. */
@@ -262,34 +304,39 @@ typedef struct side_weights {
     int64_t apart, next;
 } side_weights;
 
-/* R tokens, V vectors of outputs, `count` inputs of each block: to = from (NULL: 0) + products.
- * With vectors of 64 bytes there is time to fetch a line of what comes next beside them. */
-ALWAYS void side_tile(const int D, const int R, const int V, int64_t count, const float *x,
-                      int64_t row, const side_weights *weights, const side_sums *from,
-                      const side_sums *to, one_ahead ahead[2]) {
-    const float *w = weights->at;
-    const int64_t apart = weights->apart, next = weights->next;
-    vf sum[SIDE_TOKENS][WN_KRON_SIDE_VECTORS];
-    UNROLL
-    for (int r = 0; r < R; r++)
-        UNROLL
-    for (int v = 0; v < V; v++)
-        sum[r][v] = from->at ? vf_load(from->at + r * from->row + v * from->apart) : vf_zero();
-#if VF != 16
-    one_fetch(&ahead[0]);
-    one_fetch(&ahead[1]);
-#endif
-    for (int64_t k = 0; k < count; k++, x += D, w += next) {
+/* A tile: `count` inputs of each block, those of tokens `row` floats apart. */
+typedef struct side_call {
+    const float *x;
+    int64_t row, count;
+    side_weights w;
+    side_sums from, to; /* from.at NULL: 0 */
+    one_ahead *ahead;   /* two: inputs and weights that come next */
+} side_call;
+
+/* Where some products begin. */
+typedef struct side_at {
+    const float *x, *w;
+} side_at;
+
+/* Products with `count` inputs, a line beside each fetched into L2, `step` bytes apart from `line`
+ * on, unless that is NULL. Returns where the next ones begin. */
+ALWAYS side_at side_products(const int D, const int R, const int V, const side_call *c,
+                             int64_t count, const char *line, int64_t step, side_at at,
+                             vf sum[SIDE_TOKENS][WN_KRON_SIDE_VECTORS]) {
+    const int64_t apart = c->w.apart, next = c->w.next, row = c->row;
+    for (int64_t k = 0; k < count; k++, at.x += D, at.w += next) {
+        if (line != NULL) {
+            _mm_prefetch(line, _MM_HINT_T1);
+            line += step;
+        }
 #if VF == 16
-        if (k < ahead[0].each) one_fetch_line(&ahead[0]);
-        if (k < ahead[1].each) one_fetch_line(&ahead[1]);
         vf weight[WN_KRON_SIDE_VECTORS];
         UNROLL
         for (int v = 0; v < V; v++)
-            weight[v] = vf_load(w + v * apart);
+            weight[v] = vf_load(at.w + v * apart);
         UNROLL
         for (int r = 0; r < R; r++) {
-            const vf input = side_repeat(D, x + r * row);
+            const vf input = side_repeat(D, at.x + r * row);
             UNROLL
             for (int v = 0; v < V; v++)
                 sum[r][v] = vf_fma(weight[v], input, sum[r][v]);
@@ -298,39 +345,108 @@ ALWAYS void side_tile(const int D, const int R, const int V, int64_t count, cons
         vf input[SIDE_TOKENS];
         UNROLL
         for (int r = 0; r < R; r++)
-            input[r] = side_repeat(D, x + r * row);
+            input[r] = side_repeat(D, at.x + r * row);
         UNROLL
         for (int v = 0; v < V; v++) {
-            const vf weight = vf_load(w + v * apart);
+            const vf weight = vf_load(at.w + v * apart);
             UNROLL
             for (int r = 0; r < R; r++)
                 sum[r][v] = vf_fma(weight, input[r], sum[r][v]);
         }
 #endif
     }
+    return at;
+}
+
+/* Products with as many inputs as there are lines to fetch beside them, `most` at most. Asking for
+ * each line whether it is the last of its row costs more than loops that end with the row. */
+ALWAYS side_at side_beside(const int D, const int R, const int V, const side_call *c, int64_t most,
+                           one_ahead *a, side_at at, vf sum[SIDE_TOKENS][WN_KRON_SIDE_VECTORS]) {
+    const char *line = NULL;
+    for (int64_t rest = kron_least(kron_least(a->each, a->rest), most); rest > 0;) {
+        const int64_t count = one_next_run(a, rest, &line);
+        at = side_products(D, R, V, c, count, line, a->step, at, sum);
+        rest -= count;
+    }
+    return at;
+}
+
+/* R tokens, V vectors of outputs: to = from + products. With vectors of 64 bytes there is time to
+ * fetch a line of what comes next beside them. */
+ALWAYS void side_tile(const int D, const int R, const int V, const side_call *c) {
+    const side_sums from = c->from, to = c->to;
+    vf sum[SIDE_TOKENS][WN_KRON_SIDE_VECTORS];
+    if (from.at != NULL) {
+        UNROLL
+        for (int r = 0; r < R; r++)
+            UNROLL
+        for (int v = 0; v < V; v++)
+            sum[r][v] = vf_load(from.at + r * from.row + v * from.apart);
+    } else {
+        UNROLL
+        for (int r = 0; r < R; r++)
+            UNROLL
+        for (int v = 0; v < V; v++)
+            sum[r][v] = vf_zero();
+    }
+#if VF == 16
+    const side_at begin = {c->x, c->w.at};
+    side_at at = side_beside(D, R, V, c, c->count, c->ahead, begin, sum);
+    at = side_beside(D, R, V, c, c->count - (at.x - begin.x) / D, c->ahead + 1, at, sum);
+    side_products(D, R, V, c, c->count - (at.x - begin.x) / D, NULL, 0, at, sum);
+#else
+    one_fetch(&c->ahead[0]);
+    one_fetch(&c->ahead[1]);
+    side_products(D, R, V, c, c->count, NULL, 0, (side_at){c->x, c->w.at}, sum);
+#endif
+#if VF == 16
+    if (to.stream) {
+        UNROLL
+        for (int r = 0; r < R; r++)
+            UNROLL
+        for (int v = 0; v < V; v++)
+            _mm512_stream_ps(to.at + r * to.row + v * to.apart, sum[r][v]);
+        return;
+    }
+#endif
     UNROLL
     for (int r = 0; r < R; r++)
         UNROLL
-    for (int v = 0; v < V; v++) {
-        float *at = to->at + r * to->row + v * to->apart;
-#if VF == 16
-        if (to->stream) {
-            _mm512_stream_ps(at, sum[r][v]);
-            continue;
-        }
-#endif
-        vf_store(at, sum[r][v]);
-    }
+    for (int v = 0; v < V; v++)
+        vf_store(to.at + r * to.row + v * to.apart, sum[r][v]);
 }
+
+/* With vectors of 64 bytes a function for each tile: inlined, all of them would share the registers
+ * of a whole task. Tiles of few cycles are inlined. */
+#if VF == 16
+#define SIDE_TILE(R, V)                                                                            \
+    __attribute__((noinline)) static void side_tile_4_##R##_##V(const side_call *c) {              \
+        side_tile(4, R, V, c);                                                                     \
+    }                                                                                              \
+    __attribute__((noinline)) static void side_tile_whole_##R##_##V(const side_call *c) {          \
+        side_tile(VF, R, V, c);                                                                    \
+    }
+#define SIDE_CALL(R, V) (D == 4 ? side_tile_4_##R##_##V : side_tile_whole_##R##_##V)(c)
+SIDE_TILE(4, 2)
+SIDE_TILE(4, 3)
+SIDE_TILE(4, 4)
+SIDE_TILE(5, 2)
+SIDE_TILE(5, 3)
+SIDE_TILE(5, 4)
+SIDE_TILE(6, 2)
+SIDE_TILE(6, 3)
+SIDE_TILE(6, 4)
+#undef SIDE_TILE
+#else
+#define SIDE_CALL(R, V) side_tile(D, R, V, c)
+#endif
 
 #define SIDE_CASE(R, V)                                                                            \
     case 8 * (R) + (V):                                                                            \
-        side_tile(D, R, V, count, x, row, w, from, to, ahead);                                     \
+        SIDE_CALL(R, V);                                                                           \
         break;
 
-ALWAYS void side_tile_of(const int D, int64_t tokens, int64_t vectors, int64_t count,
-                         const float *x, int64_t row, const side_weights *w, const side_sums *from,
-                         const side_sums *to, one_ahead ahead[2]) {
+ALWAYS void side_tile_of(const int D, int64_t tokens, int64_t vectors, const side_call *c) {
     switch (8 * tokens + vectors) {
 #if VF == 16
         SIDE_CASE(4, 2)
@@ -341,16 +457,19 @@ ALWAYS void side_tile_of(const int D, int64_t tokens, int64_t vectors, int64_t c
         SIDE_CASE(5, 4)
         SIDE_CASE(6, 2)
         SIDE_CASE(6, 3)
+    default:
+        SIDE_CALL(6, 4);
 #else
         SIDE_CASE(2, 3)
         SIDE_CASE(2, 4)
         SIDE_CASE(3, 3)
-#endif
     default:
-        side_tile(D, SIDE_TOKENS, WN_KRON_SIDE_VECTORS, count, x, row, w, from, to, ahead);
+        SIDE_CALL(3, 4);
+#endif
     }
 }
 #undef SIDE_CASE
+#undef SIDE_CALL
 
 /* ---- a strip */
 
@@ -381,21 +500,30 @@ static void side_send(const side_job *job, const side_strip *s, int64_t tokens, 
 
 /* Weights of a slice of a strip, a few lines with each tile. */
 static one_ahead side_look_weights(const side_job *job, const side_task *t, const side_strip *s,
-                                   int64_t slice) {
+                                   int64_t slice, int64_t calls) {
     const wn__kron_side *n = &job->side;
     const int64_t k0 = one_begin(job->size.c, n->slices, slice);
     const int64_t count = one_begin(job->size.c, n->slices, slice + 1) - k0;
+    if (n->all > 0)
+        return one_look_lines(side_packed(job, t, s, k0, count), count * s->vectors * VF, calls);
     const wn__kron_size piece = {t->i, s->rows, count, n->d};
-    return one_look_weights(&job->p->w[0], &piece, s->j0, k0, t->l0,
-                            (t->tokens + SIDE_TOKENS - 1) / SIDE_TOKENS);
+    return one_look_weights(&job->p->w[0], &piece, s->j0, k0, t->l0, calls);
 }
 
 static one_ahead side_next_weights(const side_job *job, const side_task *t, int64_t slice,
-                                   int64_t strip) {
-    const bool same = strip + 1 < t->end;
-    if (!same && slice + 1 == job->side.slices) return (one_ahead){0};
-    const side_strip next = side_strip_at(job, same ? strip + 1 : t->begin);
-    return side_look_weights(job, t, &next, same ? slice : slice + 1);
+                                   int64_t strip, int64_t next) {
+    const int64_t calls = (t->tokens + SIDE_TOKENS - 1) / SIDE_TOKENS;
+    side_task of = *t;
+    if (++strip == t->end) {
+        if (++slice == job->side.slices) {
+            if (next >= job->tasks || job->side.all == 0) return (one_ahead){0};
+            of = side_task_at(job, next);
+            slice = 0;
+        }
+        strip = of.begin;
+    }
+    const side_strip then = side_strip_at(job, strip);
+    return side_look_weights(job, &of, &then, slice, calls);
 }
 
 /* A slice of a strip: all tokens of the task. sums: of its strip. */
@@ -418,12 +546,18 @@ ALWAYS void side_multiply(const int D, const side_job *job, const side_task *t, 
                         small = {tile, TILE, VF, false};
         const side_sums of_y =
             direct ? (side_sums){(float *)y->data + at, y->stride[0], s->apart, false} : small;
-        const side_sums from = first ? (side_sums){0} : kept;
-        side_sums to = last ? of_y : kept;
-        to.stream = last && direct && job->stream &&
-                    (((uintptr_t)to.at | (uintptr_t)(to.row | to.apart) * sizeof(float)) % 64) == 0;
-        side_tile_of(D, tokens, s->vectors, count, x->at + begin * x->row, x->row, w, &from, &to,
-                     ahead);
+        side_call call = {.x = x->at + begin * x->row,
+                          .row = x->row,
+                          .count = count,
+                          .w = *w,
+                          .from = first ? (side_sums){0} : kept,
+                          .to = last ? of_y : kept,
+                          .ahead = ahead};
+        call.to.stream =
+            last && direct && job->stream &&
+            (((uintptr_t)call.to.at | (uintptr_t)(call.to.row | call.to.apart) * sizeof(float)) %
+             64) == 0;
+        side_tile_of(D, tokens, s->vectors, &call);
         if (!direct && last) side_send(job, s, tokens, at, tile);
     }
 }
@@ -436,13 +570,14 @@ static one_ahead side_look(const side_job *job, const side_task *t, int64_t slic
     const int64_t k0 = one_begin(job->size.c, n->slices, slice);
     const int64_t count = one_begin(job->size.c, n->slices, slice + 1) - k0;
     const bool whole = n->d == d;
-    one_ahead a = {.row_bytes = x->stride[0] * bytes, .tokens = t->tokens};
+    one_ahead a = {.row_bytes = x->stride[0] * bytes};
     a.row = (const char *)x->data + t->t0 * a.row_bytes +
             ((t->i * job->size.c + k0) * d + t->l0) * bytes;
     a.step = whole ? 64 : d * bytes;
     a.lines = whole ? (count * d * bytes + 63) / 64 : count;
     const int64_t tiles = (t->end - t->begin) * ((t->tokens + SIDE_TOKENS - 1) / SIDE_TOKENS);
-    a.each = (a.lines * a.tokens + tiles - 1) / tiles;
+    a.rest = a.lines * t->tokens;
+    a.each = (a.rest + tiles - 1) / tiles;
     return a;
 }
 
@@ -458,15 +593,14 @@ static one_ahead side_next(const side_job *job, const side_task *t, int64_t slic
 ALWAYS side_weights side_weights_of(const int D, const side_job *job, const side_task *t,
                                     const side_strip *s, int64_t k0, int64_t count, float *to) {
     const wn_tensor *w = &job->p->w[0];
-    const int64_t *stride = w->stride;
+    const int64_t *stride = w->stride, next = s->vectors * VF;
+    if (job->side.all > 0) return (side_weights){side_packed(job, t, s, k0, count), VF, next};
     if (w->dtype == WN_DTYPE_F32 && D == VF && stride[3] == 1 && stride[2] == VF)
         return (side_weights){(const float *)w->data + t->i * stride[0] + s->j0 * stride[1] +
                                   k0 * VF + t->l0,
                               stride[1], VF};
-#define PACK(dtype) side_pack_as(dtype, D, job, t, s, k0, count, to)
-    NUM_SWITCH(w->dtype, PACK)
-#undef PACK
-    return (side_weights){to, VF, s->vectors * VF};
+    side_pack(job, t, s, k0, count, to);
+    return (side_weights){to, VF, next};
 }
 
 ALWAYS void side_task_as(const int D, const bool in_place, const side_job *job, int64_t task,
@@ -474,7 +608,7 @@ ALWAYS void side_task_as(const int D, const bool in_place, const side_job *job, 
     const wn__kron_side *n = &job->side;
     const side_task t = side_task_at(job, task);
     float *x = scratch, *w = x + n->tokens * n->row;
-    float *tile = w + n->k * WN_KRON_SIDE_VECTORS * VF;
+    float *tile = n->all > 0 ? w : w + n->k * WN_KRON_SIDE_VECTORS * VF;
     float *sums = tile + SIDE_TOKENS * WN_KRON_SIDE_VECTORS * VF;
     for (int64_t slice = 0; slice < n->slices; slice++) {
         const int64_t k0 = one_begin(job->size.c, n->slices, slice);
@@ -484,7 +618,7 @@ ALWAYS void side_task_as(const int D, const bool in_place, const side_job *job, 
         for (int64_t strip = t.begin; strip < t.end; strip++) {
             const side_strip s = side_strip_at(job, strip);
             const side_weights weights = side_weights_of(D, job, &t, &s, k0, count, w);
-            ahead[1] = side_next_weights(job, &t, slice, strip);
+            ahead[1] = side_next_weights(job, &t, slice, strip, task + job->step);
             side_multiply(D, job, &t, &s, slice, count, &inputs, &weights, tile,
                           sums + (strip - t.begin) * n->tokens * WN_KRON_SIDE_VECTORS * VF, ahead);
         }
@@ -511,12 +645,15 @@ static void kron_side_run(const wn__kron_mul *p, const wn__kron_plan *plan, wn__
     side_job job = {.p = p,
                     .side = *n,
                     .size = wn__kron_size_of(&p->w[0]),
-                    .workers = (float *)(void *)x->scratch,
+                    .weights = (float *)(void *)x->scratch,
                     .worker = plan->worker,
                     .step = wn__pool_step(x->pool),
                     .stream = kron_streams(p)};
+    job.workers = job.weights + n->all;
     job.in_place = side_in_place(&job);
     job.vectors = (job.size.b * n->d + VF - 1) / VF;
     job.tasks = job.size.a * n->chunks * n->parts_l * n->parts_j;
+    if (n->all > 0)
+        wn__parallel_for(x->pool, job.size.a * n->parts_l * n->strips, 1, side_pack_all, &job);
     wn__parallel_for(x->pool, job.tasks, 1, side_run, &job);
 }

@@ -138,42 +138,56 @@ static void test_layouts(void **state) {
     free(x), free(xt), free(w), free(wt), free(y), free(yt);
 }
 
-// One factor, batch last, added to what is there: whole panels and a rest of tokens, outputs that
-// no register tile divides, inputs that are taken at once and in slices. In whole numbers exactly.
-static void check_added(int64_t c) {
-    enum { N = 70, B = 21, D = 4 };
-    float *x = zeros((size_t)(c * D * N) * sizeof *x), *w = zeros((size_t)(B * c * D) * sizeof *w);
-    float *y = zeros(sizeof(float) * B * D * N);
-    for (int64_t i = 0; i < c * D * N; i++)
+// One factor, added to what is there, in whole numbers exactly.
+typedef struct added {
+    int64_t n, b, c, d;
+    bool last;
+} added;
+
+static void check_added(const added *a) {
+    const int64_t n = a->n, in = a->c * a->d, out = a->b * a->d;
+    const int64_t to_x = a->last ? n : 1, to_y = a->last ? n : 1;    // from feature to feature,
+    const int64_t on_x = a->last ? 1 : in, on_y = a->last ? 1 : out; // from token to token
+    float *x = zeros((size_t)(in * n) * sizeof *x), *y = zeros((size_t)(out * n) * sizeof *y);
+    float *w = zeros((size_t)(a->b * in) * sizeof *w);
+    for (int64_t i = 0; i < in * n; i++)
         x[i] = (float)(i * 7 % 11 - 5);
-    for (int64_t i = 0; i < B * c * D; i++)
+    for (int64_t i = 0; i < a->b * in; i++)
         w[i] = (float)(i * 5 % 13 - 6);
-    const wn_tensor in = wn__tensor2(x, WN_DTYPE_F32, c * D, N);
-    const wn_tensor out = wn__tensor2(y, WN_DTYPE_F32, B * D, N);
-    const wn__kron_mul p = {.x = wn__tensor_transpose(&in),
-                            .y = wn__tensor_transpose(&out),
-                            .w = {factor(w, 1, B, c, D)},
-                            .count = 1,
-                            .accumulate = true};
+    wn__kron_mul p = {.x = wn__tensor2(x, WN_DTYPE_F32, n, in),
+                      .y = wn__tensor2(y, WN_DTYPE_F32, n, out),
+                      .w = {factor(w, 1, a->b, a->c, a->d)},
+                      .count = 1,
+                      .accumulate = true};
+    p.x.stride[0] = on_x, p.x.stride[1] = to_x, p.y.stride[0] = on_y, p.y.stride[1] = to_y;
     for (int v = 0; variant(WN__OP_kron_mul, &p, v) != NULL; v++) {
-        for (int i = 0; i < B * D * N; i++)
+        for (int64_t i = 0; i < out * n; i++)
             y[i] = (float)(i % 17);
         assert_ok(run_row(variant(WN__OP_kron_mul, &p, v), &p, NULL));
-        for (int i = 0; i < B * D * N; i++) {
-            const int64_t l = i / N % D, j = i / N / D;
-            float want = (float)(i % 17);
-            for (int64_t k = 0; k < c; k++)
-                want += w[(j * c + k) * D + l] * x[(k * D + l) * N + i % N];
-            assert_true(y[i] == want);
+        for (int64_t i = 0; i < out * n; i++) {
+            const int64_t t = i % n, r = i / n, at = t * on_y + r * to_y;
+            float want = (float)(at % 17);
+            for (int64_t k = 0; k < a->c; k++)
+                want += w[(r / a->d * a->c + k) * a->d + r % a->d] *
+                        x[t * on_x + (k * a->d + r % a->d) * to_x];
+            assert_true(y[at] == want);
         }
     }
     free(x), free(w), free(y);
 }
 
-static void test_last_added(void **state) {
+// Batch last: whole panels and a rest of tokens, outputs that no register tile divides, inputs that
+// are taken at once and in slices. Batch first: so many tokens that all weights are packed before,
+// outputs that fill no vector or no strip, blocks of which a task takes some of the l.
+static void test_added(void **state) {
     (void)state;
-    check_added(17);
-    check_added(401);
+    static const added cases[] = {{70, 21, 17, 4, true},
+                                  {70, 21, 401, 4, true},
+                                  {800, 18, 19, 4, false},
+                                  {790, 21, 17, 32, false},
+                                  {100, 5, 401, 16, false}};
+    for (int i = 0; i < LENGTH(cases); i++)
+        check_added(&cases[i]);
 }
 
 typedef struct chain {
@@ -445,10 +459,9 @@ static void test_large(void **state) {
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_example),    cmocka_unit_test(test_layouts),
-    cmocka_unit_test(test_last_added), cmocka_unit_test(test_adjoint),
-    cmocka_unit_test(test_few_beside), cmocka_unit_test(test_large),
-    cmocka_unit_test(test_packed),     cmocka_unit_test(test_refusals),
+    cmocka_unit_test(test_example), cmocka_unit_test(test_layouts),    cmocka_unit_test(test_added),
+    cmocka_unit_test(test_adjoint), cmocka_unit_test(test_few_beside), cmocka_unit_test(test_large),
+    cmocka_unit_test(test_packed),  cmocka_unit_test(test_refusals),
 };
 
 int main(void) {
