@@ -48,6 +48,7 @@ run 1 ks fit "$weight" --method lbfgs --output-dir "$dir/no"; says "method 'lbfg
 run 1 ks fit "$weight" --optimizer lion --output-dir "$dir/no"; says "optimizer 'lion': adamw, adam or sgd expected"
 run 0 ks fit "$weight" --method als --output-dir "$dir/als"; prints " sweeps"
 run 1 ks fit "$dir/nothing.pth"; says "nothing.pth"
+head -c 350 "$(dirname "$0")/../fixtures/formats/pth/bare_legacy.pth" >"$dir/cut.pth"; run 1 ks fit "$dir/cut.pth"; says "the file is cut off: storage 0 takes 24 bytes"
 # SIGTERM: after the epoch, with a checkpoint and 130; gone on with to the bit. One fit at a time has a prefix; files half written of a killed one go, no others.
 long="--method sgd --num-samples 400 --batch-size 4 --save-interval 0 --threads 1"
 mkdir "$dir/term"; : >"$dir/term/ks_chain_best.pth.tmp-7-0"; : >"$dir/term/ks_chain_epoch_5.pth.tmp-7-1"; : >"$dir/term/ks_chain_b_best.pth.tmp-7-0"; : >"$dir/term/ks_chain_best.pth.tmp-old"
