@@ -55,6 +55,8 @@ static void show(const wn_ks_result *r) {
     printf("\nval loss %.6g", r->val_loss);
     if (r->best_epoch > 0)
         printf(", best %.6g in epoch %lld", r->best_val_loss, (long long)r->best_epoch);
+    else if (r->best_val_loss < r->val_loss)
+        printf(", best %.6g is the closed form's", r->best_val_loss);
     if (r->sweeps > 0) printf(", %lld sweeps", (long long)r->sweeps);
     printf("\n%s, %.1f s\n", r->final_path, r->seconds);
 }

@@ -364,8 +364,18 @@ static void trim(const char **text, size_t *size) {
         --*size;
 }
 
-static bool parse_file_line(options *o, const char *line, size_t size, const bool fixed[O_COUNT],
-                            const char *where, char *error, size_t n) {
+/* Where a configuration file is, what the command line has said already, and the line that gave an
+ * option: 0 for none. */
+typedef struct file_place {
+    const char *where;
+    int number;
+    bool fixed[O_COUNT];
+    int given[O_COUNT];
+} file_place;
+
+static bool parse_file_line(options *o, const char *line, size_t size, file_place *p, char *error,
+                            size_t n) {
+    const char *where = p->where;
     const char *hash = memchr(line, '#', size);
     if (hash) size = (size_t)(hash - line);
     trim(&line, &size);
@@ -382,7 +392,11 @@ static bool parse_file_line(options *o, const char *line, size_t size, const boo
     if (id == O_COUNT || id == O_config)
         return refuse(error, n, "%s: unknown option '%.*s'; the nearest is '%s'", where,
                       (int)(name_size > 60 ? 60 : name_size), line, shown);
-    if (fixed[id]) return true;
+    if (p->given[id] && rows[id].type != LIST) /* of the two only one can be meant */
+        return refuse(error, n, "%s: '%.*s' is given a second time, line %d has it already", where,
+                      (int)(name_size > 60 ? 60 : name_size), line, p->given[id]);
+    p->given[id] = p->number;
+    if (p->fixed[id]) return true;
     const char *text = own(o, value, value_size);
     if (!text) return refuse(error, n, "out of memory");
     if (set_value(o, id, text, inner, sizeof inner)) return true;
@@ -390,16 +404,16 @@ static bool parse_file_line(options *o, const char *line, size_t size, const boo
 }
 
 bool options_parse_file(options *o, const char *text, const char *name, char *error, size_t n) {
-    bool fixed[O_COUNT];
+    file_place p = {.number = 1};
     for (int i = 0; i < O_COUNT; i++)
-        fixed[i] = o->value[i].given;
-    int number = 1;
+        p.fixed[i] = o->value[i].given;
     if (strncmp(text, "\xEF\xBB\xBF", 3) == 0) text += 3; /* what some editors begin with */
-    for (const char *line = text; *line; number++) {
+    for (const char *line = text; *line; p.number++) {
         size_t size = strcspn(line, "\n");
         char where[300];
-        snprintf(where, sizeof where, "%.200s: line %d", name, number);
-        if (!parse_file_line(o, line, size, fixed, where, error, n)) return false;
+        snprintf(where, sizeof where, "%.200s: line %d", name, p.number);
+        p.where = where;
+        if (!parse_file_line(o, line, size, &p, error, n)) return false;
         line += size + (line[size] == '\n');
     }
     return true;

@@ -20,7 +20,8 @@ typedef struct wn_ks_options {
     int64_t rank;       /* of legacy's bottlenecks */
     const char *method; /* "svd": closed form; "als": alternating least squares from there, at most
                            `epochs` sweeps; "sgd": gradients from random factors; "auto": closed
-                           form, then gradients where that is not the optimum [auto] */
+                           form, then gradients where that is not the optimum; PREFIX_best.pth is
+                           never above the closed form [auto] */
     const char *data;   /* what gradients see: "random", normal vectors, or "exact", the scaled unit
                            vectors, whose mean loss is that of all normal vectors [random; of auto
                            exact] */
@@ -89,7 +90,7 @@ typedef struct wn_ks_result {
     double activation_error; /* the same of the outputs on the calibration's inputs; else 0 */
     double least;            /* closed form: no chain of these patterns has a smaller one; else 0 */
     double val_loss, best_val_loss;
-    int64_t best_epoch; /* 0: none */
+    int64_t best_epoch; /* 0: none, or the closed form's */
     int64_t sweeps;     /* of alternating least squares; else 0 */
     char final_path[1024];
     double seconds;

@@ -146,10 +146,13 @@ static wn_status read_storages(wn__pth *p, reader *r, const wn__pickle_value *ke
         for (int b = 7; b >= 0; b--)
             count = count << 8 | r->at[b];
         r->at += 8;
-        if (count != (uint64_t)s->count || storage_bytes(s) > (size_t)(r->end - r->at))
-            return wn__fail(WN_FORMAT, "%s: storage %zu has %llu elements of %lld, in %zu bytes",
-                            p->path, i, (unsigned long long)count, (long long)s->count,
-                            (size_t)(r->end - r->at));
+        if (count != (uint64_t)s->count)
+            return wn__fail(WN_FORMAT, "%s: storage %zu has %llu elements, its tensor says %lld",
+                            p->path, i, (unsigned long long)count, (long long)s->count);
+        if (storage_bytes(s) > (size_t)(r->end - r->at))
+            return wn__fail(WN_FORMAT,
+                            "%s: the file is cut off: storage %zu takes %zu bytes, %zu are left",
+                            p->path, i, storage_bytes(s), (size_t)(r->end - r->at));
         s->data = r->at;
         r->at += storage_bytes(s);
     }

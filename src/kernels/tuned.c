@@ -241,6 +241,10 @@ wn_status wn__tuned_parse(wn__tuned *t, const char *text, const char *path) {
         } else if (p.number > 1 && line_end > at && *at != '#') {
             WN_TRY(parse_line(t, at, line_end, &p));
         }
+        if (*end == '\0' && p.least > 7) // of what is cut off nothing says how much there was
+            return wn__fail(WN_FORMAT,
+                            "%s:%ld: the file is cut off: its last line has no end of line", path,
+                            p.number);
         at = *end == '\0' ? end : end + 1;
     }
     return p.number > 0 ? WN_OK : wn__fail(WN_FORMAT, "%s: an empty file of choices", path);

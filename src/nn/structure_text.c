@@ -8,14 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+// What may follow each first word.
+#define LEGAL_24                                                                                   \
+    "2:4[:tile|row|greedy|sste|mvue][+mvue|+mvue-approx] (2:4 is 2:4:tile), "                      \
+    "2:4:tile|row with +kept"
+#define LEGAL_LOWRANK "lowrank:R[+2:4[:in|out]][+mvue|+mvue-approx]"
+#define LEGAL_KRON    "kron:butterfly and kron:monarch:B[xC][:R], both with +lowrank:K"
+#define LEGAL_IN      "in2:4:soft|mvue[+mvue|+mvue-approx|+dense-dw]"
+#define LEGAL_ACT     "act2:4[:naive|mvue|soft|soft_weights|soft_dynamic]"
 #define LEGAL                                                                                      \
-    "dense, 2:4[:tile|row|greedy|sste|mvue][+mvue|+mvue-approx] (2:4 is 2:4:tile), "               \
-    "2:4:tile|row with +kept, "                                                                    \
-    "lowrank:R[+2:4[:in|out]][+mvue|+mvue-approx] and adapter:R[:ALPHA] with R of at least 1, "    \
-    "ALPHA above 0, "                                                                              \
-    "kron:butterfly and kron:monarch:B[xC][:R], both with +lowrank:K, "                            \
-    "in2:4:soft|mvue[+mvue|+mvue-approx|+dense-dw], "                                              \
-    "act2:4[:naive|mvue|soft|soft_weights|soft_dynamic]"
+    "dense, " LEGAL_24 ", " LEGAL_LOWRANK " and adapter:R[:ALPHA] with R of at least 1, "          \
+    "ALPHA above 0, " LEGAL_KRON ", " LEGAL_IN ", " LEGAL_ACT
 
 static const char *const weight_methods[] = {"tile", "row", "greedy", "sste", "mvue"};
 enum { METHOD_TILE, METHOD_ROW, METHOD_GREEDY, METHOD_SSTE, METHOD_MVUE };
@@ -231,15 +234,22 @@ static bool read_act24(const char **p, wn__structure *s) {
 static const struct {
     const char *word;
     bool (*read)(const char **p, wn__structure *s);
-} heads[] = {{"dense", read_dense},     {"2:4", read_weight24}, {"lowrank", read_lowrank},
-             {"adapter", read_adapter}, {"in2:4", read_in24},   {"act2:4", read_act24},
-             {"kron", read_kron}};
+    const char *legal;
+} heads[] = {{"dense", read_dense, "dense"},
+             {"2:4", read_weight24, LEGAL_24},
+             {"lowrank", read_lowrank, LEGAL_LOWRANK " with R of at least 1"},
+             {"adapter", read_adapter, "adapter:R[:ALPHA] with R of at least 1, ALPHA above 0"},
+             {"in2:4", read_in24, LEGAL_IN},
+             {"act2:4", read_act24, LEGAL_ACT},
+             {"kron", read_kron, LEGAL_KRON}};
 
-static wn_status refuse(const char *text, const char *at) {
-    if (at == text) return wn__fail(WN_INVALID, "structure '%s' is unknown; legal: " LEGAL, text);
+static wn_status refuse(const char *text, const char *at, const char *legal) {
+    if (at == text)
+        return wn__fail(WN_INVALID, "structure '%s' is unknown; legal: %s", text, legal);
     if (*at == '\0')
-        return wn__fail(WN_INVALID, "structure '%s' ends too early; legal: " LEGAL, text);
-    return wn__fail(WN_INVALID, "structure '%s' is unknown from '%s' on; legal: " LEGAL, text, at);
+        return wn__fail(WN_INVALID, "structure '%s' ends too early; legal: %s", text, legal);
+    return wn__fail(WN_INVALID, "structure '%s' is unknown from '%s' on; legal: %s", text, at,
+                    legal);
 }
 
 static wn_status check_parsed(const wn__structure *s) {
@@ -256,12 +266,12 @@ wn_status wn__structure_parse(const char *text, const wn__structure *base, wn__s
     wn__structure s = *base;
     for (int i = 0; i < COUNT(heads); i++) {
         if (!take(&p, heads[i].word)) continue;
-        if (!heads[i].read(&p, &s)) return refuse(text, p);
+        if (!heads[i].read(&p, &s)) return refuse(text, p, heads[i].legal);
         WN_TRY(check_parsed(&s));
         *out = s;
         return WN_OK;
     }
-    return refuse(text, p);
+    return refuse(text, p, LEGAL);
 }
 
 // ---- names ----

@@ -113,7 +113,7 @@ WN_NODISCARD wn_status wn__ks_loss(wn__ks *k, const wn__ks_data *data, double *l
 
 /* Alternating least squares on the training vectors that are not turned around (exact data, a
  * calibration): at most so many sweeps, fewer where one gains next to nothing; *done says how many.
- */
+ * Where they come no nearer the factors stay what they were. */
 WN_NODISCARD wn_status wn__ks_als(wn__ks *k, int64_t sweeps, int64_t *done);
 
 /* What is known of an epoch. */

@@ -24,6 +24,7 @@ typedef struct als {
     float *r, *p, *q;      // of conjugate gradients, as long as the largest factor
     float *gram;           // [a d][c][c] of the leftmost factor
     double *solve;         // [c][c] and [c], of a block
+    float *first;          // the factors before, one behind the other
     double square, before; // of what is left over, now and a sweep ago
 } als;
 
@@ -226,15 +227,54 @@ static wn_status reserve(als *a) {
     return wn__fail(WN_NOMEM, "out of memory for least squares");
 }
 
+static size_t bytes_of(const wn__ks *k, int t) {
+    return (size_t)wn__kron_params(&k->chain.factor[t]) * sizeof(float);
+}
+
+// Masters into what products see: nothing is rounded in between.
+static wn_status start(als *a, double *loss) {
+    wn__ks *k = a->k;
+    size_t all = 0;
+    for (int t = 0; t < k->chain.count; t++)
+        all += bytes_of(k, t);
+    a->first = malloc(all);
+    if (a->first == NULL) return wn__fail(WN_NOMEM, "out of memory for least squares");
+    char *to = (char *)a->first;
+    for (int t = 0; t < k->chain.count; to += bytes_of(k, t++)) {
+        const float *master = k->params.item[t + 1].w.data;
+        memcpy(to, master, bytes_of(k, t));
+        if (k->used[t] != master) memcpy(k->used[t], master, bytes_of(k, t));
+    }
+    return wn__ks_loss(k, &k->train, loss, NULL);
+}
+
+// What products see into masters, or what they began with where that is as near: solving in
+// float32 loses where numbers are about its largest or its least.
+static wn_status end(als *a, double start_loss) {
+    wn__ks *k = a->k;
+    double loss;
+    const char *from = (const char *)a->first;
+    WN_TRY(wn__ks_loss(k, &k->train, &loss, NULL));
+    bool nearer = loss < start_loss;
+    for (int t = 0; t < k->chain.count; from += bytes_of(k, t++)) {
+        float *master = k->params.item[t + 1].w.data;
+        if (!nearer)
+            memcpy(master, from, bytes_of(k, t));
+        else if (k->used[t] != master)
+            memcpy(master, k->used[t], bytes_of(k, t));
+    }
+    wn__ks_round(k);
+    return WN_OK;
+}
+
 wn_status wn__ks_als(wn__ks *k, int64_t sweeps, int64_t *done) {
     als a = {.k = k, .rows = k->in, .before = INFINITY};
+    double first;
     wn_status status;
-    for (int t = 0; t < k->chain.count && k->half; t++)
-        memcpy(k->used[t], k->params.item[t + 1].w.data,
-               (size_t)wn__kron_params(&k->chain.factor[t]) * sizeof(float));
     *done = 0;
     WN_TRY_OUT(reserve(&a));
     WN_TRY_OUT(plan(&a));
+    WN_TRY_OUT(start(&a, &first));
     while (*done < sweeps) {
         WN_TRY_OUT(solve_left(&a));
         for (int t = k->chain.count - 2; t >= 0; t--)
@@ -243,11 +283,9 @@ wn_status wn__ks_als(wn__ks *k, int64_t sweeps, int64_t *done) {
         if (k->chain.count < 2 || a.square >= (1 - ENOUGH) * a.before) break;
         a.before = a.square;
     }
-    for (int t = 0; t < k->chain.count && k->half; t++)
-        memcpy(k->params.item[t + 1].w.data, k->used[t],
-               (size_t)wn__kron_params(&k->chain.factor[t]) * sizeof(float));
-    wn__ks_round(k);
+    WN_TRY_OUT(end(&a, first));
 out:
+    free(a.first);
     free(a.r);
     free(a.p);
     free(a.q);

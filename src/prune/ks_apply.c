@@ -140,11 +140,35 @@ static void spend(wn__ks_apply *a, double budget) {
     }
 }
 
+// Butterflies are as large as they are: *ratio becomes what they leave for each of the others.
+static wn_status leave_butterflies(const wn__ks_apply *a, double *ratio) {
+    double fixed = 0, others = 0, all = 0;
+    for (size_t i = 0; i < a->targets; i++) {
+        const wn__ks_target *t = &a->target[i];
+        const double n = (double)t->l->in, dense = (double)t->l->out * n;
+        all += dense;
+        if (t->b > 0)
+            others += dense;
+        else
+            fixed += 2 * n * log2(n) + head_share(t) * dense;
+    }
+    if (fixed == 0) return WN_OK;
+    double left = *ratio * all - fixed;
+    if (left < 0 || (left == 0 && others > 0))
+        return wn__fail(WN_INVALID,
+                        "a ratio of %g: the layers that are to become butterflies have %.4g of the "
+                        "parameters of all matched ones already%s",
+                        *ratio, fixed / all, others > 0 ? ", the others add to that" : "");
+    if (others > 0) *ratio = left < others ? left / others : 1;
+    return WN_OK;
+}
+
 static wn_status meet_ratio(wn__ks_apply *a) {
     double ratio = a->o->ratio, budget = 0;
     if (ratio == 0) return WN_OK;
     if (!(ratio > 0 && ratio <= 1))
         return wn__fail(WN_INVALID, "a ratio of %g: above 0 and at most 1", ratio);
+    WN_TRY(leave_butterflies(a, &ratio));
     for (size_t i = 0; i < a->targets; i++) {
         wn__ks_target *t = &a->target[i];
         if (t->b == 0) continue; // a butterfly has no choice

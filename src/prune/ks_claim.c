@@ -60,7 +60,10 @@ static void remove_leftovers(const char *dir, const char *prefix) {
 static int open_lock(const char *path) {
     static const int common = O_NOFOLLOW | O_CLOEXEC;
     int fd = open(path, O_RDWR | O_CREAT | common, 0666);
-    return fd < 0 && errno == EACCES ? open(path, O_RDONLY | common) : fd;
+    if (fd >= 0 || errno != EACCES) return fd;
+    fd = open(path, O_RDONLY | common);
+    if (fd < 0 && errno == ENOENT) errno = EACCES; // none there, and none may be made
+    return fd;
 }
 
 // The file may be removed by the fit before between opening and locking it: then again. *out stays

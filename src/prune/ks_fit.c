@@ -387,12 +387,21 @@ static wn_status activation_error(wn__ks *k, double *out) {
     return WN_OK;
 }
 
+static wn_status too_large(const wn__ks *k) {
+    return wn__fail(WN_INVALID,
+                    "%s: what a chain makes is not finite: its numbers, or those of its factors, "
+                    "are too large for %s",
+                    k->path,
+                    k->half ? "float16 (bfloat16 and float32 hold larger ones)" : "float32");
+}
+
 static wn_status finish(wn__ks *k, const wn__ks_state *s, wn_ks_result *out) {
     const wn__ks_data all = {.exact = true, .scale = sqrt((double)k->in), .rows = 2 * k->in};
     double loss, squares;
     if (k->gpu != NULL) WN_TRY(wn__ks_gpu_pull(k));
     wn__ks_round(k);
     WN_TRY(wn__ks_loss(k, &all, &loss, &squares)); // in ||W - product||^2, and the bias's square
+    if (!isfinite(squares) || !isfinite(s->val)) return too_large(k);
     out->relative_error = k->norm > 0 ? sqrt(squares / (double)all.rows / k->norm) : 0;
     if (k->root != NULL) WN_TRY(activation_error(k, &out->activation_error));
     out->val_loss = s->val;
@@ -400,6 +409,14 @@ static wn_status finish(wn__ks *k, const wn__ks_state *s, wn_ks_result *out) {
     out->best_epoch = k->best_epoch;
     WN_TRY(wn__ks_save(k, "_final", s));
     return wn__ks_path(k, "_final.pth", out->final_path, sizeof out->final_path);
+}
+
+// Gradients do not always come nearer: until they do, the closed form is the best there is.
+static wn_status keep_closed(wn__ks *k, wn__ks_state *s) {
+    WN_TRY(wn__ks_loss(k, held_out(k), &s->val, NULL));
+    if (!isfinite(s->val)) return too_large(k);
+    s->train = k->best = s->val;
+    return wn__ks_save(k, "_best", s);
 }
 
 static wn_status run(wn__ks *k, method m, wn_ks_result *out) {
@@ -414,9 +431,11 @@ static wn_status run(wn__ks *k, method m, wn_ks_result *out) {
         WN_TRY(start_closed(k, out));
     wn__ks_round(k);
     if (k->gpu != NULL) WN_TRY(wn__ks_gpu_push(k));
+    if (m == AUTO && !is_closed(k, m) && k->o->resume == NULL) WN_TRY(keep_closed(k, &state));
     if (m == ALS) WN_TRY(wn__ks_als(k, k->o->epochs, &out->sweeps));
     if (is_closed(k, m)) {
         WN_TRY(wn__ks_loss(k, held_out(k), &state.val, NULL));
+        if (!isfinite(state.val)) return too_large(k);
         state.train = k->best = state.val;
         WN_TRY(wn__ks_note(k, &state));
         WN_TRY(wn__ks_save(k, "_best", &state)); // who reads that one need not know how it was made

@@ -325,8 +325,11 @@ static wn_status send(wn__ks *k, const wn__ks_data *d, const wn__ks_gpu_data *to
     const size_t size = wn_dtype_size(g->dtype);
     const float scale = (float)g->scale;
     wn_status status = WN_OK;
-    uint16_t *narrow = malloc((size_t)(k->batch * k->in) * sizeof *narrow);
-    if (narrow == NULL) return wn__fail(WN_NOMEM, "out of memory for a batch");
+    uint16_t *narrow = NULL;
+    if (!is_wide(g)) {
+        narrow = malloc((size_t)(k->batch * k->in) * sizeof *narrow);
+        if (narrow == NULL) return wn__fail(WN_NOMEM, "out of memory for a batch");
+    }
     for (int64_t i = 0; i < d->rows; i += k->batch) {
         const int64_t n = least(k->batch, d->rows - i);
         for (int64_t j = 0; j < n; j++)

@@ -198,9 +198,9 @@ static int64_t least(int64_t a, int64_t b) {
 
 wn_status wn__ks_go_on(const wn__ks *k, int64_t epoch) {
     if (epoch != k->first || k->o->stop == NULL || !k->o->stop(k->ctx)) return WN_OK;
-    return wn__fail(WN_CANCELLED,
-                    "stopped in epoch %" PRId64 ", the first of this fit: nothing was saved",
-                    epoch);
+    return wn__fail(WN_CANCELLED, "stopped in epoch %" PRId64 ", the first of this fit: %s", epoch,
+                    epoch == 1 && isfinite(k->best) ? "only the closed form was saved"
+                                                    : "nothing was saved");
 }
 
 wn_status wn__ks_train_epoch(wn__ks *k, int64_t epoch, wn__ks_sums *out) {

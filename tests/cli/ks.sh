@@ -48,6 +48,7 @@ run 1 ks fit "$weight" --method lbfgs --output-dir "$dir/no"; says "method 'lbfg
 run 1 ks fit "$weight" --optimizer lion --output-dir "$dir/no"; says "optimizer 'lion': adamw, adam or sgd expected"
 run 0 ks fit "$weight" --method als --output-dir "$dir/als"; prints " sweeps"
 run 1 ks fit "$dir/nothing.pth"; says "nothing.pth"
+head -c 350 "$(dirname "$0")/../fixtures/formats/pth/bare_legacy.pth" >"$dir/cut.pth"; run 1 ks fit "$dir/cut.pth"; says "the file is cut off: storage 0 takes 24 bytes"
 # SIGTERM: after the epoch, with a checkpoint and 130; gone on with to the bit. One fit at a time has a prefix; files half written of a killed one go, no others.
 long="--method sgd --num-samples 400 --batch-size 4 --save-interval 0 --threads 1"
 mkdir "$dir/term"; : >"$dir/term/ks_chain_best.pth.tmp-7-0"; : >"$dir/term/ks_chain_epoch_5.pth.tmp-7-1"; : >"$dir/term/ks_chain_b_best.pth.tmp-7-0"; : >"$dir/term/ks_chain_best.pth.tmp-old"
@@ -183,6 +184,15 @@ run 1 ks apply "$dir/chains" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --c
 run 1 ks apply "$dir/model" -o "$dir/chains" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --seq-len 32; says "--force"
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:monarch:7' --calib "$dir/text" --seq-len 32; says "the nearest that do: 8"
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.q_proj=kron:monarch:8' --ratio 0.01 --calib "$dir/text" --seq-len 32; says "one block of rank 1 has"
+# 2 N log2 N parameters of a butterfly, N = 32, are 5/16 of a layer; what they leave is the others'.
+run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.q_proj=kron:butterfly' --ratio 0.31 --calib "$dir/text" --seq-len 32
+says "a ratio of 0.31: the layers that are to become butterflies have 0.3125 of the parameters"
+run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.up_proj=kron:monarch:8' --sparsity '*.q_proj=kron:butterfly' --ratio 0.0625 --calib "$dir/text" --seq-len 32
+says "the others add to that"
+run 0 ks apply "$dir/model" -o "$dir/both" --sparsity '*.up_proj=kron:monarch:8' --sparsity '*.q_proj=kron:butterfly' --ratio 0.25 --calib "$dir/text" --calib-tokens 320 --seq-len 32 --rounds 1
+prints "monarch:16x8:1"; prints "butterfly"
+run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:monarhc:8' --calib "$dir/text" --seq-len 32
+says "is unknown from ':monarhc:8' on; legal: kron:butterfly and kron:monarch:B[xC][:R], both with +lowrank:K"
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=2:4' --calib "$dir/text" --seq-len 32; says "kron:... or dense expected"
 run 2 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:butterfly'; says "needs --calib"
 run 2 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:monarch:8' --calib "$dir/text" --distill-weight 1; says "of the updates of --recover"

@@ -112,6 +112,15 @@ static void test_configuration_file(void **state) {
         options_parse_file(&o, "\xEF\xBB\xBFwarmup = 7\n", "run.conf", error, sizeof error));
     assert_int_equal(opt_int(&o, O_warmup), 7);
     assert_false(options_parse_file(&o, "\n\xEF\xBB\xBFlr = 1\n", "run.conf", error, sizeof error));
+    /* twice in one file, in whatever spelling, also where the command line wins; lists grow */
+    assert_false(options_parse_file(&o, "lr = 1\n\nlr = 1\n", "run.conf", error, sizeof error));
+    assert_non_null(strstr(error, "run.conf: line 3: 'lr' is given a second time, line 1 has it"));
+    assert_false(options_parse_file(&o, "min-lr-ratio=1\nmin_lr_ratio=0\n", "run.conf", error,
+                                    sizeof error));
+    assert_non_null(strstr(error, "line 2: 'min_lr_ratio' is given a second time"));
+    assert_true(options_parse_file(&o, "sparsity=a=2:4\nsparsity=b=dense\nseed=1\n", "run.conf",
+                                   error, sizeof error));
+    assert_true(options_parse_file(&o, "seed=2\n", "run.conf", error, sizeof error));
     options_free(&o);
 }
 

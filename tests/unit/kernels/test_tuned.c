@@ -39,6 +39,9 @@ static void test_lines(void **state) {
         {HEAD "GPU\t1\tmatmul\tc\tref\t-\t-1\tx\ty\n", "f:2: '-1' is not a number of microseconds"},
         {HEAD "GPU\t1\tmatmul\tc\tref\t-\tnan\tx\ty\n", "f:2: 'nan' is not a number of"},
         {HEAD "CPU\t-\tmatmul\tc\tref\tany\t1\tx\ty\n", "f:2: matmul_ref has no ways, as 'any'"},
+        {"winnow choices 2", "f:1: the file is cut off: its last line has no end of line"},
+        {HEAD "# device, dr", "f:2: the file is cut off"},
+        {HEAD LINE "CPU\t-\tmatmul\tc\tref\t-\t1\tx\tref=1 cblas=1", "f:3: the file is cut off"},
         {HEAD1 "GPU\t1\tmatmull\tc\tref\t1\tx\n", "f:2: "},
         {HEAD1 "CPU\t-\tmatmul\tc\treff\t1\tx\n", "f:2: "},
         {HEAD1 "CPU\t-\tmatmul\tc\tref,x\t1\tx\n", "f:2: "},
@@ -114,7 +117,7 @@ static void test_many(void **state) {
     free(text);
 }
 
-// A file that went through an editor of other line ends.
+// A file that went through an editor of other line ends; one of before may lack the last of them.
 static void test_line_ends(void **state) {
     (void)state;
     wn__tuned t = {0};

@@ -220,9 +220,58 @@ static void test_als(void **state) {
     assert_ok(wn_ks_fit(path, &o, NULL, NULL, &r));
     assert_true(r.relative_error < start.relative_error && r.relative_error >= start.least);
     assert_true(fabs(error_of(r.final_path, square, 16, 16) - r.relative_error) < 1e-5);
-    o.dtype = "float16"; // rounded weights of the same solution
-    assert_ok(wn_ks_fit(path, &o, NULL, NULL, &start));
-    assert_true(fabs(start.relative_error - r.relative_error) < 1e-3);
+    for (int half = 0; half < 2; half++) { // rounded weights of the same solution
+        o.dtype = half ? "float16" : "bfloat16";
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &start));
+        assert_true(fabs(start.relative_error - r.relative_error) < 1e-3);
+    }
+}
+
+// A matrix of cos(i^2) * scale.
+static const char *write_scaled(void **state, double scale, float *w) {
+    const char *path = scratch_path(state, "scaled.pth");
+    for (int i = 0; i < 16 * 16; i++)
+        w[i] = (float)(scale * cos((double)i * i));
+    wn_tensor t = wn__tensor2(w, WN_DTYPE_F32, 16, 16);
+    wn__pth_writer *writer;
+    assert_ok(wn__pth_create(path, &writer));
+    wn__pth_put_tensor(writer, &t);
+    assert_ok(wn__pth_commit(writer));
+    return path;
+}
+
+// Numbers at the ends of float32: what goes on from a closed form is never above it; what float16
+// has no numbers for is refused, with nothing written.
+static void test_far(void **state) {
+    static const double scales[] = {1e30, 1e-30, 60000};
+    static const char *const methods[] = {"als", "auto"}, *const chains[] = {"butterfly",
+                                                                             "monarch:4"};
+    float w[16 * 16];
+    wn_ks_options o = options_for(state, "far");
+    wn_ks_result closed, r;
+    o.optimizer = "sgd"; // with a rate that leads nowhere
+    o.max_grad_norm = 0;
+    o.lr = 1e-3;
+    for (int i = 0; i < 12; i++) {
+        const char *path = write_scaled(state, scales[i / 4], w);
+        o.chain = chains[i % 2];
+        o.method = "svd";
+        assert_ok(wn_ks_fit(path, &o, NULL, NULL, &closed));
+        o.method = methods[i / 2 % 2];
+        wn_status status = wn_ks_fit(path, &o, NULL, NULL, &r);
+        assert_true(status == WN_OK || (i / 2 % 2 == 1 && status == WN_INVALID));
+        double best = error_of(in_folder(state, "far", "ks_chain_best.pth"), w, 16, 16);
+        if (!(best <= closed.relative_error * (1 + 1e-5)))
+            fail_msg("%s of numbers of %g: %g, closed %g", o.method, scales[i / 4], best,
+                     closed.relative_error);
+    }
+    const char *path = write_scaled(state, 1e30, w);
+    o.dtype = "float16";
+    o.method = "svd";
+    o.output_dir = scratch_path(state, "nowhere");
+    assert_int_equal(wn_ks_fit(path, &o, NULL, NULL, &r), WN_INVALID);
+    assert_non_null(strstr(wn_last_error(), "are too large for float16"));
+    assert_false(wn__file_exists(in_folder(state, "nowhere", "ks_chain_best.pth")));
 }
 
 // Two epochs and two more are four, on any number of threads, with every optimizer and schedule.
@@ -741,7 +790,7 @@ static const struct CMUnitTest tests[] = {
     TEST(test_resume),          TEST(test_ways),     TEST(test_sources),
     TEST(test_calibrated),      TEST(test_refusals), TEST(test_original),
     TEST(test_original_limits), TEST(test_head),     TEST(test_other_weight),
-    TEST(test_calibration_crc), TEST(test_stop),
+    TEST(test_calibration_crc), TEST(test_stop),     TEST(test_far),
 };
 
 int main(void) {

@@ -125,6 +125,15 @@ static void test_of_another(void **state) {
     if (before == 0) assert_int_equal(seteuid(before), 0);
     assert_int_equal(status, WN_IO);
     assert_non_null(strstr(wn_last_error(), "a.lock: cannot open the lock"));
+
+    assert_int_equal(unlink(path), 0); // none there, in a folder that lets none be made
+    assert_int_equal(chmod(*state, 0555), 0);
+    if (before == 0) assert_int_equal(seteuid(nobody), 0);
+    status = wn__ks_claim(&refused);
+    if (before == 0) assert_int_equal(seteuid(before), 0);
+    assert_int_equal(chmod(*state, 0777), 0);
+    assert_int_equal(status, WN_IO);
+    assert_non_null(strstr(wn_last_error(), strerror(EACCES)));
 }
 
 int main(void) {
