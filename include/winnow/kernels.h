@@ -68,7 +68,8 @@ WN_API WN_NODISCARD wn_status wn_kernels_check(const wn_check_options *options, 
 
 /* Times one case of an op on each variant that accepts it and matches the glob (NULL: all): medians
  * of interleaved repeats on random data. After a sparse op follows the dense kernel (its name says
- * so) that would do the same work. threads <= 0: one for each CPU; repeats <= 0: 9. */
+ * so) that would do the same work. threads <= 0: one for each CPU; repeats <= 0: 9. Meanwhile the
+ * calling thread and the others that work are bound to one processor each. */
 typedef struct wn_time_result {
     const char *name;
     double seconds; /* median */

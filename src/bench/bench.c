@@ -2,8 +2,8 @@
 // wn_bench: options, the machine, a suite, its result.
 #include "base/cpu.h"
 #include "base/fail.h"
+#include "base/pin.h"
 #include "bench/gpu.h"
-#include "bench/pin.h"
 #include "bench/suite.h"
 #include "kernels/peak.h"
 #include "kernels/registry.h"
@@ -220,7 +220,8 @@ static wn_status make_lists(wn__suite *s) {
 
 // Libraries first: what binds threads is read when they are opened.
 static wn_status prepare(wn__suite *s, wn__pin *pin, int threads) {
-    wn__pin_plan(pin, threads);
+    wn__pin_find(pin);
+    wn__pin_openmp(pin, threads);
     WN_TRY(wn__peers_open(&s->peers, s->o->peers));
     for (int i = 0; i < WN__PEERS; i++)
         if (s->peers.peer[i].handle) wn__peer_threads(s->peers.peer + i, threads);

@@ -192,30 +192,35 @@ static wn_status check(wn__op op, const void *args) {
     return ops[op].check(args);
 }
 
-// What was measured to be fastest for such arguments, if it can still run.
-static const wn__kernel *measured(const wn__exec *x, wn__op op, const void *args) {
+// What was measured to be fastest for such arguments, if it can still run, and in which way.
+static const wn__kernel *measured(const wn__exec *x, wn__op op, const void *args,
+                                  const char **way) {
     char why[160];
     const wn__tuned_line *l = wn__tuned_find(x, op, args);
-    for (const wn__kernel *k = table; l != NULL && k < table + ROWS; k++)
-        if (k->op == op && strcmp(k->variant, l->variant) == 0)
-            return k->rank != WN__CHECKED_ONLY && wn__kernel_fits(x, k, args, why, sizeof why)
-                       ? k
-                       : NULL;
+    for (const wn__kernel *k = table; l != NULL && k < table + ROWS; k++) {
+        if (k->op != op || strcmp(k->variant, l->variant) != 0) continue;
+        if (k->rank == WN__CHECKED_ONLY || !wn__kernel_fits(x, k, args, why, sizeof why))
+            return NULL;
+        *way = *l->way != '\0' ? l->way : NULL;
+        return k;
+    }
     return NULL;
 }
 
 const char *wn__plan_way(const wn__exec *x, const wn__kernel *k, const void *args) {
     const wn__kernel *forced;
+    const char *way = NULL;
     if (wn__force_find(x->force, k->op, &forced) != WN_OK || forced != NULL) return NULL;
-    const wn__tuned_line *l = wn__tuned_find(x, k->op, args);
-    return l != NULL && *l->way != '\0' && strcmp(l->variant, k->variant) == 0 ? l->way : NULL;
+    return measured(x, k->op, args, &way) == k ? way : NULL;
 }
 
-// As wn__plan, with arguments that passed the check.
-static wn_status choose(const wn__exec *x, wn__op op, const void *args, const wn__kernel **out) {
+// As wn__plan, with arguments that passed the check; and in which way.
+static wn_status choose(const wn__exec *x, wn__op op, const void *args, const wn__kernel **out,
+                        const char **way) {
     char refused[800] = "";
     const wn__kernel *forced;
     bool only_ref;
+    *way = NULL;
     WN_TRY(wn__force_find(x->force, op, &forced));
     if (forced) {
         if (!wn__kernel_fits(x, forced, args, refused, sizeof refused))
@@ -223,7 +228,7 @@ static wn_status choose(const wn__exec *x, wn__op op, const void *args, const wn
         *out = forced;
         return WN_OK;
     }
-    const wn__kernel *k = x->tuned != NULL ? measured(x, op, args) : NULL;
+    const wn__kernel *k = measured(x, op, args, way);
     if (k != NULL) {
         *out = k;
         return WN_OK;
@@ -237,9 +242,10 @@ static wn_status choose(const wn__exec *x, wn__op op, const void *args, const wn
 }
 
 wn_status wn__plan(const wn__exec *x, wn__op op, const void *args, const wn__kernel **out) {
+    const char *way;
     *out = NULL;
     WN_TRY(check(op, args));
-    return choose(x, op, args, out);
+    return choose(x, op, args, out, &way);
 }
 
 // FLOPs that one thread has done before another one has come: some microseconds.
@@ -275,8 +281,9 @@ static wn_status run(wn__exec *x, wn__pool *pool, const wn__kernel *k, const cha
 
 wn_status wn__run(wn__exec *x, wn__op op, const void *args) {
     const wn__kernel *k;
-    WN_TRY(wn__plan(x, op, args, &k));
-    const char *way = x->planning || x->tuned == NULL ? NULL : wn__plan_way(x, k, args);
+    const char *way;
+    WN_TRY(check(op, args));
+    WN_TRY(choose(x, op, args, &k, &way));
     return run(x, pool_of(x, k, args), k, way, args);
 }
 

@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "kernels/contracts.h"
+#include "kernels/cuda/blaslt.h"
 #include "kernels/cuda/images.h"
 #include "kernels/registry.h"
 #include "winnow/printable.h"
@@ -175,8 +176,9 @@ static wn_status take(const char **at, const char *end, char *out, size_t n, boo
     return WN_OK;
 }
 
-// The op and the variant are those of this program's table, and only a library has ways; without
-// device code there are no variants of GPUs in it, whose choices are there to be shown.
+// The op and the variant are those of this program's table, and only a library, which is cuBLASLt,
+// has ways; without device code there are no variants of GPUs in it, whose choices are there to be
+// shown.
 static wn_status check_names(const wn__tuned_line *l, const place *p) {
     char force[96];
     const wn__kernel *k = NULL;
@@ -189,6 +191,10 @@ static wn_status check_names(const wn__tuned_line *l, const place *p) {
     if (status == WN_OK && !shown) status = wn__force_find(force, op, &k);
     if (status == WN_OK && *l->way != '\0' && k != NULL && (k->needs & WN_GPU_LIBRARY) == 0)
         status = wn__fail(WN_INVALID, "%s has no ways, as '%s'", k->name, l->way);
+    if (status == WN_OK && *l->way != '\0' && !wn__blaslt_is_way(l->way))
+        status = wn__fail(WN_INVALID,
+                          "'%s' is no way of a product, as 'cublaslt/130200/3/9f3ac17be0d24c11'",
+                          l->way);
     if (status == WN_OK) return WN_OK;
     char why[400];
     (void)snprintf(why, sizeof why, "%s", wn_last_error());

@@ -1,66 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Cases of relu, relu_grad, column_zeros, densest and tokens24: zeros of both signs, ties, NaN,
-// outputs on inputs, rows with gaps, orders that are none. Everything agrees with ref bit for bit,
-// any NaN with any other.
+// Cases of column_zeros, densest and tokens24: zeros of both signs, ties, NaN, rows with gaps,
+// orders that are none. Everything agrees with ref bit for bit, any NaN with any other.
 #include "kernels/act24.h"
 #include "kernels/check/harness.h"
 
 #include <string.h>
-
-// ---- relu and its gradient
-
-enum { COUNT, DTYPE, DATA, SHARED, FIELDS };
-
-// shared: which input the output is, counted from 1.
-#define FIELDS_OF(most)                                                                            \
-    {                                                                                              \
-        WN__FIELD_SIZE("n", 0, 1 << 20, 129, 200000), WN__FIELD_DTYPE,                             \
-            WN__FIELD_DATA(WN__DATA_NAN), WN__FIELD_CHOICE("shared", 0, most, 0)                   \
-    }
-
-static wn_tensor vector(const wn__case *c) {
-    return wn__tensor1(NULL, wn__case_dtype(c, DTYPE), c->problem.value[COUNT]);
-}
-
-static void fill(wn__case *c) {
-    wn__case_fill(c, (wn__data)c->problem.value[DATA]);
-}
-
-static const wn__field relu_fields[FIELDS] = FIELDS_OF(1);
-
-static void relu_declare(wn__case *c) {
-    wn__relu *p = c->args;
-    wn__part *x = wn__case_part(c, "x", &p->x, WN__READ, vector(c));
-    wn__part *y = wn__case_part(c, "y", &p->y, WN__WRITE, vector(c));
-    if (c->problem.value[SHARED]) wn__part_share(c, y, x);
-}
-
-const wn__case_type wn__cases_relu = {.op = WN__OP_relu,
-                                      .args_size = sizeof(wn__relu),
-                                      .fields = relu_fields,
-                                      .field_count = FIELDS,
-                                      .compare = WN__SAME_VALUES,
-                                      .declare = relu_declare,
-                                      .fill = fill};
-
-static const wn__field relu_grad_fields[FIELDS] = FIELDS_OF(2);
-
-static void relu_grad_declare(wn__case *c) {
-    wn__relu_grad *p = c->args;
-    int64_t shared = c->problem.value[SHARED];
-    wn__case_part(c, "x", &p->x, WN__READ, vector(c));
-    wn__case_part(c, "dy", &p->dy, WN__READ, vector(c));
-    wn__part *dx = wn__case_part(c, "dx", &p->dx, WN__WRITE, vector(c));
-    if (shared) wn__part_share(c, dx, c->part + shared - 1);
-}
-
-const wn__case_type wn__cases_relu_grad = {.op = WN__OP_relu_grad,
-                                           .args_size = sizeof(wn__relu_grad),
-                                           .fields = relu_grad_fields,
-                                           .field_count = FIELDS,
-                                           .compare = WN__SAME_VALUES,
-                                           .declare = relu_grad_declare,
-                                           .fill = fill};
 
 // ---- column_zeros
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Cases of swiglu, relu2 and their gradients, outputs on inputs too. Bounds, with an exp that is
+// Cases of swiglu, relu, relu2 and their gradients, outputs on inputs too. relu and its gradient
+// agree with ref bit for bit, any NaN with any other. Bounds of the others, with an exp that is
 // off by 2 units in the last place (4 u) at most and s = 1/(1 + exp(-z)):
 //
 //   s is off by 6 u s (exp, sum, division); silu(z) up by 8 u: 10 u |y| leaves room for second
@@ -7,6 +8,7 @@
 //   |z| s (6 u (1 - s) + 6 u s + 3 u); products and sums add 4 u: at most 10 u |dy up| s (1 + 2
 //   |z|). Where exp(-z) overflows, or is held just below, s is off by less than 2^-125 (2^-1021 in
 //   double) altogether. relu2 and its gradient round one product.
+#include "kernels/act24.h"
 #include "kernels/check/harness.h"
 #include "kernels/mlp.h"
 
@@ -127,16 +129,54 @@ const wn__case_type wn__cases_swiglu_grad = {.op = WN__OP_swiglu_grad,
                                              .bound = swiglu_grad_bound,
                                              .flops = swiglu_grad_flops};
 
-static const wn__field relu2_fields[FIELDS] = FIELDS_OF(1);
+// ---- one input and one output, and the gradient
 
-static void relu2_declare(wn__case *c) {
-    wn__relu2 *p = c->args;
-    wn__part *x = wn__case_part(c, "x", &p->x, WN__READ, vector(c));
-    wn__part *y = wn__case_part(c, "y", &p->y, WN__WRITE, vector(c));
+static const wn__field one_fields[FIELDS] = FIELDS_OF(1), grad_fields[FIELDS] = FIELDS_OF(2);
+
+static void declare_one(wn__case *c, wn_tensor *x_at, wn_tensor *y_at) {
+    wn__part *x = wn__case_part(c, "x", x_at, WN__READ, vector(c));
+    wn__part *y = wn__case_part(c, "y", y_at, WN__WRITE, vector(c));
     if (c->problem.value[SHARED]) wn__part_share(c, y, x);
 }
 
-// The last part of both ops is the product that is rounded.
+static void declare_grad(wn__case *c, wn_tensor *x, wn_tensor *dy, wn_tensor *dx_at) {
+    int64_t shared = c->problem.value[SHARED];
+    wn__case_part(c, "x", x, WN__READ, vector(c));
+    wn__case_part(c, "dy", dy, WN__READ, vector(c));
+    wn__part *dx = wn__case_part(c, "dx", dx_at, WN__WRITE, vector(c));
+    if (shared) wn__part_share(c, dx, c->part + shared - 1);
+}
+
+#define DECLARE_OF(op)                                                                             \
+    static void op##_declare(wn__case *c) {                                                        \
+        wn__##op *p = c->args;                                                                     \
+        declare_one(c, &p->x, &p->y);                                                              \
+    }                                                                                              \
+    static void op##_grad_declare(wn__case *c) {                                                   \
+        wn__##op##_grad *p = c->args;                                                              \
+        declare_grad(c, &p->x, &p->dy, &p->dx);                                                    \
+    }
+DECLARE_OF(relu)
+DECLARE_OF(relu2)
+#undef DECLARE_OF
+
+const wn__case_type wn__cases_relu = {.op = WN__OP_relu,
+                                      .args_size = sizeof(wn__relu),
+                                      .fields = one_fields,
+                                      .field_count = FIELDS,
+                                      .compare = WN__SAME_VALUES,
+                                      .declare = relu_declare,
+                                      .fill = fill};
+
+const wn__case_type wn__cases_relu_grad = {.op = WN__OP_relu_grad,
+                                           .args_size = sizeof(wn__relu_grad),
+                                           .fields = grad_fields,
+                                           .field_count = FIELDS,
+                                           .compare = WN__SAME_VALUES,
+                                           .declare = relu_grad_declare,
+                                           .fill = fill};
+
+// The last part of relu2 and of its gradient is the product that is rounded.
 static void product_bound(wn__case *c, const wn__round *r) {
     wn__part *y = c->part + c->parts - 1;
     for (int64_t i = 0; i < y->count; i++)
@@ -149,27 +189,16 @@ static double relu2_flops(const wn__problem *p) {
 
 const wn__case_type wn__cases_relu2 = {.op = WN__OP_relu2,
                                        .args_size = sizeof(wn__relu2),
-                                       .fields = relu2_fields,
+                                       .fields = one_fields,
                                        .field_count = FIELDS,
                                        .declare = relu2_declare,
                                        .fill = fill,
                                        .bound = product_bound,
                                        .flops = relu2_flops};
 
-static const wn__field relu2_grad_fields[FIELDS] = FIELDS_OF(2);
-
-static void relu2_grad_declare(wn__case *c) {
-    wn__relu2_grad *p = c->args;
-    int64_t shared = c->problem.value[SHARED];
-    wn__case_part(c, "x", &p->x, WN__READ, vector(c));
-    wn__case_part(c, "dy", &p->dy, WN__READ, vector(c));
-    wn__part *dx = wn__case_part(c, "dx", &p->dx, WN__WRITE, vector(c));
-    if (shared) wn__part_share(c, dx, c->part + shared - 1);
-}
-
 const wn__case_type wn__cases_relu2_grad = {.op = WN__OP_relu2_grad,
                                             .args_size = sizeof(wn__relu2_grad),
-                                            .fields = relu2_grad_fields,
+                                            .fields = grad_fields,
                                             .field_count = FIELDS,
                                             .declare = relu2_grad_declare,
                                             .fill = fill,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Times the case objects of the harness: all variants of an op on one case, side by side.
 #include "base/fail.h"
+#include "base/pin.h"
 #include "base/sample.h"
 #include "kernels/check/timed.h"
 #include "kernels/registry.h"
@@ -91,10 +92,12 @@ static wn_status report(const timing *t, wn_time_fn *fn, void *ctx) {
 wn_status wn_kernels_time(const char *op, const char *variant, const char *problem, int threads,
                           int repeats, wn_time_fn *fn, void *ctx) {
     timing t = {.repeats = repeats > 0 ? repeats : 9};
+    wn__pin pin = {.count = 0};
     wn__op which;
     wn_status status = WN_OK;
     WN_TRY(wn__op_find(op, strlen(op), &which));
     WN_TRY_OUT(wn__pool_create(threads, &t.pool));
+    wn__pin_pool(&pin, t.pool);
     WN_TRY_OUT(wn__timed_case(which, problem, &t.c));
     WN_TRY_OUT(add_variants(&t, t.c, variant));
     WN_TRY_OUT(add_baseline(&t));
@@ -109,5 +112,6 @@ out:
     wn__case_free(t.baseline);
     wn__gpu_free(t.gpu);
     wn__pool_free(t.pool);
+    wn__pin_release(&pin);
     return status;
 }

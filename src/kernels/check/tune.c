@@ -2,6 +2,7 @@
 // Choosing by measurement: what agrees with ref is timed, the fastest is kept.
 #include "base/fail.h"
 #include "base/file.h"
+#include "base/pin.h"
 #include "base/sample.h"
 #include "kernels/check/timed.h"
 #include "kernels/registry.h"
@@ -22,6 +23,7 @@ typedef struct tuning {
     wn_tune_fn *fn;
     void *ctx;
     wn__check_pools pools;
+    wn__pin pin;
     wn__exec x;
     wn__case *full, *small; // the problem, and one that ref can do
     wn__case *rows;         // some of the problem's, where they go alone; or NULL
@@ -208,6 +210,7 @@ static wn_status keep_fastest(tuning *t) {
 
 static wn_status open_device(tuning *t) {
     WN_TRY(wn__pool_create(t->options->threads, &t->pools.many));
+    wn__pin_pool(&t->pin, t->pools.many);
     t->x.pool = t->pools.many;
     if (strcmp(t->options->device, "cpu") == 0) return WN_OK;
     if (strcmp(t->options->device, "cuda") != 0)
@@ -244,6 +247,7 @@ out:
     wn__case_free(t.rows);
     wn__gpu_free(t.pools.gpu);
     wn__pool_free(t.pools.many);
+    wn__pin_release(&t.pin);
     wn__tuned_free(&t.tuned);
     return status;
 }

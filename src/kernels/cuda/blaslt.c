@@ -337,15 +337,32 @@ static uint64_t hash_of(const wn__lt_algorithm *a) {
     return h;
 }
 
+// What the text of a way says.
+typedef struct way_words {
+    size_t version;
+    int place;
+    uint64_t hash;
+} way_words;
+
+static void write_way(const way_words *w, char out[WN__WAY_TEXT]) {
+    (void)snprintf(out, WN__WAY_TEXT, "cublaslt/%zu/%d/%016" PRIx64, w->version, w->place, w->hash);
+}
+
+// True for what write_way writes, and nothing else.
+static bool read_way(const char *way, way_words *w) {
+    char again[WN__WAY_TEXT];
+    if (sscanf(way, "cublaslt/%9zu/%9d/%16" SCNx64, &w->version, &w->place, &w->hash) != 3)
+        return false;
+    write_way(w, again);
+    return w->place >= 0 && strcmp(way, again) == 0;
+}
+
 // Which of a plan's ways a text names; -1: none of them.
 static int named(const wn__lt_plan *p, const char *way) {
-    uint64_t hash;
-    int place, end = 0;
-    if (sscanf(way, "cublaslt/%*u/%d/%16" SCNx64 "%n", &place, &hash, &end) != 2 || end == 0 ||
-        way[end] != '\0')
-        return -1;
+    way_words w;
+    if (!read_way(way, &w)) return -1;
     for (int i = 0; i < p->found; i++)
-        if (p->choice[i].state == 0 && hash_of(&p->choice[i].algorithm) == hash) return i;
+        if (p->choice[i].state == 0 && hash_of(&p->choice[i].algorithm) == w.hash) return i;
     return -1;
 }
 
@@ -353,15 +370,19 @@ static void list_ways(const wn__lt_api *api, const wn__lt_plan *p, wn__ways *out
     out->count = 0;
     for (int i = 0; i < p->found; i++) {
         if (p->choice[i].state != 0) continue;
-        char *text = out->text[out->count++];
-        (void)snprintf(text, WN__WAY_TEXT, "cublaslt/%zu/%d/%016" PRIx64, api->version(), i,
-                       hash_of(&p->choice[i].algorithm));
+        write_way(&(way_words){api->version(), i, hash_of(&p->choice[i].algorithm)},
+                  out->text[out->count++]);
     }
 }
 
 static bool same_version(const wn__lt_api *api, const char *way) {
-    size_t version;
-    return sscanf(way, "cublaslt/%zu/", &version) == 1 && version == api->version();
+    way_words w;
+    return read_way(way, &w) && w.version == api->version();
+}
+
+bool wn__blaslt_is_way(const char *way) {
+    way_words w;
+    return read_way(way, &w);
 }
 
 bool wn__blaslt_knows(const char *way, char *why, size_t n) {

@@ -66,6 +66,8 @@ WN_NODISCARD wn_status wn__blaslt_plan(wn__blaslt *b, const wn__lt_shape *s, int
  * taken, as without x->way. Lists them in x->ways. */
 WN_NODISCARD wn_status wn__blaslt_way(wn__blaslt *b, const wn__lt_shape *s, const wn__exec *x,
                                       const wn__lt_plan **plan, int *i);
+/* Whether a text is one that names a way, of whichever version. */
+bool wn__blaslt_is_way(const char *way);
 /* Whether a way is of this library's version; if not, says why in why[n]. That it is among what the
  * library proposes for a product is seen when that runs. */
 bool wn__blaslt_knows(const char *way, char *why, size_t n);

@@ -49,7 +49,7 @@ wn__workspace_fn wn__workspace_spmm24_rows_avx2, wn__workspace_spmm24_rows_avx51
 wn__workspace_fn wn__workspace_spmm24_columns_avx2, wn__workspace_spmm24_columns_avx512,
     wn__workspace_spmm24_columns_avx512bf16;
 wn__workspace_fn wn__workspace_sddmm24_avx2, wn__workspace_sddmm24_avx512,
-    wn__workspace_sddmm24_avx512bf16;
+    wn__workspace_sddmm24_avx512_cut, wn__workspace_sddmm24_avx512bf16;
 /* x of a pass as the weights meet it. */
 wn__workspace_fn wn__workspace_stream_avx2, wn__workspace_stream_avx512,
     wn__workspace_stream_avx512vbmi;

@@ -25,7 +25,7 @@
 #if PAIRS
 #define CUT wn__sddmm24_pairs
 #elif VF == 16
-#define CUT wn__sddmm24_vectors64()
+#define CUT wn__sddmm24_vectors64(false)
 #else
 #define CUT wn__sddmm24_vectors32
 #endif
@@ -317,14 +317,10 @@ static void sddmm24_items(void *ctx, int64_t begin, int64_t end, int worker) {
 #include "kernels/simd/sddmm24_few.inc.h"
 #endif
 
-static wn_status sddmm24(const void *args, wn__exec *x) {
-    const wn__sddmm24 *p = args;
-#if VF == 16 && !PAIRS
-    if (wn__sddmm24_is_few(p)) return sddmm24_few(p, x);
-#endif
+static wn_status sddmm24_by(const wn__sddmm24 *p, wn__sddmm24_cut cut, wn__exec *x) {
     const int threads = wn__pool_threads(x->pool);
     sddmm24_job job = {
-        .p = p, .plan = wn__sddmm24_plan_for(p, CUT), .scratch = x->scratch, .add = p->accumulate};
+        .p = p, .plan = wn__sddmm24_plan_for(p, cut), .scratch = x->scratch, .add = p->accumulate};
     int64_t T = p->x.shape[0];
     do { /* once where there are no tokens */
         job.t = least(T - job.t0, job.plan.tokens);
@@ -337,4 +333,12 @@ static wn_status sddmm24(const void *args, wn__exec *x) {
         job.add = true;
     } while (job.t0 < T);
     return WN_OK;
+}
+
+static wn_status sddmm24(const void *args, wn__exec *x) {
+    const wn__sddmm24 *p = args;
+#if VF == 16 && !PAIRS
+    if (wn__sddmm24_is_few(p)) return sddmm24_few(p, x);
+#endif
+    return sddmm24_by(p, CUT, x);
 }

@@ -17,9 +17,10 @@ const wn__sddmm24_cut wn__sddmm24_vectors32 = {8, 1, 8192, 1024},
 
 // AMD's first processors with AVX-512 have 32 KiB of the first cache, of which 8192 floats leave
 // nothing for dy.
-wn__sddmm24_cut wn__sddmm24_vectors64(void) {
+wn__sddmm24_cut wn__sddmm24_vectors64(bool other) {
     static const wn__sddmm24_cut whole = {16, 1, 8192, 1024}, split = {16, 1, 4096, 256};
-    return (wn__cpu_flags() & WN_CPU_AVX512SPLIT) != 0 ? split : whole;
+    const bool is_split = (wn__cpu_flags() & WN_CPU_AVX512SPLIT) != 0;
+    return is_split != other ? split : whole;
 }
 
 static int64_t smaller(int64_t a, int64_t b) {
@@ -52,7 +53,7 @@ bool wn__sddmm24_is_few(const wn__sddmm24 *p) {
 }
 
 wn__sddmm24_few wn__sddmm24_few_for(const wn__sddmm24 *p) {
-    const int64_t vec = wn__sddmm24_vectors64().vec;
+    const int64_t vec = wn__sddmm24_vectors64(false).vec;
     wn__sddmm24_few plan = {.vecs = wn__ceil_div(p->x.shape[1], vec),
                             .tiles = wn__ceil_div(p->dy.shape[1], WN_SDDMM24_FEW_OUTPUTS)};
     plan.slices = wn__ceil_div(plan.vecs, WN_SDDMM24_FEW_VECS);
@@ -72,8 +73,12 @@ size_t wn__workspace_sddmm24_avx2(const void *args, int threads) {
 size_t wn__workspace_sddmm24_avx512(const void *args, int threads) {
     size_t each = wn__sddmm24_is_few(args)
                       ? wn__sddmm24_few_for(args).worker_bytes
-                      : wn__sddmm24_plan_for(args, wn__sddmm24_vectors64()).worker_bytes;
+                      : wn__sddmm24_plan_for(args, wn__sddmm24_vectors64(false)).worker_bytes;
     return (size_t)threads * each;
+}
+
+size_t wn__workspace_sddmm24_avx512_cut(const void *args, int threads) {
+    return (size_t)threads * wn__sddmm24_plan_for(args, wn__sddmm24_vectors64(true)).worker_bytes;
 }
 
 size_t wn__workspace_sddmm24_avx512bf16(const void *args, int threads) {

@@ -23,7 +23,8 @@ typedef struct wn__sddmm24_cut {
 } wn__sddmm24_cut;
 
 extern const wn__sddmm24_cut wn__sddmm24_vectors32, wn__sddmm24_pairs;
-wn__sddmm24_cut wn__sddmm24_vectors64(void);
+/* This processor's, or that of those whose vectors pass the other way (AVX512SPLIT). */
+wn__sddmm24_cut wn__sddmm24_vectors64(bool other);
 
 typedef struct wn__sddmm24_plan {
     int64_t chunk;                           /* tokens that a slice is in the first cache for */

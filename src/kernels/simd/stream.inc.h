@@ -39,8 +39,9 @@ typedef struct stream_job {
     wn__stream_plan plan;
     uint8_t *rows; /* of x, plan.row bytes each */
     int64_t t0, tokens;
-    bool alone; /* one token, which fetches as FETCH_ALONE says */
-    bool fetch; /* lines are fetched before they are read */
+    bool alone;  /* one token, which fetches as FETCH_ALONE says */
+    bool fetch;  /* lines are fetched before they are read */
+    int64_t far; /* and how far, of INT4 2:4 as tables */
 } stream_job;
 
 /* ---- x */
@@ -148,7 +149,8 @@ ALWAYS int_rows rows_of_turn(const stream_job *job, const turn *u) {
                       .column = job->plan.column,
                       .scales = row + job->plan.scales + 8 * u->first,
                       .down = job->plan.row,
-                      .columns = job->plan.columns};
+                      .columns = job->plan.columns,
+                      .far = job->far};
 }
 #endif
 
@@ -333,6 +335,11 @@ static bool fetches(const wn__stream *p) {
     return p->x.shape[0] > (quick ? 2 : 1);
 }
 
+static int64_t far_of(const wn__stream *p, int threads) {
+    bool much = (int64_t)wn__stream_bytes(&p->format) / threads >= FETCH_TABLES_SHARE;
+    return much ? FETCH_TABLES : FETCH_FAR;
+}
+
 static int64_t tiles_of_block(const wn__stream_format *f, int threads) {
     int64_t most = wn__stream_tiles(f) / (BLOCK_TURNS * threads);
     int64_t tiles = BLOCK_BYTES / (wn__stream_tile_bytes(f) + 1);
@@ -357,7 +364,8 @@ static wn_status stream(const void *args, wn__exec *x) {
     stream_job job = {.p = p,
                       .plan = wn__stream_plan_of(p, VF == 16, STREAM_TABLES),
                       .rows = (uint8_t *)x->scratch,
-                      .fetch = fetches(p)};
+                      .fetch = fetches(p),
+                      .far = far_of(p, wn__pool_threads(x->pool))};
     job.alone =
         VF == 8 ? past_caches(p, wn__pool_threads(x->pool)) : !job.fetch && p->x.shape[0] == 1;
     for (; job.t0 < p->x.shape[0]; job.t0 += job.tokens) {

@@ -14,6 +14,7 @@ typedef struct int_rows {
     const uint8_t *scales;
     int64_t down, columns;
     int64_t column; /* bytes of one */
+    int64_t far;    /* FETCH_FAR, or FETCH_TABLES */
 } int_rows;
 
 /* The scale of x of a token and group b. */

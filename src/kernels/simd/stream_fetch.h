@@ -12,6 +12,10 @@
 #define FETCH_ONE  (VF == 16 ? 2048 : 1024)
 #define FETCH_MANY SLICE_BYTES
 #define FETCH_FAR  (VF == 16 ? 8192 : 0)
+/* FETCH_FAR of one token that meets INT4 2:4 as tables, where the stream has so many bytes for each
+ * thread: a share of few has ended before what lies that far is read. */
+#define FETCH_TABLES       ((int64_t)16384)
+#define FETCH_TABLES_SHARE ((int64_t)1 << 20)
 /* What one token may ask for instead, as a constant below zero. With vectors of 32 bytes: lines
  * that no cache will keep until they are read again, 3 KiB ahead, so that they leave no trace in
  * the second level and third. With 64 bytes: nothing, but of floats FETCH_LINES of each page, to
@@ -22,9 +26,10 @@
 #define FETCH_PAGES 3
 #define FETCH_LINES 2
 
-/* Lines of w from byte `begin` to `end`; 0 ahead: none. Few at a time, since what waits for memory
- * has few places. */
-ALWAYS void fetch_lines(const uint8_t *w, int64_t begin, int64_t end, int64_t ahead) {
+/* Lines of w from byte `begin` to `end`; 0 ahead: none; far: to the second level. Few at a time,
+ * since what waits for memory has few places. */
+ALWAYS void fetch_lines_far(const uint8_t *w, int64_t begin, int64_t end, int64_t ahead,
+                            int64_t far) {
     if (ahead == 0 || (VF == 16 && ahead < 0)) return;
     UNROLL
     for (int64_t line = begin; line < end; line += 64) {
@@ -33,8 +38,11 @@ ALWAYS void fetch_lines(const uint8_t *w, int64_t begin, int64_t end, int64_t ah
             continue;
         }
         _mm_prefetch((const char *)w + ahead + line, _MM_HINT_T0);
-        if (FETCH_FAR > 0) _mm_prefetch((const char *)w + FETCH_FAR + line, _MM_HINT_T1);
+        if (FETCH_FAR > 0) _mm_prefetch((const char *)w + far + line, _MM_HINT_T1);
     }
+}
+ALWAYS void fetch_lines(const uint8_t *w, int64_t begin, int64_t end, int64_t ahead) {
+    fetch_lines_far(w, begin, end, ahead, FETCH_FAR);
 }
 
 /* What FETCH_ALONE says of pages: by the first block, of `bytes` at w, that begins in a page. */

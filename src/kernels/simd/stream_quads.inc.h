@@ -83,8 +83,9 @@ ALWAYS vi quad_numbers(const quad_planes *in, int p) {
 }
 
 /* Nibbles of a quad of block w as q; the quad's lines are fetched for a later block. */
-ALWAYS void quad_weights(const uint8_t *w, int p, int64_t ahead, vi q[2]) {
-    fetch_lines(w, p < 2 ? 128 * p : 64 * p + 128, p < 2 ? 128 * p + 128 : 64 * p + 192, ahead);
+ALWAYS void quad_weights(const uint8_t *w, int p, int64_t ahead, int64_t far, vi q[2]) {
+    fetch_lines_far(w, p < 2 ? 128 * p : 64 * p + 128, p < 2 ? 128 * p + 128 : 64 * p + 192, ahead,
+                    far);
     vi both = p < 2 ? _mm512_permutex2var_epi16(vi_load(w + 128), vi_load(words_of_two[p]),
                                                 vi_load(w + 192))
                     : words_by(words_of_line, w + 128 + 64 * p);
@@ -99,7 +100,7 @@ ALWAYS quad quad_of(const uint8_t *w, const quad_planes *in, int p, int64_t ahea
     UNROLL
     for (int s = 0; s < 2; s++)
         it.pick[s] = _mm512_permutexvar_epi8(numbers, vi_load(quad_columns[p][s]));
-    quad_weights(w, p, ahead, it.q);
+    quad_weights(w, p, ahead, FETCH_FAR, it.q);
     return it;
 }
 
@@ -113,13 +114,13 @@ ALWAYS vi add_picked(vi sum, const quad *it, int slot, vi x) {
 }
 
 /* Sums of a block of one token, whose x is tables. */
-ALWAYS vi table_sum(const uint8_t *w, const uint8_t *tables, int64_t ahead) {
+ALWAYS vi table_sum(const uint8_t *w, const uint8_t *tables, int64_t ahead, int64_t far) {
     const quad_planes planes = planes_of(w);
     vi all = _mm512_setzero_si512(), sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
     UNROLL
     for (int p = 0; p < QUADS; p++) {
         vi numbers = quad_numbers(&planes, p), q[2];
-        quad_weights(w, p, ahead, q);
+        quad_weights(w, p, ahead, far, q);
         all = _mm512_add_epi8(all, _mm512_add_epi8(q[0], q[1]));
         const vi x = vi_load(tables + 64 * p);
         sums[0] = add_dots(sums[0], _mm512_permutexvar_epi8(numbers, x), q[0]);
@@ -211,7 +212,7 @@ ALWAYS void quads_pass(int tokens, bool tables, const uint8_t *w, const int_rows
         const vf scales = scales_of(w, 0);
         vi sums[WN_STREAM_BATCH];
         if (tables) {
-            sums[0] = table_sum(w, r->x + 256 * b, ahead);
+            sums[0] = table_sum(w, r->x + 256 * b, ahead, r->far);
         } else if (tokens <= QUAD_TURNS) {
             few_sums(tokens, w, r, b, ahead, sums);
         } else {

@@ -3,6 +3,7 @@
 // packed or listed and multiplied by the ops is multiplied here in plain loops over the matrices as
 // they were, with nothing of the packed forms. Whole numbers make every sum exact. Every variant of
 // every op, and several numbers of threads.
+#include "base/cpu.h"
 #include "base/fail.h"
 #include "kernels/columns24.h"
 #include "kernels/mask24.h"
@@ -333,6 +334,30 @@ static void lists_in_parts(void **state) {
     free(row.data);
 }
 
+// Processors cut a product at kept places in one of two ways: there is a row of the table for that
+// of this machine and one for the other, so that the harness runs both anywhere.
+static void both_cuts_are_checked(void **state) {
+    (void)state;
+    enum { T = 1100, N = 8, K = 16 };
+    const wn__sddmm24 p = {.dy = wn__tensor2(NULL, WN_DTYPE_F32, T, N),
+                           .x = wn__tensor2(NULL, WN_DTYPE_F32, T, K),
+                           .index = wn__tensor2(NULL, WN_DTYPE_U8, N, K / 8),
+                           .v = wn__tensor2(NULL, WN_DTYPE_F32, N, K / 2)};
+    const wn__kernel *k, *own = NULL, *other = NULL;
+    for (int i = 0; (k = variant(WN__OP_sddmm24, &p, i)) != NULL; i++) {
+        if (strcmp(k->variant, "avx512") == 0) own = k;
+        if (strcmp(k->variant, "avx512_cut") == 0) other = k;
+    }
+    if ((wn__cpu_flags() & WN_CPU_AVX512) == 0) skip();
+    assert_non_null(own);
+    assert_non_null(other);
+    assert_int_equal(other->rank, WN__CHECKED_ONLY);
+    const size_t one = own->workspace(&p, 1), two = other->workspace(&p, 1);
+    assert_true(one != two); // parts of 256 tokens or of 1024
+    const bool split = (wn__cpu_flags() & WN_CPU_AVX512SPLIT) != 0;
+    assert_int_equal(split, one < two);
+}
+
 // One column keeps everything, its neighbours next to nothing.
 static void uneven_columns(void **state) {
     (void)state;
@@ -396,10 +421,15 @@ static void refuses_bad_orders_and_marks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(weight_gradient), cmocka_unit_test(drawn_gradient_is_unbiased),
-        cmocka_unit_test(kept_gradient),   cmocka_unit_test(kept_gradient_keeps_padding_zero),
-        cmocka_unit_test(input_gradient),  cmocka_unit_test(lists_in_parts),
-        cmocka_unit_test(uneven_columns),  cmocka_unit_test(refuses_bad_orders_and_marks),
+        cmocka_unit_test(weight_gradient),
+        cmocka_unit_test(drawn_gradient_is_unbiased),
+        cmocka_unit_test(kept_gradient),
+        cmocka_unit_test(kept_gradient_keeps_padding_zero),
+        cmocka_unit_test(input_gradient),
+        cmocka_unit_test(lists_in_parts),
+        cmocka_unit_test(uneven_columns),
+        cmocka_unit_test(both_cuts_are_checked),
+        cmocka_unit_test(refuses_bad_orders_and_marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -518,9 +519,17 @@ typedef struct timed {
     bool sane;
 } timed;
 
+// Processors that this thread may use.
+static int processors(void) {
+    cpu_set_t set;
+    assert_int_equal(sched_getaffinity(0, sizeof set, &set), 0);
+    return CPU_COUNT(&set);
+}
+
 static void on_time(void *ctx, const wn_time_result *r) {
     timed *t = ctx;
     t->lines++;
+    assert_int_equal(processors(), 1); // while it is timed
     t->dense += strncmp(r->name, "matmul", 6) == 0;
     t->sane = t->sane && r->seconds > 0 && r->flops > 0 && r->bytes > 0;
     if (strcmp(r->name, "spmm24_ref") == 0) {
@@ -544,6 +553,7 @@ static int count_that_run(const char *op, const char *problem) {
 static void sparse_ops_are_timed_beside_the_dense_one(void **state) {
     (void)state;
     timed t = {.sane = true};
+    const int free_to_use = processors();
     const int expected = 1 + count_that_run("spmm24", "T=8,n=12,k=16");
     assert_int_equal(wn_kernels_time("spmm24", NULL, "T=8,n=12,k=16", 1, 2, on_time, &t), WN_OK);
     assert_int_equal(t.lines, expected);
@@ -560,6 +570,7 @@ static void sparse_ops_are_timed_beside_the_dense_one(void **state) {
                      WN_INVALID);
     assert_int_equal(wn_kernels_time("mask24", NULL, "r=3,method=tile", 1, 2, on_time, &t),
                      WN_INVALID);
+    assert_int_equal(processors(), free_to_use);
 }
 
 int main(void) {

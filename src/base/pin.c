@@ -1,20 +1,29 @@
 // SPDX-License-Identifier: MIT
 // Where threads run.
-#include "bench/pin.h"
+#include "base/pin.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-void wn__pin_plan(wn__pin *p, int threads) {
-    char places[8192] = "", number[16];
-    size_t used = 0;
+void wn__pin_find(wn__pin *p) {
     p->count = 0;
     CPU_ZERO(&p->before);
     if (sched_getaffinity(0, sizeof p->before, &p->before) != 0) return;
     for (int i = 0; i < CPU_SETSIZE && p->count < 1024; i++)
         if (CPU_ISSET((size_t)i, &p->before)) p->cpu[p->count++] = i;
+}
+
+void wn__pin_pool(wn__pin *p, wn__pool *pool) {
+    wn__pin_find(p);
+    wn__pool_pin(pool, p->cpu, p->count);
+}
+
+void wn__pin_openmp(const wn__pin *p, int threads) {
+    char places[8192] = "", number[16];
+    size_t used = 0;
+    if (p->count == 0) return;
     for (int i = 0; i < p->count && i < threads && used < sizeof places - 16; i++)
         used += (size_t)snprintf(places + used, sizeof places - used, "%s{%d}", i > 0 ? "," : "",
                                  p->cpu[i]);
