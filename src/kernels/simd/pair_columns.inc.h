@@ -348,7 +348,7 @@ static wn_status spmm24_columns(const void *args, wn__exec *x) {
     const wn__spmm24_cut cut = {LANES, STEPS};
     const int threads = wn__pool_threads(x->pool);
     const int64_t columns = p->y.shape[1], slices = p->start.shape[0];
-    const bool once = wn__paired24_once(p);
+    const bool once = wn__paired24_once(p, threads);
     const int64_t most = once ? columns : wn__paired24_columns(slices, columns);
     columns_job pairs = {.p = p, .batches = once ? NULL : (wn__batch24 *)(void *)x->scratch};
     lanes24 job = {.args = &pairs,

@@ -14,8 +14,11 @@
 #define KEPT_FLOATS (512 * 256) // of panels that a worker keeps beside sums and weights: 512 KiB
 #define KEPT_TILES  64
 #define MOST_LISTS  (32 << 20) // bytes of column lists as pairs
-#define EACH        4          // pieces of work for each thread, if there can be that many
-#define WORTH_PAIRS 256        // outputs of a block for which slices of pairs are worth writing
+// Tiles that pair up lists for themselves rather than read what another core wrote: cores without a
+// common cache take twice as long for that as for all else at four tiles.
+#define SHARED_TILES 8
+#define EACH         4   // pieces of work for each thread, if there can be that many
+#define WORTH_PAIRS  256 // outputs of a block for which slices of pairs are worth writing
 
 static const wn__spmm24_cut vectors64 = {WN_AVX512_LANES, 1}, vectors32 = {WN_AVX2_LANES, 1},
                             pairs = {WN_PAIRS_LANES, WN_PAIR_STEPS};
@@ -126,9 +129,10 @@ size_t wn__workspace_spmm24_columns_avx2(const void *args, int threads) {
     return columns(args, threads, vectors32);
 }
 
-bool wn__paired24_once(const wn__spmm24_columns *p) {
+bool wn__paired24_once(const wn__spmm24_columns *p, int threads) {
     const wn__spmm24_plan plan =
         wn__spmm24_plan_for(p->x.shape[0], p->y.shape[1], p->x.shape[1], pairs, 1);
+    if (threads > 1) return plan.tiles <= SHARED_TILES;
     return plan.tiles <= 1 || (plan.tiles == 2 && !plan.keeps);
 }
 
@@ -153,7 +157,7 @@ static size_t paired_bytes(const wn__spmm24_columns *p, int64_t columns, int thr
 
 size_t wn__workspace_spmm24_columns_avx512bf16(const void *args, int threads) {
     const wn__spmm24_columns *p = args;
-    if (wn__paired24_once(p)) return columns(args, threads, pairs);
+    if (wn__paired24_once(p, threads)) return columns(args, threads, pairs);
     int64_t c = p->y.shape[1], most = wn__paired24_columns(p->start.shape[0], c);
     size_t some = paired_bytes(p, most, threads),
            last = most > 0 ? paired_bytes(p, c % most, threads) : 0;

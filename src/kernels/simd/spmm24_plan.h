@@ -62,9 +62,9 @@ wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t dept
 int64_t wn__spmm24_output(const wn__spmm24_plan *plan, int64_t outputs, int64_t block);
 /* The block that begins with an output. */
 int64_t wn__spmm24_block_of(const wn__spmm24_plan *plan, int64_t outputs, int64_t output);
-/* Whether lists are paired up right where they are multiplied: where there is one tile of tokens,
- * or two, each of a worker that would else read lists which another one wrote. */
-bool wn__paired24_once(const wn__spmm24_columns *p);
+/* Whether lists are paired up right where they are multiplied, once for each tile: where there is
+ * one tile of tokens, or few, whose workers would else read lists which another one wrote. */
+bool wn__paired24_once(const wn__spmm24_columns *p, int threads);
 /* Columns whose lists are pairs at a time: all, or even parts of them. */
 int64_t wn__paired24_columns(int64_t slices, int64_t columns);
 /* Of the batches of so many columns. */
