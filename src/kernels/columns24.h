@@ -4,13 +4,14 @@
  *
  * columns24 makes the column lists of the kept entries of w[r,c] (mask as in pack24.h, groups along
  * c). Rows are cut into slices of WN_COLUMNS24_SLICE; a slice lists its kept entries column after
- * column, rows ascending:
+ * column, rows ascending; of BF16 first those that are pairs, the first and second kept ones of
+ * four rows (4 i .. 4 i + 3) and the third and fourth, then single ones:
  *
  *   start   I32 [s, c+1]   column j of slice i has the entries start[i][j] .. start[i][j+1] - 1 of
  *                          the slice; s = ceil(r / WN_COLUMNS24_SLICE)
- *   values  [s, L]         L = 2 ceil(c/4) min(r, WN_COLUMNS24_SLICE) + 8: room for the fullest
- *                          slice, and for reading rows eight at a time
- *   row     U8 [s, L]      the row of each entry, counted from the slice's first
+ *   values  [s, L]         L = 2 ceil(c/4) min(r, WN_COLUMNS24_SLICE) + WN_COLUMNS24_SLACK: room
+ * for the fullest slice, and for reading whole vectors row     U8 [s, L]      the row of each
+ * entry, counted from the slice's first
  *
  * What a slice does not fill is 0. Packing reads the mask, never "value != 0"; values are copied
  * bit for bit. A mask that pack24 refuses is refused with pack24's message. Bit-exact on every
@@ -30,6 +31,7 @@
 #include "tensor/tensor.h"
 
 #define WN_COLUMNS24_SLICE 64
+#define WN_COLUMNS24_SLACK 64
 
 typedef struct wn__columns24 {
     wn_tensor w;                  /* [r, c], unit stride along c */
@@ -49,7 +51,7 @@ static inline int64_t wn__columns24_slices(int64_t r) {
     return (r + WN_COLUMNS24_SLICE - 1) / WN_COLUMNS24_SLICE;
 }
 static inline int64_t wn__columns24_room(int64_t r, int64_t c) {
-    return (c + 3) / 4 * 2 * (r < WN_COLUMNS24_SLICE ? r : WN_COLUMNS24_SLICE) + 8;
+    return (c + 3) / 4 * 2 * (r < WN_COLUMNS24_SLICE ? r : WN_COLUMNS24_SLICE) + WN_COLUMNS24_SLACK;
 }
 
 /* INVALID names the first group that the mask keeps too much of. What every variant asks first. */

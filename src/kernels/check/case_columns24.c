@@ -89,6 +89,28 @@ static unsigned draw_mask(wn__case *k, int64_t columns) {
     return wn__mask_draw(k, columns, kind == EVEN);
 }
 
+// The rows that a column keeps, as its list has them: of BF16 pairs of four rows first.
+static int32_t fill_column(const wn__case *k, const unsigned *mask, int64_t j, int64_t rows,
+                           uint8_t *row, int32_t count) {
+    const bool paired = wn__case_dtype(k, P_DTYPE) == WN_DTYPE_BF16;
+    uint8_t single[WN_COLUMNS24_SLICE];
+    int32_t singles = 0;
+    for (int64_t i = 0; i < rows;) {
+        int64_t end = i / 4 * 4 + 4 < rows ? i / 4 * 4 + 4 : rows;
+        uint8_t kept[4], n = 0;
+        for (; i < end; i++)
+            if (mask[i] >> j & 1) kept[n++] = (uint8_t)i;
+        for (uint8_t e = 0; e < n; e++)
+            if (!paired || e < n / 2 * 2)
+                row[count++] = kept[e];
+            else
+                single[singles++] = kept[e];
+    }
+    for (int32_t e = 0; e < singles; e++)
+        row[count++] = single[e];
+    return count;
+}
+
 // Lists of one slice, from masks drawn row by row.
 static void fill_slice(wn__case *k, int64_t s, int32_t *start, uint8_t *row) {
     static const int64_t slice = WN_COLUMNS24_SLICE;
@@ -102,8 +124,7 @@ static void fill_slice(wn__case *k, int64_t s, int32_t *start, uint8_t *row) {
             mask[i] = draw_mask(k, columns);
         for (int64_t j = 0; j < columns; j++) {
             start[4 * g + j] = count;
-            for (int64_t i = 0; i < rows; i++)
-                if (mask[i] >> j & 1) row[count++] = (uint8_t)i;
+            count = fill_column(k, mask, j, rows, row, count);
         }
     }
     start[c] = count;

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* columns24 for F32 and BF16: a block of 64 rows and 64 columns is a matrix of bits, whose
  * transpose has one word for each column, and a matrix of floats, transposed as well. Eight rows at
- * a time, the bits look up how to close the gaps between the kept entries. What a block lists waits
- * beside it, since whole vectors are written past its end. */
-#include "kernels/columns24.h"
+ * a time, the bits look up how to close the gaps between the kept entries, of BF16 once for pairs
+ * and once for what is single. What a block lists waits beside it, since whole vectors are written
+ * past its end. */
 #include "kernels/op.h"
+#include "kernels/simd/columns24_bits.h"
 #include "kernels/simd/half.h"
-
-#define BLOCK WN_COLUMNS24_SLICE /* columns of a block, as many as rows */
 
 typedef struct columns24_job {
     const wn__columns24 *p;
@@ -21,39 +20,11 @@ typedef struct block24 {
     _Alignas(64) uint8_t row[BLOCK * WN_COLUMNS24_SLICE + 8];
 } block24;
 
-/* n, at least 0 and at most `most`. */
-ALWAYS int64_t clamp24(int64_t n, int64_t most) {
-    return n < 0 ? 0 : n < most ? n : most;
-}
-
-/* Rows and columns of a 64 x 64 matrix of bits change places. */
-static void transpose_bits(uint64_t a[64]) {
-    uint64_t low = 0x00000000FFFFFFFF;
-    for (int step = 32; step > 0; step /= 2, low ^= low << step)
-        for (int base = 0; base < 64; base += 2 * step)
-            for (int i = base; i < base + step; i++) {
-                uint64_t swap = (a[i] >> step ^ a[i + step]) & low;
-                a[i] ^= swap << step;
-                a[i + step] ^= swap;
-            }
-}
-
-/* The bits of one row of a block: n groups of it exist. */
-static uint64_t row_bits(const uint8_t *mask, int64_t n) {
-    uint64_t bits = 0;
-    for (int64_t g = 0; g < n; g++)
-        bits |= (uint64_t)mask[g] << (4 * g);
-    return bits;
-}
-
 ALWAYS void read_block(bool half, const wn__columns24 *p, int64_t i0, int64_t j0, block24 *b) {
     int64_t rows = clamp24(p->w.shape[0] - i0, BLOCK), columns = clamp24(p->w.shape[1] - j0, BLOCK);
-    int64_t groups = p->mask.shape[1], down = p->w.stride[0];
-    const uint8_t *mask = (const uint8_t *)p->mask.data + i0 * groups + j0 / 4;
+    int64_t down = p->w.stride[0];
     const void *w = half_at(p->w.data, half, i0 * down + j0);
-    for (int64_t i = 0; i < BLOCK; i++)
-        b->bits[i] = i < rows ? row_bits(mask + i * groups, (columns + 3) / 4) : 0;
-    transpose_bits(b->bits);
+    read_bits(p, i0, j0, b->bits);
     for (int64_t i = 0; i < rows; i += VF)
         for (int64_t j = 0; j < columns; j += VF) {
             vf r[VF];
@@ -66,9 +37,10 @@ ALWAYS void read_block(bool half, const wn__columns24 *p, int64_t i0, int64_t j0
         }
 }
 
-/* The entries of one column, from place n of the block's list on; returns where they end. */
-static int64_t list_column(const columns24_job *job, block24 *b, int64_t j, int64_t n) {
-    uint64_t bits = b->bits[j];
+/* The entries of some rows of a column, from place n of the block's list on; returns where they
+ * end. */
+static int64_t list_column(const columns24_job *job, block24 *b, int64_t j, uint64_t bits,
+                           int64_t n) {
     for (int64_t i = 0; bits != 0; i += 8, bits >>= 8) {
         uint64_t places = job->close[bits & 255], rows = places + (uint64_t)i * 0x0101010101010101;
         __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)places));
@@ -102,8 +74,10 @@ ALWAYS void list_slices_of(bool half, const columns24_job *job, int64_t begin, i
             int64_t n = 0;
             read_block(half, p, s * WN_COLUMNS24_SLICE, j0, &b);
             for (int64_t j = 0; j < clamp24(c - j0, BLOCK); j++) {
+                uint64_t bits = b.bits[j], first = half ? in_pairs(bits) : bits;
                 start[j0 + j] = (int32_t)(total + n);
-                n = list_column(job, &b, j, n);
+                n = list_column(job, &b, j, first, n);
+                n = list_column(job, &b, j, bits & ~first, n);
             }
             put_values(half, p->values.data, s * room + total, b.values, n);
             memcpy(row + total, b.row, (size_t)n);

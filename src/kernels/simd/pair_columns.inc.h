@@ -1,34 +1,25 @@
 // SPDX-License-Identifier: MIT
 /* spmm24_columns of bfloat16 numbers, two at a time. What a column keeps of four rows is one pair
  * or two, and the pairs of rows that those may meet are the six of a slice (pair_slice.h): of rows
- * that are kept by halves 20 instructions a vector for 64 rows, where a dense product takes 32. So
- * the lists are paired up first, for all tokens, each pair with the row of the slice that it meets.
+ * that are kept by halves 20 instructions a vector for 64 rows, where a dense product takes 32.
+ * Lists of BF16 have whole pairs first, so values are pairs as they lie, and rows become those of
+ * the slice by arithmetic on all of a column. A batch of columns is paired up right before it is
+ * multiplied, from the first cache; or all are beforehand, where there are tiles enough of tokens.
  *
  * A single number is a pair with a zero, which must meet nothing but numbers: a tile whose slice
- * has an infinity or a NaN takes the lists as they are, one number at a time. Columns of a block
- * stand in order of how many pairs they have, so loops over them end as their predecessors did and
- * columns that take turns are equally long; a column that is shorter meets zeros. Each element
- * adds its pairs in ascending order. */
+ * has an infinity or a NaN takes the lists as they are, one number at a time. Columns take turns in
+ * order of how many pairs they have, so loops over them end as their predecessors did and those of
+ * a turn are equally long; a column that is shorter meets zeros. Each element adds the pairs of a
+ * slice as they stand in the list, slice after slice. */
 #include "kernels/columns24.h"
 #include "kernels/simd/each_output.h"
 #include "kernels/simd/pair_slice.h"
 
 #define MOST_PAIRS WN_PAIRED24_MOST
-#define NO_ROW     4  /* a row that exists */
-#define AHEAD      4  /* columns whose pairs are being fetched */
-#define BATCH      64 /* columns that are paired up where they are multiplied */
+#define BATCH      WN_PAIRED24_BATCH
+#define A_ROW      4 /* that exists */
 
 _Static_assert(WN_COLUMNS24_SLICE == 4 * SLICE_GROUPS, "a slice of lists is one of pairs");
-
-/* The columns whose pairs there is room for at a time. */
-typedef struct columns_job {
-    const wn__spmm24_columns *p;
-    int64_t first, columns;
-    /* [slices][columns], those of a block in order of their lengths; NULL where each is
-     * made when its turn comes, once for each tile (wn__paired24_once) */
-    wn__paired24 *lists;
-    wn__spmm24_plan plan; /* which says what the blocks are */
-} columns_job;
 
 /* The lists of a slice from one of its columns on. */
 typedef struct lists24 {
@@ -37,10 +28,9 @@ typedef struct lists24 {
     const uint8_t *row;
 } lists24;
 
-ALWAYS lists24 lists_of(const columns_job *job, int64_t slice, int64_t j) {
-    const wn__spmm24_columns *p = job->p;
+ALWAYS lists24 lists_of(const wn__spmm24_columns *p, int64_t slice, int64_t j) {
     int64_t first = slice * p->row.shape[1];
-    return (lists24){(const int32_t *)p->start.data + slice * p->start.shape[1] + job->first + j,
+    return (lists24){(const int32_t *)p->start.data + slice * p->start.shape[1] + j,
                      (const uint16_t *)p->values.data + first,
                      (const uint8_t *)p->row.data + first};
 }
@@ -50,123 +40,106 @@ typedef struct entries24 {
     const uint16_t *values;
     const uint8_t *row;
     int64_t count;
-    uint64_t exist; /* a bit for each */
 } entries24;
 
 ALWAYS entries24 entries_of(const lists24 *lists, int64_t j) {
-    int64_t first = lists->start[j], n = lists->start[j + 1] - first;
-    return (entries24){lists->values + first, lists->row + first, n,
-                       n > 0 ? ~UINT64_C(0) >> (64 - n) : 0};
+    int64_t first = lists->start[j];
+    return (entries24){lists->values + first, lists->row + first, lists->start[j + 1] - first};
 }
 
-/* Of the entries of a column, those that begin a pair, and those of them that the next one belongs
- * to: of four rows the first and the second kept ones are a pair, the third and the fourth another.
- */
-typedef struct marks24 {
-    uint64_t begin, both;
-} marks24;
-
-/* Bit i: entries i and i + ahead are of the same four rows. */
-ALWAYS uint64_t of_same_rows(entries24 e, __m512i row, int64_t ahead) {
-    uint64_t exist = e.exist >> ahead;
-    __m512i other = _mm512_maskz_loadu_epi8(exist, e.row + ahead);
-    return _mm512_mask_cmplt_epu8_mask(exist, _mm512_xor_si512(row, other), _mm512_set1_epi8(4));
+/* Rows of a slice that whole pairs of rows meet: 7 g + i + 4 j of rows 4 g + i and 4 g + j. */
+ALWAYS __m512i rows_of_pairs(__m512i rows) {
+    const __m512i places =
+        _mm512_maddubs_epi16(vi_and(rows, _mm512_set1_epi8(3)), _mm512_set1_epi16(1 | 4 << 8));
+    __m512i group = vi_and(_mm512_srli_epi16(rows, 2), _mm512_set1_epi16(63));
+    return _mm512_add_epi16(_mm512_mullo_epi16(group, _mm512_set1_epi16(7)), places);
 }
 
-ALWAYS marks24 marks_of(entries24 e) {
-    __m512i row = _mm512_maskz_loadu_epi8(e.exist, e.row);
-    uint64_t next = of_same_rows(e, row, 1), second = next << 1,
-             third = of_same_rows(e, row, 2) << 2, fourth = of_same_rows(e, row, 3) << 3;
-    uint64_t begin = e.exist & (~second | (third & ~fourth));
-    return (marks24){begin, begin & next};
+/* The same of single rows. Of rows 0 to 3 a single number meets (0 1), (1 2), (2 3) and (0 3). */
+ALWAYS __m128i rows_of_singles(__m128i rows) {
+    const __m128i single = _mm_set1_epi32(4 | 9 << 8 | 14 << 16 | 12 << 24),
+                  three = _mm_set1_epi8(3);
+    __m128i place = _mm_and_si128(rows, three), four = _mm_andnot_si128(three, rows),
+            seven = _mm_sub_epi8(_mm_add_epi8(four, four), _mm_srli_epi16(four, 2));
+    return _mm_add_epi8(seven, _mm_shuffle_epi8(single, place));
 }
 
-/* The rows of a slice that pairs meet, for the entries that begin them. *upper: single numbers that
- * are the second of their pair. Of rows 0 to 3 a single number meets (0 1), (1 2), (2 3) and (0 3).
- */
-ALWAYS __m512i rows_met(entries24 e, marks24 marks, uint64_t *upper) {
-    const __m512i single = _mm512_set1_epi32(4 | 9 << 8 | 14 << 16 | 12 << 24),
-                  three = _mm512_set1_epi8(3);
-    __m512i row = _mm512_maskz_loadu_epi8(e.exist, e.row),
-            next = _mm512_maskz_loadu_epi8(marks.both, e.row + 1), place = vi_and(row, three),
-            four = _mm512_andnot_si512(three, row);
-    __m512i nibble = vi_or(place, _mm512_slli_epi16(vi_and(next, three), 2));
-    nibble = _mm512_mask_blend_epi8(marks.both, _mm512_shuffle_epi8(single, place), nibble);
-    *upper = _mm512_mask_cmpeq_epi8_mask(marks.begin & ~marks.both, place, three);
-    __m512i seven = _mm512_sub_epi8(_mm512_add_epi8(four, four), _mm512_srli_epi16(four, 2));
-    return _mm512_add_epi8(seven, nibble);
+/* The pairs of a column, and the rows they meet; returns how many they are. What is read beyond
+ * its end, of the lists or of what is behind them (WN_COLUMNS24_SLACK), is written over by single
+ * numbers and the zeros that follow them. */
+ALWAYS int64_t pair_up(entries24 e, uint32_t *pair, uint8_t *row) {
+    const __m128i three = _mm_set1_epi8(3);
+    __m512i rows = _mm512_loadu_si512(e.row), high = _mm512_setzero_si512(),
+            differ = _mm512_xor_si512(rows, _mm512_srli_epi16(rows, 8));
+    uint64_t same = _mm512_testn_epi16_mask(differ, _mm512_set1_epi16(0xFC));
+    uint64_t whole = same & ((UINT64_C(1) << (e.count / 2)) - 1);
+    int64_t pairs = __builtin_popcountll(whole), two = 2 * pairs, singles = e.count - two;
+    _mm512_storeu_si512(pair, _mm512_loadu_si512(e.values));
+    if (pairs > 16) high = _mm512_maskz_loadu_epi32((__mmask16)(whole >> 16), e.values + 32);
+    _mm512_storeu_si512(pair + 16, high);
+    __m256i met =
+        _mm512_mask_cvtepi16_epi8(_mm256_set1_epi8(A_ROW), (__mmask32)whole, rows_of_pairs(rows));
+    _mm256_storeu_si256((void *)row, met);
+    __m128i single = _mm_loadu_si128((const void *)(e.row + two));
+    __m512i number = _mm512_maskz_cvtepu16_epi32(
+        (__mmask16)((1U << singles) - 1), _mm256_loadu_si256((const void *)(e.values + two)));
+    __mmask16 upper = _mm_cmpeq_epi8_mask(_mm_and_si128(single, three), three);
+    _mm512_storeu_si512(pair + pairs, _mm512_mask_slli_epi32(number, upper, number, 16));
+    _mm_storeu_si128((void *)(row + pairs), rows_of_singles(single));
+    return pairs + singles;
 }
 
-/* Which halves of the pairs have a number, two bits a pair. */
-ALWAYS uint64_t halves_of(marks24 marks, uint64_t upper) {
-    const char low = -128, high = 64;
-    __m512i halves = _mm512_mask_blend_epi8(marks.both, _mm512_set1_epi8(low),
-                                            _mm512_set1_epi8((char)(low | high)));
-    halves = _mm512_mask_blend_epi8(upper, halves, _mm512_set1_epi8(high));
-    halves = _mm512_maskz_compress_epi8(marks.begin, halves);
-    halves = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(halves));
-    return _mm512_movepi8_mask(vi_or(halves, _mm512_slli_epi16(halves, 9)));
-}
-
-/* n <= 32 values at the places of `halves`. */
-ALWAYS __m512i spread(const uint16_t *values, int64_t n, uint32_t halves) {
-    __mmask32 exist = (__mmask32)((UINT64_C(1) << n) - 1);
-    return _mm512_maskz_expand_epi16(halves, _mm512_maskz_loadu_epi16(exist, values));
-}
-
-/* The pairs of a column, and the rows they meet. */
-ALWAYS void write_list(entries24 e, marks24 marks, int32_t column, int pairs, wn__paired24 *to) {
-    uint64_t upper;
-    __m512i rows = rows_met(e, marks, &upper);
-    uint64_t halves = halves_of(marks, upper);
-    int64_t low = __builtin_popcount((uint32_t)halves);
-    _mm512_storeu_si512(to->pair, spread(e.values, low, (uint32_t)halves));
-    _mm512_storeu_si512(to->pair + MOST_PAIRS / 2,
-                        spread(e.values + low, e.count - low, (uint32_t)(halves >> 32)));
-    rows = _mm512_mask_compress_epi8(_mm512_set1_epi8(NO_ROW), marks.begin, rows);
-    _mm256_storeu_si256((void *)to->row, _mm512_castsi512_si256(rows));
-    to->column = column;
-    to->pairs = pairs;
-}
-
-/* The lists of a slice of some columns from j0 on, which are columns `number` and so on of their
- * block, in order of how many pairs they have. */
-static void pair_up_columns(const columns_job *job, int64_t slice, int64_t j0, int64_t columns,
-                            int64_t number, wn__paired24 *to) {
-    const lists24 lists = lists_of(job, slice, j0);
-    marks24 marks[WN_PAIRED24_BLOCK];
-    int32_t place[MOST_PAIRS + 2] = {0}; /* of the next column that has so many */
-    for (int64_t j = 0; j < columns; j++) {
-        marks[j] = marks_of(entries_of(&lists, j));
-        place[__builtin_popcountll(marks[j].begin) + 1]++;
+/* The first n columns of `lists`. */
+static void pair_up_columns(const lists24 *lists, int64_t n, wn__batch24 *to) {
+    uint8_t place[MOST_PAIRS + 2] = {0}; /* of the next column that has so many */
+    for (int64_t j = 0; j < n; j++) {
+        int64_t pairs =
+            pair_up(entries_of(lists, j), to->pair + j * MOST_PAIRS, to->row + j * MOST_PAIRS);
+        to->pairs[j] = (uint8_t)pairs;
+        place[pairs + 1]++;
     }
-    for (int n = 0; n < MOST_PAIRS; n++)
-        place[n + 1] += place[n];
-    for (int64_t j = 0; j < columns; j++) {
-        int pairs = __builtin_popcountll(marks[j].begin);
-        write_list(entries_of(&lists, j), marks[j], (int32_t)(number + j), pairs,
-                   to + place[pairs]++);
-    }
+    for (int i = 0; i < MOST_PAIRS; i++)
+        place[i + 1] = (uint8_t)(place[i + 1] + place[i]);
+    for (int64_t j = 0; j < n; j++)
+        to->order[place[to->pairs[j]]++] = (uint8_t)j;
+}
+
+/* A product. */
+typedef struct columns_job {
+    const wn__spmm24_columns *p;
+    int64_t first, columns; /* those that are multiplied now */
+    /* [batches of all blocks][slices]; NULL where each is made when its turn comes, once for each
+     * tile (wn__paired24_once) */
+    wn__batch24 *batches;
+    wn__spmm24_plan plan; /* which says what the blocks are */
+} columns_job;
+
+/* The batch of a slice that begins with column j of the block from column j0 on. */
+ALWAYS wn__batch24 *batch_at(const columns_job *job, int64_t slice, int64_t j0, int64_t j) {
+    int64_t before = wn__spmm24_block_of(&job->plan, job->columns, j0) + j0 / BATCH;
+    return job->batches + (before + j / BATCH) * job->p->start.shape[0] + slice;
 }
 
 /* Block after block, as they are multiplied where panels of all tiles stay in L2: each worker then
- * reads the lists that it wrote. */
-static void pair_up(void *ctx, int64_t begin, int64_t end, int worker) {
+ * reads the batches that it wrote. */
+static void pair_up_blocks(void *ctx, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const columns_job *job = ctx;
     const int64_t columns = job->columns, slices = job->p->start.shape[0];
     for (int64_t i = begin; i < end; i++) {
-        int64_t slice = i % slices, j0 = wn__spmm24_output(&job->plan, columns, i / slices);
-        int64_t after = wn__spmm24_output(&job->plan, columns, i / slices + 1);
-        pair_up_columns(job, slice, j0, after - j0, 0, job->lists + slice * columns + j0);
+        int64_t slice = i % slices, j0 = wn__spmm24_output(&job->plan, columns, i / slices),
+                n = wn__spmm24_output(&job->plan, columns, i / slices + 1) - j0;
+        lists24 lists = lists_of(job->p, slice, job->first + j0);
+        for (int64_t j = 0; j < n; j += BATCH, lists.start += BATCH)
+            pair_up_columns(&lists, at_most(n - j, BATCH), batch_at(job, slice, j0, j));
     }
 }
 
 /* acc += a pair of weights times row `row` of a slice. */
 ALWAYS void add_paired(int vecs, __m256i weights, const float *slice, uint64_t row, __m256 *acc) {
     row *= (unsigned)(vecs * HALF_VF) * sizeof(float);
-    __asm__("" : "+r"(row));
     const char *at = (const char *)slice + row;
+    __asm__("" : "+r"(at));
     UNROLL
     for (int v = 0; v < vecs; v++)
         add_products(acc + v, weights, at + 32 * v);
@@ -175,45 +148,62 @@ ALWAYS void add_paired(int vecs, __m256i weights, const float *slice, uint64_t r
 /* What a pair of zeros makes of sums: those below the smallest normal number are flushed to zeros
  * of their sign, and zeros lose it. Whether a column meets one depends on its neighbours, and these
  * on how many threads there are; so every column does, in the end. */
-ALWAYS void settle(int vecs, __m256 *acc) {
-    const __m256i zero = _mm256_setzero_si256();
-    UNROLL
-    for (int v = 0; v < vecs; v++)
-        __asm__("vdpbf16ps %1, %1, %0" : "+v"(acc[v]) : "v"(zero));
+static void settle(float *sums, int64_t count) {
+    const vf zero = vf_zero();
+    for (int64_t i = 0; i < count; i += VF)
+        vf_store(sums + i, pairs_fma(zero, zero, vf_load(sums + i)));
 }
 
-ALWAYS uint64_t eight_rows(const wn__paired24 *list, int64_t e) {
+ALWAYS uint64_t eight_rows(const uint8_t *row) {
     uint64_t rows;
-    memcpy(&rows, list->row + e, sizeof rows);
+    memcpy(&rows, row, sizeof rows);
     return rows;
 }
 
-/* sums (+)= the pairs of a few columns, the last of them the longest, times a slice. rows: of the
- * first eight pairs of each; those of columns `next` in the end. */
-ALWAYS void add_columns_of(int outputs, int vecs, const wn__paired24 *list,
-                           const wn__paired24 *next, const float *slice, rows24 sums, bool first,
-                           const __m256i *lane, uint64_t *rows) {
-    __m256 acc[SLICE_OUTPUTS][WIDTH_VECS];
-    __m256i eight[SLICE_OUTPUTS];
-    int64_t e = 0, n = list[outputs - 1].pairs;
+/* Columns whose turn it is. */
+typedef struct turn24 {
+    const uint32_t *pair[SLICE_OUTPUTS];
+    const uint8_t *row[SLICE_OUTPUTS];
+    float *sums[SLICE_OUTPUTS];
+    uint64_t rows[SLICE_OUTPUTS]; /* of their first eight pairs */
+    int64_t pairs;                /* of the last of them, the longest */
+} turn24;
+
+ALWAYS turn24 turn_at(int outputs, int vecs, const wn__batch24 *b, int64_t i, rows24 sums) {
+    turn24 turn;
     UNROLL
-    for (int i = 0; i < outputs; i++) {
-        const float *soon = sums.at + next[i].column * sums.stride;
+    for (int o = 0; o < outputs; o++) {
+        int64_t j = b->order[i + o];
+        turn.pair[o] = b->pair + j * MOST_PAIRS;
+        turn.row[o] = b->row + j * MOST_PAIRS;
+        turn.rows[o] = eight_rows(turn.row[o]);
+        turn.sums[o] = sums.at + j * sums.stride;
         UNROLL
         for (int v = 0; v < vecs; v += 2)
-            _mm_prefetch((const char *)(soon + HALF_VF * v), _MM_HINT_T0);
-        UNROLL
-        for (int b = 0; b < 3; b++)
-            _mm_prefetch((const char *)(list + AHEAD + i) + 64 * b, _MM_HINT_T0);
+            _mm_prefetch((const char *)(turn.sums[o] + HALF_VF * v), _MM_HINT_T0);
+        turn.pairs = b->pairs[j];
     }
-    EACH_OUTPUT(outputs, take_sums(vecs, first, sums.at + list[o].column * sums.stride, acc[o]))
+    return turn;
+}
+
+/* sums += the pairs of a few columns times a slice. */
+ALWAYS void add_columns_of(int outputs, int vecs, const turn24 *turn, const float *slice,
+                           const __m256i *lane) {
+    __m256 acc[SLICE_OUTPUTS][WIDTH_VECS];
+    __m256i eight[SLICE_OUTPUTS];
+    uint64_t rows[SLICE_OUTPUTS];
+    int64_t e = 0, n = turn->pairs;
+    UNROLL
+    for (int i = 0; i < outputs; i++)
+        rows[i] = turn->rows[i];
+    EACH_OUTPUT(outputs, take_sums(vecs, false, turn->sums[o], acc[o]))
     for (; e + EIGHT <= n; e += EIGHT) {
         uint64_t now[SLICE_OUTPUTS];
         UNROLL
         for (int i = 0; i < outputs; i++) {
-            eight[i] = _mm256_loadu_si256((const void *)(list[i].pair + e));
+            eight[i] = _mm256_loadu_si256((const void *)(turn->pair[i] + e));
             now[i] = rows[i];
-            rows[i] = eight_rows(list + i, e + EIGHT);
+            rows[i] = eight_rows(turn->row[i] + e + EIGHT);
         }
         UNROLL
         for (int i = 0; i < EIGHT; i++) {
@@ -223,41 +213,44 @@ ALWAYS void add_columns_of(int outputs, int vecs, const wn__paired24 *list,
     }
     UNROLL
     for (int i = 0; i < outputs; i++)
-        eight[i] = _mm256_loadu_si256((const void *)(list[i].pair + e));
-    __m256i turn = _mm256_setzero_si256();
+        eight[i] = _mm256_loadu_si256((const void *)(turn->pair[i] + e));
+    __m256i at = _mm256_setzero_si256();
     for (; e < n; e++) {
-        EACH_OUTPUT(outputs, add_paired(vecs, _mm256_permutevar8x32_epi32(eight[o], turn), slice,
+        EACH_OUTPUT(outputs, add_paired(vecs, _mm256_permutevar8x32_epi32(eight[o], at), slice,
                                         rows[o] & 255, acc[o]);
                     rows[o] >>= 8)
-        turn = _mm256_add_epi32(turn, _mm256_set1_epi32(1));
+        at = _mm256_add_epi32(at, _mm256_set1_epi32(1));
     }
-    UNROLL
-    for (int i = 0; i < outputs; i++)
-        rows[i] = eight_rows(next + i, 0);
-    EACH_OUTPUT(outputs, settle(vecs, acc[o]);
-                put_sums(vecs, acc[o], sums.at + list[o].column * sums.stride))
+    EACH_OUTPUT(outputs, put_sums(vecs, acc[o], turn->sums[o]))
 }
 
-/* Columns in turns of `outputs` as they stand in the lists; returns the first that is left. */
-ALWAYS const wn__paired24 *add_turns(int outputs, int vecs, const wn__paired24 *list,
-                                     const wn__paired24 *end, const float *slice, rows24 sums,
-                                     bool first) {
-    uint64_t rows[SLICE_OUTPUTS] = {0};
+/* Lines of pairs and of rows of a few columns. */
+ALWAYS void fetch_columns(int outputs, const wn__batch24 *b, int64_t j) {
+    UNROLL
+    for (int o = 0; o < 2 * outputs; o++)
+        _mm_prefetch((const char *)(b->pair + j * MOST_PAIRS) + 64 * o, _MM_HINT_T0);
+    _mm_prefetch((const char *)(b->row + j * MOST_PAIRS), _MM_HINT_T0);
+}
+
+/* Columns from i on in turns of `outputs`, in their order; returns the first that is left. soon:
+ * the batch whose turn comes next, or NULL where it is not made yet. */
+ALWAYS int64_t add_turns(int outputs, int vecs, const wn__batch24 *b, int64_t i, int64_t n,
+                         const float *slice, rows24 sums, const wn__batch24 *soon) {
     __m256i lane[EIGHT];
-    if (list + outputs > end) return list;
+    if (i + outputs > n) return i;
     UNROLL
-    for (int i = 0; i < outputs; i++)
-        rows[i] = eight_rows(list + i, 0);
-    UNROLL
-    for (int i = 0; i < EIGHT; i++) {
-        lane[i] = _mm256_set1_epi32(i);
-        __asm__("" : "+v"(lane[i])); /* to stay in its register */
+    for (int l = 0; l < EIGHT; l++) {
+        lane[l] = _mm256_set1_epi32(l);
+        __asm__("" : "+v"(lane[l])); /* to stay in its register */
     }
-    for (; list + outputs <= end; list += outputs) {
-        const wn__paired24 *next = list + 2 * outputs <= end ? list + outputs : list;
-        add_columns_of(outputs, vecs, list, next, slice, sums, first, lane, rows);
+    turn24 turn = turn_at(outputs, vecs, b, i, sums);
+    for (; i + outputs <= n; i += outputs) {
+        turn24 next = turn_at(outputs, vecs, b, i + 2 * outputs <= n ? i + outputs : i, sums);
+        if (soon) fetch_columns(outputs, soon, i);
+        add_columns_of(outputs, vecs, &turn, slice, lane);
+        turn = next;
     }
-    return list;
+    return i;
 }
 
 /* Whether all numbers of `groups` groups of a panel are finite. */
@@ -269,13 +262,11 @@ ALWAYS bool is_finite(int64_t width, const float *panel, int64_t groups) {
 }
 
 /* The same columns as they are listed, number by number: nothing else is read of the panel. */
-static void add_entries(const columns_job *job, int64_t slice, int64_t width, const float *panel,
-                        int64_t j0, int64_t columns, rows24 sums) {
-    const lists24 lists = lists_of(job, slice, j0);
+static void add_entries(const lists24 *lists, int64_t width, const float *panel, int64_t columns,
+                        rows24 sums) {
     for (int64_t j = 0; j < columns; j++) {
-        entries24 e = entries_of(&lists, j);
+        entries24 e = entries_of(lists, j);
         float *to = sums.at + j * sums.stride;
-        if (slice == 0) memset(to, 0, (size_t)width * sizeof *to);
         for (int64_t i = 0; i < e.count; i++) {
             vf weight = vf_of_bits(vi_set((uint32_t)e.values[i] << 16));
             const float *row = panel + e.row[i] / 2 * width;
@@ -292,31 +283,40 @@ static void add_entries(const columns_job *job, int64_t slice, int64_t width, co
 /* All columns of a block, slice after slice. */
 ALWAYS void columns_block(int vecs, const columns_job *job, const float *panel, int64_t j0,
                           int64_t columns, rows24 sums) {
-    const int64_t width = HALF_VF * vecs, groups = (job->p->x.shape[1] + 3) / 4;
+    const wn__spmm24_columns *p = job->p;
+    const int64_t width = HALF_VF * vecs, groups = (p->x.shape[1] + 3) / 4,
+                  slices = p->start.shape[0];
     const int turns = vecs > WIDTH_VECS / 2 ? 2 : SLICE_OUTPUTS;
-    const int64_t batch = job->lists ? columns : BATCH;
-    wn__paired24 own[BATCH];
+    wn__batch24 own;
     slice24 slice;
-    for (int64_t s = 0; s < job->p->start.shape[0]; s++) {
+    memset(sums.at, 0, (size_t)(width * columns) * sizeof *sums.at);
+    for (int64_t s = 0; s < slices; s++) {
         const float *from = panel + s * SLICE_GROUPS * 2 * width;
+        lists24 lists = lists_of(p, s, job->first + j0);
         int64_t exist = at_most(groups - s * SLICE_GROUPS, SLICE_GROUPS);
         if (!is_finite(width, from, exist)) {
-            add_entries(job, s, width, from, j0, columns, sums);
+            add_entries(&lists, width, from, columns, sums);
+            settle(sums.at, width * columns);
             continue;
         }
         write_slice(width, from, exist, slice.row);
-        for (int64_t j = 0; j < columns; j += batch) {
-            const int64_t n = at_most(columns - j, batch);
-            const wn__paired24 *list = own;
-            if (job->lists)
-                list = job->lists + s * job->columns + j0;
-            else
-                pair_up_columns(job, s, j0 + j, n, j, own);
-            const wn__paired24 *end = list + n;
-            list = add_turns(turns, vecs, list, end, slice.row, sums, s == 0);
-            add_turns(1, vecs, list, end, slice.row, sums, s == 0);
+        for (int64_t j = 0; j < columns; j += BATCH, lists.start += BATCH) {
+            const int64_t n = at_most(columns - j, BATCH);
+            const rows24 to = rows_from(sums, j);
+            const wn__batch24 *batch = &own, *soon = NULL;
+            if (job->batches) {
+                const bool last = j + BATCH >= columns;
+                batch = batch_at(job, s, j0, j);
+                soon =
+                    batch_at(job, last ? at_most(s + 1, slices - 1) : s, j0, last ? 0 : j + BATCH);
+            } else {
+                pair_up_columns(&lists, n, &own);
+            }
+            int64_t left = add_turns(turns, vecs, batch, 0, n, slice.row, to, soon);
+            add_turns(1, vecs, batch, left, n, slice.row, to, soon);
         }
     }
+    settle(sums.at, width * columns);
 }
 
 /* One function for each width of a tile, so that its sums are registers. */
@@ -348,9 +348,9 @@ static wn_status spmm24_columns(const void *args, wn__exec *x) {
     const wn__spmm24_cut cut = {LANES, STEPS};
     const int threads = wn__pool_threads(x->pool);
     const int64_t columns = p->y.shape[1], slices = p->start.shape[0];
-    const bool once = wn__paired24_once(p);
+    const bool once = wn__paired24_once(p, threads);
     const int64_t most = once ? columns : wn__paired24_columns(slices, columns);
-    columns_job pairs = {.p = p, .lists = once ? NULL : (wn__paired24 *)(void *)x->scratch};
+    columns_job pairs = {.p = p, .batches = once ? NULL : (wn__batch24 *)(void *)x->scratch};
     lanes24 job = {.args = &pairs,
                    .block = spmm24_columns_block,
                    .in = {.data = p->x.data, .stride = p->x.stride[0], .half = true},
@@ -358,13 +358,15 @@ static wn_status spmm24_columns(const void *args, wn__exec *x) {
                    .lanes = p->x.shape[0],
                    .depth = p->x.shape[1],
                    .accumulate = p->accumulate};
-    wn__exec rest = *x;
-    if (!once) rest.scratch += slices * most * (int64_t)sizeof *pairs.lists;
     for (; pairs.first < columns; pairs.first += most) {
+        wn__exec rest = *x;
         pairs.columns = job.outputs = at_most(columns - pairs.first, most);
         pairs.plan = wn__spmm24_plan_for(job.lanes, job.outputs, job.depth, cut, threads);
         job.out.data = (char *)p->y.data + (size_t)pairs.first * wn_dtype_size(p->y.dtype);
-        if (!once) wn__parallel_for(x->pool, slices * pairs.plan.blocks, 1, pair_up, &pairs);
+        if (!once) {
+            rest.scratch += wn__paired24_bytes(&pairs.plan, slices, job.outputs);
+            wn__parallel_for(x->pool, slices * pairs.plan.blocks, 1, pair_up_blocks, &pairs);
+        }
         run_lanes(&job, &rest);
     }
     return WN_OK;

@@ -14,8 +14,11 @@
 #define KEPT_FLOATS (512 * 256) // of panels that a worker keeps beside sums and weights: 512 KiB
 #define KEPT_TILES  64
 #define MOST_LISTS  (32 << 20) // bytes of column lists as pairs
-#define EACH        4          // pieces of work for each thread, if there can be that many
-#define WORTH_PAIRS 256        // outputs of a block for which slices of pairs are worth writing
+// Tiles that pair up lists for themselves rather than read what another core wrote: cores without a
+// common cache take twice as long for that as for all else at four tiles.
+#define SHARED_TILES 8
+#define EACH         4   // pieces of work for each thread, if there can be that many
+#define WORTH_PAIRS  256 // outputs of a block for which slices of pairs are worth writing
 
 static const wn__spmm24_cut vectors64 = {WN_AVX512_LANES, 1}, vectors32 = {WN_AVX2_LANES, 1},
                             pairs = {WN_PAIRS_LANES, WN_PAIR_STEPS};
@@ -72,6 +75,10 @@ int64_t wn__spmm24_output(const wn__spmm24_plan *plan, int64_t outputs, int64_t 
     return output < outputs ? output : outputs;
 }
 
+int64_t wn__spmm24_block_of(const wn__spmm24_plan *plan, int64_t outputs, int64_t output) {
+    return wn__ceil_div(output / LINE * plan->blocks, wn__ceil_div(outputs, LINE));
+}
+
 size_t wn__spmm24_plan_bytes(int64_t lanes, int64_t outputs, int64_t depth, wn__spmm24_cut cut,
                              int threads) {
     return (size_t)threads * wn__spmm24_plan_for(lanes, outputs, depth, cut, threads).worker_bytes;
@@ -122,28 +129,37 @@ size_t wn__workspace_spmm24_columns_avx2(const void *args, int threads) {
     return columns(args, threads, vectors32);
 }
 
-_Static_assert(MOST_SUMS / WN_PAIRS_LANES <= WN_PAIRED24_BLOCK, "a block is one order of lists");
-
-bool wn__paired24_once(const wn__spmm24_columns *p) {
+bool wn__paired24_once(const wn__spmm24_columns *p, int threads) {
     const wn__spmm24_plan plan =
         wn__spmm24_plan_for(p->x.shape[0], p->y.shape[1], p->x.shape[1], pairs, 1);
+    if (threads > 1) return plan.tiles <= SHARED_TILES;
     return plan.tiles <= 1 || (plan.tiles == 2 && !plan.keeps);
 }
 
 int64_t wn__paired24_columns(int64_t slices, int64_t columns) {
-    int64_t most = MOST_LISTS / (int64_t)sizeof(wn__paired24) / (slices > 0 ? slices : 1);
+    int64_t batches = MOST_LISTS / (int64_t)sizeof(wn__batch24) / (slices > 0 ? slices : 1),
+            most = (batches > 1 ? batches : 1) * WN_PAIRED24_BATCH;
     if (most >= columns) return columns;
-    if (most < LEAST_BLOCK) most = LEAST_BLOCK;
     return wn__ceil_div(wn__ceil_div(columns, wn__ceil_div(columns, most)), LINE) * LINE;
+}
+
+size_t wn__paired24_bytes(const wn__spmm24_plan *plan, int64_t slices, int64_t columns) {
+    return (size_t)(slices * (columns / WN_PAIRED24_BATCH + plan->blocks)) * sizeof(wn__batch24);
+}
+
+// Of so many columns at a time.
+static size_t paired_bytes(const wn__spmm24_columns *p, int64_t columns, int threads) {
+    const wn__spmm24_plan plan =
+        wn__spmm24_plan_for(p->x.shape[0], columns, p->x.shape[1], pairs, threads);
+    return wn__paired24_bytes(&plan, p->start.shape[0], columns) +
+           (size_t)threads * plan.worker_bytes;
 }
 
 size_t wn__workspace_spmm24_columns_avx512bf16(const void *args, int threads) {
     const wn__spmm24_columns *p = args;
-    int64_t slices = p->start.shape[0], columns = p->y.shape[1], T = p->x.shape[0],
-            k = p->x.shape[1], most = wn__paired24_columns(slices, columns);
-    if (wn__paired24_once(p)) return wn__spmm24_plan_bytes(T, columns, k, pairs, threads);
-    size_t lists = (size_t)(slices * most) * sizeof(wn__paired24),
-           some = wn__spmm24_plan_bytes(T, most, k, pairs, threads),
-           last = most > 0 ? wn__spmm24_plan_bytes(T, columns % most, k, pairs, threads) : 0;
-    return lists + (some > last ? some : last);
+    if (wn__paired24_once(p, threads)) return columns(args, threads, pairs);
+    int64_t c = p->y.shape[1], most = wn__paired24_columns(p->start.shape[0], c);
+    size_t some = paired_bytes(p, most, threads),
+           last = most > 0 ? paired_bytes(p, c % most, threads) : 0;
+    return some > last ? some : last;
 }

@@ -20,19 +20,20 @@
 /* At most this many tokens of floats are multiplied where they stand, output by output. */
 #define WN_SPMM24_FEW 8
 
-/* Pairs of a column of lists: at most two of four rows, and those of a block that stand together.
- */
-#define WN_PAIRED24_MOST  (WN_COLUMNS24_SLICE / 2)
-#define WN_PAIRED24_BLOCK 512
+/* Pairs of a column of lists: at most two of four rows. */
+#define WN_PAIRED24_MOST    (WN_COLUMNS24_SLICE / 2)
+#define WN_PAIRED24_SINGLES (WN_COLUMNS24_SLICE / 4)
+#define WN_PAIRED24_BATCH   64
 
-/* The entries of a column of a slice of lists as pairs of bfloat16 numbers, each with the row of a
- * slice that it meets (pair_slice.h); zeros and a row that exists beyond them. */
-typedef struct wn__paired24 {
-    _Alignas(64) uint32_t pair[WN_PAIRED24_MOST];
-    uint8_t row[WN_PAIRED24_MOST];
-    int32_t column; /* of its block */
-    int32_t pairs;
-} wn__paired24;
+/* The entries of some columns of a slice of lists as pairs of bfloat16 numbers, each with the row
+ * of a slice that it meets (pair_slice.h); zeros, and rows that exist, beyond them. */
+typedef struct wn__batch24 {
+    /* what a column writes beyond its end is overwritten by the next one */
+    _Alignas(64) uint32_t pair[WN_PAIRED24_BATCH * WN_PAIRED24_MOST + WN_PAIRED24_SINGLES];
+    uint8_t row[WN_PAIRED24_BATCH * WN_PAIRED24_MOST + WN_PAIRED24_SINGLES];
+    uint8_t pairs[WN_PAIRED24_BATCH]; /* of each column */
+    uint8_t order[WN_PAIRED24_BATCH]; /* columns from few pairs to many */
+} wn__batch24;
 
 /* What a variant makes of a tile: its lanes, and how many numbers of the depth a float holds. */
 typedef struct wn__spmm24_cut {
@@ -59,11 +60,15 @@ wn__spmm24_plan wn__spmm24_plan_for(int64_t lanes, int64_t outputs, int64_t dept
                                     wn__spmm24_cut cut, int threads);
 /* The first output of a block; of the block after the last: all of them. */
 int64_t wn__spmm24_output(const wn__spmm24_plan *plan, int64_t outputs, int64_t block);
-/* Whether lists are paired up right where they are multiplied: where there is one tile of tokens,
- * or two, each of a worker that would else read lists which another one wrote. */
-bool wn__paired24_once(const wn__spmm24_columns *p);
+/* The block that begins with an output. */
+int64_t wn__spmm24_block_of(const wn__spmm24_plan *plan, int64_t outputs, int64_t output);
+/* Whether lists are paired up right where they are multiplied, once for each tile: where there is
+ * one tile of tokens, or few, whose workers would else read lists which another one wrote. */
+bool wn__paired24_once(const wn__spmm24_columns *p, int threads);
 /* Columns whose lists are pairs at a time: all, or even parts of them. */
 int64_t wn__paired24_columns(int64_t slices, int64_t columns);
+/* Of the batches of so many columns. */
+size_t wn__paired24_bytes(const wn__spmm24_plan *plan, int64_t slices, int64_t columns);
 size_t wn__spmm24_plan_bytes(int64_t lanes, int64_t outputs, int64_t depth, wn__spmm24_cut cut,
                              int threads);
 
