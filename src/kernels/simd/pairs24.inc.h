@@ -5,7 +5,7 @@
  * vector straight from memory, half of what a dense product takes. Each element adds its groups in
  * ascending order. */
 #include "kernels/simd/packed24.h"
-#include "kernels/simd/pair_slice.h"
+#include "kernels/simd/pairs24_two.h"
 
 #define NO_PAIRS UINT64_C(0x4444444444444444) /* an index that names rows that exist */
 #define AHEAD    14                           /* outputs whose weights are being fetched */
@@ -141,15 +141,47 @@ ALWAYS int64_t add_rows_of(int outputs, int vecs, bool half, const packed24 *p, 
     return row;
 }
 
+/* Two at a time of rows of six or eight vectors, in a whole slice; returns the row that is left
+ * over. */
+ALWAYS int64_t add_whole_rows(int vecs, const packed24 *p, const float *slice, int64_t row,
+                              int64_t end, int64_t g, rows24 from, rows24 to, bool first) {
+    const rows_of_pairs24 r = {.slice = slice,
+                               .pairs = half_at(p->values, true, row * 2 * p->groups + 2 * g),
+                               .index = (const char *)p->index + row * p->bytes + g / 2,
+                               .row = 4 * p->groups,
+                               .index_row = p->bytes,
+                               .count = (end - row) / 2 * 2,
+                               .from = from.at,
+                               .to = to.at,
+                               .stride = to.stride * (int64_t)sizeof(float),
+                               .sums_exist = first ? 0 : -1};
+    if (r.count > 0 && vecs == 8) rows_of_pairs_8(&r);
+    if (r.count > 0 && vecs == 6) rows_of_pairs_6(&r);
+    return row + r.count;
+}
+
 /* A whole slice is a case of its own: its numbers are known. */
 ALWAYS int64_t add_rows(int outputs, int vecs, bool half, const packed24 *p, const float *slice,
                         int64_t row, int64_t end, int64_t g, rows24 from, rows24 to, bool first,
                         fetch24 *fetch) {
+    if (g + SLICE_GROUPS <= p->groups && half && outputs == 2 && vecs >= 6)
+        return add_whole_rows(vecs, p, slice, row, end, g, from, to, first);
     if (g + SLICE_GROUPS <= p->groups)
         return add_rows_of(outputs, vecs, half, p, slice, row, end, g, SLICE_GROUPS, from, to,
                            first, fetch);
     return add_rows_of(outputs, vecs, half, p, slice, row, end, g, p->groups - g, from, to, first,
                        fetch);
+}
+
+/* The first rows of a slice that the next one will not find fetched: rows_of_pairs24 fetches those
+ * of its own slice only. */
+ALWAYS void fetch_first_rows(const packed24 *p, int64_t row, int64_t rows, int64_t g) {
+    for (int64_t i = row; i < row + at_most(rows, ROWS_AHEAD); i++) {
+        const char *pairs = half_at(p->values, true, i * 2 * p->groups + 2 * g);
+        _mm_prefetch(pairs, _MM_HINT_T0);
+        _mm_prefetch(pairs + 4 * SLICE_GROUPS - 1, _MM_HINT_T0);
+        _mm_prefetch((const char *)p->index + i * p->bytes + g / 2, _MM_HINT_T0);
+    }
 }
 
 /* All outputs of a block, slice after slice. */
@@ -160,6 +192,7 @@ ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel
     int64_t extra, end = extras_of(p, o0, outputs, &extra);
     slice24 slice;
     for (int64_t g = 0; g < p->groups; g += SLICE_GROUPS) {
+        if (half && vecs >= 6) fetch_first_rows(p, o0, outputs, g);
         write_slice(width, panel + g * 2 * width, at_most(p->groups - g, SLICE_GROUPS), slice.row);
         rows24 to = g + SLICE_GROUPS >= p->groups ? out : sums;
         fetch24 fetch = fetch_after(half, p, o0, outputs, g);
