@@ -25,11 +25,11 @@ ALWAYS void add_pair(int vecs, __m256i weights, const float *slice, uint64_t bit
     }
 }
 
-/* Eight groups from `g` on of a few outputs, whose pairs are in `eight`. */
-ALWAYS void add_eight(int outputs, int vecs, const __m256i *lane, const __m256i *eight,
-                      const uint64_t *bits, const float *slice, int g, __m256 acc[][WIDTH_VECS]) {
+/* At most eight groups from `g` on of a few outputs, whose pairs are in `eight`. */
+ALWAYS void add_groups(int groups, int outputs, int vecs, const __m256i *lane, const __m256i *eight,
+                       const uint64_t *bits, const float *slice, int g, __m256 acc[][WIDTH_VECS]) {
     UNROLL
-    for (int i = 0; i < EIGHT; i++) {
+    for (int i = 0; i < groups; i++) {
         EACH_OUTPUT(outputs, add_pair(vecs, _mm256_permutevar8x32_epi32(eight[o], lane[i]), slice,
                                       bits[o], g + i, acc[o]))
     }
@@ -111,8 +111,12 @@ ALWAYS void add_outputs(int outputs, int vecs, bool half, const packed24 *p, con
         if (fetch) fetch_weights(half, p, fetch);
     }
     EACH_OUTPUT(outputs, take_sums(vecs, first, from.at + o * from.stride, acc[o]))
-    add_eight(outputs, vecs, lane, low, now, slice, 0, acc);
-    if (groups > EIGHT) add_eight(outputs, vecs, lane, high, now, slice, EIGHT, acc);
+    if (vecs >= 6 && groups <= 4) {
+        add_groups(4, outputs, vecs, lane, low, now, slice, 0, acc);
+    } else {
+        add_groups(EIGHT, outputs, vecs, lane, low, now, slice, 0, acc);
+        if (groups > EIGHT) add_groups(EIGHT, outputs, vecs, lane, high, now, slice, EIGHT, acc);
+    }
     EACH_OUTPUT(outputs, put_sums(vecs, acc[o], to.at + o * to.stride))
 }
 
@@ -155,8 +159,12 @@ ALWAYS int64_t add_whole_rows(int vecs, const packed24 *p, const float *slice, i
                                .to = to.at,
                                .stride = to.stride * (int64_t)sizeof(float),
                                .sums_exist = first ? 0 : -1};
-    if (r.count > 0 && vecs == 8) rows_of_pairs_8(&r);
-    if (r.count > 0 && vecs == 6) rows_of_pairs_6(&r);
+    if (r.count > 0 && vecs == 8 && from.lanes <= 7 * HALF_VF)
+        rows_of_pairs_7(&r);
+    else if (r.count > 0 && vecs == 8)
+        rows_of_pairs_8(&r);
+    else if (r.count > 0)
+        rows_of_pairs_6(&r);
     return row + r.count;
 }
 
