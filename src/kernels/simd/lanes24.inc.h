@@ -23,14 +23,15 @@
 #define VECS          (LANES / VF) /* of a whole tile */
 #define RESULTS_AHEAD 2 /* blocks of VF tokens and a line of outputs that are being fetched */
 
-/* Rows of numbers, one for each output of a block: its sums [outputs][width], or the result. */
+/* Rows of numbers, one for each output of a block: its sums [outputs][width], or the result. Of the
+ * width so many lanes exist; the others may be left as they are. */
 typedef struct rows24 {
     float *at;
-    int64_t stride;
+    int64_t stride, lanes;
 } rows24;
 
 static inline rows24 rows_from(rows24 rows, int64_t first) {
-    return (rows24){rows.at + first * rows.stride, rows.stride};
+    return (rows24){rows.at + first * rows.stride, rows.stride, rows.lanes};
 }
 
 /* out[o][t] of outputs o0 .. o0 + outputs - 1, all of the depth. sums: where they may wait; out is
@@ -307,9 +308,9 @@ static bool writes_result(const lanes24 *job, const tile24 *tile) {
 static void run_block(const lanes24 *job, const tile24 *tile, int64_t block, float *sums) {
     int64_t o0 = wn__spmm24_output(&job->plan, job->outputs, block), stride = job->out.stride;
     int64_t outputs = wn__spmm24_output(&job->plan, job->outputs, block + 1) - o0;
-    rows24 rows = {sums, tile->width}, out = rows;
+    rows24 rows = {sums, tile->width, tile->count}, out = rows;
     bool done = writes_result(job, tile);
-    if (done) out = (rows24){(float *)job->out.data + o0 * stride + tile->t0, stride};
+    if (done) out = (rows24){(float *)job->out.data + o0 * stride + tile->t0, stride, tile->count};
     if (job->plan.rows == 0)
         memset(sums, 0, (size_t)(outputs * tile->width) * sizeof *sums);
     else

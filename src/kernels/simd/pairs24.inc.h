@@ -5,7 +5,7 @@
  * vector straight from memory, half of what a dense product takes. Each element adds its groups in
  * ascending order. */
 #include "kernels/simd/packed24.h"
-#include "kernels/simd/pair_slice.h"
+#include "kernels/simd/pairs24_two.h"
 
 #define NO_PAIRS UINT64_C(0x4444444444444444) /* an index that names rows that exist */
 #define AHEAD    14                           /* outputs whose weights are being fetched */
@@ -25,11 +25,11 @@ ALWAYS void add_pair(int vecs, __m256i weights, const float *slice, uint64_t bit
     }
 }
 
-/* Eight groups from `g` on of a few outputs, whose pairs are in `eight`. */
-ALWAYS void add_eight(int outputs, int vecs, const __m256i *lane, const __m256i *eight,
-                      const uint64_t *bits, const float *slice, int g, __m256 acc[][WIDTH_VECS]) {
+/* At most eight groups from `g` on of a few outputs, whose pairs are in `eight`. */
+ALWAYS void add_groups(int groups, int outputs, int vecs, const __m256i *lane, const __m256i *eight,
+                       const uint64_t *bits, const float *slice, int g, __m256 acc[][WIDTH_VECS]) {
     UNROLL
-    for (int i = 0; i < EIGHT; i++) {
+    for (int i = 0; i < groups; i++) {
         EACH_OUTPUT(outputs, add_pair(vecs, _mm256_permutevar8x32_epi32(eight[o], lane[i]), slice,
                                       bits[o], g + i, acc[o]))
     }
@@ -111,8 +111,12 @@ ALWAYS void add_outputs(int outputs, int vecs, bool half, const packed24 *p, con
         if (fetch) fetch_weights(half, p, fetch);
     }
     EACH_OUTPUT(outputs, take_sums(vecs, first, from.at + o * from.stride, acc[o]))
-    add_eight(outputs, vecs, lane, low, now, slice, 0, acc);
-    if (groups > EIGHT) add_eight(outputs, vecs, lane, high, now, slice, EIGHT, acc);
+    if (vecs >= 6 && groups <= 4) {
+        add_groups(4, outputs, vecs, lane, low, now, slice, 0, acc);
+    } else {
+        add_groups(EIGHT, outputs, vecs, lane, low, now, slice, 0, acc);
+        if (groups > EIGHT) add_groups(EIGHT, outputs, vecs, lane, high, now, slice, EIGHT, acc);
+    }
     EACH_OUTPUT(outputs, put_sums(vecs, acc[o], to.at + o * to.stride))
 }
 
@@ -141,15 +145,51 @@ ALWAYS int64_t add_rows_of(int outputs, int vecs, bool half, const packed24 *p, 
     return row;
 }
 
+/* Two at a time of rows of six or eight vectors, in a whole slice; returns the row that is left
+ * over. */
+ALWAYS int64_t add_whole_rows(int vecs, const packed24 *p, const float *slice, int64_t row,
+                              int64_t end, int64_t g, rows24 from, rows24 to, bool first) {
+    const rows_of_pairs24 r = {.slice = slice,
+                               .pairs = half_at(p->values, true, row * 2 * p->groups + 2 * g),
+                               .index = (const char *)p->index + row * p->bytes + g / 2,
+                               .row = 4 * p->groups,
+                               .index_row = p->bytes,
+                               .count = (end - row) / 2 * 2,
+                               .from = from.at,
+                               .to = to.at,
+                               .stride = to.stride * (int64_t)sizeof(float),
+                               .sums_exist = first ? 0 : -1};
+    if (r.count > 0 && vecs == 8 && from.lanes <= 7 * HALF_VF)
+        rows_of_pairs_7(&r);
+    else if (r.count > 0 && vecs == 8)
+        rows_of_pairs_8(&r);
+    else if (r.count > 0)
+        rows_of_pairs_6(&r);
+    return row + r.count;
+}
+
 /* A whole slice is a case of its own: its numbers are known. */
 ALWAYS int64_t add_rows(int outputs, int vecs, bool half, const packed24 *p, const float *slice,
                         int64_t row, int64_t end, int64_t g, rows24 from, rows24 to, bool first,
                         fetch24 *fetch) {
+    if (g + SLICE_GROUPS <= p->groups && half && outputs == 2 && vecs >= 6)
+        return add_whole_rows(vecs, p, slice, row, end, g, from, to, first);
     if (g + SLICE_GROUPS <= p->groups)
         return add_rows_of(outputs, vecs, half, p, slice, row, end, g, SLICE_GROUPS, from, to,
                            first, fetch);
     return add_rows_of(outputs, vecs, half, p, slice, row, end, g, p->groups - g, from, to, first,
                        fetch);
+}
+
+/* The first rows of a slice that the next one will not find fetched: rows_of_pairs24 fetches those
+ * of its own slice only. */
+ALWAYS void fetch_first_rows(const packed24 *p, int64_t row, int64_t rows, int64_t g) {
+    for (int64_t i = row; i < row + at_most(rows, ROWS_AHEAD); i++) {
+        const char *pairs = half_at(p->values, true, i * 2 * p->groups + 2 * g);
+        _mm_prefetch(pairs, _MM_HINT_T0);
+        _mm_prefetch(pairs + 4 * SLICE_GROUPS - 1, _MM_HINT_T0);
+        _mm_prefetch((const char *)p->index + i * p->bytes + g / 2, _MM_HINT_T0);
+    }
 }
 
 /* All outputs of a block, slice after slice. */
@@ -160,6 +200,7 @@ ALWAYS void add_block(int vecs, bool half, const packed24 *p, const float *panel
     int64_t extra, end = extras_of(p, o0, outputs, &extra);
     slice24 slice;
     for (int64_t g = 0; g < p->groups; g += SLICE_GROUPS) {
+        if (half && vecs >= 6) fetch_first_rows(p, o0, outputs, g);
         write_slice(width, panel + g * 2 * width, at_most(p->groups - g, SLICE_GROUPS), slice.row);
         rows24 to = g + SLICE_GROUPS >= p->groups ? out : sums;
         fetch24 fetch = fetch_after(half, p, o0, outputs, g);
