@@ -16,9 +16,10 @@
 #ifdef WN_HAVE_DEVICE_CODE
 
 enum {
-    MOST = 256,        // vectors
-    MOST_SHORT = 1024, // of blocks that are multiplied number by number
-    LEAST = 16         // products that float32 sums are of, from which on two parts are near enough
+    MOST = 256,       // vectors
+    TINY = 4,         // inputs, and outputs of a gradient, up to which others have none better
+    MOST_TINY = 4096, // vectors of these
+    LEAST = 16        // products that float32 sums are of, from which on two parts are near enough
 };
 
 // ---- views
@@ -162,11 +163,11 @@ static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x
 bool wn__accepts_gpu_kron_few(const void *args, char *why, size_t n) {
     const wn__kron_mul *p = args;
     if (!wn__accepts_gpu_kron_mul(args, why, n)) return false;
-    int most = MOST_SHORT;
+    int most = MOST_TINY;
     for (int t = 0; t < p->count; t++) {
         const wn__kron_size s = wn__kron_size_of(&p->w[t]);
         if (!fits_grid(&p->w[t], s.c, why, n)) return false;
-        if (!is_short(&s)) most = MOST;
+        if (s.c > TINY) most = MOST;
     }
     if (p->x.shape[0] > most)
         (void)snprintf(why, n, "%lld vectors are more than %d", (long long)p->x.shape[0], most);
@@ -234,7 +235,7 @@ bool wn__accepts_gpu_kron_grad_few(const void *args, char *why, size_t n) {
     const wn__kron_grad *p = args;
     const wn__kron_size s = wn__kron_size_of(&p->dw);
     const int least = p->x.dtype == WN_DTYPE_F32 && !is_small(&s) ? LEAST : 1;
-    const int most = is_small(&s) ? MOST_SHORT : MOST;
+    const int most = s.b <= TINY && s.c <= TINY && is_small(&s) ? MOST_TINY : MOST;
     if (!wn__accepts_gpu_kron_grad(args, why, n) || !fits_grid(&p->dw, s.c, why, n)) return false;
     if (p->x.shape[0] > most || p->x.shape[0] < least)
         (void)snprintf(why, n, "%lld vectors: %d to %d", (long long)p->x.shape[0], least, most);
