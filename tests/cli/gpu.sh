@@ -74,7 +74,7 @@ unset FAKE_CUDA_COMPUTE FAKE_CUDA_SHARED
 run 0 ks fit "$(dirname "$0")/../fixtures/formats/pth/parameter.pth" --device cuda --method sgd --num-epochs 2 --output-dir "$dir/ks"; says "fit on Fake GPU 0 in float16"; says "ms a step"
 run 0 ks fit "$(dirname "$0")/../fixtures/formats/pth/parameter.pth" --device cuda --dtype float32 --method sgd --num-epochs 2 --output-dir "$dir/ks32"; says "fit on Fake GPU 0 in float32"
 run 0 ks fit "$(dirname "$0")/../fixtures/formats/pth/parameter.pth" --device cuda --impl bmm --method sgd --num-epochs 2 --output-dir "$dir/ksbmm"; says "fit on Fake GPU 0 in float16"; says "ms a step"
-run 0 ks fit --weight_path "$(dirname "$0")/../fixtures/formats/pth/parameter.pth" --device cuda --num-epochs 1 --output-dir "$dir/ksdoc"; says "method sgd, impl bmm, dtype float16"
+run 0 ks fit --weight_path "$(dirname "$0")/../fixtures/formats/pth/parameter.pth" --device cuda --num-epochs 1 --output-dir "$dir/ksdoc"; says "method sgd, impl triton, dtype float16"
 run 0 bench ks --device cuda --shapes 1024x1024 --rows 1 --repeats 1 --work 'forward factor,input gradient factor,forward two' --dtype float32
 prints "kron_mul_sm80"; prints "cuBLASLt 13.1.0, COMPUTE_32F, best of"; prints "kron_mul_cublaslt, bmm"
 run 1 bench ks --device cuda --dtype e4m3; says "dtype: f32, bf16 or f16, not 'e4m3'"

@@ -6,7 +6,9 @@
  * which is a factor on a batch (left x, right w, out y) and the factor's gradient (left dy, right
  * x, out dw, k the vectors) alike. A block of threads has 32 x 32 numbers of eight blocks. Where k
  * is cut into parts, each leaves its sums, in the order of out's rows, and a second launch adds
- * them. wn_kron_short: up to SHORT inputs, a thread an output of some vectors, as they lie. */
+ * them. wn_kron_short: fewer than SHORT inputs, a thread an output of some vectors, as they lie.
+ * wn_kron_short_grad: blocks of up to SHORT x SHORT, a thread a number of the gradient of every
+ * eighth vector, likewise. */
 #ifndef WN_KERNELS_CUDA_ARGS_KRON_FEW_H
 #define WN_KERNELS_CUDA_ARGS_KRON_FEW_H
 
@@ -21,7 +23,7 @@ enum {
     WN_KRON_FEW_BLOCK = 32 * 20 + 4,          /* of a block's rows */
     WN_KRON_FEW_SHARED = 2 * 2 * 8 * 644 * 4, /* two stages of two operands */
     WN_KRON_SHORT = 16,
-    WN_KRON_SHORT_VECTORS = 8
+    WN_KRON_SHORT_VECTORS = 4
 };
 
 /* What lies side by side in 16 bytes, at multiples of 16: numbers of a row, of a column, of d. Of

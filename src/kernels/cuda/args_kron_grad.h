@@ -57,8 +57,8 @@ enum {
     WN_KRON_GRAD_TF32_THREADS = 512,
     WN_KRON_GRAD_TF32_PITCH = 1096,
     /* vectors of a step and stages of copies; others have less shared memory than 9.0 */
-    WN_KRON_GRAD_TF32_STEP_90 = 16,
-    WN_KRON_GRAD_TF32_STAGES_90 = 3,
+    WN_KRON_GRAD_TF32_STEP_90 = 8,
+    WN_KRON_GRAD_TF32_STAGES_90 = 4,
     WN_KRON_GRAD_TF32_STEP_80 = 8,
     WN_KRON_GRAD_TF32_STAGES_80 = 2
 };

@@ -16,8 +16,10 @@
 #ifdef WN_HAVE_DEVICE_CODE
 
 enum {
-    MOST = 64, // vectors
-    LEAST = 16 // products that float32 sums are of, from which on two parts are near enough
+    MOST = 256,       // vectors
+    TINY = 4,         // inputs, and outputs of a gradient, up to which others have none better
+    MOST_TINY = 4096, // vectors of these
+    LEAST = 16        // products that float32 sums are of, from which on two parts are near enough
 };
 
 // ---- views
@@ -161,10 +163,14 @@ static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x
 bool wn__accepts_gpu_kron_few(const void *args, char *why, size_t n) {
     const wn__kron_mul *p = args;
     if (!wn__accepts_gpu_kron_mul(args, why, n)) return false;
-    for (int t = 0; t < p->count; t++)
-        if (!fits_grid(&p->w[t], p->w[t].shape[2], why, n)) return false;
-    if (p->x.shape[0] > MOST)
-        (void)snprintf(why, n, "%lld vectors are more than %d", (long long)p->x.shape[0], MOST);
+    int most = MOST_TINY;
+    for (int t = 0; t < p->count; t++) {
+        const wn__kron_size s = wn__kron_size_of(&p->w[t]);
+        if (!fits_grid(&p->w[t], s.c, why, n)) return false;
+        if (s.c > TINY) most = MOST;
+    }
+    if (p->x.shape[0] > most)
+        (void)snprintf(why, n, "%lld vectors are more than %d", (long long)p->x.shape[0], most);
     else if (p->count > 1 && p->x.dtype != WN_DTYPE_F32)
         (void)snprintf(why, n, "%d factors of 16 bits", p->count);
     else
@@ -220,14 +226,19 @@ wn_status wn__kron_mul_sm80_few(const void *args, wn__exec *x) {
 
 // ---- kron_grad
 
+static bool is_small(const wn__kron_size *s) {
+    return s->b <= WN_KRON_SHORT && s->c <= WN_KRON_SHORT &&
+           s->a * s->b * s->c * s->d <= INT_MAX / 2;
+}
+
 bool wn__accepts_gpu_kron_grad_few(const void *args, char *why, size_t n) {
     const wn__kron_grad *p = args;
     const wn__kron_size s = wn__kron_size_of(&p->dw);
-    const bool wide = p->x.dtype == WN_DTYPE_F32;
+    const int least = p->x.dtype == WN_DTYPE_F32 && !is_small(&s) ? LEAST : 1;
+    const int most = s.b <= TINY && s.c <= TINY && is_small(&s) ? MOST_TINY : MOST;
     if (!wn__accepts_gpu_kron_grad(args, why, n) || !fits_grid(&p->dw, s.c, why, n)) return false;
-    if (p->x.shape[0] > MOST || p->x.shape[0] < (wide ? LEAST : 1))
-        (void)snprintf(why, n, "%lld vectors: %d to %d", (long long)p->x.shape[0], wide ? LEAST : 1,
-                       MOST);
+    if (p->x.shape[0] > most || p->x.shape[0] < least)
+        (void)snprintf(why, n, "%lld vectors: %d to %d", (long long)p->x.shape[0], least, most);
     else
         return true;
     return false;
@@ -249,7 +260,8 @@ wn_status wn__kron_grad_sm80_few(const void *args, wn__exec *x) {
                           .parts = 1,
                           .f32 = p->dw.dtype == WN_DTYPE_F32,
                           .accumulate = p->accumulate};
-    int64_t grid[3];
+    int64_t grid[3] = {wn__ceil_div(s.a * s.b * s.c * s.d, 32), 1, 1};
+    if (is_small(&s)) return launch(x->gpu, "short_grad", p->x.dtype, grid, 0, &a);
     set_ways(&a, p->x.dtype, p->dw.dtype);
     tiles_of(&a, grid);
     return launch(x->gpu, "few", p->x.dtype, grid, WN_KRON_FEW_SHARED, &a);

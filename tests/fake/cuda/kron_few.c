@@ -57,10 +57,15 @@ static double product(const wn__gpu_kron_few *p, wn_dtype dtype, int64_t i, int6
 int fake_kron_few(const void *argument, wn_dtype dtype, const char *name) {
     wn__gpu_kron_few p;
     memcpy(&p, argument, sizeof p);
-    const int brief = strstr(name, "short") != NULL, adds = strstr(name, "sum") != NULL;
+    const int grad = strstr(name, "short_grad") != NULL, adds = strstr(name, "sum") != NULL;
+    const int brief = !grad && strstr(name, "short") != NULL;
     const wn_dtype result = p.f32 ? WN_DTYPE_F32 : dtype;
     const int64_t all = (int64_t)p.a * p.m * p.n * p.d;
-    if (brief ? p.k >= WN_KRON_SHORT || p.each < 1 : !fits(&p, dtype, result)) return 1;
+    if (grad) {
+        if (p.m > WN_KRON_SHORT || p.n > WN_KRON_SHORT || p.sums != NULL) return 1;
+    } else if (brief ? p.k >= WN_KRON_SHORT || p.each < 1 : !fits(&p, dtype, result)) {
+        return 1;
+    }
     if (adds && p.parts < 2) return 1;
     for (int64_t at_once = 0; at_once < all; at_once++) { // [m][a n d], as the sums are
         const int64_t l = at_once % p.d, n = at_once / p.d % p.n;

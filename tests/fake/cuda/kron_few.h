@@ -6,8 +6,10 @@
 
 #include "winnow/tensor.h"
 
-/* The product, the sum of its parts, and the product of few inputs, by their names. */
-#define FAKE_KRON_FEW(NAME) NAME("wn_kron_few") NAME("wn_kron_few_sum") NAME("wn_kron_short")
+/* The product, the sum of its parts, the product of few inputs and the gradient of small blocks, by
+ * their names. */
+#define FAKE_KRON_FEW(NAME)                                                                        \
+    NAME("wn_kron_few") NAME("wn_kron_few_sum") NAME("wn_kron_short") NAME("wn_kron_short_grad")
 unsigned long fake_kron_few_bytes(void);
 int fake_kron_few(const void *argument, wn_dtype dtype, const char *name);
 

@@ -185,6 +185,14 @@ extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
 
 // ---- gradient_norms
 
+static __device__ __forceinline__ void read4(float (&to)[4], const float *from) {
+    const float4 v = *(const float4 *)from;
+    to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
+}
+static __device__ __forceinline__ void write4(float *to, const float (&v)[4]) {
+    *(float4 *)to = make_float4(v[0], v[1], v[2], v[3]);
+}
+
 extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
     wn_gradient_norms(const wn__gpu_gradient_norms p) {
     int part = 0;
@@ -195,11 +203,22 @@ extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
     const int64_t left = p.end[part] - begin;
     const int n = left < WN_FIT_CHUNK ? (int)left : WN_FIT_CHUNK;
     const float *g = p.g + begin;
+    const bool wide = (uintptr_t)g % 16 == 0; // the same sums either way
     double some = 0;
 #pragma unroll 4
-    for (int i = threadIdx.x; i < n; i += WN_FIT_THREADS) {
-        const double v = p.scale * (double)g[i];
-        some += v * v;
+    for (int i = 4 * threadIdx.x; i < n; i += 4 * WN_FIT_THREADS) {
+        float x[4] = {};
+        if (wide && i + 4 <= n)
+            read4(x, g + i);
+        else
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                if (i + e < n) x[e] = g[i + e];
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            const double v = p.scale * (double)x[e];
+            some = __fma_rn(v, v, some);
+        }
     }
     const double all = sum_of_block(some);
     if (threadIdx.x == 0) p.squares[blockIdx.x] = all;
@@ -231,34 +250,86 @@ extern "C" __global__ void __launch_bounds__(WN_FIT_THREADS)
 
 enum { ADAMW, ADAM, SGD };
 
+// What does not change from number to number.
+struct rule {
+    float lr, rate, root, factor, kept, decay, eps, beta1, rest1, beta2, rest2;
+    int which;
+};
+static __device__ __forceinline__ rule rule_of(const wn__gpu_fit_update &p) {
+    return {(float)p.step[0],
+            (float)p.step[1],
+            (float)(1 / p.step[2]),
+            (float)*p.factor,
+            (float)(1 - p.step[0] * p.decay),
+            (float)p.decay,
+            (float)p.eps,
+            (float)p.beta1,
+            (float)(1 - p.beta1),
+            (float)p.beta2,
+            (float)(1 - p.beta2),
+            p.rule};
+}
+
+// Spelled out, so that numbers are the same wherever they lie.
+static __device__ __forceinline__ void move(const rule &r, float &w, float g, float &m, float &v) {
+    g = __fmul_rn(g, r.factor);
+    if (r.which == ADAMW)
+        w = __fmul_rn(w, r.kept);
+    else
+        g = __fmaf_rn(r.decay, w, g);
+    if (r.which == SGD) {
+        m = __fmaf_rn(r.beta1, m, g);
+        w = __fmaf_rn(-r.lr, m, w);
+    } else {
+        v = __fmaf_rn(r.beta2, v, __fmul_rn(__fmul_rn(r.rest2, g), g));
+        m = __fmaf_rn(r.beta1, m, __fmul_rn(r.rest1, g));
+        const float root = __fmaf_rn(__fsqrt_rn(v), r.root, r.eps);
+        w = __fadd_rn(w, -__fdiv_rn(__fmul_rn(r.rate, m), root));
+    }
+}
+
+static __device__ __forceinline__ void keep(f32, const wn__gpu_fit_update &p, int64_t i,
+                                            const float (&w)[4]) {}
+template <class F>
+static __device__ __forceinline__ void keep(F f, const wn__gpu_fit_update &p, int64_t i,
+                                            const float (&w)[4]) {
+    *(uint2 *)(p.rounded + i) = make_uint2(rounded(f, w[0]) | (uint32_t)rounded(f, w[1]) << 16,
+                                           rounded(f, w[2]) | (uint32_t)rounded(f, w[3]) << 16);
+}
 static __device__ __forceinline__ void keep(f32, const wn__gpu_fit_update &p, int64_t i, float w) {}
 template <class F>
 static __device__ __forceinline__ void keep(F f, const wn__gpu_fit_update &p, int64_t i, float w) {
     p.rounded[i] = rounded(f, w);
 }
 
+// Four numbers at a time where all lie at multiples of 16 bytes, the last ones one by one.
 template <class F> static __device__ __forceinline__ void fit_update(const wn__gpu_fit_update &p) {
-    const float lr = (float)p.step[0], rate = (float)p.step[1], root = (float)(1 / p.step[2]);
-    const float factor = (float)*p.factor, kept = (float)(1 - p.step[0] * p.decay);
-    const float decay = (float)p.decay, eps = (float)p.eps;
-    const float beta1 = (float)p.beta1, rest1 = (float)(1 - p.beta1);
-    const float beta2 = (float)p.beta2, rest2 = (float)(1 - p.beta2);
+    const rule r = rule_of(p);
+    const uintptr_t all =
+        (uintptr_t)p.w | (uintptr_t)p.m | (uintptr_t)p.v | (uintptr_t)p.g | (uintptr_t)p.rounded;
+    const int64_t fours = all % 16 == 0 ? p.count / 4 : 0;
+    const int64_t first = (int64_t)blockIdx.x * WN_FIT_THREADS + threadIdx.x;
     const int64_t step = (int64_t)gridDim.x * WN_FIT_THREADS;
-    for (int64_t i = (int64_t)blockIdx.x * WN_FIT_THREADS + threadIdx.x; i < p.count; i += step) {
-        float w = p.w[i], g = factor * p.g[i], m = p.m[i];
-        if (p.rule == ADAMW)
-            w *= kept;
-        else
-            g += decay * w;
-        if (p.rule == SGD) {
-            m = beta1 * m + g;
-            w -= lr * m;
-        } else {
-            const float v = beta2 * p.v[i] + rest2 * g * g;
-            m = beta1 * m + rest1 * g;
-            w -= rate * m / (sqrtf(v) * root + eps);
-            p.v[i] = v;
-        }
+#pragma unroll 1
+    for (int64_t i = first; i < fours; i += step) {
+        float w[4], g[4], m[4], v[4] = {};
+        read4(w, p.w + 4 * i);
+        read4(g, p.g + 4 * i);
+        read4(m, p.m + 4 * i);
+        if (p.rule != SGD) read4(v, p.v + 4 * i);
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            move(r, w[e], g[e], m[e], v[e]);
+        if (p.rule != SGD) write4(p.v + 4 * i, v);
+        write4(p.m + 4 * i, m);
+        write4(p.w + 4 * i, w);
+        keep(F(), p, 4 * i, w);
+    }
+#pragma unroll 1
+    for (int64_t i = 4 * fours + first; i < p.count; i += step) {
+        float w = p.w[i], m = p.m[i], v = p.rule != SGD ? p.v[i] : 0;
+        move(r, w, p.g[i], m, v);
+        if (p.rule != SGD) p.v[i] = v;
         p.m[i] = m;
         p.w[i] = w;
         keep(F(), p, i, w);

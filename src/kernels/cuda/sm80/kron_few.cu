@@ -382,10 +382,9 @@ template <class F> static __device__ __forceinline__ void add_up(const wn__gpu_k
 
 template <class F> static __device__ __forceinline__ void brief(const wn__gpu_kron_few &p) {
     typedef typename F::bits bits;
-    const int64_t feature = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    if (feature >= (int64_t)p.a * p.n * p.d) return;
-    const int l = (int)(feature % p.d), j = (int)(feature / p.d % p.n);
-    const int i = (int)(feature / p.d / p.n);
+    const uint32_t feature = blockIdx.x * THREADS + threadIdx.x, d = p.d, outputs = p.n;
+    if (feature >= p.a * outputs * d) return;
+    const int l = feature % d, j = feature / d % outputs, i = feature / d / outputs;
     const bits *w = (const bits *)p.right.at + i * p.right.stride[0] + j * p.right.stride[1] +
                     l * p.right.stride[3];
     const bits *x = (const bits *)p.left.at + i * p.left.stride[0] + l * p.left.stride[3];
@@ -408,6 +407,46 @@ template <class F> static __device__ __forceinline__ void brief(const wn__gpu_kr
     }
 }
 
+// ---- small blocks: left [outputs, vectors], right [inputs, vectors]
+
+// A lane a number of the gradient, a warp every eighth vector, the warps' sums in their order.
+template <class F>
+static __device__ __forceinline__ void brief_gradient(const wn__gpu_kron_few &p) {
+    typedef typename F::bits bits;
+    __shared__ float each[THREADS / 32][32];
+    const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
+    const uint32_t at = blockIdx.x * 32 + lane, d = p.d, inputs = p.n, outputs = p.m;
+    const bool is_one = at < p.a * outputs * inputs * d;
+    const uint32_t row = at / d / inputs;
+    const int l = at % d, k = at / d % inputs, j = row % outputs, i = row / outputs;
+    float sum = 0;
+    if (is_one) {
+        const bits *dy = (const bits *)p.left.at + i * p.left.stride[0] + j * p.left.stride[1] +
+                         l * p.left.stride[3];
+        const bits *x = (const bits *)p.right.at + i * p.right.stride[0] + k * p.right.stride[1] +
+                        l * p.right.stride[3];
+#pragma unroll 8
+        for (int v = warp; v < p.k; v += THREADS / 32)
+            sum = __fmaf_rn(number(F(), dy[v * p.left.stride[2]]),
+                            number(F(), x[v * p.right.stride[2]]), sum);
+    }
+    each[warp][lane] = sum;
+    __syncthreads();
+    if (warp != 0 || !is_one) return;
+#pragma unroll
+    for (int other = 1; other < THREADS / 32; other++)
+        sum += each[other][lane];
+    const int64_t to =
+        i * p.out.stride[0] + j * p.out.stride[1] + k * p.out.stride[2] + l * p.out.stride[3];
+    if (p.f32 != 0) {
+        float *one = (float *)p.out.at + to;
+        *one = sum + (p.accumulate != 0 ? *one : 0);
+    } else {
+        bits *one = (bits *)p.out.at + to;
+        *one = rounded(F(), sum + (p.accumulate != 0 ? number(F(), *one) : 0));
+    }
+}
+
 // Blocks of threads that share a processor, as registers allow.
 #if defined __CUDA_ARCH__ && __CUDA_ARCH__ >= 900
 #define TOGETHER 2
@@ -426,6 +465,10 @@ template <class F> static __device__ __forceinline__ void brief(const wn__gpu_kr
     extern "C" __global__ void __launch_bounds__(WN_KRON_FEW_THREADS)                              \
         wn_kron_short_##type(const __grid_constant__ wn__gpu_kron_few p) {                         \
         brief<type>(p);                                                                            \
+    }                                                                                              \
+    extern "C" __global__ void __launch_bounds__(WN_KRON_FEW_THREADS)                              \
+        wn_kron_short_grad_##type(const __grid_constant__ wn__gpu_kron_few p) {                    \
+        brief_gradient<type>(p);                                                                   \
     }
 KERNELS(f32)
 KERNELS(bf16)

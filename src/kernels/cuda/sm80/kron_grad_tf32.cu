@@ -127,7 +127,7 @@ static __device__ __forceinline__ float again(const wn__gpu_kron_grad_f32 &p, in
 extern "C" __global__ void __launch_bounds__(WN_KRON_GRAD_TF32_THREADS)
     wn_kron_grad_tf32(const __grid_constant__ wn__gpu_kron_grad_f32 p) {
     extern __shared__ __align__(128) uint8_t memory[];
-    const int thread = (int)threadIdx.x, lane = thread & 31, warp = thread / 32;
+    const int thread = (int)threadIdx.x;
     const int first = (int)blockIdx.x * TILES;
     // neighbours are blocks that lie side by side, or features
     const int own = p.d > 1 ? thread % TILES : thread / SIDE;
@@ -147,8 +147,9 @@ extern "C" __global__ void __launch_bounds__(WN_KRON_GRAD_TF32_THREADS)
     };
     for (int i = 0; i < STAGES - 1; i++)
         copy(begin + i * STEP);
-    const uint32_t mine = stages + 4 * ((lane & 3) * PITCH + (warp >> 1) * TILE + (lane >> 2));
-    const uint32_t half = (warp & 1) * (SIDE / 2 * 4);
+    const uint32_t mine =
+        stages + 4 * ((thread & 3) * PITCH + (thread >> 6) * TILE + (thread >> 2 & 7));
+    const uint32_t half = (thread >> 5 & 1) * (SIDE / 2 * 4);
     float sum[DOWN][ACROSS][4] = {};
 #pragma unroll 1
     for (int v = begin; v < end; v += STEP) {
@@ -161,7 +162,10 @@ extern "C" __global__ void __launch_bounds__(WN_KRON_GRAD_TF32_THREADS)
             add_products(sum, from + half + i * (8 * PITCH * 4),
                          from + 4 * BOTH + i * (8 * PITCH * 4));
     }
-    const tile summed = tile_of(p, first + (warp >> 1));
+    int again_thread; // read anew: kept, it is a register too many
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(again_thread));
+    const int lane = again_thread & 31, warp = again_thread / 32;
+    const tile summed = tile_of(p, (int)blockIdx.x * TILES + (warp >> 1));
     if (summed.block >= p.a * p.d) return;
     const int j = summed.output + (warp & 1) * (SIDE / 2) + (lane >> 2);
     const int k = summed.input + 2 * (lane & 3);
