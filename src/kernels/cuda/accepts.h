@@ -67,6 +67,7 @@ wn__workspace_fn wn__workspace_spmm24_blocks8_sm90a, wn__workspace_spmm24_blocks
     wn__workspace_spmm24_blocks8_sm90a_256x208x2, wn__workspace_spmm24_blocks8_sm90a_256x192,
     wn__workspace_spmm24_blocks8_sm90a_256x192x2, wn__workspace_spmm24_blocks8_sm90a_256x192r64,
     wn__workspace_spmm24_blocks8_sm90a_256x192x2r128, wn__workspace_spmm24_blocks8_sm90a_128x208,
+    wn__workspace_spmm24_blocks8_sm90a_256x200, wn__workspace_spmm24_blocks8_sm90a_256x200x2,
     wn__workspace_spmm24_blocks8_sm90a_parts_few;
 /* Products of few tokens, where no tile of the larger kind is faster; and of one shape wherever it
  * can run. */

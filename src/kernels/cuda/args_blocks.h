@@ -40,8 +40,8 @@ typedef struct wn__gpu_block8 {
     unsigned int *fault, number;
 } wn__gpu_block8;
 
-/* Tokens of a last tile that the first of `cluster` processors brings: of two, whole swizzles of
- * eight rows; the second has the rest. */
+/* Tokens of a tile that the first of `cluster` processors brings: of two, whole swizzles of eight
+ * rows; the second has the rest. */
 #define WN_SPMM24_PART(tokens, cluster) ((cluster) == 1 ? (tokens) : ((tokens) + 15) / 16 * 8)
 /* Whether a tile has so many sums that no registers are left for anything but whole sums. */
 #define WN_SPMM24_WHOLE(rows, tokens, block)                                                       \
@@ -102,6 +102,8 @@ typedef struct wn__gpu_spmm24_blocks {
     /* Of the last tile along tokens, where it has fewer: a box that goes beyond the matrix takes
      * longer to read than a whole one. What each of a cluster of two copies, and the last chunk. */
     wn__cu_tensor_map x_last[2], residual_last;
+    /* What the second of a cluster copies where halves of a tile are no whole swizzles. */
+    wn__cu_tensor_map x_second;
 } wn__gpu_spmm24_blocks;
 
 #endif

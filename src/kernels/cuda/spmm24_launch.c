@@ -36,8 +36,11 @@ static wn_status make_maps(wn__cuda *d, const part *p, int block, wn__gpu_spmm24
     const int64_t last = wn__gpu_plan_last(p->plan, p->x->shape[0]);
     const wn__gpu_tile *t = &wn__gpu_tiles[p->plan->tile];
     const unsigned cluster = (unsigned)p->plan->cluster,
-                   chunk = WN_SPMM24_CHUNK(t->rows, t->tokens, block);
-    WN_TRY(wn__cuda_tensor_map(d, p->x, (unsigned)t->tokens / cluster, &a->x));
+                   chunk = WN_SPMM24_CHUNK(t->rows, t->tokens, block),
+                   own = (unsigned)WN_SPMM24_PART(t->tokens, p->plan->cluster);
+    WN_TRY(wn__cuda_tensor_map(d, p->x, own, &a->x));
+    if (cluster * own > (unsigned)t->tokens)
+        WN_TRY(wn__cuda_tensor_map(d, p->x, (unsigned)t->tokens - own, &a->x_second));
     if (p->plan->rest > 0)
         WN_TRY(wn__cuda_tensor_map(d, p->x, (unsigned)p->plan->rest / cluster, &a->x_rest));
     if (last > 0) WN_TRY(make_last_maps(d, p, (unsigned)last, chunk, a));

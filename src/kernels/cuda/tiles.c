@@ -21,6 +21,7 @@ int wn__gpu_tile_stages(int tile, int bytes) {
     switch (tile) {
     case WN_TILE_128X256:
     case WN_TILE_256X208:
+    case WN_TILE_256X200:
     case WN_TILE_256X192:
     case WN_TILE_256X176:
     case WN_TILE_256X160:
@@ -43,6 +44,7 @@ int wn__gpu_tile_stages(int tile, int bytes) {
 
 bool wn__gpu_tile_wide(int tile, int bytes) {
     const int rows = wn__gpu_tiles[tile].rows, tokens = wn__gpu_tiles[tile].tokens;
+    if (tokens == 200 || tokens == 232) return true;
     return bytes == 1 ? tokens == 208 || tokens == 192 : tokens == 208 && rows < 256;
 }
 
@@ -63,11 +65,12 @@ static double cycles_of(int tokens, bool narrow) {
     static const struct {
         int tokens;
         double cycles;
-    } wide[] = {{64, 58}, {128, 90}, {160, 105.5}, {176, 114.6}, {192, 126}, {208, 135.4}};
-    if (narrow) return tokens == 64 ? 72 : 95;
+    } wide[] = {{64, 58},   {128, 90},    {160, 105.5}, {176, 114.6},
+                {192, 126}, {200, 131.2}, {208, 135.4}, {232, 152}};
+    if (narrow) return tokens == 64 ? 72 : 98;
     for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
         if (wide[i].tokens == tokens) return wide[i].cycles;
-    return 169.4; // 256
+    return 167; // 256
 }
 
 void wn__gpu_plan_tiles(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t out[3]) {
@@ -114,7 +117,7 @@ static double cycles_of_tile(const wn__gpu_plan *p, int tokens, int64_t steps, i
 // Tile i is cluster i mod lanes', narrower tiles behind the others: the lane that takes longest is
 // the first, or the first that has one tile or one of the others less.
 static double predict(const wn__gpu_plan *p, int64_t T, int64_t n, int64_t steps, int block) {
-    enum { LAUNCH = 340, LAUNCH_OF_CLUSTERS = 1600 };
+    enum { LAUNCH = 340, LAUNCH_OF_CLUSTERS = 2400 };
     int64_t tiles[3];
     wn__gpu_plan_tiles(p, T, n, tiles);
     const int64_t lanes = room(p), whole = tiles[0] * tiles[1] * p->split;

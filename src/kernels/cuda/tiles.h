@@ -25,12 +25,13 @@
 #define WN_TILES(X)                                                                                \
     X(128, 256, 4)                                                                                 \
     X(256, 208, 4)                                                                                 \
+    X(256, 200, 4)                                                                                 \
     X(256, 192, 4)                                                                                 \
     X(256, 176, 4)                                                                                 \
     X(256, 160, 4)                                                                                 \
     X(256, 128, 5)                                                                                 \
     X(192, 128, 6)                                                                                 \
-    X(128, 208, 6) X(128, 160, 7) X(128, 128, 8) X(128, 64, 12)
+    X(128, 232, 5) X(128, 208, 6) X(128, 160, 7) X(128, 128, 8) X(128, 64, 12)
 /* Tiles whose sum a cluster may share: X(rows, tokens, blocks of threads). */
 #define WN_SHARED_TILES(X) X(128, 128, 2) X(128, 128, 4) X(128, 64, 2) X(128, 64, 4)
 /* Narrower tiles that may stand behind those of 256 x 192: X(tokens). */

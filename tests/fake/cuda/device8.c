@@ -87,7 +87,8 @@ int fake_product8(const void *argument, const char *name) {
     if (sscanf(name, "wn_spmm24_blocks8_%dx%d_%7s", &rows, &tokens, text) != 3) return 1;
     const int bf16 = strcmp(text, "bf16") == 0, type = bf16 ? 9 : 6;
     const int chunk = WN_SPMM24_CHUNK(rows, tokens, WN_BLOCK8_BYTES);
-    const int tail = WN_SPMM24_TAIL(rows, tokens, WN_BLOCK8_BYTES);
+    const int tail = WN_SPMM24_TAIL(rows, tokens, WN_BLOCK8_BYTES),
+              own = WN_SPMM24_PART(tokens, a->cluster);
     const wn_dtype dtype = bf16 ? WN_DTYPE_BF16 : WN_DTYPE_F16;
     wn__spmm24_blocks8 p = {.x_scale = scales(a->x_scale, a->tokens, a->x_scale_stride),
                             .w_scale = scales(a->w_scale, a->rows, a->w_scale_stride),
@@ -97,7 +98,8 @@ int fake_product8(const void *argument, const char *name) {
     p.blocks.data = (void *)(uintptr_t)a->blocks;
     if (a->bias != NULL) p.bias = wn__tensor1((void *)(uintptr_t)a->bias, dtype, a->rows);
     if (!fake_blocks_sound(a, rows, tokens, WN_BLOCK8_BYTES) ||
-        !open_map(&a->x, a->tokens, a->columns, tokens / a->cluster, 0, WN_DTYPE_U8, &p.x) ||
+        !open_map(&a->x, a->tokens, a->columns, own, 0, WN_DTYPE_U8, &p.x) ||
+        (a->cluster * own > tokens && !same_map(&a->x_second, tokens - own, 0, &p.x)) ||
         !open_map(&a->y, a->tokens, a->rows, chunk, type, dtype, &p.y) ||
         (a->residual_given &&
          !open_map(&a->residual, a->tokens, a->rows, chunk, type, dtype, &p.residual)) ||

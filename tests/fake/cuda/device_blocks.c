@@ -185,13 +185,16 @@ int fake_blocks_multiply_maps(const void *argument, const char *name) {
     if (sscanf(name, "wn_spmm24_blocks_%dx%d_%7s", &rows, &tokens, type) != 3) return 1;
     const int bf16 = strcmp(type, "bf16") == 0,
               chunk = WN_SPMM24_CHUNK(rows, tokens, WN_BLOCK24_BYTES);
-    const int tail = WN_SPMM24_TAIL(rows, tokens, WN_BLOCK24_BYTES);
+    const int tail = WN_SPMM24_TAIL(rows, tokens, WN_BLOCK24_BYTES),
+              own = WN_SPMM24_PART(tokens, p->cluster);
     if (!fake_blocks_sound(p, rows, tokens, WN_BLOCK24_BYTES) ||
-        !open_map(&p->x, p, p->columns, tokens / p->cluster, bf16, &x) ||
+        !open_map(&p->x, p, p->columns, own, bf16, &x) ||
         !open_map(&p->y, p, p->rows, chunk, bf16, &y) ||
         (p->residual_given && !open_map(&p->residual, p, p->rows, chunk, bf16, &residual)))
         return 1;
-    if ((p->rest > 0 && !same_map(&p->x_rest, p, p->columns, p->rest / p->cluster, bf16, &x)) ||
+    if ((p->cluster * own > tokens &&
+         !same_map(&p->x_second, p, p->columns, tokens - own, bf16, &x)) ||
+        (p->rest > 0 && !same_map(&p->x_rest, p, p->columns, p->rest / p->cluster, bf16, &x)) ||
         (tail < chunk && !same_map(&p->y_tail, p, p->rows, tail, bf16, &y)) ||
         (tail < chunk && p->residual_given &&
          !same_map(&p->residual_tail, p, p->rows, tail, bf16, &residual)) ||

@@ -173,6 +173,8 @@ static void test_launch_path(void **state) {
                                            "sm90a_256x192x2",
                                            "sm90a_256x192x2r64",
                                            "sm90a_256x176x2",
+                                           "sm90a_256x200x2",
+                                           "sm90a_128x232x2",
                                            "sm90a_192x128x2",
                                            "sm90a_128x208",
                                            "sm90a_128x160",
@@ -208,11 +210,12 @@ static void check_problem(const char *op, const char *variant, const char *probl
 static void test_last_tile(void **state) {
     (void)state;
     static const char *const tiles[][2] = {
-        {"spmm24_blocks", "sm90a_256x192x2"},  {"spmm24_blocks", "sm90a_256x176"},
-        {"spmm24_blocks", "sm90a_128x64s4"},   {"spmm24_blocks", "sm90a_128x160x2"},
-        {"spmm24_blocks8", "sm90a_192x128"},   {"spmm24_blocks8", "sm90a_128x160"},
-        {"spmm24_blocks8", "sm90a_256x176x2"}, {"spmm24_blocks8", "sm90a_256x208x2"},
-        {"spmm24_blocks8", "sm90a_256x192r64"}};
+        {"spmm24_blocks", "sm90a_256x192x2"},   {"spmm24_blocks", "sm90a_256x176"},
+        {"spmm24_blocks", "sm90a_128x64s4"},    {"spmm24_blocks", "sm90a_128x160x2"},
+        {"spmm24_blocks8", "sm90a_192x128"},    {"spmm24_blocks8", "sm90a_128x160"},
+        {"spmm24_blocks8", "sm90a_256x176x2"},  {"spmm24_blocks8", "sm90a_256x208x2"},
+        {"spmm24_blocks8", "sm90a_256x192r64"}, {"spmm24_blocks8", "sm90a_256x200x2"},
+        {"spmm24_blocks", "sm90a_256x200x2"},   {"spmm24_blocks", "sm90a_128x232"}};
     // 13, 3 and 45 tokens of a last tile of 192; all that there are
     static const int tokens[] = {205, 195, 237, 37};
     if (!wn__device_code_built()) skip();

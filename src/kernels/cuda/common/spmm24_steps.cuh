@@ -151,6 +151,7 @@ static __device__ __forceinline__ void produce(const wn__gpu_spmm24_blocks &p, u
         const int own = p.cluster == 1 ? 0 : rank * WN_SPMM24_PART(tokens, 2);
         const void *map = last                                  ? &p.x_last[own != 0]
                           : at::RESTS && w.tokens != at::TOKENS ? &p.x_rest
+                          : at::TOKENS % 16 != 0 && own != 0    ? &p.x_second
                                                                 : &p.x;
         asm volatile("" : "+l"(map)); // an address, not found again in each step
         const uint32_t to = base + own * 128;

@@ -137,10 +137,27 @@ static __device__ __forceinline__ bool gather(const wn__gpu_spmm24_blocks &p, co
     return true;
 }
 
-static __device__ __forceinline__ void put_matrices(uint32_t to, uint32_t a, uint32_t b, uint32_t c,
-                                                    uint32_t d) {
+// 16 or 8 tokens by 16 features of a warp to or from a chunk.
+static __device__ __forceinline__ void put_matrices(uint32_t to, const uint32_t (&r)[4]) {
     asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to),
-                 "r"(a), "r"(b), "r"(c), "r"(d)
+                 "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3])
+                 : "memory");
+}
+static __device__ __forceinline__ void put_matrices(uint32_t to, const uint32_t (&r)[2]) {
+    asm volatile("stmatrix.sync.aligned.m8n8.x2.trans.shared.b16 [%0], {%1, %2};" ::"r"(to),
+                 "r"(r[0]), "r"(r[1])
+                 : "memory");
+}
+static __device__ __forceinline__ void get_matrices(uint32_t from, uint32_t (&r)[4]) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(from)
+                 : "memory");
+}
+static __device__ __forceinline__ void get_matrices(uint32_t from, uint32_t (&r)[2]) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
+                 : "=r"(r[0]), "=r"(r[1])
+                 : "r"(from)
                  : "memory");
 }
 
@@ -229,12 +246,12 @@ template <class at> static __device__ __forceinline__ void wait_for_scales(const
 // What the numbers of a thread's features and tokens are multiplied by, of operands of 8 bits; a
 // stride is 0 where one number is everybody's. `scales` is where that of the thread's first token
 // stands in shared memory, if it does.
-template <class at>
-static __device__ __forceinline__ void scale(const wn__gpu_spmm24_blocks &p, float (&v)[8],
+template <class at, int QUADS>
+static __device__ __forceinline__ void scale(const wn__gpu_spmm24_blocks &p, float (&v)[4 * QUADS],
                                              const float (&feature)[2], int token,
                                              uint32_t scales) {
 #pragma unroll
-    for (int i = 0; at::WORDS > 1 && i < 4; i++) {
+    for (int i = 0; at::WORDS > 1 && i < 2 * QUADS; i++) {
         const int t = min(token + 8 * (i >> 1) + (i & 1), p.tokens - 1), j = (i >> 1) * 4 + (i & 1);
         float x; // volatile, for all of a tile's at once would need too many registers
         if (at::SCALE_BYTES > 0)
@@ -268,43 +285,57 @@ static __device__ __forceinline__ factors factors_of(const wn__gpu_spmm24_blocks
     return f;
 }
 
-// 16 tokens by 16 features of a warp: two quads of sums and their epilogue but for a residual.
-// `token` is that of the thread's first sum.
-template <class at, bool PLAIN>
+// 16 tokens (a quad of sums a thread: eight of them) by 16 features of a warp, and their epilogue
+// but for a residual. `token` is that of the thread's first sum.
+template <class at, bool PLAIN, int QUADS>
 static __device__ __forceinline__ void finish(const wn__gpu_spmm24_blocks &p, const float *sum,
                                               const factors &f, int token, uint32_t scales,
-                                              float (&v)[8]) {
+                                              float (&v)[4 * QUADS]) {
 #pragma unroll
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 4 * QUADS; i++)
         v[i] = sum[i];
-    scale<at>(p, v, f.scale, token, scales);
+    scale<at, QUADS>(p, v, f.scale, token, scales);
 #pragma unroll
-    for (int i = 0; !PLAIN && i < 8; i++)
+    for (int i = 0; !PLAIN && i < 4 * QUADS; i++)
         v[i] += f.bias[i >> 1 & 1];
     if (!PLAIN && p.relu2 != 0) {
 #pragma unroll
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < 4 * QUADS; i++)
             v[i] = squared(v[i]);
     }
 }
 
-// Adds 16 x 16 of the residual, or multiplies by its gate, which products of 8 bits do not have.
-template <class at>
+// Adds as much of the residual, or multiplies by its gate, which products of 8 bits do not have.
+template <class at, int QUADS>
 static __device__ __forceinline__ void add_residual(const wn__gpu_spmm24_blocks &p, uint32_t from,
-                                                    float (&v)[8]) {
+                                                    float (&v)[4 * QUADS]) {
     typedef typename at::out T;
     const bool gate = at::WORDS == 1 && p.gate != 0;
-    uint32_t r[4];
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(from)
-                 : "memory");
+    uint32_t r[2 * QUADS];
+    get_matrices(from, r);
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2 * QUADS; i++) {
         const float low = T::wide((uint16_t)r[i]), high = T::wide((uint16_t)(r[i] >> 16));
         v[2 * i] = gate ? v[2 * i] * (2 * root(low)) : v[2 * i] + low;
         v[2 * i + 1] = gate ? v[2 * i + 1] * (2 * root(high)) : v[2 * i + 1] + high;
     }
+}
+
+// A piece of a chunk, which begins at its token `token`: 16 tokens, or eight, by all features.
+template <class at, bool PLAIN, int QUADS>
+static __device__ __forceinline__ void
+store_piece(const wn__gpu_spmm24_blocks &p, const consumer &c, const float *sum, const factors &f,
+            int first, int token, uint32_t scales, uint32_t to) {
+    typedef typename at::out T;
+    float v[4 * QUADS];
+    uint32_t r[2 * QUADS];
+    token += 2 * (c.template self<at>() & 3); // of the thread
+    finish<at, PLAIN, QUADS>(p, sum, f, first + token, scales + 4 * token, v);
+    if (!PLAIN && p.residual_given != 0) add_residual<at, QUADS>(p, to, v);
+#pragma unroll
+    for (int i = 0; i < 2 * QUADS; i++)
+        r[i] = T::pair(v[2 * i], v[2 * i + 1]);
+    put_matrices(to, r);
 }
 
 // All of a tile: chunk by chunk through shared memory, which transposes. PLAIN: y = x W^T, in code
@@ -313,7 +344,6 @@ template <class at, bool PLAIN>
 static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, consumer *c,
                                              const float (&d)[at::PANELS][at::TOKENS / 2],
                                              const work &w, chunks own) {
-    typedef typename at::out T;
     enum { LAG = at::CHUNKS > 2 ? 1 : 0 }; // a buffer gets its next residual so many chunks later
     if (PLAIN || p.residual_given == 0) all_free<at>(*c);
 #pragma unroll
@@ -328,23 +358,21 @@ static __device__ __forceinline__ void store(const wn__gpu_spmm24_blocks &p, con
             const int chunk = i * at::EACH + n;
             const int first = w.token + n * at::CHUNK;
             const bool tail = at::TAIL < at::CHUNK && n == at::EACH - 1;
-            const uint32_t to = c->template chunk<at>(chunk);
+            const uint32_t to = c->template chunk<at>(chunk),
+                           scales = c->template scales<at>() + 4 * n * at::CHUNK;
             if (chunk < own.first || chunk >= own.end) continue;
             if (!PLAIN && p.residual_given != 0) {
                 barrier_wait(c->template arrived<at>(chunk), c->phases >> chunk % at::CHUNKS & 1);
                 c->phases ^= 1u << chunk % at::CHUNKS;
             }
 #pragma unroll
-            for (int j = 0; j < (tail ? at::TAIL : at::CHUNK) / 16; j++) {
-                const uint32_t at_chunk = to + place + j * 16 * 128;
-                float v[8];
-                const int token = 16 * j + 2 * (c->template self<at>() & 3); // of the chunk
-                finish<at, PLAIN>(p, &d[i][n * (at::CHUNK / 2) + 8 * j], f, first + token,
-                                  c->template scales<at>() + 4 * (n * at::CHUNK + token), v);
-                if (!PLAIN && p.residual_given != 0) add_residual<at>(p, at_chunk, v);
-                put_matrices(at_chunk, T::pair(v[0], v[1]), T::pair(v[2], v[3]),
-                             T::pair(v[4], v[5]), T::pair(v[6], v[7]));
-            }
+            for (int j = 0; j < (tail ? at::TAIL : at::CHUNK) / 16; j++)
+                store_piece<at, PLAIN, 2>(p, *c, &d[i][n * (at::CHUNK / 2) + 8 * j], f, first,
+                                          16 * j, scales, to + place + j * 16 * 128);
+            if (tail && at::TAIL % 16 != 0)
+                store_piece<at, PLAIN, 1>(p, *c, &d[i][at::TOKENS / 2 - 4], f, first,
+                                          at::TAIL / 16 * 16, scales,
+                                          to + place + at::TAIL / 16 * 16 * 128);
             hand_over<at>(*c, tail ? p.y_tail : p.y, to, feature, first);
             const int next = chunk - LAG + at::CHUNKS;
             if (!PLAIN && p.residual_given != 0 && c->template self<at>() == 0 &&

@@ -22,7 +22,11 @@
     WN_REGISTERS_128                                                                               \
     ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"             \
     ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define WN_REGISTERS_200 WN_REGISTERS_192 ", %96, %97, %98, %99"
 #define WN_REGISTERS_208 WN_REGISTERS_192 ", %96, %97, %98, %99, %100, %101, %102, %103"
+#define WN_REGISTERS_232                                                                           \
+    WN_REGISTERS_208                                                                               \
+    ", %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115"
 #define WN_REGISTERS_256                                                                           \
     WN_REGISTERS_192                                                                               \
     ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111" \
@@ -37,7 +41,9 @@
 #define WN_SUMS_160(d) WN_SUMS_128(d), WN_SUMS_16(d, 64)
 #define WN_SUMS_176(d) WN_SUMS_160(d), WN_SUMS_4(d, 80), WN_SUMS_4(d, 84)
 #define WN_SUMS_192(d) WN_SUMS_128(d), WN_SUMS_16(d, 64), WN_SUMS_16(d, 80)
+#define WN_SUMS_200(d) WN_SUMS_192(d), WN_SUMS_4(d, 96)
 #define WN_SUMS_208(d) WN_SUMS_192(d), WN_SUMS_4(d, 96), WN_SUMS_4(d, 100)
+#define WN_SUMS_232(d) WN_SUMS_208(d), WN_SUMS_4(d, 104), WN_SUMS_4(d, 108), WN_SUMS_4(d, 112)
 #define WN_SUMS_256(d) WN_SUMS_192(d), WN_SUMS_16(d, 96), WN_SUMS_16(d, 112)
 
 /* Operands: the type of results, the bytes and columns of a block, words of places a thread. */
@@ -80,8 +86,12 @@ template <class T, int N> struct sparse_product;
     WN_SPARSE_PRODUCT(T, TEXT, 176, "%88", "%89", "%90", "%91", "%92")
 #define WN_SPARSE_PRODUCT_192(T, TEXT)                                                             \
     WN_SPARSE_PRODUCT(T, TEXT, 192, "%96", "%97", "%98", "%99", "%100")
+#define WN_SPARSE_PRODUCT_200(T, TEXT)                                                             \
+    WN_SPARSE_PRODUCT(T, TEXT, 200, "%100", "%101", "%102", "%103", "%104")
 #define WN_SPARSE_PRODUCT_208(T, TEXT)                                                             \
     WN_SPARSE_PRODUCT(T, TEXT, 208, "%104", "%105", "%106", "%107", "%108")
+#define WN_SPARSE_PRODUCT_232(T, TEXT)                                                             \
+    WN_SPARSE_PRODUCT(T, TEXT, 232, "%116", "%117", "%118", "%119", "%120")
 #define WN_SPARSE_PRODUCT_256(T, TEXT)                                                             \
     WN_SPARSE_PRODUCT(T, TEXT, 256, "%128", "%129", "%130", "%131", "%132")
 WN_SPARSE_PRODUCT_64(operand_bf16, "bf16")
@@ -96,7 +106,11 @@ WN_SPARSE_PRODUCT_176(operand_f16, "f16")
 WN_SPARSE_PRODUCT_192(operand_f16, "f16")
 WN_SPARSE_PRODUCT_208(operand_bf16, "bf16")
 WN_SPARSE_PRODUCT_208(operand_f16, "f16")
+WN_SPARSE_PRODUCT_200(operand_bf16, "bf16")
+WN_SPARSE_PRODUCT_232(operand_bf16, "bf16")
 WN_SPARSE_PRODUCT_256(operand_bf16, "bf16")
+WN_SPARSE_PRODUCT_200(operand_f16, "f16")
+WN_SPARSE_PRODUCT_232(operand_f16, "f16")
 WN_SPARSE_PRODUCT_256(operand_f16, "f16")
 
 /* Of 8 bits every lane's word counts, so there is nothing to select. */
@@ -117,6 +131,7 @@ WN_SPARSE_PRODUCT8(128, "%64", "%65", "%66", "%67")
 WN_SPARSE_PRODUCT8(160, "%80", "%81", "%82", "%83")
 WN_SPARSE_PRODUCT8(176, "%88", "%89", "%90", "%91")
 WN_SPARSE_PRODUCT8(192, "%96", "%97", "%98", "%99")
+WN_SPARSE_PRODUCT8(200, "%100", "%101", "%102", "%103")
 WN_SPARSE_PRODUCT8(208, "%104", "%105", "%106", "%107")
 WN_SPARSE_PRODUCT8(256, "%128", "%129", "%130", "%131")
 
