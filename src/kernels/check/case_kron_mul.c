@@ -89,11 +89,27 @@ static void settle_wide(int64_t *v, bool single) {
     v[N] %= v[N] % 4 == 0 ? 140 : 8;
 }
 
+// Float32 blocks that 9.0 takes by tiles of 64 and 256 outputs, and whose sides fill none of them.
+static void settle_tiles(int64_t *v) {
+    static const int64_t turns[] = {1, 4, 8, 1, 4, 8, 16};
+    v[D] = turns[v[N] % 7];
+    v[C] = (v[D] == 16 ? 320 : 16) + 4 * v[C];
+    v[T] = v[D] == 1 ? 130 + 8 * v[T] : 33 + 5 * v[T];
+    v[S] = v[R] = v[COUNT] = v[DTYPE] = 1;
+    v[BATCH] = 0;
+    v[FORM] &= TURNED;
+    v[N] %= v[D] == 1 ? 300 : 40;
+}
+
 // Now and then one large factor, one of blocks side by side, a butterfly, or one of the chains that
 // run at once on a GPU, with few vectors where it is long.
 static void settle_sizes(int64_t *v) {
     const int64_t roll = (v[A] + 3 * v[B] + 5 * v[C] + 7 * v[T]) % 32;
-    if (roll > 13) return;
+    if (roll > 14) return;
+    if (roll == 14) {
+        settle_tiles(v);
+        return;
+    }
     if (roll > 11) {
         settle_wide(v, roll == 12);
         return;

@@ -74,11 +74,12 @@ wn__workspace_fn wn__workspace_spmm24_blocks8_sm90a, wn__workspace_spmm24_blocks
 wn__accepts_fn wn__accepts_gpu_few, wn__accepts_gpu_few8, wn__accepts_gpu_few_shape,
     wn__accepts_gpu_few8_shape;
 /* Factors of F32 (kron_mul), BF16 and F16; and chains that are fused, of the latter two. */
-wn__accepts_fn wn__accepts_gpu_kron_mul, wn__accepts_gpu_kron_fused, wn__accepts_gpu_kron_rank,
-    wn__accepts_gpu_kron_grad;
-wn__workspace_fn wn__workspace_kron_mul_sm80, wn__workspace_kron_mul_sm90a_rank,
-    wn__workspace_kron_grad_sm80, wn__workspace_kron_mul_sm90a_merged,
-    wn__workspace_kron_pair_grad_sm80, wn__workspace_kron_pair_grad_cublaslt;
+wn__accepts_fn wn__accepts_gpu_kron_mul, wn__accepts_gpu_kron_tf32, wn__accepts_gpu_kron_fused,
+    wn__accepts_gpu_kron_rank, wn__accepts_gpu_kron_grad;
+wn__workspace_fn wn__workspace_kron_mul_sm80, wn__workspace_kron_mul_sm90a_tf32,
+    wn__workspace_kron_mul_sm90a_rank, wn__workspace_kron_grad_sm80,
+    wn__workspace_kron_mul_sm90a_merged, wn__workspace_kron_pair_grad_sm80,
+    wn__workspace_kron_pair_grad_cublaslt;
 /* The same by permutations and batched products, where cuBLASLt is found. */
 wn__accepts_fn wn__accepts_gpu_kron_mul_batched, wn__accepts_gpu_kron_grad_batched;
 wn__workspace_fn wn__workspace_kron_mul_cublaslt, wn__workspace_kron_grad_cublaslt;

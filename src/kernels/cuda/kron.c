@@ -183,10 +183,10 @@ static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x
                           bf16 ? "wn_kron_rows_bf16" : "wn_kron_rows_f16", &l, &a);
 }
 
-static size_t most_packed(const wn__kron_mul *p) {
+static size_t most_packed(const wn__kron_mul *p, wn__gpu_kron_bytes *bytes) {
     size_t most = 0;
     for (int t = 0; t < p->count; t++)
-        if (packed_bytes(&p->w[t]) > most) most = packed_bytes(&p->w[t]);
+        if (bytes(&p->w[t]) > most) most = bytes(&p->w[t]);
     return wn__cuda_whole(most);
 }
 
@@ -200,15 +200,12 @@ static size_t between_bytes(const wn__kron_mul *p) {
     return wn__cuda_whole((size_t)(p->x.shape[0] * pitch_of(p)) * wn_dtype_size(p->x.dtype));
 }
 
-// Tiles of one factor; two batches between factors.
-size_t wn__workspace_kron_mul_sm80(const void *args, int threads) {
-    const wn__kron_mul *p = args;
-    (void)threads;
-    return most_packed(p) + (size_t)(p->count > 2 ? 2 : p->count - 1) * between_bytes(p);
+size_t wn__gpu_kron_chain_bytes(const wn__kron_mul *p, wn__gpu_kron_bytes *bytes) {
+    return most_packed(p, bytes) + (size_t)(p->count > 2 ? 2 : p->count - 1) * between_bytes(p);
 }
 
-wn_status wn__kron_mul_sm80(const void *args, wn__exec *x) {
-    const wn__kron_mul *p = args;
+wn_status wn__gpu_kron_chain(const wn__kron_mul *p, wn__exec *x, wn__gpu_kron_bytes *bytes,
+                             wn__gpu_kron_run *run) {
     wn_tensor from = p->x, to;
     if (p->x.shape[0] == 0) return WN_OK;
     for (int t = 0; t < p->count; t++) {
@@ -216,14 +213,23 @@ wn_status wn__kron_mul_sm80(const void *args, wn__exec *x) {
         const bool last = t + 1 == p->count;
         to = p->y;
         if (!last) {
-            char *between = x->scratch + most_packed(p) + (size_t)(t % 2) * between_bytes(p);
+            char *between = x->scratch + most_packed(p, bytes) + (size_t)(t % 2) * between_bytes(p);
             to = wn__tensor2(between, p->x.dtype, p->x.shape[0], s.a * s.b * s.d);
             to.stride[0] = pitch_of(p);
         }
-        WN_TRY(run_factor(x->gpu, &p->w[t], &from, &to, x->scratch, last && p->accumulate));
+        WN_TRY(run(x->gpu, &p->w[t], &from, &to, x->scratch, last && p->accumulate));
         from = to;
     }
     return WN_OK;
+}
+
+size_t wn__workspace_kron_mul_sm80(const void *args, int threads) {
+    (void)threads;
+    return wn__gpu_kron_chain_bytes(args, packed_bytes);
+}
+
+wn_status wn__kron_mul_sm80(const void *args, wn__exec *x) {
+    return wn__gpu_kron_chain(args, x, packed_bytes, run_factor);
 }
 
 // ---- whole chains

@@ -27,6 +27,16 @@ size_t wn__gpu_kron_packed_f32(const wn_tensor *w);
 WN_NODISCARD wn_status wn__gpu_kron_factor_f32(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x,
                                                const wn_tensor *y, float *tiles, bool accumulate);
 
+/* A chain factor by factor: what a factor takes of the workspace while it runs, for what it is
+ * packed into, and y (+)= its product. The chain takes the most of any, and two batches of vectors
+ * for what lies between. */
+typedef size_t wn__gpu_kron_bytes(const wn_tensor *w);
+typedef wn_status wn__gpu_kron_run(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x,
+                                   const wn_tensor *y, void *scratch, bool accumulate);
+size_t wn__gpu_kron_chain_bytes(const wn__kron_mul *p, wn__gpu_kron_bytes *bytes);
+WN_NODISCARD wn_status wn__gpu_kron_chain(const wn__kron_mul *p, wn__exec *x,
+                                          wn__gpu_kron_bytes *bytes, wn__gpu_kron_run *run);
+
 /* Whether a block of threads may have so many bytes of shared memory: 99 KiB on 8.6, 8.9 and 12.0,
  * more than twice as many on 9.0. */
 bool wn__gpu_kron_room(const wn__gpu *gpu, int bytes);

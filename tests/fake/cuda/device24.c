@@ -8,6 +8,7 @@
 #include "kron_f32.h"
 #include "kron_few.h"
 #include "kron_permute.h"
+#include "kron_tf32.h"
 #include "values24.h"
 
 #include "device_blocks.h"
@@ -84,6 +85,7 @@ typedef enum kind {
     KRON_PACK_F32,
     KRON_F32,
     KRON_FEW,
+    KRON_TF32,
     KRON_DENSE,
     KRON_PERMUTE,
     ROWS8,
@@ -107,6 +109,7 @@ typedef enum kind {
         {"wn_blocks_rows_" tile "_f16", BLOCKS_ROWS, 2, 10, 0}, {                                  \
         "wn_blocks_rows_" tile "_f16_across", BLOCKS_ROWS, 2, 10, 0                                \
     }
+#define TF32_OF(name)     {name, KRON_TF32, 4, 23, 0},
 #define PERMUTE_OF(name)  {name, KRON_PERMUTE, 4, 23, 0},
 #define PRODUCTS_OF(name) FLOATS(name, KRON_FEW, 0),
 #define PRODUCT_OF(name)  {name, KRON_F32, 4, 23, 0},
@@ -273,8 +276,8 @@ static const struct {
     SHORT("wn_kron_grad_sum", KRON_GRAD_SUM),
     SHORT("wn_kron_merge", KRON_MERGE),
     {"wn_kron_pack_f32", KRON_PACK_F32, 4, 23, 0},
-    FAKE_KRON_PRODUCTS(PRODUCT_OF) FAKE_KRON_PERMUTES(PERMUTE_OF) FAKE_KRON_FEW(PRODUCTS_OF)
-        FAKE_KRON_WIDTHS(WIDE_OF) FLOATS("wn_kron_dense", KRON_DENSE, 0),
+    FAKE_KRON_PRODUCTS(PRODUCT_OF) FAKE_KRON_PERMUTES(PERMUTE_OF) FAKE_KRON_TF32(TF32_OF)
+        FAKE_KRON_FEW(PRODUCTS_OF) FAKE_KRON_WIDTHS(WIDE_OF) FLOATS("wn_kron_dense", KRON_DENSE, 0),
 };
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 
@@ -406,6 +409,8 @@ unsigned long fake_device24_bytes(int which) {
         return sizeof(wn__gpu_gradient_norms);
     case FIT_UPDATE:
         return sizeof(wn__gpu_fit_update);
+    case KRON_TF32:
+        return fake_kron_tf32_bytes(kernels[which].name);
     default:
         return kron_bytes(kernels[which].kind);
     }
@@ -774,6 +779,8 @@ int fake_device24_run(int which, const void *argument) {
         return fake_kron_permute(argument, kernels[which].name);
     case KRON_DENSE:
         return fake_kron_dense(argument, dtype_of(which));
+    case KRON_TF32:
+        return fake_kron_tf32(argument, kernels[which].name);
     case KRON_FEW:
         return fake_kron_few(argument, dtype_of(which), kernels[which].name);
     case PRODUCT8:

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+// Launches turned back into kron_mul of float32 numbers, factors read from their tiles.
+#include "kron_tf32.h"
+
+#include "kernels/cuda/args_kron_tf32.h"
+#include "kernels/declare.h"
+#include "kernels/kron_mul.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+unsigned long fake_kron_tf32_bytes(const char *name) {
+    return strstr(name, "pack") ? sizeof(wn__gpu_kron_tf32_pack) : sizeof(wn__gpu_kron_tf32);
+}
+
+typedef struct cut {
+    int64_t lanes, parts, steps, d;
+} cut;
+
+// Where number (j, k) of block (i, l) lies, as args_kron_tf32.h describes it; what was cut off it
+// has bit 4 of its place turned.
+static int64_t place(const cut *c, int64_t i, int64_t j, int64_t k, int64_t l, int low) {
+    const int64_t group = c->lanes ? i * (c->d / 4) + l / 4 : i, tile = j / 64;
+    const int64_t part = c->lanes ? tile : tile / 4, matrix = c->lanes ? l % 4 : tile % 4;
+    const int64_t step = (group * c->parts + part) * c->steps + k / 16;
+    const int64_t piece = (k % 16 / 4 + 4 * low) ^ (j % 8);
+    return ((step * 4 + matrix) * 64 + j % 64) * 32 + 4 * piece + k % 4;
+}
+
+static float high_part(float w) {
+    uint32_t bits;
+    memcpy(&bits, &w, sizeof bits);
+    if (isfinite(w)) bits &= 0xffffe000U;
+    memcpy(&w, &bits, sizeof w);
+    return w;
+}
+
+static int pack(const void *argument) {
+    wn__gpu_kron_tf32_pack p;
+    memcpy(&p, argument, sizeof p);
+    const cut c = {p.lanes, p.parts, p.steps, p.d};
+    const int outputs = p.lanes ? 64 : 256;
+    if (p.steps != (p.c + 15) / 16 || p.parts != (p.b + outputs - 1) / outputs) return 1;
+    if (p.lanes ? p.d % 4 != 0 || p.groups != p.a * p.d / 4 : p.d != 1 || p.groups != p.a) return 1;
+    memset(p.tiles, 0,
+           (size_t)p.groups * (size_t)p.parts * (size_t)p.steps * WN_KRON_TF32_STEP *
+               sizeof(float));
+    for (int64_t i = 0; i < p.a; i++)
+        for (int64_t j = 0; j < p.b; j++)
+            for (int64_t k = 0; k < p.c; k++)
+                for (int64_t l = 0; l < p.d; l++) {
+                    const float w =
+                        p.w[i * p.stride[0] + j * p.stride[1] + k * p.stride[2] + l * p.stride[3]];
+                    p.tiles[place(&c, i, j, k, l, 0)] = high_part(w);
+                    p.tiles[place(&c, i, j, k, l, 1)] = isfinite(w) ? w - high_part(w) : 0;
+                }
+    return 0;
+}
+
+// [a,b,c,d] again, to be freed.
+static wn_tensor unpacked(const wn__gpu_kron_tf32 *p, int64_t a, const cut *c) {
+    float *w = malloc((size_t)a * (size_t)p->b * (size_t)p->c * (size_t)p->d * sizeof *w);
+    for (int64_t i = 0; w != NULL && i < a; i++)
+        for (int64_t j = 0; j < p->b; j++)
+            for (int64_t k = 0; k < p->c; k++)
+                for (int64_t l = 0; l < p->d; l++)
+                    w[((i * p->b + j) * p->c + k) * p->d + l] =
+                        p->tiles[place(c, i, j, k, l, 0)] + p->tiles[place(c, i, j, k, l, 1)];
+    return wn__tensor4(w, WN_DTYPE_F32, a, p->b, p->c, p->d);
+}
+
+static wn_tensor vectors(const float *data, int64_t n, int64_t features, int64_t stride) {
+    wn_tensor t = wn__tensor2((void *)(uintptr_t)data, WN_DTYPE_F32, n, features);
+    t.stride[0] = stride;
+    return t;
+}
+
+int fake_kron_tf32(const void *argument, const char *name) {
+    if (strstr(name, "pack")) return pack(argument);
+    wn__gpu_kron_tf32 p;
+    memcpy(&p, argument, sizeof p);
+    const int lanes = strstr(name, "lanes") != NULL, outputs = lanes ? 64 : 256;
+    const cut c = {lanes, p.parts, p.steps, p.d};
+    if (p.x == p.y) return 1; // blocks of threads read what others write
+    if (p.steps != (p.c + 15) / 16 || p.parts != (p.b + outputs - 1) / outputs || p.c < 16)
+        return 1;
+    if (lanes ? p.d % 4 != 0 : p.d != 1 || p.b % 2 != 0 || p.c % 4 != 0) return 1;
+    if (p.count != (p.n + 127) / 128 * p.groups * p.parts) return 1;
+    if ((uintptr_t)p.x % 16 != 0 || (uintptr_t)p.y % 16 != 0) return 1;
+    if (p.n > 1 && (p.x_vector % 4 != 0 || p.y_vector % 4 != 0)) return 1;
+    const int64_t a = lanes ? p.groups / (p.d / 4) : p.groups;
+    wn__kron_mul m = {.x = vectors(p.x, p.n, a * p.c * p.d, p.x_vector),
+                      .y = vectors(p.y, p.n, a * p.b * p.d, p.y_vector),
+                      .w = {unpacked(&p, a, &c)},
+                      .count = 1,
+                      .accumulate = p.accumulate};
+    double *scratch = calloc((size_t)wn__kron_mul_width(&m) * 2, sizeof *scratch);
+    wn__exec e = {.scratch = (char *)scratch};
+    const int bad = scratch == NULL || m.w[0].data == NULL;
+    if (!bad) (void)!wn__kron_mul_ref(&m, &e);
+    free(m.w[0].data);
+    free(scratch);
+    return bad;
+}
