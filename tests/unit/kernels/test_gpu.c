@@ -166,7 +166,9 @@ static void test_launch_path(void **state) {
     (void)state;
     // every op's own choice, and of the tiles that are to be forced some of each kind
     static const char *const variants[] = {"sm80",
+                                           "sm80_few",
                                            "sm90a",
+                                           "sm90a_tf32",
                                            "sm90a_parts",
                                            "sm90a_parts_few",
                                            "sm90a_256x208x2",
@@ -226,6 +228,25 @@ static void test_last_tile(void **state) {
             (void)snprintf(problem, sizeof problem, "T=%d,n=264,k=128,residual=other", tokens[t]);
             check_problem(tiles[i][0], tiles[i][1], problem, 1);
         }
+}
+
+// Float32 factors of wide blocks: four side by side, one alone, either turned; sides that fill no
+// tile; numbers that are not finite; a chain of both and of one that is not wide between.
+static void test_tf32(void **state) {
+    (void)state;
+    static const char *const problems[] = {
+        "n=131,a=2,s=1,t=65,r=1,c=20,d=4,count=1,dtype=f32",
+        "n=5,a=1,s=2,t=35,r=2,c=48,d=8,count=1,dtype=f32,layout=groups-cb,accumulate=1",
+        "n=3,a=1,s=1,t=34,r=1,c=324,d=16,count=1,dtype=f32,data=infinite",
+        "n=130,a=2,s=1,t=258,r=1,c=36,d=1,count=1,dtype=f32,accumulate=1",
+        "n=2,a=1,s=1,t=130,r=1,c=132,d=1,count=1,dtype=f32,form=turned,data=infinite",
+        "n=129,a=1,s=2,t=8,r=20,b=140,c=40,d=1,count=2,dtype=f32",
+        "n=4,a=1,s=2,t=8,r=20,b=140,c=40,d=1,count=2,dtype=f32,form=turned",
+        "n=9,a=1,s=2,t=4,r=40,b=36,c=24,d=2,count=4,dtype=f32"};
+    if (!wn__device_code_built()) skip();
+    fake->memory_bytes = (size_t)1 << 30;
+    for (size_t i = 0; i < sizeof problems / sizeof *problems; i++)
+        check_problem("kron_mul", "sm90a_tf32", problems[i], 1);
 }
 
 // So has that of what is sparse along its rows, b lying along k, and of choosing tokens; where b
@@ -305,13 +326,10 @@ static int set_up(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flags),
-        cmocka_unit_test(test_plan),
-        cmocka_unit_test(test_refused_data),
-        cmocka_unit_test(test_graph),
-        cmocka_unit_test(test_launch_path),
-        cmocka_unit_test(test_last_tile),
-        cmocka_unit_test(test_last_tile_of_rows),
+        cmocka_unit_test(test_flags),        cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_refused_data), cmocka_unit_test(test_graph),
+        cmocka_unit_test(test_launch_path),  cmocka_unit_test(test_last_tile),
+        cmocka_unit_test(test_tf32),         cmocka_unit_test(test_last_tile_of_rows),
         cmocka_unit_test(test_few),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
