@@ -238,8 +238,8 @@ static void test_tf32(void **state) {
         "n=131,a=2,s=1,t=65,r=1,c=20,d=4,count=1,dtype=f32",
         "n=5,a=1,s=2,t=35,r=2,c=48,d=8,count=1,dtype=f32,layout=groups-cb,accumulate=1",
         "n=3,a=1,s=1,t=34,r=1,c=324,d=16,count=1,dtype=f32,data=infinite",
-        "n=130,a=2,s=1,t=258,r=1,c=36,d=1,count=1,dtype=f32,accumulate=1",
-        "n=2,a=1,s=1,t=130,r=1,c=132,d=1,count=1,dtype=f32,form=turned,data=infinite",
+        "n=130,a=2,s=1,t=260,r=1,c=36,d=1,count=1,dtype=f32,accumulate=1",
+        "n=2,a=1,s=1,t=136,r=1,c=136,d=1,count=1,dtype=f32,form=turned,data=infinite",
         "n=129,a=1,s=2,t=8,r=20,b=140,c=40,d=1,count=2,dtype=f32",
         "n=4,a=1,s=2,t=8,r=20,b=140,c=40,d=1,count=2,dtype=f32,form=turned",
         "n=9,a=1,s=2,t=4,r=40,b=36,c=24,d=2,count=4,dtype=f32"};
