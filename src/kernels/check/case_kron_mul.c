@@ -94,7 +94,11 @@ static void settle_tiles(int64_t *v) {
     static const int64_t turns[] = {1, 4, 8, 1, 4, 8, 16};
     v[D] = turns[v[N] % 7];
     v[C] = (v[D] == 16 ? 320 : 16) + 4 * v[C];
-    v[T] = v[D] == 1 ? 130 + 8 * v[T] : 33 + 5 * v[T];
+    v[T] = v[D] == 1 && v[A] < 3 ? 130 + 8 * v[T] : 33 + 5 * v[T];
+    if (v[D] == 1 && v[A] > 2) { // four blocks, and four more
+        v[A] = v[A] % 2 * 4 + 4;
+        v[T] += v[T] % 2;
+    }
     v[S] = v[R] = v[COUNT] = v[DTYPE] = 1;
     v[BATCH] = 0;
     v[FORM] &= TURNED;

@@ -3,11 +3,12 @@
  * host side too.
  *
  * A block of threads has 128 vectors and four matrices of 64 outputs: of four blocks that lie side
- * by side (lanes), or 256 outputs of one block (rows). Weights are packed by such tiles, then by
- * steps of 16 inputs: [group][part][step][4][64 outputs][32 numbers], zeros beyond the block; 16
- * inputs' weights cut to 11 bits, then what was cut off, every 16 bytes of the eight of an output
- * at their number xor the output's last three bits. Blocks are i d + l; lanes have group
- * i d / 4 + l / 4, rows group i. */
+ * by side (lanes), of four blocks one behind the other (sides), or 256 outputs of one block (rows).
+ * Weights are packed by such tiles, then by steps of 16 inputs: [group][part][step][4][64 outputs]
+ * [32 numbers], zeros beyond the block; 16 inputs' weights cut to 11 bits (infinity and NaN as they
+ * are), then what was cut off, every 16 bytes of the eight of an output at their number xor the
+ * output's last three bits. Blocks are i d + l; lanes have group i d / 4 + l / 4, sides group i /
+ * 4, rows group i. */
 #ifndef WN_KERNELS_CUDA_ARGS_KRON_TF32_H
 #define WN_KERNELS_CUDA_ARGS_KRON_TF32_H
 
@@ -21,13 +22,13 @@ enum {
     WN_KRON_TF32_STEP = WN_KRON_TF32_MATRICES * WN_KRON_TF32_OUTPUTS * 2 * WN_KRON_TF32_INPUTS,
     WN_KRON_TF32_THREADS = 384,
     WN_KRON_TF32_PACK_THREADS = 256,
-    WN_KRON_TF32_STAGES_LANES = 3,
-    WN_KRON_TF32_STAGES_ROWS = 5
 };
-/* Bytes of a stage: vectors and weights; and of all of them with their barriers. */
-#define WN_KRON_TF32_STAGE_LANES           (128 * 16 * 16 + WN_KRON_TF32_STEP * 4)
-#define WN_KRON_TF32_STAGE_ROWS            (128 * 16 * 4 + WN_KRON_TF32_STEP * 4)
-#define WN_KRON_TF32_SHARED(stages, stage) ((stages) * ((stage) + 16))
+enum { WN_KRON_TF32_LANES, WN_KRON_TF32_SIDES, WN_KRON_TF32_ROWS };
+/* Stages, the bytes of one, vectors and weights, and of all of them with their barriers. */
+#define WN_KRON_TF32_STAGES(form) ((form) == WN_KRON_TF32_ROWS ? 5 : 3)
+#define WN_KRON_TF32_STAGE(form)                                                                   \
+    (128 * 16 * ((form) == WN_KRON_TF32_ROWS ? 4 : 16) + WN_KRON_TF32_STEP * 4)
+#define WN_KRON_TF32_SHARED(form) (WN_KRON_TF32_STAGES(form) * (WN_KRON_TF32_STAGE(form) + 16))
 
 typedef struct wn__gpu_kron_tf32_pack {
     const float *w;
@@ -35,7 +36,7 @@ typedef struct wn__gpu_kron_tf32_pack {
     int64_t stride[4];
     int a, b, c, d;
     int groups, parts, steps;
-    int lanes;
+    int form;
 } wn__gpu_kron_tf32_pack;
 /* Vectors begin at multiples of 16 bytes and have their numbers one behind the other. */
 typedef struct wn__gpu_kron_tf32 {

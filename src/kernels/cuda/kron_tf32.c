@@ -13,33 +13,36 @@
 
 #ifdef WN_HAVE_DEVICE_CODE
 
-// How a factor is cut: groups of four blocks side by side or of one, into parts of outputs and
-// steps of inputs.
+// How a factor is cut: groups of four blocks side by side, of four one behind the other, or of one,
+// into parts of outputs and steps of inputs.
 typedef struct cut {
-    bool lanes;
+    int form;
     int64_t groups, parts, steps;
 } cut;
 
-static cut cut_of(const wn__kron_size *s) {
-    const bool lanes = s->d > 1;
-    const int64_t outputs = WN_KRON_TF32_OUTPUTS * (lanes ? 1 : WN_KRON_TF32_MATRICES);
-    return (cut){.lanes = lanes,
-                 .groups = s->a * (lanes ? s->d / WN_KRON_TF32_MATRICES : 1),
-                 .parts = wn__ceil_div(s->b, outputs),
-                 .steps = wn__ceil_div(s->c, WN_KRON_TF32_INPUTS)};
-}
-
 // Fewer inputs than this have a narrower bound than two parts keep; products of fewer outputs are
-// mostly of zeros. Beyond NEAR blocks side by side every 16 bytes of x are looked up in L2 by
-// themselves, which takes as long as sm80 where inputs are not many.
-enum { LEAST_INPUTS = 16, LEAST_LANES = 33, LEAST_ROWS = 129, NEAR = 8, FAR = 16, MANY = 320 };
+// mostly of zeros, those of one block up to OUTPUTS of its own. Beyond NEAR blocks side by side
+// every 16 bytes of x are looked up in L2 by themselves, which takes as long as sm80 where inputs
+// are not many.
+enum { LEAST_INPUTS = 16, LEAST_OUTPUTS = 33, ALONE = 128, NEAR = 8, FAR = 16, MANY = 320 };
 
 static bool is_wide(const wn__kron_size *s) {
-    if (s->c < LEAST_INPUTS) return false;
+    if (s->c < LEAST_INPUTS || s->b < LEAST_OUTPUTS) return false;
     if (s->d > 1)
-        return s->d % WN_KRON_TF32_MATRICES == 0 && s->b >= LEAST_LANES &&
-               (s->d <= NEAR || (s->d <= FAR && s->c >= MANY));
-    return s->b >= LEAST_ROWS && s->b % 2 == 0 && s->c % 4 == 0;
+        return s->d % WN_KRON_TF32_MATRICES == 0 && (s->d <= NEAR || (s->d <= FAR && s->c >= MANY));
+    return s->b % 2 == 0 && s->c % 4 == 0 && (s->b > ALONE || s->a % WN_KRON_TF32_MATRICES == 0);
+}
+
+static cut cut_of(const wn__kron_size *s) {
+    const int form = s->d > 1        ? WN_KRON_TF32_LANES
+                     : s->b <= ALONE ? WN_KRON_TF32_SIDES
+                                     : WN_KRON_TF32_ROWS;
+    const int64_t outputs = WN_KRON_TF32_OUTPUTS,
+                  part = form == WN_KRON_TF32_ROWS ? outputs * WN_KRON_TF32_MATRICES : outputs;
+    return (cut){.form = form,
+                 .groups = s->a * s->d / (form == WN_KRON_TF32_ROWS ? 1 : WN_KRON_TF32_MATRICES),
+                 .parts = wn__ceil_div(s->b, part),
+                 .steps = wn__ceil_div(s->c, WN_KRON_TF32_INPUTS)};
 }
 
 // Whether vectors have their numbers one behind the other and begin at multiples of 16 bytes.
@@ -78,10 +81,11 @@ bool wn__accepts_gpu_kron_tf32(const void *args, char *why, size_t n) {
         return false;
     }
     if (wide == 0)
-        (void)snprintf(why, n,
-                       "no factor has wide blocks: d a multiple of 4 and %d outputs, or "
-                       "d 1 and %d, from %d inputs on",
-                       LEAST_LANES, LEAST_ROWS, LEAST_INPUTS);
+        (void)snprintf(
+            why, n,
+            "no factor has wide blocks: %d outputs, %d inputs, d 4 or 8, or d 1 and four "
+            "such blocks or %d outputs",
+            LEAST_OUTPUTS, LEAST_INPUTS, ALONE + 1);
     else if (!in_order(&p->x) || !in_order(&p->y))
         (void)snprintf(why, n, "x or y is not batch first with rows of whole 16 bytes");
     else
@@ -101,7 +105,7 @@ static wn_status pack(wn__gpu *gpu, const wn_tensor *w, const cut *c, float *til
                                 .groups = (int)c->groups,
                                 .parts = (int)c->parts,
                                 .steps = (int)c->steps,
-                                .lanes = c->lanes};
+                                .form = c->form};
     for (int i = 0; i < 4; i++)
         a.stride[i] = w->stride[i];
     const int64_t blocks = wn__ceil_div(c->groups * c->parts * c->steps * (WN_KRON_TF32_STEP / 8),
@@ -134,15 +138,13 @@ static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x
                            .count = (int)count,
                            .accumulate = accumulate};
     WN_TRY(pack(gpu, w, &c, tiles));
-    const wn__cuda_launch l = {
-        .grid = {(unsigned)(count < processors ? count : processors), 1, 1},
-        .block = {WN_KRON_TF32_THREADS, 1, 1},
-        .shared_bytes = (unsigned)(c.lanes ? WN_KRON_TF32_SHARED(WN_KRON_TF32_STAGES_LANES,
-                                                                 WN_KRON_TF32_STAGE_LANES)
-                                           : WN_KRON_TF32_SHARED(WN_KRON_TF32_STAGES_ROWS,
-                                                                 WN_KRON_TF32_STAGE_ROWS))};
-    return wn__gpu_launch(gpu, &wn__image_kron_tf32_sm90a,
-                          c.lanes ? "wn_kron_tf32_lanes" : "wn_kron_tf32_rows", &l, &a);
+    static const char *const symbol[] = {[WN_KRON_TF32_LANES] = "wn_kron_tf32_lanes",
+                                         [WN_KRON_TF32_SIDES] = "wn_kron_tf32_sides",
+                                         [WN_KRON_TF32_ROWS] = "wn_kron_tf32_rows"};
+    const wn__cuda_launch l = {.grid = {(unsigned)(count < processors ? count : processors), 1, 1},
+                               .block = {WN_KRON_TF32_THREADS, 1, 1},
+                               .shared_bytes = (unsigned)WN_KRON_TF32_SHARED(c.form)};
+    return wn__gpu_launch(gpu, &wn__image_kron_tf32_sm90a, symbol[c.form], &l, &a);
 }
 
 size_t wn__workspace_kron_mul_sm90a_tf32(const void *args, int threads) {

@@ -14,17 +14,27 @@ unsigned long fake_kron_tf32_bytes(const char *name) {
 }
 
 typedef struct cut {
-    int64_t lanes, parts, steps, d;
+    int form;
+    int64_t parts, steps, d;
 } cut;
 
 // Where number (j, k) of block (i, l) lies, as args_kron_tf32.h describes it; what was cut off it
-// has bit 4 of its place turned.
+// has its piece four further.
 static int64_t place(const cut *c, int64_t i, int64_t j, int64_t k, int64_t l, int low) {
-    const int64_t group = c->lanes ? i * (c->d / 4) + l / 4 : i, tile = j / 64;
-    const int64_t part = c->lanes ? tile : tile / 4, matrix = c->lanes ? l % 4 : tile % 4;
+    const int64_t block = i * c->d + l, tile = j / 64;
+    const int rows = c->form == WN_KRON_TF32_ROWS;
+    const int64_t group = rows ? block : block / 4;
+    const int64_t part = rows ? tile / 4 : tile, matrix = rows ? tile % 4 : block % 4;
     const int64_t step = (group * c->parts + part) * c->steps + k / 16;
     const int64_t piece = (k % 16 / 4 + 4 * low) ^ (j % 8);
     return ((step * 4 + matrix) * 64 + j % 64) * 32 + 4 * piece + k % 4;
+}
+
+static int fits(const cut *c, int64_t blocks, int64_t b, int64_t k, int64_t groups) {
+    const int rows = c->form == WN_KRON_TF32_ROWS, outputs = rows ? 256 : 64;
+    if (c->steps != (k + 15) / 16 || c->parts != (b + outputs - 1) / outputs) return 0;
+    if (groups * (rows ? 1 : 4) != blocks || k < 16) return 0;
+    return c->form == WN_KRON_TF32_LANES ? c->d % 4 == 0 : c->d == 1 && b % 2 == 0 && k % 4 == 0;
 }
 
 static float high_part(float w) {
@@ -38,10 +48,8 @@ static float high_part(float w) {
 static int pack(const void *argument) {
     wn__gpu_kron_tf32_pack p;
     memcpy(&p, argument, sizeof p);
-    const cut c = {p.lanes, p.parts, p.steps, p.d};
-    const int outputs = p.lanes ? 64 : 256;
-    if (p.steps != (p.c + 15) / 16 || p.parts != (p.b + outputs - 1) / outputs) return 1;
-    if (p.lanes ? p.d % 4 != 0 || p.groups != p.a * p.d / 4 : p.d != 1 || p.groups != p.a) return 1;
+    const cut c = {p.form, p.parts, p.steps, p.d};
+    if (!fits(&c, (int64_t)p.a * p.d, p.b, p.c, p.groups)) return 1;
     memset(p.tiles, 0,
            (size_t)p.groups * (size_t)p.parts * (size_t)p.steps * WN_KRON_TF32_STEP *
                sizeof(float));
@@ -79,16 +87,16 @@ int fake_kron_tf32(const void *argument, const char *name) {
     if (strstr(name, "pack")) return pack(argument);
     wn__gpu_kron_tf32 p;
     memcpy(&p, argument, sizeof p);
-    const int lanes = strstr(name, "lanes") != NULL, outputs = lanes ? 64 : 256;
-    const cut c = {lanes, p.parts, p.steps, p.d};
+    const int form = strstr(name, "lanes")   ? WN_KRON_TF32_LANES
+                     : strstr(name, "sides") ? WN_KRON_TF32_SIDES
+                                             : WN_KRON_TF32_ROWS;
+    const cut c = {form, p.parts, p.steps, p.d};
+    const int64_t a = p.groups * (form == WN_KRON_TF32_ROWS ? 1 : 4) / p.d;
     if (p.x == p.y) return 1; // blocks of threads read what others write
-    if (p.steps != (p.c + 15) / 16 || p.parts != (p.b + outputs - 1) / outputs || p.c < 16)
-        return 1;
-    if (lanes ? p.d % 4 != 0 : p.d != 1 || p.b % 2 != 0 || p.c % 4 != 0) return 1;
+    if (!fits(&c, a * p.d, p.b, p.c, p.groups)) return 1;
     if (p.count != (p.n + 127) / 128 * p.groups * p.parts) return 1;
     if ((uintptr_t)p.x % 16 != 0 || (uintptr_t)p.y % 16 != 0) return 1;
     if (p.n > 1 && (p.x_vector % 4 != 0 || p.y_vector % 4 != 0)) return 1;
-    const int64_t a = lanes ? p.groups / (p.d / 4) : p.groups;
     wn__kron_mul m = {.x = vectors(p.x, p.n, a * p.c * p.d, p.x_vector),
                       .y = vectors(p.y, p.n, a * p.b * p.d, p.y_vector),
                       .w = {unpacked(&p, a, &c)},

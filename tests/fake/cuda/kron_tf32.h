@@ -6,7 +6,8 @@
 
 /* By their names. */
 #define FAKE_KRON_TF32(NAME)                                                                       \
-    NAME("wn_kron_tf32_pack") NAME("wn_kron_tf32_lanes") NAME("wn_kron_tf32_rows")
+    NAME("wn_kron_tf32_pack")                                                                      \
+    NAME("wn_kron_tf32_lanes") NAME("wn_kron_tf32_sides") NAME("wn_kron_tf32_rows")
 
 unsigned long fake_kron_tf32_bytes(const char *name);
 int fake_kron_tf32(const void *argument, const char *name);

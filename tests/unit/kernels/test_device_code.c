@@ -177,9 +177,9 @@ static void test_factors(void **state) {
     // of float32: eight inputs of four blocks by 32 outputs, three products of parts or six, for
     // blocks side by side in two ways and not
     assert_true(count_image("kron_f32_sm80").hmma >= 3 * 4 * 4 * (3 + 6));
-    // of wide blocks: two times eight inputs of four matrices, three products, side by side and not
+    // of wide blocks: two times eight inputs of four matrices, three products, in three forms
     const counts tf32 = count_image("kron_tf32_sm90a");
-    assert_int_equal(tf32.hgmma, 2 * 2 * 4 * 3);
+    assert_int_equal(tf32.hgmma, 3 * 2 * 4 * 3);
     assert_int_equal(tf32.hgmma_sparse, 0);
     // its gradient: eight vectors, 32 x 64 numbers of a warp, three products of parts
     assert_true(count_image("kron_grad_tf32_sm80").hmma >= 2 * 8 * 3);

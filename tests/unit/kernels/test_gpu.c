@@ -230,8 +230,9 @@ static void test_last_tile(void **state) {
         }
 }
 
-// Float32 factors of wide blocks: four side by side, one alone, either turned; sides that fill no
-// tile; numbers that are not finite; a chain of both and of one that is not wide between.
+// Float32 factors of wide blocks: four side by side or one behind the other, one alone, turned;
+// sides that fill no tile; numbers that are not finite; a chain of both and of one that is not wide
+// between.
 static void test_tf32(void **state) {
     (void)state;
     static const char *const problems[] = {
@@ -240,6 +241,8 @@ static void test_tf32(void **state) {
         "n=3,a=1,s=1,t=34,r=1,c=324,d=16,count=1,dtype=f32,data=infinite",
         "n=130,a=2,s=1,t=260,r=1,c=36,d=1,count=1,dtype=f32,accumulate=1",
         "n=2,a=1,s=1,t=136,r=1,c=136,d=1,count=1,dtype=f32,form=turned,data=infinite",
+        "n=129,a=8,s=1,t=36,r=1,c=52,d=1,count=1,dtype=f32,layout=groups-bc,accumulate=1",
+        "n=3,a=4,s=1,t=68,r=1,c=64,d=1,count=1,dtype=f32,data=infinite",
         "n=129,a=1,s=2,t=8,r=20,b=140,c=40,d=1,count=2,dtype=f32",
         "n=4,a=1,s=2,t=8,r=20,b=140,c=40,d=1,count=2,dtype=f32,form=turned",
         "n=9,a=1,s=2,t=4,r=40,b=36,c=24,d=2,count=4,dtype=f32"};

@@ -4,11 +4,11 @@
 // inputs' three products begin at zero and are added to the sum in float32, rounded.
 //
 // One warpgroup copies, 16 bytes at a time: an input of four blocks that lie side by side, or four
-// inputs of a block; weights come packed, in one piece a step. Two warpgroups multiply, 64 vectors
-// each: their numbers go through registers, where they are taken apart, as the rows of products;
-// nothing is sorted. One warpgroup adds while the other's products run. Blocks of threads stay and
-// walk through tiles: all tiles of the same vectors before the next, so that x is read from memory
-// once.
+// inputs of one block; weights come packed, in one piece a step. Two warpgroups multiply, 64
+// vectors each: their numbers go through registers, where they are taken apart, as the rows of
+// products; nothing is sorted. One warpgroup adds while the other's products run. Blocks of threads
+// stay and walk through tiles: all tiles of the same vectors before the next, so that x is read
+// from memory once.
 #include "kernels/cuda/args_kron_tf32.h"
 #include "kernels/cuda/common/hopper.cuh"
 #include "kernels/cuda/common/mma16.cuh"
@@ -21,8 +21,12 @@ enum {
     MATRICES = WN_KRON_TF32_MATRICES,
     OUTPUTS = WN_KRON_TF32_OUTPUTS,
     INPUTS = WN_KRON_TF32_INPUTS,
+    LANES = WN_KRON_TF32_LANES,
+    SIDES = WN_KRON_TF32_SIDES,
+    ROWS = WN_KRON_TF32_ROWS,
     MATRIX_BYTES = OUTPUTS * 128,
-    WEIGHT_BYTES = MATRICES * MATRIX_BYTES
+    WEIGHT_BYTES = MATRICES * MATRIX_BYTES,
+    SIDE_BYTES = WN_KRON_TF32_VECTORS * 64 // of one block's inputs of a step
 };
 static_assert(WN_KRON_TF32_THREADS == (CONSUMERS + 1) * WARPGROUP, "threads");
 static_assert(WN_KRON_TF32_VECTORS == CONSUMERS * 64, "vectors");
@@ -41,9 +45,10 @@ extern "C" __global__ void __launch_bounds__(WN_KRON_TF32_PACK_THREADS)
         const int row = (int)(rest % OUTPUTS);
         rest /= OUTPUTS;
         const int part = (int)(rest % p.parts), group = (int)(rest / p.parts);
-        const int quarter = p.lanes != 0 ? p.d / 4 : 1;
-        const int i = group / quarter, l = p.lanes != 0 ? 4 * (group % quarter) + which : 0;
-        const int j = (p.lanes != 0 ? part : MATRICES * part + which) * OUTPUTS + row;
+        const int quarter = p.form == LANES ? p.d / 4 : 1;
+        const int i = p.form == SIDES ? MATRICES * group + which : group / quarter;
+        const int l = p.form == LANES ? MATRICES * (group % quarter) + which : 0;
+        const int j = (p.form == ROWS ? MATRICES * part + which : part) * OUTPUTS + row;
         const float *from = p.w + i * p.stride[0] + j * p.stride[1] + l * p.stride[3];
         uint32_t high[4], low[4];
 #pragma unroll
@@ -65,30 +70,31 @@ extern "C" __global__ void __launch_bounds__(WN_KRON_TF32_PACK_THREADS)
 // ---- where things are
 
 // Shared memory, in bytes from its first: stages of vectors and weights, barriers (full, empty).
-template <bool LANES> struct layout {
+template <int FORM> struct layout {
     enum {
-        STAGES = LANES ? WN_KRON_TF32_STAGES_LANES : WN_KRON_TF32_STAGES_ROWS,
-        STAGE = LANES ? WN_KRON_TF32_STAGE_LANES : WN_KRON_TF32_STAGE_ROWS,
+        STAGES = WN_KRON_TF32_STAGES(FORM),
+        STAGE = WN_KRON_TF32_STAGE(FORM),
         VECTOR_BYTES = STAGE - WEIGHT_BYTES,
         FULL_AT = STAGES * STAGE,
         EMPTY_AT = FULL_AT + 8 * STAGES,
         END = EMPTY_AT + 8 * STAGES
     };
-    static_assert(END == WN_KRON_TF32_SHARED(STAGES, STAGE), "the host asks for other bytes");
+    static_assert(END == WN_KRON_TF32_SHARED(FORM), "the host asks for other bytes");
 };
 
 // A tile: its first vector, its group, its first output, the first features of x and y.
 struct tile {
     int vector, group, part, x_feature, y_feature;
 };
-template <bool LANES>
+template <int FORM>
 static __device__ __forceinline__ tile tile_of(const wn__gpu_kron_tf32 &p, int index) {
     tile t;
     t.part = index % p.parts;
     t.group = index / p.parts % p.groups;
     t.vector = index / p.parts / p.groups * WN_KRON_TF32_VECTORS;
-    const int quarter = LANES ? p.d / 4 : 1, i = t.group / quarter;
-    const int l = LANES ? 4 * (t.group % quarter) : 0;
+    const int quarter = FORM == LANES ? p.d / 4 : 1;
+    const int i = FORM == SIDES ? MATRICES * t.group : t.group / quarter;
+    const int l = FORM == LANES ? MATRICES * (t.group % quarter) : 0;
     t.x_feature = i * p.c * p.d + l;
     t.y_feature = i * p.b * p.d + l;
     return t;
@@ -101,38 +107,41 @@ static __device__ __forceinline__ void arrive_with_copies(uint32_t barrier) {
 }
 
 // Lanes: [half of 8 inputs][vector][input of four blocks], the eight inputs of a vector at their
-// number xor its last three bits. Rows: [vector][four inputs], at their number xor bits 1 and 2.
-template <bool LANES>
+// number xor its last three bits. Else [block][vector][four inputs], at their number xor bits 1 and
+// 2 of the vector's.
+template <int FORM>
 static __device__ __forceinline__ void bring(const wn__gpu_kron_tf32 &p, const tile &t, uint32_t to,
                                              int step) {
     enum {
-        PIECES = LANES ? INPUTS : INPUTS / 4, // of a vector
-        AT_ONCE = WARPGROUP / PIECES,         // vectors
+        PIECES = FORM == ROWS ? INPUTS / 4 : INPUTS, // of a vector
+        AT_ONCE = WARPGROUP / PIECES,                // vectors
         TIMES = WN_KRON_TF32_VECTORS / AT_ONCE
     };
     const int thread = (int)threadIdx.x, piece = thread % PIECES, first = thread / PIECES;
-    const int input = INPUTS * step + (LANES ? piece : 4 * piece);
-    const float *from =
-        p.x + (int64_t)(t.vector + first) * p.x_vector + t.x_feature + (int64_t)input * p.d;
+    const int block = FORM == SIDES ? piece / 4 : 0;
+    const int input = INPUTS * step + (FORM == LANES ? piece : 4 * (piece % 4));
+    const float *from = p.x + (int64_t)(t.vector + first) * p.x_vector + t.x_feature +
+                        (int64_t)block * p.c + (int64_t)input * p.d;
     int left = input < p.c ? p.n - t.vector - first : 0;
-    to += LANES ? (piece >> 3) * (WN_KRON_TF32_VECTORS * 128) + first * 128 +
-                      (((piece & 7) ^ (first & 7)) << 4)
-                : first * 64 + ((piece ^ (first >> 1 & 3)) << 4);
+    to += FORM == LANES ? (piece >> 3) * (WN_KRON_TF32_VECTORS * 128) + first * 128 +
+                              (((piece & 7) ^ (first & 7)) << 4)
+                        : block * SIDE_BYTES + first * 64 + ((piece % 4 ^ (first >> 1 & 3)) << 4);
 #pragma unroll 4
     for (int i = 0; i < TIMES; i++) {
-        copy_async(to + i * AT_ONCE * (LANES ? 128 : 64), left > 0 ? from : p.x, left > 0 ? 16 : 0);
+        copy_async(to + i * AT_ONCE * (FORM == LANES ? 128 : 64), left > 0 ? from : p.x,
+                   left > 0 ? 16 : 0);
         from += AT_ONCE * p.x_vector;
         left -= AT_ONCE;
     }
 }
 
-template <bool LANES>
+template <int FORM>
 static __device__ __forceinline__ void produce(const wn__gpu_kron_tf32 &p, uint32_t base) {
-    typedef layout<LANES> at;
+    typedef layout<FORM> at;
     const uint64_t policy = keep_in_l2();
     ring r = {0, 1};
     for (int index = (int)blockIdx.x; index < p.count; index += (int)gridDim.x) {
-        const tile t = tile_of<LANES>(p, index);
+        const tile t = tile_of<FORM>(p, index);
         const float *weights =
             p.tiles + ((int64_t)t.group * p.parts + t.part) * p.steps * WN_KRON_TF32_STEP;
 #pragma unroll 1
@@ -143,7 +152,7 @@ static __device__ __forceinline__ void produce(const wn__gpu_kron_tf32 &p, uint3
                 barrier_expect(full, WEIGHT_BYTES);
                 copy_bytes(to + at::VECTOR_BYTES, weights, WEIGHT_BYTES, full, policy);
             }
-            bring<LANES>(p, t, to, s);
+            bring<FORM>(p, t, to, s);
             arrive_with_copies(full);
             weights += WN_KRON_TF32_STEP;
             r.next<at::STAGES>();
@@ -198,19 +207,20 @@ static __device__ __forceinline__ void add_to(float (&sum)[32], float (&d)[32]) 
 }
 
 // One step: eight products of eight inputs and 64 outputs, each of three; two are under way.
-template <bool LANES>
+template <int FORM>
 static __device__ __forceinline__ void multiply(sums &sum, const uint8_t *x, uint32_t weights,
                                                 int row) {
     float d[2][32];
     uint32_t high[2][4], low[2][4];
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-        numbers<LANES> v;
-        v.load(x, row, half);
+        numbers<FORM == LANES> v;
+        if (FORM != SIDES) v.load(x, row, half);
 #pragma unroll
         for (int m = 0; m < MATRICES; m++) {
-            const int now = m & 1, parts = LANES ? now : half;
-            if (LANES || m == 0)
+            const int now = m & 1, parts = FORM == ROWS ? half : now;
+            if (FORM == SIDES) v.load(x + m * SIDE_BYTES, row, half);
+            if (FORM != ROWS || m == 0)
 #pragma unroll
                 for (int e = 0; e < 4; e++)
                     tf32_parts(v.get(e, m), high[parts][e], low[parts][e]);
@@ -233,10 +243,13 @@ static __device__ __forceinline__ void multiply(sums &sum, const uint8_t *x, uin
 
 // ---- results
 
-template <bool LANES>
+template <int FORM>
 static __device__ __noinline__ float whole(const wn__gpu_kron_tf32 &p, const tile &t, int vector,
                                            int which, int row) {
-    const float *x = p.x + (int64_t)vector * p.x_vector + t.x_feature + (LANES ? which : 0);
+    const float *x = p.x + (int64_t)vector * p.x_vector + t.x_feature +
+                     (FORM == LANES   ? which
+                      : FORM == SIDES ? which * p.c
+                                      : 0);
     const float *w = p.tiles + ((int64_t)t.group * p.parts + t.part) * p.steps * WN_KRON_TF32_STEP +
                      which * (MATRIX_BYTES / 4) + row * 32;
     float v = 0;
@@ -252,7 +265,7 @@ static __device__ __noinline__ float whole(const wn__gpu_kron_tf32 &p, const til
 }
 
 // Outputs that are not finite are made again, as the numbers whole make them.
-template <bool LANES, int N>
+template <int FORM, int N>
 static __device__ __forceinline__ void check(const wn__gpu_kron_tf32 &p, const tile &t, int vector,
                                              float (&v)[N], int which, int row) {
     float zero = 0;
@@ -262,10 +275,10 @@ static __device__ __forceinline__ void check(const wn__gpu_kron_tf32 &p, const t
     if (zero == 0) return;
 #pragma unroll
     for (int i = 0; i < N; i++)
-        v[i] = whole<LANES>(p, t, vector, LANES ? i : which, LANES ? row : row + i);
+        v[i] = whole<FORM>(p, t, vector, FORM == LANES ? i : which, FORM == LANES ? row : row + i);
 }
 
-template <bool LANES>
+template <int FORM>
 static __device__ __forceinline__ void store(const wn__gpu_kron_tf32 &p, sums &sum, const tile &t,
                                              int row) {
     const int column = 2 * ((int)threadIdx.x & 3);
@@ -276,7 +289,7 @@ static __device__ __forceinline__ void store(const wn__gpu_kron_tf32 &p, sums &s
         float *y = p.y + (int64_t)vector * p.y_vector + t.y_feature;
 #pragma unroll
         for (int j = 0; j < OUTPUTS / 8; j++) {
-            if (LANES) {
+            if (FORM == LANES) {
 #pragma unroll
                 for (int e = 0; e < 2; e++) {
                     const int at = 8 * j + column + e, i = 4 * j + 2 * h + e;
@@ -284,7 +297,7 @@ static __device__ __forceinline__ void store(const wn__gpu_kron_tf32 &p, sums &s
                     if (output >= p.b) continue;
                     float4 *to = (float4 *)(y + (int64_t)output * p.d);
                     float v[4] = {sum[0][i], sum[1][i], sum[2][i], sum[3][i]};
-                    check<LANES>(p, t, vector, v, 0, at);
+                    check<FORM>(p, t, vector, v, 0, at);
                     float4 old = make_float4(0, 0, 0, 0);
                     if (p.accumulate != 0) old = *to;
                     *to = make_float4(v[0] + old.x, v[1] + old.y, v[2] + old.z, v[3] + old.w);
@@ -293,11 +306,12 @@ static __device__ __forceinline__ void store(const wn__gpu_kron_tf32 &p, sums &s
 #pragma unroll
                 for (int m = 0; m < MATRICES; m++) {
                     const int at = 8 * j + column, i = 4 * j + 2 * h;
-                    const int output = (t.part * MATRICES + m) * OUTPUTS + at;
+                    const int output =
+                        (FORM == ROWS ? t.part * MATRICES + m : t.part) * OUTPUTS + at;
                     if (output >= p.b) continue; // b is even
-                    float2 *to = (float2 *)(y + output);
+                    float2 *to = (float2 *)(y + (FORM == SIDES ? m * p.b : 0) + output);
                     float v[2] = {sum[m][i], sum[m][i + 1]};
-                    check<LANES>(p, t, vector, v, m, at);
+                    check<FORM>(p, t, vector, v, m, at);
                     float2 old = make_float2(0, 0);
                     if (p.accumulate != 0) old = *to;
                     *to = make_float2(v[0] + old.x, v[1] + old.y);
@@ -307,30 +321,30 @@ static __device__ __forceinline__ void store(const wn__gpu_kron_tf32 &p, sums &s
     }
 }
 
-template <bool LANES>
+template <int FORM>
 static __device__ __forceinline__ void consume(const wn__gpu_kron_tf32 &p, const uint8_t *memory,
                                                uint32_t base, int which) {
-    typedef layout<LANES> at;
+    typedef layout<FORM> at;
     const int row = which * 64 + row_of_lane();
     ring r = {0, 0};
     for (int index = (int)blockIdx.x; index < p.count; index += (int)gridDim.x) {
-        const tile t = tile_of<LANES>(p, index);
+        const tile t = tile_of<FORM>(p, index);
         sums sum = {};
 #pragma unroll 1
         for (int s = 0; s < p.steps; s++) {
             barrier_wait(base + at::FULL_AT + 8 * r.stage, r.phase);
-            multiply<LANES>(sum, memory + r.stage * at::STAGE,
-                            base + r.stage * at::STAGE + at::VECTOR_BYTES, row);
+            multiply<FORM>(sum, memory + r.stage * at::STAGE,
+                           base + r.stage * at::STAGE + at::VECTOR_BYTES, row);
             __syncwarp();
             if ((threadIdx.x & 31) == 0) barrier_arrive(base + at::EMPTY_AT + 8 * r.stage);
             r.next<at::STAGES>();
         }
-        store<LANES>(p, sum, t, row);
+        store<FORM>(p, sum, t, row);
     }
 }
 
-template <bool LANES> static __device__ __forceinline__ void factor(const wn__gpu_kron_tf32 &p) {
-    typedef layout<LANES> at;
+template <int FORM> static __device__ __forceinline__ void factor(const wn__gpu_kron_tf32 &p) {
+    typedef layout<FORM> at;
     extern __shared__ __align__(1024) uint8_t memory[];
     const uint32_t base = shared_address(memory);
     // the same in a whole warp, which lets descriptors stay in uniform registers
@@ -345,18 +359,18 @@ template <bool LANES> static __device__ __forceinline__ void factor(const wn__gp
     __syncthreads();
     if (group == 0) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
-        produce<LANES>(p, base);
+        produce<FORM>(p, base);
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
-        consume<LANES>(p, memory, base, group - 1);
+        consume<FORM>(p, memory, base, group - 1);
     }
 }
 
-extern "C" __global__ void __launch_bounds__(WN_KRON_TF32_THREADS, 1)
-    wn_kron_tf32_lanes(const __grid_constant__ wn__gpu_kron_tf32 p) {
-    factor<true>(p);
-}
-extern "C" __global__ void __launch_bounds__(WN_KRON_TF32_THREADS, 1)
-    wn_kron_tf32_rows(const __grid_constant__ wn__gpu_kron_tf32 p) {
-    factor<false>(p);
-}
+#define KERNEL(name, form)                                                                         \
+    extern "C" __global__ void __launch_bounds__(WN_KRON_TF32_THREADS, 1)                          \
+        wn_kron_tf32_##name(const __grid_constant__ wn__gpu_kron_tf32 p) {                         \
+        factor<form>(p);                                                                           \
+    }
+KERNEL(lanes, LANES)
+KERNEL(sides, SIDES)
+KERNEL(rows, ROWS)
