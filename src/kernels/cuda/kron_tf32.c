@@ -24,12 +24,11 @@ typedef struct cut {
 // mostly of zeros, those of one block up to OUTPUTS of its own. Beyond NEAR blocks side by side
 // every 16 bytes of x are looked up in L2 by themselves, which takes as long as sm80 where inputs
 // are not many.
-enum { LEAST_INPUTS = 16, LEAST_OUTPUTS = 33, ALONE = 128, NEAR = 8, FAR = 16, MANY = 320 };
+enum { LEAST_INPUTS = 16, LEAST_OUTPUTS = 33, ALONE = 128, NEAR = 8, MANY = 320 };
 
 static bool is_wide(const wn__kron_size *s) {
     if (s->c < LEAST_INPUTS || s->b < LEAST_OUTPUTS) return false;
-    if (s->d > 1)
-        return s->d % WN_KRON_TF32_MATRICES == 0 && (s->d <= NEAR || (s->d <= FAR && s->c >= MANY));
+    if (s->d > 1) return s->d % WN_KRON_TF32_MATRICES == 0 && (s->d <= NEAR || s->c >= MANY);
     return s->b % 2 == 0 && s->c % 4 == 0 && (s->b > ALONE || s->a % WN_KRON_TF32_MATRICES == 0);
 }
 
@@ -85,7 +84,7 @@ bool wn__accepts_gpu_kron_tf32(const void *args, char *why, size_t n) {
             why, n,
             "no factor has wide blocks: %d outputs, %d inputs, d 4 or 8, or d 1 and four "
             "such blocks or %d outputs",
-            LEAST_OUTPUTS, LEAST_INPUTS, ALONE + 1);
+            LEAST_OUTPUTS, LEAST_INPUTS, MANY, ALONE + 1);
     else if (!in_order(&p->x) || !in_order(&p->y))
         (void)snprintf(why, n, "x or y is not batch first with rows of whole 16 bytes");
     else
