@@ -21,7 +21,7 @@ typedef struct cut {
 } cut;
 
 // Fewer inputs than this have a narrower bound than two parts keep; products of fewer outputs are
-// mostly of zeros, those of one block up to OUTPUTS of its own. Beyond NEAR blocks side by side
+// mostly of zeros, those of one block up to ALONE of its own. Beyond NEAR blocks side by side
 // every 16 bytes of x are looked up in L2 by themselves, which takes as long as sm80 where inputs
 // are not many.
 enum { LEAST_INPUTS = 16, LEAST_OUTPUTS = 33, ALONE = 128, NEAR = 8, MANY = 320 };
