@@ -82,8 +82,8 @@ bool wn__accepts_gpu_kron_tf32(const void *args, char *why, size_t n) {
     if (wide == 0)
         (void)snprintf(
             why, n,
-            "no factor has wide blocks: %d outputs, %d inputs, d 4 or 8, or d 1 and four "
-            "such blocks or %d outputs",
+            "no factor has wide blocks: %d outputs, %d inputs, d a multiple of 4 (beyond 8 from %d "
+            "inputs on), or 1 and four such blocks or %d outputs",
             LEAST_OUTPUTS, LEAST_INPUTS, MANY, ALONE + 1);
     else if (!in_order(&p->x) || !in_order(&p->y))
         (void)snprintf(why, n, "x or y is not batch first with rows of whole 16 bytes");
