@@ -358,8 +358,8 @@ static void counts_bytes_and_flops(void **state) {
     open_plain(&r, "2:4:row", 16, 8, false, true);
     r.l.type->bytes(&r.l, &bytes);
     r.l.type->flops(&r.l, &flops);
-    // By the lists of one slice: 17 starts, 64 values and 64 rows, and room to read 8 more.
-    assert_int_equal(bytes.backward, 17 * 4 + (64 + 8) * (8 + 1));
+    // By the lists of one slice: 17 starts, 64 values and 64 rows, and room to read 64 more.
+    assert_int_equal(bytes.backward, 17 * 4 + (64 + 64) * (8 + 1));
     assert_true(flops.input_gradient == 16 * 8 && flops.weight_gradient == 2 * 16 * 8);
     close_layer(&r);
     open_plain(&r, "2:4:row+mvue", 19, 8, false, true);

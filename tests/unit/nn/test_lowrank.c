@@ -463,7 +463,7 @@ static void counts_bytes_and_flops(void **state) {
     r.l.type->bytes(&r.l, &bytes);
     r.l.type->flops(&r.l, &flops);
     assert_int_equal(bytes.forward, (4 * 8 * 8 + 4 * 2) + (8 * 2 * 8 + 8 * 1));
-    assert_int_equal(bytes.backward, (17 * 4 + (4 * 8 + 8) * 9) + (5 * 4 + (8 * 2 + 8) * 9));
+    assert_int_equal(bytes.backward, (17 * 4 + (4 * 8 + 64) * 9) + (5 * 4 + (8 * 2 + 64) * 9));
     assert_int_equal(bytes.state, (8 + 2 * 16) + (8 + 2 * 8));
     assert_true(flops.forward == 4 * 24 && flops.input_gradient == 4 * 24);
     close_layer(&r);

@@ -372,7 +372,7 @@ static void counts_bytes_and_flops(void **state) {
     r.l.type->flops(&r.l, &flops);
     assert_int_equal(bytes.dense, 8 * 18 * 8);
     assert_int_equal(bytes.forward, 8 * 10 * 8 + 8 * 3);
-    assert_int_equal(bytes.backward, 19 * 4 + (8 * 10 + 8) * (8 + 1)); // lists of one slice
+    assert_int_equal(bytes.backward, 19 * 4 + (8 * 10 + 64) * (8 + 1)); // lists of one slice
     assert_int_equal(bytes.state, 8 + 2 * 8 * 5);
     assert_true(flops.forward == 2 * 8 * 10);
     assert_true(flops.input_gradient == 2 * 8 * 10 && flops.weight_gradient == 2 * 8 * 18);
