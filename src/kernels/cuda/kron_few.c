@@ -19,7 +19,8 @@ enum {
     MOST = 256,       // vectors
     TINY = 4,         // inputs, and outputs of a gradient, up to which others have none better
     MOST_TINY = 4096, // vectors of these
-    LEAST = 16        // products that float32 sums are of, from which on two parts are near enough
+    LEAST = 16,       // products that float32 sums are of, from which on two parts are near enough
+    MOST_DOWN = 65535 // tiles along a grid's second side: of a gradient's outputs
 };
 
 // ---- views
@@ -239,6 +240,9 @@ bool wn__accepts_gpu_kron_grad_few(const void *args, char *why, size_t n) {
     if (!wn__accepts_gpu_kron_grad(args, why, n) || !fits_grid(&p->dw, s.c, why, n)) return false;
     if (p->x.shape[0] > most || p->x.shape[0] < least)
         (void)snprintf(why, n, "%lld vectors: %d to %d", (long long)p->x.shape[0], least, most);
+    else if (s.b > (int64_t)MOST_DOWN * WN_KRON_FEW_SIDE)
+        (void)snprintf(why, n, "%lld outputs of a block are more than a grid holds",
+                       (long long)s.b);
     else
         return true;
     return false;

@@ -469,6 +469,7 @@ wn__cu_result cuLaunchKernelEx(const wn__cu_launch *launch, wn__cu_function func
     work w = {.which = function->which};
     const unsigned cluster = fake_cuda.last_cluster != 0 ? fake_cuda.last_cluster : 1;
     if (launch->grid[0] % cluster != 0) return INVALID_VALUE;
+    if (launch->grid[1] > 65535 || launch->grid[2] > 65535) return INVALID_VALUE;
     if (w.which >= OTHERS) {
         if (!fake_device24_fits(w.which - OTHERS, arguments[0], launch, cluster))
             return INVALID_VALUE;

@@ -13,6 +13,7 @@
 #include "kernels/cuda/args_few.h"
 #include "kernels/cuda/few_plan.h"
 #include "kernels/cuda/images.h"
+#include "kernels/kron_grad.h"
 #include "kernels/mask24.h"
 #include "kernels/op.h"
 #include "kernels/pack24.h"
@@ -194,6 +195,7 @@ static void test_launch_path(void **state) {
         int64_t cases = 0, failed = 1;
         assert_int_equal(wn_kernels_check(&o, on_result, NULL, &cases, &failed), WN_OK);
         assert_int_equal(failed, 0);
+        assert_true(cases > 0);
         all += cases;
     }
     assert_true(all > 200);
@@ -250,6 +252,28 @@ static void test_tf32(void **state) {
     fake->memory_bytes = (size_t)1 << 30;
     for (size_t i = 0; i < sizeof problems / sizeof *problems; i++)
         check_problem("kron_mul", "sm90a_tf32", problems[i], 1);
+}
+
+// A gradient's outputs go down a grid, which holds no more than so many tiles of them.
+static void test_kron_grad_few(void **state) {
+    (void)state;
+    enum { N = 32, C = 32, MOST = 65535 * 32 };
+    scene s;
+    const wn__kernel *k;
+    if (!wn__device_code_built()) skip();
+    begin(&s);
+    const wn__exec planning = {
+        .gpu = s.gpu, .device = {.kind = WN_DEVICE_CUDA}, .force = "kron_grad:sm80_few"};
+    for (int64_t b = MOST; b <= MOST + 1; b++) {
+        wn__kron_grad p = {.x = wn__tensor2(NULL, WN_DTYPE_BF16, N, C),
+                           .dy = wn__tensor2(NULL, WN_DTYPE_BF16, N, b),
+                           .dw = wn__tensor4(NULL, WN_DTYPE_BF16, 1, b, C, 1)};
+        p.x.device.kind = p.dy.device.kind = p.dw.device.kind = WN_DEVICE_CUDA;
+        assert_int_equal(wn__plan(&planning, WN__OP_kron_grad, &p, &k),
+                         b > MOST ? WN_UNSUPPORTED : WN_OK);
+    }
+    assert_non_null(strstr(wn_last_error(), "2097121 outputs of a block are more than a grid"));
+    end(&s);
 }
 
 // So has that of what is sparse along its rows, b lying along k, and of choosing tokens; where b
@@ -333,7 +357,7 @@ int main(void) {
         cmocka_unit_test(test_refused_data), cmocka_unit_test(test_graph),
         cmocka_unit_test(test_launch_path),  cmocka_unit_test(test_last_tile),
         cmocka_unit_test(test_tf32),         cmocka_unit_test(test_last_tile_of_rows),
-        cmocka_unit_test(test_few),
+        cmocka_unit_test(test_few),          cmocka_unit_test(test_kron_grad_few),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
