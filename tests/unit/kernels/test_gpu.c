@@ -276,6 +276,22 @@ static void test_kron_grad_few(void **state) {
     end(&s);
 }
 
+// Blocks whose numbers are no whole pieces, and vectors that do not lie so, are not taken.
+static void test_tf32_refused(void **state) {
+    (void)state;
+    static const char *const problems[] = {
+        "n=1,a=4,s=1,t=131,r=1,c=20,d=1,count=1,dtype=f32", // pairs of outputs
+        "n=1,a=4,s=1,t=132,r=1,c=21,d=1,count=1,dtype=f32", // fours of inputs
+        "n=5,a=1,s=1,t=65,r=1,c=20,d=6,count=1,dtype=f32",
+        "n=5,a=1,s=1,t=65,r=1,c=15,d=4,count=1,dtype=f32",
+        "n=5,a=1,s=1,t=65,r=1,c=20,d=4,count=1,dtype=f32,batch=in",
+        "n=5,a=1,s=1,t=65,r=1,c=20,d=4,count=1,dtype=f32,batch=out"};
+    if (!wn__device_code_built()) skip();
+    fake->memory_bytes = (size_t)1 << 30;
+    for (size_t i = 0; i < sizeof problems / sizeof *problems; i++)
+        check_problem("kron_mul", "sm90a_tf32", problems[i], 0);
+}
+
 // So has that of what is sparse along its rows, b lying along k, and of choosing tokens; where b
 // lies along its columns there are boxes of 64.
 static void test_last_tile_of_rows(void **state) {
@@ -358,6 +374,7 @@ int main(void) {
         cmocka_unit_test(test_launch_path),  cmocka_unit_test(test_last_tile),
         cmocka_unit_test(test_tf32),         cmocka_unit_test(test_last_tile_of_rows),
         cmocka_unit_test(test_few),          cmocka_unit_test(test_kron_grad_few),
+        cmocka_unit_test(test_tf32_refused),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
