@@ -14,6 +14,7 @@
 #include "kernels/cuda/few_plan.h"
 #include "kernels/cuda/images.h"
 #include "kernels/kron_grad.h"
+#include "kernels/kron_mul.h"
 #include "kernels/mask24.h"
 #include "kernels/op.h"
 #include "kernels/pack24.h"
@@ -276,6 +277,31 @@ static void test_kron_grad_few(void **state) {
     end(&s);
 }
 
+// Views that begin between two pieces of 16 bytes are taken number by number: each operand in turn.
+static void test_kron_few_views(void **state) {
+    (void)state;
+    enum { N = 2, B = 8, C = 32, D = 8 };
+    if (!wn__device_code_built()) skip();
+    for (int which = 0; which < 4; which++) {
+        scene s;
+        begin(&s);
+        wn_tensor x = place(&s, WN_DTYPE_F32, N, C * D + 4, NULL);
+        wn_tensor y = place(&s, WN_DTYPE_F32, N, B * D + 4, NULL);
+        const wn_tensor room = place(&s, WN_DTYPE_F32, B, C * D + 4, NULL);
+        x.shape[1] = C * D;
+        y.shape[1] = B * D;
+        wn_tensor w = wn__tensor4(room.data, WN_DTYPE_F32, 1, B, C, D);
+        w.device = room.device;
+        wn_tensor *one = which == 1 ? &x : which == 2 ? &w : &y;
+        if (which > 0) one->data = (float *)one->data + 1;
+        wn__kron_mul p = {.x = x, .y = y, .w = {w}, .count = 1};
+        s.x.force = "kron_mul:sm80_few";
+        assert_int_equal(wn__run(&s.x, WN__OP_kron_mul, &p), WN_OK);
+        assert_int_equal(wn__gpu_finish(s.gpu), WN_OK);
+        end(&s);
+    }
+}
+
 // Blocks whose numbers are no whole pieces, and vectors that do not lie so, are not taken.
 static void test_tf32_refused(void **state) {
     (void)state;
@@ -374,7 +400,7 @@ int main(void) {
         cmocka_unit_test(test_launch_path),  cmocka_unit_test(test_last_tile),
         cmocka_unit_test(test_tf32),         cmocka_unit_test(test_last_tile_of_rows),
         cmocka_unit_test(test_few),          cmocka_unit_test(test_kron_grad_few),
-        cmocka_unit_test(test_tf32_refused),
+        cmocka_unit_test(test_tf32_refused), cmocka_unit_test(test_kron_few_views),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
