@@ -10,8 +10,8 @@
  *   start   I32 [s, c+1]   column j of slice i has the entries start[i][j] .. start[i][j+1] - 1 of
  *                          the slice; s = ceil(r / WN_COLUMNS24_SLICE)
  *   values  [s, L]         L = 2 ceil(c/4) min(r, WN_COLUMNS24_SLICE) + WN_COLUMNS24_SLACK: room
- * for the fullest slice, and for reading whole vectors row     U8 [s, L]      the row of each
- * entry, counted from the slice's first
+ *                          for the fullest slice, and for reading whole vectors
+ *   row     U8 [s, L]      the row of each entry, counted from the slice's first
  *
  * What a slice does not fill is 0. Packing reads the mask, never "value != 0"; values are copied
  * bit for bit. A mask that pack24 refuses is refused with pack24's message. Bit-exact on every
