@@ -85,8 +85,7 @@ static wn__kron_work wide_work(int i) {
     wn__kron_work w = {.kind = WN__KRON_PAIR, .out = n, .in = n, .count = 2};
     w.size = (wn__kron_size){r, block, block, 1};
     w.params = (double)n * (double)n / 4;
-    (void)snprintf(w.name, sizeof w.name, "two factors 25 %% monarch:%" PRId64 ":%" PRId64, block,
-                   r);
+    (void)snprintf(w.name, sizeof w.name, "two factors 25 %% monarch:%d:%d", (int)block, (int)r);
     return w;
 }
 

@@ -17,7 +17,7 @@ enum { WN__KRON_SAMPLE = 24 };
 typedef enum wn__kron_kind { WN__KRON_FACTOR, WN__KRON_PAIR, WN__KRON_BUTTERFLY } wn__kron_kind;
 
 typedef struct wn__kron_work {
-    char name[48]; /* "factor (8,48,192,4)", "two factors 25 %", "butterfly radix 16" */
+    char name[52]; /* "factor (8,48,192,4)", "two factors 25 %", "butterfly radix 16" */
     wn__kron_kind kind;
     int64_t out, in;
     double params;
