@@ -91,16 +91,17 @@ static int run_all(wn__op op, const char *problem) {
     return ran;
 }
 
-// All rests of groups behind the last chunk, of one slice and of two; pairs of outputs and one
-// that is left over; whole tiles, and tokens that are none.
+// All rests of groups behind the last chunk, of one slice and of two; a pair of outputs, several,
+// and one that is left over; whole tiles, those of which six or seven vectors exist, and tokens
+// that are none.
 static void check_products(wn__op op, const char *tokens, const char *dtype) {
-    static const int64_t lanes[] = {64, 128, 21};
+    static const int64_t lanes[] = {64, 128, 56, 48, 21}, outputs[] = {2, 3, 7};
     char text[128];
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 5; i++)
         for (int64_t k = 4; k <= 136; k += 4)
-            for (int64_t n = 2; n <= 3; n++) {
+            for (int o = 0; o < 3; o++) {
                 (void)snprintf(text, sizeof text, "%s=%lld,n=%lld,k=%lld,dtype=%s", tokens,
-                               (long long)lanes[i], (long long)n, (long long)k, dtype);
+                               (long long)lanes[i], (long long)outputs[o], (long long)k, dtype);
                 (void)run_all(op, text);
             }
 }
@@ -163,6 +164,46 @@ static void test_factors(void **state) {
                 }
 }
 
+// The same, batch first: blocks side by side whose weights are packed by each task, before all, or
+// not at all; inputs that are read where they lie; outputs that fill no vector and no strip.
+static void test_factors_first(void **state) {
+    (void)state;
+    static const int64_t blocks[] = {4, 8, 16, 32}, tokens[] = {25, 101, 790};
+    static const int64_t sides[][2] = {{18, 19}, {21, 70}};
+    static const char *const dtypes[] = {"f32", "bf16"};
+    char text[128];
+    for (int i = 0; i < 4; i++)
+        for (int s = 0; s < 2; s++)
+            for (int n = 0; n < 3; n++)
+                for (int t = 0; t < 2; t++) {
+                    (void)snprintf(text, sizeof text,
+                                   "n=%lld,a=2,s=1,t=%lld,r=1,c=%lld,d=%lld,count=1,dtype=%s",
+                                   (long long)tokens[n], (long long)sides[s][0],
+                                   (long long)sides[s][1], (long long)blocks[i], dtypes[t]);
+                    (void)run_all(WN__OP_kron_mul, text);
+                }
+}
+
+// Lists of what columns keep: blocks of rows and of columns that are not whole; and what reads
+// them, which goes on by whole vectors.
+static void test_lists(void **state) {
+    (void)state;
+    static const int64_t rows[] = {1, 3, 16, 63, 64, 67, 131};
+    static const char *const dtypes[] = {"f32", "bf16"};
+    char text[128];
+    for (int i = 0; i < 7; i++)
+        for (int64_t c = 1; c <= 133; c += 6)
+            for (int t = 0; t < 2; t++) {
+                (void)snprintf(text, sizeof text, "r=%lld,c=%lld,dtype=%s", (long long)rows[i],
+                               (long long)c, dtypes[t]);
+                (void)run_all(WN__OP_columns24, text);
+                (void)snprintf(text, sizeof text, "T=%lld,r=%lld,c=%lld,kept=uneven,dtype=%s",
+                               (long long)(20 + c % 50), (long long)rows[i], (long long)c,
+                               dtypes[t]);
+                (void)run_all(WN__OP_spmm24_columns, text);
+            }
+}
+
 // Where there are vectors, something ran.
 static void test_runs(void **state) {
     (void)state;
@@ -172,11 +213,15 @@ static void test_runs(void **state) {
     assert_int_equal(run_all(WN__OP_mvue24, "r=8,c=64") > 0, avx2);
     assert_int_equal(run_all(WN__OP_mvue24_tokens, "r=8,c=64") > 0, avx2);
     assert_int_equal(run_all(WN__OP_kron_mul, "n=40,count=1,batch=last") > 0, avx2);
+    assert_int_equal(run_all(WN__OP_columns24, "r=70,c=70") > 0, avx2);
+    assert_int_equal(run_all(WN__OP_spmm24_columns, "T=64,r=70,c=70") > 0, avx2);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products), cmocka_unit_test(test_kept_places),
-        cmocka_unit_test(test_draws), cmocka_unit_test(test_factors), cmocka_unit_test(test_runs)};
+        cmocka_unit_test(test_products),      cmocka_unit_test(test_kept_places),
+        cmocka_unit_test(test_draws),         cmocka_unit_test(test_factors),
+        cmocka_unit_test(test_factors_first), cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_runs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
