@@ -106,14 +106,19 @@ static int64_t next_divisor(int64_t n, int64_t from) {
     return n;
 }
 
-// Larger blocks where even rank 1 is too much, then the largest rank that is not.
-static wn_status shrink(wn__ks_target *t, double ratio) {
+// Larger blocks where even rank 1 is too much, then the largest rank that is not. given: what was
+// asked for, of which `ratio` is left.
+static wn_status shrink(wn__ks_target *t, double ratio, double given) {
     while (share_of(t, 1) > ratio) {
         bool rows = t->c >= t->l->in || (t->b <= t->c && t->b < t->l->out);
-        if (rows && t->b >= t->l->out)
-            return wn__fail(WN_INVALID,
-                            "%s: a ratio of %g; one block of rank 1%s has %.4g of the parameters",
-                            t->l->name, ratio, t->k > 0 ? " and the head" : "", share_of(t, 1));
+        if (rows && t->b >= t->l->out) {
+            char less[64] = "";
+            if (ratio != given)
+                (void)snprintf(less, sizeof less, ", of which butterflies leave %.4g", ratio);
+            return wn__fail(
+                WN_INVALID, "%s: a ratio of %g%s; one block of rank 1%s has %.4g of the parameters",
+                t->l->name, given, less, t->k > 0 ? " and the head" : "", share_of(t, 1));
+        }
         if (rows)
             t->b = next_divisor(t->l->out, t->b);
         else
@@ -174,7 +179,7 @@ static wn_status meet_ratio(wn__ks_apply *a) {
         if (t->b == 0) continue; // a butterfly has no choice
         wn__kron_chain unused;   // names block sizes that do not divide
         WN_TRY(wn__kron_chain_monarch(t->l->out, t->l->in, t->b, t->c, 1, &unused));
-        WN_TRY(shrink(t, ratio));
+        WN_TRY(shrink(t, ratio, a->o->ratio));
         budget += (ratio - share_of(t, t->r)) * (double)(t->l->out * t->l->in);
     }
     spend(a, budget * (1 + 1e-12));

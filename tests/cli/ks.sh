@@ -189,6 +189,8 @@ run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.q_proj=kron:butterfly' --
 says "a ratio of 0.31: the layers that are to become butterflies have 0.3125 of the parameters"
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.up_proj=kron:monarch:8' --sparsity '*.q_proj=kron:butterfly' --ratio 0.0625 --calib "$dir/text" --seq-len 32
 says "the others add to that"
+run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*.up_proj=kron:monarch:8' --sparsity '*.q_proj=kron:butterfly' --ratio 0.0833334 --calib "$dir/text" --seq-len 32
+says "a ratio of 0.0833334, of which butterflies leave 0.02604; one block of rank 1 has"
 run 0 ks apply "$dir/model" -o "$dir/both" --sparsity '*.up_proj=kron:monarch:8' --sparsity '*.q_proj=kron:butterfly' --ratio 0.25 --calib "$dir/text" --calib-tokens 320 --seq-len 32 --rounds 1
 prints "monarch:16x8:1"; prints "butterfly"
 run 1 ks apply "$dir/model" -o "$dir/no" --sparsity '*_proj=kron:monarhc:8' --calib "$dir/text" --seq-len 32
