@@ -183,40 +183,38 @@ static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x
                           bf16 ? "wn_kron_rows_bf16" : "wn_kron_rows_f16", &l, &a);
 }
 
-static size_t most_packed(const wn__kron_mul *p, wn__gpu_kron_bytes *bytes) {
+size_t wn__gpu_kron_most(const wn__kron_mul *p, wn__gpu_kron_bytes *bytes) {
     size_t most = 0;
     for (int t = 0; t < p->count; t++)
         if (bytes(&p->w[t]) > most) most = bytes(&p->w[t]);
     return wn__cuda_whole(most);
 }
 
-// What one factor gives another: rows of whole 16 bytes.
-static int64_t pitch_of(const wn__kron_mul *p) {
+static size_t batch_bytes(const wn_tensor *h) {
+    return wn__cuda_whole((size_t)(h->shape[0] * h->stride[0]) * wn_dtype_size(h->dtype));
+}
+
+wn_tensor wn__gpu_kron_between(const wn__kron_mul *p, int t, char *at) {
     const int64_t piece = 16 / (int64_t)wn_dtype_size(p->x.dtype);
-    return wn__ceil_div(wn__kron_mul_width(p), piece) * piece;
+    const wn__kron_size s = wn__kron_size_of(&p->w[t]);
+    wn_tensor h = wn__tensor2(NULL, p->x.dtype, p->x.shape[0], s.a * s.b * s.d);
+    h.stride[0] = wn__ceil_div(wn__kron_mul_width(p), piece) * piece;
+    if (at != NULL) h.data = at + (size_t)(t % 2) * batch_bytes(&h);
+    return h;
 }
 
-static size_t between_bytes(const wn__kron_mul *p) {
-    return wn__cuda_whole((size_t)(p->x.shape[0] * pitch_of(p)) * wn_dtype_size(p->x.dtype));
+size_t wn__gpu_kron_between_bytes(const wn__kron_mul *p) {
+    const wn_tensor h = wn__gpu_kron_between(p, 0, NULL);
+    return (size_t)(p->count > 2 ? 2 : p->count - 1) * batch_bytes(&h);
 }
 
-size_t wn__gpu_kron_chain_bytes(const wn__kron_mul *p, wn__gpu_kron_bytes *bytes) {
-    return most_packed(p, bytes) + (size_t)(p->count > 2 ? 2 : p->count - 1) * between_bytes(p);
-}
-
-wn_status wn__gpu_kron_chain(const wn__kron_mul *p, wn__exec *x, wn__gpu_kron_bytes *bytes,
+wn_status wn__gpu_kron_chain(const wn__kron_mul *p, wn__exec *x, size_t each,
                              wn__gpu_kron_run *run) {
     wn_tensor from = p->x, to;
     if (p->x.shape[0] == 0) return WN_OK;
     for (int t = 0; t < p->count; t++) {
-        const wn__kron_size s = wn__kron_size_of(&p->w[t]);
         const bool last = t + 1 == p->count;
-        to = p->y;
-        if (!last) {
-            char *between = x->scratch + most_packed(p, bytes) + (size_t)(t % 2) * between_bytes(p);
-            to = wn__tensor2(between, p->x.dtype, p->x.shape[0], s.a * s.b * s.d);
-            to.stride[0] = pitch_of(p);
-        }
+        to = last ? p->y : wn__gpu_kron_between(p, t, x->scratch + each);
         WN_TRY(run(x->gpu, &p->w[t], &from, &to, x->scratch, last && p->accumulate));
         from = to;
     }
@@ -225,11 +223,11 @@ wn_status wn__gpu_kron_chain(const wn__kron_mul *p, wn__exec *x, wn__gpu_kron_by
 
 size_t wn__workspace_kron_mul_sm80(const void *args, int threads) {
     (void)threads;
-    return wn__gpu_kron_chain_bytes(args, packed_bytes);
+    return wn__gpu_kron_most(args, packed_bytes) + wn__gpu_kron_between_bytes(args);
 }
 
 wn_status wn__kron_mul_sm80(const void *args, wn__exec *x) {
-    return wn__gpu_kron_chain(args, x, packed_bytes, run_factor);
+    return wn__gpu_kron_chain(args, x, wn__gpu_kron_most(args, packed_bytes), run_factor);
 }
 
 // ---- whole chains

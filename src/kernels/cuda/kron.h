@@ -27,15 +27,19 @@ size_t wn__gpu_kron_packed_f32(const wn_tensor *w);
 WN_NODISCARD wn_status wn__gpu_kron_factor_f32(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x,
                                                const wn_tensor *y, float *tiles, bool accumulate);
 
-/* A chain factor by factor: what a factor takes of the workspace while it runs, for what it is
- * packed into, and y (+)= its product. The chain takes the most of any, and two batches of vectors
- * for what lies between. */
+/* What factor t of a chain gives the next, rows of whole 16 bytes, in one of two batches that take
+ * turns from `at` on (NULL: its sizes); the bytes of as many of these as the chain needs. */
+wn_tensor wn__gpu_kron_between(const wn__kron_mul *p, int t, char *at);
+size_t wn__gpu_kron_between_bytes(const wn__kron_mul *p);
+
+/* A chain factor by factor: y (+)= the product of one, with `each` bytes of scratch, which the
+ * workspace begins with; the batches between stand behind them. The most of what factors take. */
 typedef size_t wn__gpu_kron_bytes(const wn_tensor *w);
 typedef wn_status wn__gpu_kron_run(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x,
                                    const wn_tensor *y, void *scratch, bool accumulate);
-size_t wn__gpu_kron_chain_bytes(const wn__kron_mul *p, wn__gpu_kron_bytes *bytes);
-WN_NODISCARD wn_status wn__gpu_kron_chain(const wn__kron_mul *p, wn__exec *x,
-                                          wn__gpu_kron_bytes *bytes, wn__gpu_kron_run *run);
+size_t wn__gpu_kron_most(const wn__kron_mul *p, wn__gpu_kron_bytes *bytes);
+WN_NODISCARD wn_status wn__gpu_kron_chain(const wn__kron_mul *p, wn__exec *x, size_t each,
+                                          wn__gpu_kron_run *run);
 
 /* Whether a block of threads may have so many bytes of shared memory: 99 KiB on 8.6, 8.9 and 12.0,
  * more than twice as many on 9.0. */

@@ -276,9 +276,9 @@ static bool accepts_numbers(const wn_tensor *x, char *why, size_t n) {
 typedef struct step {
     operand x, w, y;
     products products;
-    bool accumulate; // by the product itself
-    size_t bytes;    // of scratch; the library's begins at `library`
-    size_t library;
+    bool accumulate;    // by the product itself
+    size_t bytes;       // of scratch
+    size_t products_at; // where that of the products begins
 } step;
 
 static step step_of(const wn_tensor *w, const wn_tensor *x, const wn_tensor *y, bool accumulate,
@@ -290,38 +290,18 @@ static step step_of(const wn_tensor *w, const wn_tensor *x, const wn_tensor *y, 
               .y = result_of(&r, of_vectors(y, &s, s.b), &s, true, accumulate)};
     t.products = products_of(t.x.m, turned(&t.w.m), t.y.m, &s);
     t.accumulate = accumulate && !t.y.permuted;
-    t.library = r.used;
+    t.products_at = r.used;
     t.bytes = r.used + workspace_of(&t.products);
     return t;
-}
-
-// What one factor gives another: rows of whole 16 bytes.
-static wn_tensor between(const wn__kron_mul *p, int t, char *scratch) {
-    const int64_t piece = 16 / (int64_t)wn_dtype_size(p->x.dtype);
-    const wn__kron_size s = wn__kron_size_of(&p->w[t]);
-    const int64_t pitch = wn__ceil_div(wn__kron_mul_width(p), piece) * piece;
-    const size_t bytes =
-        wn__cuda_whole((size_t)(p->x.shape[0] * pitch) * wn_dtype_size(p->x.dtype));
-    wn_tensor h = wn__tensor2(scratch != NULL ? scratch + (size_t)(t % 2) * bytes : NULL,
-                              p->x.dtype, p->x.shape[0], s.a * s.b * s.d);
-    h.stride[0] = pitch;
-    return h;
-}
-
-static size_t between_bytes(const wn__kron_mul *p) {
-    const wn_tensor h = between(p, 0, NULL);
-    const size_t each =
-        wn__cuda_whole((size_t)(h.shape[0] * h.stride[0]) * wn_dtype_size(p->x.dtype));
-    return (size_t)(p->count > 2 ? 2 : p->count - 1) * each;
 }
 
 // Step t of a chain.
 static step chain_step(const wn__kron_mul *p, int t, char *scratch) {
     const bool last = t + 1 == p->count;
-    const wn_tensor x = t > 0 ? between(p, t - 1, scratch) : p->x;
-    const wn_tensor y = last ? p->y : between(p, t, scratch);
+    const wn_tensor x = t > 0 ? wn__gpu_kron_between(p, t - 1, scratch) : p->x;
+    const wn_tensor y = last ? p->y : wn__gpu_kron_between(p, t, scratch);
     return step_of(&p->w[t], &x, &y, last && p->accumulate,
-                   scratch != NULL ? scratch + between_bytes(p) : NULL);
+                   scratch != NULL ? scratch + wn__gpu_kron_between_bytes(p) : NULL);
 }
 
 bool wn__accepts_gpu_kron_mul_batched(const void *args, char *why, size_t n) {
@@ -343,7 +323,7 @@ size_t wn__workspace_kron_mul_cublaslt(const void *args, int threads) {
         const step s = chain_step(p, t, NULL);
         if (s.bytes > most) most = s.bytes;
     }
-    return between_bytes(p) + most;
+    return wn__gpu_kron_between_bytes(p) + most;
 }
 
 wn_status wn__kron_mul_cublaslt(const void *args, wn__exec *x) {
@@ -357,7 +337,7 @@ wn_status wn__kron_mul_cublaslt(const void *args, wn__exec *x) {
         WN_TRY(bring(x->gpu, &s.x));
         WN_TRY(bring(x->gpu, &s.w));
         WN_TRY(multiply(&s.products, s.accumulate, p->count > 1 ? &plain : x,
-                        x->scratch + between_bytes(p) + s.library));
+                        x->scratch + wn__gpu_kron_between_bytes(p) + s.products_at));
         WN_TRY(bring(x->gpu, &s.y));
     }
     return WN_OK;
@@ -373,7 +353,7 @@ static step gradient_step(const wn__kron_grad *p, char *scratch) {
               .w = result_of(&r, of_factor(&p->dw), &s, false, p->accumulate)};
     t.products = products_of(turned(&t.y.m), t.x.m, t.w.m, &s);
     t.accumulate = p->accumulate && !t.w.permuted;
-    t.library = r.used;
+    t.products_at = r.used;
     t.bytes = r.used + workspace_of(&t.products);
     return t;
 }
@@ -398,7 +378,7 @@ wn_status wn__kron_grad_cublaslt(const void *args, wn__exec *x) {
     const step s = gradient_step(args, x->scratch);
     WN_TRY(bring(x->gpu, &s.x));
     WN_TRY(bring(x->gpu, &s.y));
-    WN_TRY(multiply(&s.products, s.accumulate, x, x->scratch + s.library));
+    WN_TRY(multiply(&s.products, s.accumulate, x, x->scratch + s.products_at));
     return bring(x->gpu, &s.w);
 }
 

@@ -144,7 +144,7 @@ static wn_status run_short(wn__gpu *gpu, wn__gpu_kron_few *a, wn_dtype dtype) {
 }
 
 static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x,
-                            const wn_tensor *y, float *sums, bool accumulate) {
+                            const wn_tensor *y, void *sums, bool accumulate) {
     enum { MOST_BLOCKS = 8192 };
     const wn__kron_size s = wn__kron_size_of(w);
     wn__gpu_kron_few a = factor_of(w, x, y);
@@ -179,15 +179,7 @@ bool wn__accepts_gpu_kron_few(const void *args, char *why, size_t n) {
     return false;
 }
 
-static int64_t pitch_of(const wn__kron_mul *p) {
-    const int64_t piece = 16 / (int64_t)wn_dtype_size(p->x.dtype);
-    return wn__ceil_div(wn__kron_mul_width(p), piece) * piece;
-}
-static size_t between_bytes(const wn__kron_mul *p) {
-    return wn__cuda_whole((size_t)(p->x.shape[0] * pitch_of(p)) * wn_dtype_size(p->x.dtype));
-}
-
-// Sums of one factor's parts; two batches between factors.
+// Sums of one factor's parts.
 static size_t sums_bytes(const wn__kron_mul *p) {
     int64_t most = 0;
     for (int t = 0; t < p->count; t++) {
@@ -202,27 +194,11 @@ static size_t sums_bytes(const wn__kron_mul *p) {
 size_t wn__workspace_kron_mul_sm80_few(const void *args, int threads) {
     const wn__kron_mul *p = args;
     (void)threads;
-    return sums_bytes(p) + (size_t)(p->count > 2 ? 2 : p->count - 1) * between_bytes(p);
+    return sums_bytes(p) + wn__gpu_kron_between_bytes(p);
 }
 
 wn_status wn__kron_mul_sm80_few(const void *args, wn__exec *x) {
-    const wn__kron_mul *p = args;
-    wn_tensor from = p->x, to;
-    if (p->x.shape[0] == 0) return WN_OK;
-    for (int t = 0; t < p->count; t++) {
-        const wn__kron_size s = wn__kron_size_of(&p->w[t]);
-        const bool last = t + 1 == p->count;
-        to = p->y;
-        if (!last) {
-            char *between = x->scratch + sums_bytes(p) + (size_t)(t % 2) * between_bytes(p);
-            to = wn__tensor2(between, p->x.dtype, p->x.shape[0], s.a * s.b * s.d);
-            to.stride[0] = pitch_of(p);
-        }
-        WN_TRY(run_factor(x->gpu, &p->w[t], &from, &to, (float *)(void *)x->scratch,
-                          last && p->accumulate));
-        from = to;
-    }
-    return WN_OK;
+    return wn__gpu_kron_chain(args, x, sums_bytes(args), run_factor);
 }
 
 // ---- kron_grad

@@ -148,11 +148,11 @@ static wn_status run_factor(wn__gpu *gpu, const wn_tensor *w, const wn_tensor *x
 
 size_t wn__workspace_kron_mul_sm90a_tf32(const void *args, int threads) {
     (void)threads;
-    return wn__gpu_kron_chain_bytes(args, packed_bytes);
+    return wn__gpu_kron_most(args, packed_bytes) + wn__gpu_kron_between_bytes(args);
 }
 
 wn_status wn__kron_mul_sm90a_tf32(const void *args, wn__exec *x) {
-    return wn__gpu_kron_chain(args, x, packed_bytes, run_factor);
+    return wn__gpu_kron_chain(args, x, wn__gpu_kron_most(args, packed_bytes), run_factor);
 }
 
 #endif

@@ -115,7 +115,18 @@ typedef struct product {
     void *dt;
     float beta;
     int choice;
+    char *workspace;
+    size_t workspace_bytes;
 } product;
+
+// What an algorithm leaves in its workspace, at both ends: nothing that a product is made of.
+static void scribble(const product *p) {
+    enum { MOST = 4096 };
+    const size_t n = p->workspace_bytes < MOST ? p->workspace_bytes : MOST;
+    if (n == 0) return;
+    memset(p->workspace, 0xFF, n);
+    memset(p->workspace + p->workspace_bytes - n, 0xFF, n);
+}
 
 // A number of the environment, for a program that is no test itself, else what the test said.
 static int asked(const char *variable, int said) {
@@ -172,6 +183,7 @@ static const void *moved(const void *p, const struct wn__lt_layout *l, int64_t i
 
 static void multiply(const void *data) {
     const product *p = data;
+    scribble(p);
     for (int64_t i = 0; i < p->d.batch; i++) {
         product one = *p;
         one.at = moved(p->at, &p->a, i);
@@ -351,7 +363,19 @@ wn__lt_status cublasLtMatmul(wn__lt_handle handle, wn__lt_matmul m, const void *
         (uintptr_t)c % made[3] != 0 || (uintptr_t)d % made[4] != 0 || workspace_bytes < made[5] ||
         !holds(workspace, workspace_bytes))
         return INVALID_VALUE;
-    const product p = {*m, *la, *lb, *lc, *ld, a, b, c, d, *(const float *)beta, (int)made[6]};
+    const product p = {*m,
+                       *la,
+                       *lb,
+                       *lc,
+                       *ld,
+                       a,
+                       b,
+                       c,
+                       d,
+                       *(const float *)beta,
+                       (int)made[6],
+                       workspace,
+                       workspace_bytes};
     if (!legal8(&p) || !within(a, la) || !within(b, lb) || !within(c, lc) || !within(d, ld) ||
         (m->epilogue == WN_LT_EPILOGUE_BIAS &&
          !holds(m->bias, (size_t)ld->rows * size_of(m->bias_type))))

@@ -73,14 +73,14 @@ static int side_by_side(const size *s, int64_t side, const wn_tensor *t, int lan
                 : s->d % 8 == 0 && lanes > 4 && (s->d == 8 || s->d % lanes == 0));
 }
 
-static int multiply(const wn_tensor *w, const wn_tensor *x, const wn_tensor *y, int accumulate) {
+int fake_kron_multiply(const wn_tensor *w, const wn_tensor *x, const wn_tensor *y, int accumulate) {
     wn__kron_mul p = {.x = *x, .y = *y, .w = {*w}, .count = 1, .accumulate = accumulate != 0};
     double *scratch = calloc((size_t)wn__kron_mul_width(&p) * 2, sizeof *scratch);
     wn__exec e = {.scratch = (char *)scratch};
-    if (scratch == NULL || w->data == NULL) return 1;
-    (void)!wn__kron_mul_ref(&p, &e);
+    const int bad = scratch == NULL || w->data == NULL;
+    if (!bad) (void)!wn__kron_mul_ref(&p, &e);
     free(scratch);
-    return 0;
+    return bad;
 }
 
 int fake_kron_factor(const void *argument, wn_dtype dtype, int lanes) {
@@ -96,7 +96,7 @@ int fake_kron_factor(const void *argument, wn_dtype dtype, int lanes) {
                                               : !whole_rows(&y) || s.b % 8 != 0 || s.d != 1)))
         return 1;
     const wn_tensor w = unpacked(p.tiles, &s, dtype);
-    const int bad = multiply(&w, &x, &y, p.accumulate);
+    const int bad = fake_kron_multiply(&w, &x, &y, p.accumulate);
     free(w.data);
     return bad;
 }
@@ -116,7 +116,7 @@ int fake_kron_fused(const void *argument, wn_dtype dtype, int factors, int turne
         for (int i = 0; i < 4; i++)
             w.stride[i] = p.stride[t][i];
         const wn_tensor *to = t + 1 == factors ? &y : &between[t % 2];
-        bad = to->data == NULL || multiply(&w, &from, to, 0);
+        bad = to->data == NULL || fake_kron_multiply(&w, &from, to, 0);
         from = *to;
         s.a = turned ? s.a * side : s.a / side;
         s.d = turned ? s.d / side : s.d * side;
@@ -235,7 +235,7 @@ int fake_kron_wide(const void *argument, wn_dtype dtype, const char *name) {
     uint16_t *out = calloc((size_t)(p.n * width), 2);
     const wn_tensor to = wn__tensor2(out, dtype, p.n, width);
     w = wn__tensor4(w.data, dtype, p.groups, p.b, p.c, 1);
-    bad = bad || out == NULL || multiply(&w, &x, &to, 0);
+    bad = bad || out == NULL || fake_kron_multiply(&w, &x, &to, 0);
     for (int64_t v = 0; v < p.n && !bad; v++)
         for (int64_t g = 0; g < p.groups; g++)
             for (int64_t j = 0; j < p.b; j++)
@@ -297,7 +297,7 @@ int fake_kron_held(const void *argument, wn_dtype dtype, int join) {
     const wn_tensor to = wn__tensor2(out, dtype, p.n, width);
     const wn_tensor w =
         wn__tensor4((void *)(uintptr_t)p.w, dtype, p.groups, p.b, WN_KRON_HELD_INPUTS, 1);
-    bad = bad || out == NULL || multiply(&w, &x, &to, 0);
+    bad = bad || out == NULL || fake_kron_multiply(&w, &x, &to, 0);
     for (int64_t v = 0; v < p.n && !bad; v++)
         for (int64_t g = 0; g < p.groups; g++)
             for (int64_t j = 0; j < p.b; j++)
@@ -339,7 +339,8 @@ int fake_kron_rank(const void *argument, wn_dtype dtype, int rank8) {
                     f[((s * rank + r) * p.t + t) * 64 + k] = from[first_at(&at, s, t, r, k)];
                     g[(k * rank * p.s + rank * s + r) * p.t + t] = from[second_at(&at, t, k, s, r)];
                 }
-    bad = bad || multiply(&first, &x, &between, 0) || multiply(&second, &between, &to, 0);
+    bad = bad || fake_kron_multiply(&first, &x, &between, 0) ||
+          fake_kron_multiply(&second, &between, &to, 0);
     for (int64_t v = 0; v < p.n && !bad; v++)
         for (int64_t t = 0; t < p.t; t++)
             for (int64_t j = 0; j < 64; j++)

@@ -6,6 +6,8 @@
 
 #include "winnow/tensor.h"
 
+/* y (+)= x W^T by `ref`; 1 without room for it, or where w has no data. */
+int fake_kron_multiply(const wn_tensor *w, const wn_tensor *x, const wn_tensor *y, int accumulate);
 int fake_kron_pack(const void *argument);
 /* lanes: whether 16 blocks are taken together. */
 int fake_kron_factor(const void *argument, wn_dtype dtype, int lanes);

@@ -3,8 +3,8 @@
 #include "kron_tf32.h"
 
 #include "kernels/cuda/args_kron_tf32.h"
-#include "kernels/declare.h"
-#include "kernels/kron_mul.h"
+#include "kron.h"
+#include "tensor/tensor.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,16 +97,10 @@ int fake_kron_tf32(const void *argument, const char *name) {
     if (p.count != (p.n + 127) / 128 * p.groups * p.parts) return 1;
     if ((uintptr_t)p.x % 16 != 0 || (uintptr_t)p.y % 16 != 0) return 1;
     if (p.n > 1 && (p.x_vector % 4 != 0 || p.y_vector % 4 != 0)) return 1;
-    wn__kron_mul m = {.x = vectors(p.x, p.n, a * p.c * p.d, p.x_vector),
-                      .y = vectors(p.y, p.n, a * p.b * p.d, p.y_vector),
-                      .w = {unpacked(&p, a, &c)},
-                      .count = 1,
-                      .accumulate = p.accumulate};
-    double *scratch = calloc((size_t)wn__kron_mul_width(&m) * 2, sizeof *scratch);
-    wn__exec e = {.scratch = (char *)scratch};
-    const int bad = scratch == NULL || m.w[0].data == NULL;
-    if (!bad) (void)!wn__kron_mul_ref(&m, &e);
-    free(m.w[0].data);
-    free(scratch);
+    const wn_tensor x = vectors(p.x, p.n, a * p.c * p.d, p.x_vector);
+    const wn_tensor y = vectors(p.y, p.n, a * p.b * p.d, p.y_vector);
+    const wn_tensor w = unpacked(&p, a, &c);
+    const int bad = fake_kron_multiply(&w, &x, &y, p.accumulate);
+    free(w.data);
     return bad;
 }

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "fake/cublaslt/fake_cublaslt.h"
+#include "fake/cublaslt/open.h"
 #include "fake/cuda/open.h"
 #include "kernels/block24.h"
 #include "kernels/block8.h"
@@ -434,12 +434,9 @@ static void test_replay(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    const char *path = WN_FAKES "/libfake_cublaslt.so";
     fake = fake_cuda_open();
-    if (fake == NULL || setenv("WN_LIBCUBLASLT", path, 1) != 0) return -1;
-    void *handle = dlopen(path, RTLD_NOW);
-    library = handle == NULL ? NULL : dlsym(handle, "fake_cublaslt");
-    return library == NULL ? -1 : 0;
+    library = fake_cublaslt_open();
+    return fake == NULL || library == NULL ? -1 : 0;
 }
 
 int main(void) {

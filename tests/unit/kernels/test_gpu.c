@@ -19,28 +19,19 @@
 #include "kernels/op.h"
 #include "kernels/pack24.h"
 #include "kernels/spmm24_blocks.h"
+#include "unit/kernels/gpu_scene.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 static fake_cuda_state *fake;
 
-typedef struct scene {
-    wn__gpu *gpu;
-    wn__arena memory;
-    wn__exec x;
-} scene;
-
 static void begin(scene *s) {
-    *s = (scene){0};
-    assert_int_equal(wn__gpu_create(0, &s->gpu), WN_OK);
-    assert_int_equal(wn__cuda_arena(wn__gpu_device(s->gpu), "test", 1 << 16, &s->memory), WN_OK);
-    s->x = (wn__exec){.gpu = s->gpu, .device = {.kind = WN_DEVICE_CUDA}};
+    scene_begin(s, 1 << 16);
 }
 
 static void end(scene *s) {
-    wn__arena_free(&s->memory);
-    wn__gpu_free(s->gpu);
+    scene_end(s);
     assert_int_equal(fake->alive, 0);
 }
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "fake/cublaslt/fake_cublaslt.h"
+#include "fake/cublaslt/open.h"
 #include "fake/cuda/open.h"
 #include "kernels/cuda/images.h"
 #include "kernels/cuda/kron_permute.h"
@@ -17,6 +17,7 @@
 #include "kernels/kron_mul.h"
 #include "kernels/op.h"
 #include "kernels/registry.h"
+#include "unit/kernels/gpu_scene.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,23 +45,13 @@ static void test_cases(void **state) {
     }
 }
 
-typedef struct scene {
-    wn__gpu *gpu;
-    wn__arena memory;
-    wn__exec x;
-} scene;
-
 static void begin(scene *s) {
-    *s = (scene){0};
-    assert_int_equal(wn__gpu_create(0, &s->gpu), WN_OK);
-    assert_int_equal(wn__cuda_arena(wn__gpu_device(s->gpu), "test", 8 << 20, &s->memory), WN_OK);
-    s->x = (wn__exec){.gpu = s->gpu, .device = {.kind = WN_DEVICE_CUDA}};
+    scene_begin(s, 8 << 20);
     s->x.force = "kron_mul:cublaslt,kron_grad:cublaslt";
 }
 
 static void end(scene *s) {
-    wn__arena_free(&s->memory);
-    wn__gpu_free(s->gpu);
+    scene_end(s);
     assert_int_equal(fake->alive, 0);
     assert_int_equal(library->alive, 0);
 }
@@ -280,12 +271,9 @@ static void test_permute(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    const char *path = WN_FAKES "/libfake_cublaslt.so";
     fake = fake_cuda_open();
-    if (fake == NULL || setenv("WN_LIBCUBLASLT", path, 1) != 0) return -1;
-    void *handle = dlopen(path, RTLD_NOW);
-    library = handle == NULL ? NULL : dlsym(handle, "fake_cublaslt");
-    return library == NULL ? -1 : 0;
+    library = fake_cublaslt_open();
+    return fake == NULL || library == NULL ? -1 : 0;
 }
 
 int main(void) {

@@ -14,7 +14,7 @@
 
 #include "base/file.h"
 #include "base/philox.h"
-#include "fake/cublaslt/fake_cublaslt.h"
+#include "fake/cublaslt/open.h"
 #include "fake/cuda/open.h"
 #include "formats/pth.h"
 #include "kernels/cuda/images.h"
@@ -280,10 +280,7 @@ int main(void) {
     fake = fake_cuda_open();
     if (fake == NULL) return 1;
     fake->memory_bytes = (size_t)256 << 20;
-    const char *cublaslt = WN_FAKES "/libfake_cublaslt.so";
-    if (setenv("WN_LIBCUBLASLT", cublaslt, 1) != 0) return 1;
-    void *handle = dlopen(cublaslt, RTLD_NOW);
-    library = handle == NULL ? NULL : dlsym(handle, "fake_cublaslt");
+    library = fake_cublaslt_open();
     if (library == NULL) return 1;
     wn_log_set(hear, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
